@@ -1,0 +1,99 @@
+// What to run. A Config is plain data; the field table in src/config/fields.cpp describes each member once and
+// feeds the JSON reader, --set, the flags, the help and the docs.
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace kvcast {
+
+/// Layout and mask of one sequence of L history tokens and one candidate (docs/model.md §1).
+enum class Mask {
+  causal,               ///< candidate last, position i sees j <= i; sharing is valid
+  history_blind,        ///< candidate first, position i sees j >= i (LONGER); sharing is valid
+  target_first_causal,  ///< candidate first, position i sees j <= i; sharing is invalid
+  bidirectional,        ///< all positions see all; sharing is invalid from two layers on
+};
+
+struct ModelConfig {
+  std::int64_t history_length = 256;  ///< L, tokens; 0 is allowed
+  std::int64_t dim = 256;             ///< d, model width
+  std::int64_t heads = 4;             ///< H, query heads; divides dim
+  std::int64_t kv_heads = 0;          ///< H_kv; divides heads; 0 until resolved means "as heads"
+  std::int64_t layers = 4;            ///< M
+  std::int64_t ffn_factor = 4;        ///< f; FFN width is f*dim
+  Mask mask = Mask::causal;
+};
+
+struct RunConfig {
+  std::vector<std::int64_t> candidates = {1, 5, 10, 50, 100};  ///< N of every point, ascending, unique
+  std::vector<std::string> schemes = {"naive", "shared"};      ///< names from the scheme list
+  std::string dtype = "fp32";
+  std::int64_t threads = 0;  ///< 0 until resolved means "the CPUs this process may use"
+  std::int64_t seed = 1;
+  bool trim = true;  ///< last layer of the history computes K and V only, in every scheme
+};
+
+struct MeasureConfig {
+  double budget_s = 30.0;             ///< wall time of the whole command
+  double precision = 0.02;            ///< stop when every speed-up's interval is narrower (half-width / value)
+  std::int64_t max_memory_bytes = 0;  ///< 0 until resolved means "what the machine has available"
+};
+
+struct Config {
+  std::string comment;  ///< where the shape comes from
+  ModelConfig model;
+  RunConfig run;
+  MeasureConfig measure;
+};
+
+/// One member of Config as users see it.
+struct FieldInfo {
+  std::string path;           ///< JSON path with dots, as for --set: "model.dim"
+  std::string flags;          ///< flags in CLI11 syntax, "-d,--dim"; empty when only --set reaches it
+  std::string type;           ///< "int", "int list", "number", "bool", "text", "text list", "time", "bytes"
+  std::string allowed;        ///< in words: "at least 1", "causal, history-blind, ..."
+  std::string default_value;  ///< as text
+  std::string doc;            ///< one sentence, with the unit
+};
+
+/// Every config field in display order.
+std::vector<FieldInfo> config_fields();
+
+/// A value given outside a file. path: "model.dim"; value: text as typed; origin: how to name it in a message
+/// ("--dim", "--set model.dim").
+struct Assignment {
+  std::string path, value, origin;
+};
+
+/// Facts of this machine that validation and defaults need. Injected so that loading a config is a pure function.
+struct HostLimits {
+  std::int64_t cpus = 1;
+  std::int64_t available_memory_bytes = 0;  ///< 0 = unknown
+};
+
+/// Config from a preset name or file (empty = defaults), then the assignments in order, validated and resolved
+/// (kv_heads, threads and max_memory have their values).
+/// Errors: ConfigError naming file or flag, JSON pointer, value and what is allowed; IoError when a file cannot be read.
+Config load_config(const std::string& preset_or_file, const std::vector<Assignment>& assignments,
+                   const HostLimits& host);
+
+/// The same from JSON text; `where` names the text in messages.
+Config parse_config(const std::string& json_text, const std::string& where,
+                    const std::vector<Assignment>& assignments, const HostLimits& host);
+
+/// JSON of a Config, keys by path, 2-space indent, trailing newline. Reading it back gives the same Config.
+std::string config_to_json(const Config& config);
+
+struct PresetInfo {
+  std::string name, comment, json;
+};
+/// The presets built into the binary (configs/*.json), by name.
+const std::vector<PresetInfo>& presets();
+
+/// Text of a mask as on the command line ("history-blind").
+std::string to_string(Mask mask);
+
+}  // namespace kvcast

@@ -1,0 +1,98 @@
+// Entry functions: one per stage or command. Nothing here prints or exits.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcast/config.h"
+#include "kvcast/cost_model.h"
+#include "kvcast/error.h"
+#include "kvcast/report.h"
+
+namespace kvcast {
+
+/// CPUs this process may use and memory it may take (MemAvailable and cgroup limit).
+HostLimits host_limits();
+
+/// Version, commit, compiler and linked libraries.
+ToolInfo tool_info();
+
+/// CPU, ISA, memory; with `threads` > 0 also the measured FMA peak and DRAM read rate on that many threads (~0.3 s).
+MachineInfo machine_info(std::int64_t threads);
+
+/// One line of the scheme list.
+struct SchemeInfo {
+  std::string name, doc;
+  bool shares;  ///< reuses the history across candidates, so needs a mask under which that is valid
+};
+std::vector<SchemeInfo> schemes();
+
+/// What will be measured, in what way, and what it should cost.
+struct PlannedPoint {
+  std::string scheme;
+  std::int64_t candidates = 0;
+  Status status = Status::measured;
+  std::int64_t measured_candidates = 0;
+  double estimated_s = 0;  ///< of this point in one round
+  std::string reason;      ///< why skipped
+};
+struct Plan {
+  std::vector<PlannedPoint> points;  ///< by N, then scheme
+  double setup_s = 0, round_s = 0;   ///< estimates
+  std::int64_t rounds = 0;           ///< estimated rounds within the budget
+  std::int64_t min_rounds = 3;
+  std::int64_t max_rounds = 0;
+  std::int64_t memory_bytes = 0;     ///< estimated peak
+  std::int64_t whole_check_candidates = 0;  ///< N also run whole to check compositions; 0 = none needed
+  std::int64_t whole_check_rounds = 0;      ///< rounds in which it is
+};
+/// Pure. Errors: ConfigError when the mask cannot share and a sharing scheme is asked for, or when weights and one
+/// naive candidate do not fit max_memory.
+Plan make_plan(const Config& config, const MachineInfo& machine);
+
+/// What a long command tells its caller. All callbacks may be empty; they run on the calling thread.
+struct Observer {
+  std::function<void(const std::string& stage)> on_stage;                                  ///< "weights", "checks", "warm-up", ...
+  std::function<void(double fraction, double eta_s, const std::string& current)> on_progress;  ///< while measuring
+  std::function<bool()> stop_requested;                                                    ///< polled between samples
+};
+
+struct RunResult {
+  Report report;
+  bool interrupted = false;     ///< stop_requested said so; the report holds what was measured
+  bool checks_passed = true;    ///< equality and composition
+  std::string failure;          ///< one line when a check failed
+};
+/// Plan, check equality, warm up, measure, fit. The main job.
+/// Errors: ConfigError; CheckError when nothing could be measured.
+RunResult run(const Config& config, const Observer& observer);
+
+struct VerifyResult {
+  Shape shape;
+  Equivalence equivalence;
+  std::optional<StaleError> stale;  ///< set when the mask cannot share
+  std::int64_t candidates = 0;
+};
+/// Errors of every scheme against float64 and naive. Under a mask that cannot share, the error sharing would make.
+/// export_file: when not empty, writes the safetensors case of docs/model.md. Errors: ConfigError, IoError.
+VerifyResult verify(const Config& config, const std::string& export_file, const Observer& observer);
+
+/// Names of the formats that render() knows, in list order ("json", "samples.csv", "summary.csv", "table", ...).
+struct FormatInfo {
+  std::string name;  ///< as for --format
+  std::string file;  ///< file name written under -o; empty when only for stdout
+  std::string doc;
+};
+std::vector<FormatInfo> formats();
+
+/// The report in one format. Pure. Errors: ConfigError when the format is unknown.
+std::string render(const Report& report, const std::string& format);
+
+/// Writes every format that has a file into `folder` (made if missing), each to a temporary name and renamed.
+/// Returns the paths. Errors: IoError.
+std::vector<std::string> write_report(const Report& report, const std::string& folder);
+
+}  // namespace kvcast

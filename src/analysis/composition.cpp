@@ -1,0 +1,102 @@
+#include "analysis/composition.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstddef>
+#include <tuple>
+#include <utility>
+
+#include "analysis/statistics.h"
+
+namespace kvcast::analysis {
+namespace {
+
+bool usable(const Sample& sample) {
+  // Also keeps NaN out of the ordering below, which needs a strict weak order.
+  const auto finite = [](const std::optional<double>& seconds) { return !seconds || std::isfinite(*seconds); };
+  return sample.status != Status::skipped && sample.candidates >= 1 && sample.measured_candidates >= 1 &&
+         std::isfinite(sample.measured_seconds) && sample.measured_seconds > 0 && finite(sample.user_seconds) &&
+         finite(sample.fusion_seconds) && std::isfinite(sample.canary_ratio) && seconds_for_all(sample) > 0;
+}
+
+auto sort_key(const Timing& timing) {
+  return std::tie(timing.round, timing.seconds, timing.status, timing.measured_candidates, timing.user_seconds,
+                  timing.fusion_seconds, timing.canary_ratio);
+}
+
+void order_by_round(std::vector<Timing>& timings) {
+  // Over all fields, so that equal times of one round cannot leave a trace of the order they came in.
+  std::sort(timings.begin(), timings.end(), [](const Timing& a, const Timing& b) { return sort_key(a) < sort_key(b); });
+  std::vector<Timing> one_per_round;
+  for (auto begin = timings.begin(); begin != timings.end();) {
+    const auto end = std::find_if(begin, timings.end(), [&](const Timing& t) { return t.round != begin->round; });
+    one_per_round.push_back(*(begin + (end - begin - 1) / 2));
+    begin = end;
+  }
+  timings = std::move(one_per_round);
+}
+
+bool clean(const Timing& timing) { return !(timing.canary_ratio < kCanaryFloor); }
+
+}  // namespace
+
+double seconds_for_all(const Sample& sample) {
+  if (sample.measured_candidates == sample.candidates) return sample.measured_seconds;
+  const double scale = static_cast<double>(sample.candidates) / static_cast<double>(sample.measured_candidates);
+  if (sample.user_seconds && sample.fusion_seconds) return *sample.user_seconds + *sample.fusion_seconds * scale;
+  return sample.measured_seconds * scale;
+}
+
+TimingTable tabulate(const std::vector<Sample>& samples) {
+  TimingTable table;
+  for (const Sample& sample : samples) {
+    if (!usable(sample)) continue;
+    PointTimings& point = table[sample.scheme][sample.candidates];
+    std::vector<Timing>& timings = sample.status == Status::measured ? point.whole : point.composed;
+    timings.push_back({sample.round, seconds_for_all(sample), sample.status, sample.measured_candidates,
+                       sample.user_seconds, sample.fusion_seconds, sample.canary_ratio});
+  }
+  for (auto& [scheme, points] : table) {
+    for (auto& [candidates, point] : points) {
+      order_by_round(point.whole);
+      order_by_round(point.composed);
+    }
+  }
+  return table;
+}
+
+TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<Timing>& denominator) {
+  std::vector<TimingPair> all, clean_only;
+  auto below = denominator.begin();
+  for (const Timing& above : numerator) {
+    while (below != denominator.end() && below->round < above.round) ++below;
+    if (below == denominator.end() || below->round != above.round) continue;
+    all.push_back({above.round, above.seconds, below->seconds});
+    if (clean(above) && clean(*below)) clean_only.push_back(all.back());
+  }
+  if (static_cast<std::int64_t>(clean_only.size()) < kMinCleanPairs) return {std::move(all), 0};
+  const auto excluded = static_cast<std::int64_t>(all.size() - clean_only.size());
+  return {std::move(clean_only), excluded};
+}
+
+std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision) {
+  constexpr double kConfidence = 0.99;  // one check per scheme and N: at 95% a run of many would cry wolf
+  std::vector<CompositionCheck> checks;
+  for (const auto& [scheme, points] : tabulate(samples)) {
+    for (const auto& [candidates, point] : points) {
+      std::vector<double> ratios;
+      for (const TimingPair& pair : pair_rounds(point.whole, point.composed).pairs) ratios.push_back(pair.ratio());
+      const std::optional<Interval> interval = geometric_mean_interval(ratios, kConfidence);
+      if (!interval) continue;
+      CompositionCheck check;
+      check.scheme = scheme;
+      check.candidates = candidates;
+      check.ratio = {geometric_mean(ratios), geometric_mean_interval(ratios)};
+      check.agrees = interval->lo <= 1 + precision && interval->hi >= 1 - precision;
+      checks.push_back(std::move(check));
+    }
+  }
+  return checks;
+}
+
+}  // namespace kvcast::analysis

@@ -1,0 +1,68 @@
+// The timings of one point, from raw samples: run whole, or put together from parts; and whether the two agree.
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcast/report.h"
+
+namespace kvcast::analysis {
+
+/// A pair whose canary ran below this share of its 90th percentile was slowed by someone else
+/// (docs/method.md; performance of a shared machine).
+inline constexpr double kCanaryFloor = 0.95;
+/// Exclusion by canary never leaves fewer pairs than this at an N: a slow machine is better than no data.
+inline constexpr std::int64_t kMinCleanPairs = 3;
+
+/// One sample, brought to all N candidates of its point.
+struct Timing {
+  std::int64_t round = 0;
+  double seconds = 0;  ///< for all N candidates
+  Status status = Status::measured;
+  std::int64_t measured_candidates = 0;
+  std::optional<double> user_seconds, fusion_seconds;  ///< as timed, not scaled
+  double canary_ratio = 1;
+};
+
+/// Timings of one scheme at one N, ascending by round and at most one per round in each list.
+struct PointTimings {
+  std::vector<Timing> whole;     ///< Status::measured
+  std::vector<Timing> composed;  ///< Status::composed or Status::scaled
+};
+
+/// By scheme, then by N.
+using TimingTable = std::map<std::string, std::map<std::int64_t, PointTimings>>;
+
+/// Seconds for all N candidates of a sample: as timed when all N were; else user + fusion·N/measured where the history
+/// pass was timed apart, and the whole time · N/measured where it was not.
+double seconds_for_all(const Sample& sample);
+
+/// The usable samples: not skipped, all numbers finite, times positive, counts at least 1. Does not depend on the order
+/// of the samples. Several samples of one kind in one round (not something a run makes) count as the middle one by
+/// time.
+TimingTable tabulate(const std::vector<Sample>& samples);
+
+/// Times of two timings of one round.
+struct TimingPair {
+  std::int64_t round = 0;
+  double numerator_s = 0, denominator_s = 0;
+  double ratio() const { return numerator_s / denominator_s; }
+};
+struct TimingPairs {
+  std::vector<TimingPair> pairs;  ///< ascending by round
+  std::int64_t excluded = 0;      ///< left out for their canary
+};
+
+/// Pairs by round, without those of which either canary is below kCanaryFloor; with all of them when fewer than
+/// kMinCleanPairs would remain.
+TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<Timing>& denominator);
+
+/// Whole against composed times, for every (scheme, N) that has both in at least two rounds; by scheme name, then N.
+/// `ratio` is the geometric mean of whole/composed over rounds with its 95% interval; `agrees` when the 99% interval
+/// touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors, not small ones.
+std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision);
+
+}  // namespace kvcast::analysis

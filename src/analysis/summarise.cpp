@@ -1,0 +1,151 @@
+#include "analysis/summarise.h"
+
+#include <algorithm>
+#include <map>
+#include <utility>
+
+#include "analysis/composition.h"
+#include "analysis/fit.h"
+#include "analysis/statistics.h"
+
+namespace kvcast::analysis {
+namespace {
+
+/// The timings that stand for a point; see summarise().
+const std::vector<Timing>& representative(const PointTimings& point) {
+  const bool whole_everywhere = std::all_of(point.composed.begin(), point.composed.end(), [&](const Timing& composed) {
+    return std::any_of(point.whole.begin(), point.whole.end(),
+                       [&](const Timing& whole) { return whole.round == composed.round; });
+  });
+  return whole_everywhere ? point.whole : point.composed;
+}
+
+/// nullptr when there are none.
+const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates) {
+  const auto points = table.find(scheme);
+  if (points == table.end()) return nullptr;
+  const auto point = points->second.find(candidates);
+  return point == points->second.end() ? nullptr : &representative(point->second);
+}
+
+std::optional<double> median_of(const std::vector<Timing>& timings, std::optional<double> Timing::*member) {
+  std::vector<double> values;
+  for (const Timing& timing : timings) {
+    if (timing.*member) values.push_back(*(timing.*member));
+  }
+  if (values.empty()) return std::nullopt;
+  return median(std::move(values));
+}
+
+/// Scaled if any row is: the weaker claim stands for the point.
+Status status_of(const std::vector<Timing>& timings) {
+  const auto scaled = [](const Timing& timing) { return timing.status == Status::scaled; };
+  return std::any_of(timings.begin(), timings.end(), scaled) ? Status::scaled : timings.front().status;
+}
+
+std::int64_t fewest_measured(const std::vector<Timing>& timings) {
+  return std::min_element(
+             timings.begin(), timings.end(),
+             [](const Timing& a, const Timing& b) { return a.measured_candidates < b.measured_candidates; })
+      ->measured_candidates;
+}
+
+void fill_work(SchemePoint& point, std::int64_t candidates, const SummaryContext& context) {
+  const auto listed = std::find_if(context.work.begin(), context.work.end(),
+                                   [&](const SchemeWork& work) { return work.scheme == point.scheme; });
+  SchemeWork work;
+  if (listed != context.work.end()) {
+    work = *listed;
+  } else if (point.scheme == kBaseline && context.shape) {
+    work = baseline_work(*context.shape);
+  }
+  if (work.flops) point.flops = work.flops(candidates);
+  if (work.kv_bytes) point.kv_bytes = work.kv_bytes(candidates);
+}
+
+void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int64_t candidates,
+                const std::optional<double>& peak_gflops) {
+  std::vector<double> seconds;
+  for (const Timing& timing : timings) seconds.push_back(timing.seconds);
+  const double middle = median(seconds);
+  point.status = status_of(timings);
+  point.seconds = SecondsSummary{middle, geometric_mean_interval(seconds), static_cast<std::int64_t>(seconds.size())};
+  point.measured_candidates = fewest_measured(timings);
+  point.user_seconds = median_of(timings, &Timing::user_seconds);
+  point.fusion_seconds = median_of(timings, &Timing::fusion_seconds);
+  point.requests_per_s = 1 / middle;
+  point.candidates_per_s = static_cast<double>(candidates) / middle;
+  if (!point.flops) return;
+  point.gflops_per_s = *point.flops / middle / 1e9;
+  if (!peak_gflops) return;
+  point.peak_fraction = *point.gflops_per_s / *peak_gflops;
+  point.time_over_minimum = middle / (*point.flops / (*peak_gflops * 1e9));
+}
+
+void fill_speedup(SchemePoint& point, const std::vector<Timing>& naive, const std::vector<Timing>& timings) {
+  std::vector<double> ratios;
+  for (const TimingPair& pair : pair_rounds(naive, timings).pairs) ratios.push_back(pair.ratio());
+  if (ratios.empty()) return;
+  point.speedup = Estimate{geometric_mean(ratios), geometric_mean_interval(ratios)};
+  point.improvement = 1 - 1 / point.speedup->value;
+}
+
+std::string skip_reason(const SummaryContext& context, const std::string& scheme, std::int64_t candidates) {
+  for (const SkipReason& skip : context.skipped) {
+    if (skip.scheme == scheme && skip.candidates == candidates) return skip.reason;
+  }
+  return "not measured";
+}
+
+}  // namespace
+
+SchemeWork baseline_work(const WorkShape& shape) {
+  return {kBaseline, [shape](std::int64_t candidates) { return static_cast<double>(candidates) * naive_flops(shape); },
+          [shape](std::int64_t) { return naive_kv_bytes(shape); }};
+}
+
+SchemeWork sharing_work(const std::string& scheme, const WorkShape& shape) {
+  return {scheme,
+          [shape](std::int64_t candidates) {
+            return history_flops(shape) + static_cast<double>(candidates) * candidate_flops(shape);
+          },
+          [shape](std::int64_t) { return kv_cache_bytes(shape); }};
+}
+
+std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,
+                             const std::vector<std::string>& schemes, const SummaryContext& context) {
+  const TimingTable table = tabulate(samples);
+  std::map<std::string, std::map<std::int64_t, double>> predictions;
+  for (const std::string& scheme : schemes) {
+    if (scheme != kBaseline) predictions.emplace(scheme, loo_predictions(samples, scheme));
+  }
+
+  std::vector<Point> points;
+  for (const std::int64_t count : candidates) {
+    Point point;
+    point.candidates = count;
+    const std::vector<Timing>* naive = find_timings(table, kBaseline, count);
+    for (const std::string& scheme : schemes) {
+      SchemePoint entry;
+      entry.scheme = scheme;
+      if (scheme == kBaseline && !context.naive_form.empty()) entry.form = context.naive_form;
+      fill_work(entry, count, context);
+      if (const std::vector<Timing>* timings = find_timings(table, scheme, count)) {
+        fill_times(entry, *timings, count, context.peak_gflops);
+        if (scheme != kBaseline) {
+          if (naive) fill_speedup(entry, *naive, *timings);
+          const auto& predicted = predictions.at(scheme);
+          if (const auto at = predicted.find(count); at != predicted.end()) entry.predicted_speedup = at->second;
+        }
+      } else {
+        entry.status = Status::skipped;
+        entry.reason = skip_reason(context, scheme, count);
+      }
+      point.schemes.push_back(std::move(entry));
+    }
+    points.push_back(std::move(point));
+  }
+  return points;
+}
+
+}  // namespace kvcast::analysis

@@ -1,0 +1,57 @@
+// From raw samples to the points of a report.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcast/cost_model.h"
+#include "kvcast/report.h"
+
+namespace kvcast::analysis {
+
+/// Work and memory of one scheme by N. Given by whoever knows the schemes; an empty function means unknown.
+struct SchemeWork {
+  std::string scheme;
+  std::function<double(std::int64_t candidates)> flops;           ///< for all N candidates
+  std::function<std::int64_t(std::int64_t candidates)> kv_bytes;  ///< of stored keys and values
+};
+
+/// naive: N·naive_flops, and one layer of one sequence at a time.
+SchemeWork baseline_work(const WorkShape& shape);
+
+/// A scheme that runs the history once and keeps one cache: C_u + N·C_f FLOPs, 2·M·L·d_kv bytes. A scheme that differs
+/// replaces the member that does.
+SchemeWork sharing_work(const std::string& scheme, const WorkShape& shape);
+
+/// Why one scheme did not run at one N.
+struct SkipReason {
+  std::string scheme;
+  std::int64_t candidates = 0;
+  std::string reason;
+};
+
+/// What the samples do not say.
+struct SummaryContext {
+  std::optional<WorkShape> shape;     ///< unknown when the timings came from elsewhere
+  std::vector<SchemeWork> work;       ///< by scheme; naive follows from `shape` unless listed here
+  std::optional<double> peak_gflops;  ///< over the run's threads
+  std::vector<SkipReason> skipped;
+  std::string naive_form;  ///< "within" or "across" threads; empty = unknown
+};
+
+/// One Point per entry of `candidates`, one SchemePoint per entry of `schemes`, in those orders.
+///
+/// A point's times are its whole timings when every round that has the point has one, else its composed or scaled
+/// ones (whole runs in a few rounds only check the composition). Seconds: median over all rounds, slow canaries
+/// included, with the Student-t interval of the mean log. user_seconds and fusion_seconds: medians as timed, for
+/// `measured_candidates` candidates. Speed-up: geometric mean over rounds of naive/scheme without slow canaries
+/// (pair_rounds), Student t on logs. predicted_speedup: loo_predictions. FLOPs and bytes are computed, so skipped
+/// points have them too. A point without usable samples is `skipped`; its reason is that of the context or "not
+/// measured". Everything unknown is nullopt. Does not depend on the order of the samples.
+std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,
+                             const std::vector<std::string>& schemes, const SummaryContext& context);
+
+}  // namespace kvcast::analysis

@@ -1,0 +1,40 @@
+// Text for people: messages on one line, suggestions, numbers that read back unchanged.
+#pragma once
+
+#include <cstddef>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace kvcast {
+
+/// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
+/// Source: optimal string alignment distance (Boytsov, "Indexing methods for approximate dictionary searching", 2011).
+std::size_t edit_distance(std::string_view a, std::string_view b);
+
+/// The name closest to `word` when it is close enough to be a slip of the finger, else empty.
+std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
+
+/// "did you mean 'dim'?" when a name is close to `word`, else "allowed: dim, heads, ...".
+std::string suggest(std::string_view word, const std::vector<std::string>& names);
+
+/// Shortest decimal text that reads back as the same double, whatever the locale.
+std::string format_double(double value);
+
+/// `value` with at most `digits` significant digits, without trailing zeros.
+std::string format_significant(double value, int digits);
+
+/// What a user typed, fit for one line of a message: control characters and invalid UTF-8 escaped, long text cut
+/// to about `max_bytes`.
+std::string printable(std::string_view text, std::size_t max_bytes = 60);
+
+/// printable() between single quotes.
+std::string in_quotes(std::string_view text);
+
+/// Items with `separator` between them.
+std::string join(const std::vector<std::string>& items, std::string_view separator);
+
+/// Whether `text` is well-formed UTF-8 (no surrogates, no overlong forms).
+bool is_utf8(std::string_view text);
+
+}  // namespace kvcast

@@ -1,0 +1,345 @@
+#include "config/fields.h"
+
+#include <algorithm>
+#include <array>
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <utility>
+
+#include "base/text.h"
+#include "config/units.h"
+#include "kvcast/kvcast.h"
+
+namespace kvcast {
+namespace {
+
+constexpr std::array<std::pair<Mask, std::string_view>, 4> kMaskNames = {{
+    {Mask::causal, "causal"},
+    {Mask::history_blind, "history-blind"},
+    {Mask::target_first_causal, "target-first-causal"},
+    {Mask::bidirectional, "bidirectional"},
+}};
+
+}  // namespace
+
+std::string to_string(Mask mask) {
+  for (const auto& [value, name] : kMaskNames) {
+    if (value == mask) return std::string(name);
+  }
+  return "";
+}
+
+namespace config {
+namespace {
+
+// A budget beyond this would overflow clocks that count nanoseconds.
+constexpr double kMaxBudgetS = 8760.0 * 3600.0;
+
+// How to reach one member of Config, for reading and writing.
+template <typename T>
+struct Member {
+  std::function<T&(Config&)> mutable_of;
+  const T& of(const Config& config) const { return mutable_of(const_cast<Config&>(config)); }
+};
+template <typename Section, typename T>
+Member<T> at(Section Config::*section, T Section::*member) {
+  return {[=](Config& config) -> T& { return config.*section.*member; }};
+}
+template <typename T>
+Member<T> at(T Config::*member) {
+  return {[=](Config& config) -> T& { return config.*member; }};
+}
+
+// Stores a parsed value when `check` finds no fault in it.
+template <typename T, typename Check>
+std::string store(Parsed<T> parsed, T& target, const Check& check) {
+  if (!parsed.value) return parsed.problem;
+  if (std::string problem = check(*parsed.value); !problem.empty()) return problem;
+  target = std::move(*parsed.value);
+  return "";
+}
+
+std::string out_of_range(std::string_view text) { return in_quotes(text) + " is out of range"; }
+
+std::string json_text(const std::string& text) {
+  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+}
+std::string json_number(double value) { return std::isfinite(value) ? format_double(value) : "null"; }
+
+std::string least_words(std::int64_t least) { return "a whole number, at least " + std::to_string(least); }
+
+// The kinds of field. Each returns a complete table line.
+
+Field integer(std::string path, std::string flags, Member<std::int64_t> member, std::int64_t least, std::string doc) {
+  const auto text = [member](const Config& c) { return std::to_string(member.of(c)); };
+  return {std::move(path), std::move(flags), "int", least_words(least), std::move(doc),
+          [member, least](Config& c, std::string_view typed) {
+            return store(parse_int(typed), member.mutable_of(c),
+                         [&](std::int64_t value) { return value < least ? out_of_range(typed) : ""; });
+          },
+          text, text};
+}
+
+// An integer of at least 1 whose 0 means "not chosen": `automatic` says what is taken then.
+Field automatic_integer(std::string path, std::string flags, Member<std::int64_t> member, std::string automatic,
+                        std::string doc) {
+  Field field = integer(std::move(path), std::move(flags), member, 1, std::move(doc));
+  field.allowed += ", or auto (" + automatic + ")";
+  field.read = [member, read = field.read](Config& c, std::string_view typed) {
+    if (typed != "auto") return read(c, typed);
+    member.mutable_of(c) = 0;
+    return std::string();
+  };
+  field.text = [member](const Config& c) { return member.of(c) == 0 ? "auto" : std::to_string(member.of(c)); };
+  field.json = [member](const Config& c) { return member.of(c) == 0 ? "\"auto\"" : std::to_string(member.of(c)); };
+  return field;
+}
+
+Field integer_list(std::string path, std::string flags, Member<std::vector<std::int64_t>> member, std::int64_t least,
+                   std::string doc) {
+  const auto text = [member](const Config& c) {
+    std::vector<std::string> items;
+    for (const std::int64_t value : member.of(c)) items.push_back(std::to_string(value));
+    return join(items, ",");
+  };
+  return {std::move(path), std::move(flags), "int list",
+          "whole numbers of at least " + std::to_string(least) + " and ranges such as 1,5,10 or 100-500+100 or 1-1024*2",
+          std::move(doc),
+          [member, least](Config& c, std::string_view typed) {
+            return store(parse_int_list(typed), member.mutable_of(c), [&](const std::vector<std::int64_t>& values) {
+              return values.front() < least ? in_quotes(std::to_string(values.front())) + " is out of range" : "";
+            });
+          },
+          text, [text](const Config& c) {
+            std::string items = text(c);
+            for (std::size_t i = 0; (i = items.find(',', i)) != std::string::npos; i += 2) items.replace(i, 1, ", ");
+            return "[" + items + "]";
+          }};
+}
+
+// A text out of a closed list; the list is asked for at each use so that it may grow elsewhere.
+Field choice(std::string path, std::string flags, Member<std::string> member, std::vector<std::string> names,
+             std::string doc) {
+  return {std::move(path), std::move(flags), "text", join(names, ", "), std::move(doc),
+          [member, names](Config& c, std::string_view typed) {
+            return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
+                         [&](const std::string& name) {
+                           const bool known = std::find(names.begin(), names.end(), name) != names.end();
+                           return known ? "" : in_quotes(typed) + " is unknown";
+                         });
+          },
+          [member](const Config& c) { return member.of(c); },
+          [member](const Config& c) { return json_text(member.of(c)); }};
+}
+
+Field mask(std::string path, std::string flags, Member<Mask> member, std::string doc) {
+  std::vector<std::string> names;
+  for (const auto& entry : kMaskNames) names.emplace_back(entry.second);
+  return {std::move(path), std::move(flags), "text", join(names, ", "), std::move(doc),
+          [member](Config& c, std::string_view typed) {
+            for (const auto& [value, name] : kMaskNames) {
+              if (name != typed) continue;
+              member.mutable_of(c) = value;
+              return std::string();
+            }
+            return in_quotes(typed) + " is unknown";
+          },
+          [member](const Config& c) { return to_string(member.of(c)); },
+          [member](const Config& c) { return json_text(to_string(member.of(c))); }};
+}
+
+std::vector<std::string> scheme_names() {
+  std::vector<std::string> names;
+  for (const SchemeInfo& scheme : schemes()) names.push_back(scheme.name);
+  return names;
+}
+
+Field scheme_list(std::string path, std::string flags, Member<std::vector<std::string>> member, std::string doc) {
+  return {std::move(path), std::move(flags), "text list", "some of " + join(scheme_names(), ", "), std::move(doc),
+          [member](Config& c, std::string_view typed) {
+            return store(parse_names(typed), member.mutable_of(c), [&](const std::vector<std::string>& names) {
+              const std::vector<std::string> known = scheme_names();
+              for (const std::string& name : names) {
+                if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+                const std::string nearest = nearest_name(name, known);
+                return in_quotes(name) + " is unknown" + (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
+              }
+              return std::string();
+            });
+          },
+          [member](const Config& c) { return join(member.of(c), ","); },
+          [member](const Config& c) {
+            std::vector<std::string> items;
+            for (const std::string& name : member.of(c)) items.push_back(json_text(name));
+            return "[" + join(items, ", ") + "]";
+          }};
+}
+
+Field boolean(std::string path, std::string flags, Member<bool> member, std::string doc) {
+  const auto text = [member](const Config& c) { return std::string(member.of(c) ? "true" : "false"); };
+  return {std::move(path), std::move(flags), "bool", "true, false", std::move(doc),
+          [member](Config& c, std::string_view typed) {
+            if (typed != "true" && typed != "false") return in_quotes(typed) + " is neither true nor false";
+            member.mutable_of(c) = typed == "true";
+            return std::string();
+          },
+          text, text};
+}
+
+Field seconds(std::string path, std::string flags, Member<double> member, double most, std::string doc) {
+  return {std::move(path), std::move(flags), "time",
+          "more than 0, at most " + format_duration(most) + ", in seconds or with a unit such as 500ms, 30s or 2min",
+          std::move(doc),
+          [member, most](Config& c, std::string_view typed) {
+            return store(parse_duration(typed), member.mutable_of(c),
+                         [&](double value) { return value > 0.0 && value <= most ? "" : out_of_range(typed); });
+          },
+          [member](const Config& c) { return format_duration(member.of(c)); },
+          [member](const Config& c) { return json_number(member.of(c)); }};
+}
+
+Field fraction(std::string path, std::string flags, Member<double> member, std::string doc) {
+  return {std::move(path), std::move(flags), "number", "above 0 and below 1, such as 0.02 or 2%", std::move(doc),
+          [member](Config& c, std::string_view typed) {
+            return store(parse_fraction(typed), member.mutable_of(c),
+                         [&](double value) { return value > 0.0 && value < 1.0 ? "" : out_of_range(typed); });
+          },
+          [member](const Config& c) { return format_double(member.of(c)); },
+          [member](const Config& c) { return json_number(member.of(c)); }};
+}
+
+Field automatic_bytes(std::string path, std::string flags, Member<std::int64_t> member, std::string automatic,
+                      std::string doc) {
+  Field field = automatic_integer(std::move(path), std::move(flags), member, automatic, std::move(doc));
+  field.type = "bytes";
+  field.allowed = "at least 1 byte, such as 8GiB or 500MB, or auto (" + automatic + ")";
+  field.read = [member](Config& c, std::string_view typed) {
+    return store(typed == "auto" ? Parsed<std::int64_t>{0, ""} : parse_bytes(typed), member.mutable_of(c),
+                 [&](std::int64_t value) { return value == 0 && typed != "auto" ? out_of_range(typed) : ""; });
+  };
+  field.text = [member](const Config& c) { return member.of(c) == 0 ? "auto" : format_bytes(member.of(c)); };
+  return field;
+}
+
+Field free_text(std::string path, Member<std::string> member, std::string doc) {
+  return {std::move(path), "", "text", "any UTF-8 text", std::move(doc),
+          [member](Config& c, std::string_view typed) {
+            return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
+                         [&](const std::string& text) { return is_utf8(text) ? "" : in_quotes(text) + " is not UTF-8"; });
+          },
+          [member](const Config& c) { return member.of(c); },
+          [member](const Config& c) { return json_text(member.of(c)); }};
+}
+
+std::vector<Field> make_fields() {
+  using M = ModelConfig;
+  using R = RunConfig;
+  using Me = MeasureConfig;
+  const auto model = &Config::model;
+  const auto run = &Config::run;
+  const auto measure = &Config::measure;
+  // clang-format off
+  return {
+    free_text("comment", at(&Config::comment), "Where the shape comes from"),
+    integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens"),
+    integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Model width d; a multiple of heads"),
+    integer("model.heads", "--heads", at(model, &M::heads), 1, "Query heads"),
+    automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
+    integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M"),
+    integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d"),
+    mask("model.mask", "--mask", at(model, &M::mask), "Layout and attention mask"),
+    integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
+    scheme_list("run.schemes", "--schemes", at(run, &R::schemes), "Schemes to compare"),
+    choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32"}, "Element type"),
+    automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use", "Threads"),
+    integer("run.seed", "--seed", at(run, &R::seed), 0, "Seed of weights, tokens and schedule"),
+    boolean("run.trim", "--no-trim", at(run, &R::trim), "Last layer of the history computes K and V only"),
+    seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
+    fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
+    automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),
+  };
+  // clang-format on
+}
+
+// What a JSON value must be for a field of this type.
+struct JsonType {
+  bool number, text, boolean, list;
+  std::string words;
+};
+
+JsonType json_type_of(const Field& field) {
+  if (field.type == "int") return {true, false, false, false, "a whole number"};
+  if (field.type == "int list") return {false, true, false, true, "a list of whole numbers, or a text such as \"1-64*2\""};
+  if (field.type == "text list") return {false, true, false, true, "a list of texts"};
+  if (field.type == "bool") return {false, false, true, false, "true or false"};
+  if (field.type == "text") return {false, true, false, false, "a text"};
+  return {true, true, false, false, "a number, or a text with a unit"};  // time, bytes, number
+}
+
+// A JSON list as one types it: items with commas between. Returns the problem.
+std::string join_list(const Field& field, const JsonValue& list, std::string& typed) {
+  const auto wanted = field.type == "int list" ? JsonValue::Kind::number : JsonValue::Kind::text;
+  std::vector<std::string> items;
+  for (const JsonValue& item : list.items) {
+    if (item.kind != wanted) return "item " + std::to_string(items.size()) + " is " + describe(item);
+    if (item.literal.find(',') != std::string::npos) return in_quotes(item.literal) + " is not one item";
+    items.push_back(item.literal);
+  }
+  typed = join(items, ",");
+  return "";
+}
+
+}  // namespace
+
+const std::vector<Field>& fields() {
+  static const std::vector<Field> kFields = make_fields();
+  return kFields;
+}
+
+const Field* find_field(std::string_view path) {
+  const auto& all = fields();
+  const auto found = std::find_if(all.begin(), all.end(), [&](const Field& field) { return field.path == path; });
+  return found == all.end() ? nullptr : &*found;
+}
+
+std::string read_json(const Field& field, const JsonValue& value, Config& config) {
+  const JsonType type = json_type_of(field);
+  using Kind = JsonValue::Kind;
+  if (value.kind == Kind::list && type.list) {
+    std::string typed;
+    std::string problem = join_list(field, value, typed);
+    return problem.empty() ? field.read(config, typed) : problem;
+  }
+  // "auto" is the one text that a whole number may be written as.
+  const bool automatic = value.kind == Kind::text && value.literal == "auto" && field.type == "int";
+  const bool fits = (value.kind == Kind::number && type.number) || (value.kind == Kind::text && type.text) ||
+                    (value.kind == Kind::boolean && type.boolean) || automatic;
+  if (!fits) return "is " + describe(value) + ", not " + type.words;
+  return field.read(config, value.literal);
+}
+
+std::string_view section_of(std::string_view path) {
+  const std::size_t dot = path.find('.');
+  return dot == std::string_view::npos ? std::string_view() : path.substr(0, dot);
+}
+
+std::string_view leaf_of(std::string_view path) {
+  const std::size_t dot = path.find('.');
+  return dot == std::string_view::npos ? path : path.substr(dot + 1);
+}
+
+}  // namespace config
+
+std::vector<FieldInfo> config_fields() {
+  const Config defaults;
+  std::vector<FieldInfo> infos;
+  for (const config::Field& field : config::fields()) {
+    infos.push_back({field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc});
+  }
+  return infos;
+}
+
+}  // namespace kvcast

@@ -1,0 +1,264 @@
+// JSON text and assignments into a validated Config. Every message names where the value came from.
+#include <algorithm>
+#include <cerrno>
+#include <cstdint>
+#include <cstring>
+#include <filesystem>
+#include <fstream>
+#include <limits>
+#include <map>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+#include "base/checked.h"
+#include "base/text.h"
+#include "config/fields.h"
+#include "config/json.h"
+#include "kvcast/config.h"
+#include "kvcast/error.h"
+
+namespace kvcast {
+namespace {
+
+using config::Field;
+using config::JsonValue;
+
+constexpr std::size_t kMaxFileBytes = std::size_t{16} << 20;
+// More threads than this per CPU only measure the scheduler.
+constexpr std::int64_t kMaxThreadsPerCpu = 4;
+
+std::string allowed(const Field& field) { return "allowed: " + field.allowed; }
+
+std::vector<std::string> names_in(std::string_view section) {
+  std::vector<std::string> names;
+  for (const Field& field : config::fields()) {
+    if (config::section_of(field.path) == section) names.emplace_back(config::leaf_of(field.path));
+  }
+  return names;
+}
+
+// Names that may stand at the top of the file: sections and fields without one.
+std::vector<std::string> top_names() {
+  std::vector<std::string> names;
+  for (const Field& field : config::fields()) {
+    const std::string_view section = config::section_of(field.path);
+    const std::string name(section.empty() ? std::string_view(field.path) : section);
+    if (std::find(names.begin(), names.end(), name) == names.end()) names.push_back(name);
+  }
+  return names;
+}
+
+std::string suggest_path(const std::string& path) {
+  std::vector<std::string> paths;
+  for (const Field& field : config::fields()) {
+    // "dim" for "model.dim" is the commonest slip, and a large edit distance.
+    if (config::leaf_of(field.path) == config::leaf_of(path)) return "did you mean '" + field.path + "'?";
+    paths.push_back(field.path);
+  }
+  return suggest(path, paths);
+}
+
+class Reader {
+ public:
+  void read_file_text(const std::string& json_text, const std::string& where) {
+    const JsonValue root = config::parse_json(json_text, where);
+    if (root.kind != JsonValue::Kind::object) {
+      throw ConfigError(where, "is " + describe(root), "a config is a JSON object");
+    }
+    for (const JsonValue& member : root.items) {
+      const std::string pointer = where + ": /" + printable(member.key);
+      const Field* field = config::find_field(member.key);
+      if (field != nullptr && config::section_of(field->path).empty()) {
+        read_member(*field, member, pointer);
+        continue;
+      }
+      const std::vector<std::string> sections = top_names();
+      if (std::find(sections.begin(), sections.end(), member.key) == sections.end()) {
+        throw ConfigError(pointer, "unknown key", suggest(member.key, sections));
+      }
+      if (member.kind != JsonValue::Kind::object) {
+        throw ConfigError(pointer, "is " + describe(member) + ", not an object", "");
+      }
+      read_section(member, pointer);
+    }
+  }
+
+  void assign(const Assignment& assignment) {
+    const Field* field = config::find_field(assignment.path);
+    if (field == nullptr) throw ConfigError(assignment.origin, "unknown path", suggest_path(assignment.path));
+    const std::string problem = field->read(config_, assignment.value);
+    if (!problem.empty()) throw ConfigError(assignment.origin, problem, allowed(*field));
+    set_at(*field, assignment.origin);
+  }
+
+  Config resolve(const HostLimits& host) {
+    ModelConfig& model = config_.model;
+    const std::int64_t cpus = std::max<std::int64_t>(host.cpus, 1);
+    if (model.kv_heads == 0) model.kv_heads = model.heads;
+    if (config_.run.threads == 0) config_.run.threads = cpus;
+    if (config_.measure.max_memory_bytes == 0) config_.measure.max_memory_bytes = host.available_memory_bytes;
+
+    if (model.dim % model.heads != 0) {
+      fail({"model.dim", "model.heads"},
+           "dim " + std::to_string(model.dim) + " is not divisible by heads " + std::to_string(model.heads),
+           "dim must be a multiple of heads");
+    }
+    if (model.heads % model.kv_heads != 0) {
+      fail({"model.heads", "model.kv_heads"},
+           "heads " + std::to_string(model.heads) + " is not divisible by kv_heads " + std::to_string(model.kv_heads),
+           "kv_heads must divide heads");
+    }
+    const Checked most_threads = checked_mul(cpus, kMaxThreadsPerCpu);
+    if (most_threads && config_.run.threads > *most_threads) {
+      fail({"run.threads"},
+           std::to_string(config_.run.threads) + " threads on " + std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs"),
+           "allowed: 1 to " + std::to_string(*most_threads) + ", four times the CPUs");
+    }
+    check_sizes();
+    return config_;
+  }
+
+ private:
+  void read_section(const JsonValue& section, const std::string& pointer) {
+    for (const JsonValue& member : section.items) {
+      const std::string member_pointer = pointer + "/" + printable(member.key);
+      const Field* field = config::find_field(section.key + "." + member.key);
+      if (field == nullptr) throw ConfigError(member_pointer, "unknown key", suggest(member.key, names_in(section.key)));
+      read_member(*field, member, member_pointer);
+    }
+  }
+
+  void read_member(const Field& field, const JsonValue& value, const std::string& pointer) {
+    const std::string problem = read_json(field, value, config_);
+    if (!problem.empty()) throw ConfigError(pointer, problem, allowed(field));
+    set_at(field, pointer);
+  }
+
+  void set_at(const Field& field, const std::string& where) { origins_[field.path] = {where, ++assignments_}; }
+
+  // Blames the field among `paths` that was set last.
+  [[noreturn]] void fail(const std::vector<std::string>& paths, const std::string& problem,
+                         const std::string& hint) const {
+    Origin latest{paths.front() + " (default)", 0};
+    for (const std::string& path : paths) {
+      const auto found = origins_.find(path);
+      if (found != origins_.end() && found->second.order > latest.order) latest = found->second;
+    }
+    throw ConfigError(latest.where, problem, hint);
+  }
+
+  // No size that any stage computes in bytes may leave int64; stages may then multiply plainly.
+  void check_sizes() const {
+    const ModelConfig& m = config_.model;
+    constexpr std::int64_t kElement = 4;
+    const std::int64_t most_candidates = config_.run.candidates.back();
+    const Checked tokens = checked_add(m.history_length, 1);
+    const Checked widest = checked_mul(kElement, checked_add(checked_mul(m.ffn_factor, m.dim), checked_mul(3, m.dim)));
+    const Checked layer = checked_mul(m.dim, widest, 2);
+    const struct {
+      const char* what;
+      Checked bytes;
+      std::vector<std::string> paths;
+    } sizes[] = {
+        {"one layer's weights", layer, {"model.dim", "model.ffn_factor"}},
+        {"the weights of all layers", checked_mul(layer, m.layers), {"model.dim", "model.ffn_factor", "model.layers"}},
+        {"the activations of one history", checked_mul(tokens, widest), {"model.history_length", "model.dim", "model.ffn_factor"}},
+        {"the KV cache of one history", checked_mul(2, kElement, m.layers, tokens, m.dim), {"model.history_length", "model.dim", "model.layers"}},
+        {"the candidates", checked_mul(most_candidates, widest), {"run.candidates", "model.dim", "model.ffn_factor"}},
+    };
+    for (const auto& size : sizes) {
+      if (size.bytes) continue;
+      std::vector<std::string> factors;
+      for (const std::string& path : size.paths) {
+        const std::string value = path == "run.candidates" ? std::to_string(most_candidates)
+                                                           : config::find_field(path)->text(config_);
+        factors.push_back(std::string(config::leaf_of(path)) + " " + value);
+      }
+      fail(size.paths, join(factors, ", ") + ": the size of " + size.what + " overflows 64 bits", "make one smaller");
+    }
+  }
+
+  struct Origin {
+    std::string where;
+    std::int64_t order;
+  };
+  Config config_;
+  std::map<std::string, Origin> origins_;
+  std::int64_t assignments_ = 0;
+};
+
+std::string read_whole_file(const std::string& path) {
+  std::error_code ignored;
+  if (std::filesystem::is_directory(path, ignored)) throw IoError(path, "is a directory, not a config file");
+  errno = 0;
+  std::ifstream file(path, std::ios::binary);
+  if (!file) throw IoError(path, errno == 0 ? "cannot be opened" : std::strerror(errno));
+  std::string text(kMaxFileBytes + 1, '\0');
+  file.read(text.data(), static_cast<std::streamsize>(text.size()));
+  if (file.bad()) throw IoError(path, "cannot be read");
+  text.resize(static_cast<std::size_t>(file.gcount()));
+  if (text.size() > kMaxFileBytes) throw ConfigError(path, "is larger than 16 MiB", "a config file is small");
+  return text;
+}
+
+std::string preset_text(const std::string& name) {
+  std::vector<std::string> names;
+  for (const PresetInfo& preset : presets()) {
+    if (preset.name == name) return preset.json;
+    names.push_back(preset.name);
+  }
+  const std::string nearest = nearest_name(name, names);
+  std::error_code ignored;
+  const std::string file = std::filesystem::exists(name, ignored) ? "; for the file write ./" + printable(name) : "";
+  throw ConfigError(in_quotes(name), "unknown preset",
+                    (nearest.empty() ? "" : "did you mean '" + nearest + "'? ") + "presets: " + join(names, ", ") + file);
+}
+
+bool names_file(const std::string& text) {
+  return text.find('/') != std::string::npos || text.find(".json") != std::string::npos;
+}
+
+}  // namespace
+
+Config parse_config(const std::string& json_text, const std::string& where, const std::vector<Assignment>& assignments,
+                    const HostLimits& host) {
+  Reader reader;
+  reader.read_file_text(json_text, where);
+  for (const Assignment& assignment : assignments) reader.assign(assignment);
+  return reader.resolve(host);
+}
+
+Config load_config(const std::string& preset_or_file, const std::vector<Assignment>& assignments,
+                   const HostLimits& host) {
+  if (preset_or_file.empty()) return parse_config("{}", "defaults", assignments, host);
+  if (names_file(preset_or_file)) {
+    return parse_config(read_whole_file(preset_or_file), printable(preset_or_file, 200), assignments, host);
+  }
+  return parse_config(preset_text(preset_or_file), "preset " + preset_or_file, assignments, host);
+}
+
+std::string config_to_json(const Config& config) {
+  std::string out = "{";
+  std::string_view open_section;
+  bool first = true;
+  for (const Field& field : config::fields()) {
+    const std::string_view section = config::section_of(field.path);
+    if (section != open_section) {
+      if (!open_section.empty()) out += "\n  }";
+      if (!section.empty()) {
+        out += (out == "{" ? "\n  \"" : ",\n  \"") + std::string(section) + "\": {";
+        first = true;
+      }
+      open_section = section;
+    }
+    out += first ? "\n" : ",\n";
+    out += section.empty() ? "  \"" : "    \"";
+    out += std::string(config::leaf_of(field.path)) + "\": " + field.json(config);
+    first = false;
+  }
+  return out + (open_section.empty() ? "\n}\n" : "\n  }\n}\n");
+}
+
+}  // namespace kvcast

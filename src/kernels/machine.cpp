@@ -1,0 +1,83 @@
+#include "kernels/machine.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/machine.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// Must come after foreach_target.h.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace kvcast::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+// 10 chains cover 2 pipes x 4 to 5 cycles of latency and fit 16 registers beside the two factors.
+constexpr int kChains = 10;
+
+float FmaBurst(std::int64_t steps) {
+  const hn::ScalableTag<float> d;
+  // Factor below 1 and a small addend: values stay normal and bounded however long it runs.
+  const auto factor = hn::Set(d, 0.999f);
+  const auto addend = hn::Set(d, 1e-3f);
+  auto a0 = hn::Set(d, 1.0f), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0, a9 = a0;
+  for (std::int64_t i = 0; i < steps; ++i) {
+    a0 = hn::MulAdd(a0, factor, addend);
+    a1 = hn::MulAdd(a1, factor, addend);
+    a2 = hn::MulAdd(a2, factor, addend);
+    a3 = hn::MulAdd(a3, factor, addend);
+    a4 = hn::MulAdd(a4, factor, addend);
+    a5 = hn::MulAdd(a5, factor, addend);
+    a6 = hn::MulAdd(a6, factor, addend);
+    a7 = hn::MulAdd(a7, factor, addend);
+    a8 = hn::MulAdd(a8, factor, addend);
+    a9 = hn::MulAdd(a9, factor, addend);
+    // Equal chains would be merged into one; this tells the compiler each may have changed.
+#if HWY_ARCH_X86
+    asm volatile("" : "+x"(a0), "+x"(a1), "+x"(a2), "+x"(a3), "+x"(a4));
+    asm volatile("" : "+x"(a5), "+x"(a6), "+x"(a7), "+x"(a8), "+x"(a9));
+#elif HWY_ARCH_ARM
+    asm volatile("" : "+w"(a0), "+w"(a1), "+w"(a2), "+w"(a3), "+w"(a4));
+    asm volatile("" : "+w"(a5), "+w"(a6), "+w"(a7), "+w"(a8), "+w"(a9));
+#endif
+  }
+  const auto s = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(hn::Add(a4, a5), hn::Add(a6, a7)));
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(s, hn::Add(a8, a9))));
+}
+
+double FmaBurstFlops(std::int64_t steps) {
+  return 2.0 * kChains * static_cast<double>(hn::Lanes(hn::ScalableTag<float>())) * static_cast<double>(steps);
+}
+
+float ReadAll(const float* HWY_RESTRICT data, std::int64_t size) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  auto s0 = hn::Zero(d), s1 = s0, s2 = s0, s3 = s0;
+  for (std::int64_t i = 0; i + 4 * lanes <= size; i += 4 * lanes) {
+    s0 = hn::Add(s0, hn::LoadU(d, data + i));
+    s1 = hn::Add(s1, hn::LoadU(d, data + i + lanes));
+    s2 = hn::Add(s2, hn::LoadU(d, data + i + 2 * lanes));
+    s3 = hn::Add(s3, hn::LoadU(d, data + i + 3 * lanes));
+  }
+  return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
+}
+
+const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
+
+}  // namespace kvcast::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kvcast::kernels {
+HWY_EXPORT(FmaBurst);
+HWY_EXPORT(FmaBurstFlops);
+HWY_EXPORT(ReadAll);
+HWY_EXPORT(TargetName);
+
+float fma_burst(std::int64_t steps) noexcept { return HWY_DYNAMIC_DISPATCH(FmaBurst)(steps); }
+double fma_burst_flops(std::int64_t steps) noexcept { return HWY_DYNAMIC_DISPATCH(FmaBurstFlops)(steps); }
+float read_all(std::span<const float> data) noexcept {
+  return HWY_DYNAMIC_DISPATCH(ReadAll)(data.data(), static_cast<std::int64_t>(data.size()));
+}
+const char* simd_target() noexcept { return HWY_DYNAMIC_DISPATCH(TargetName)(); }
+
+}  // namespace kvcast::kernels
+#endif  // HWY_ONCE

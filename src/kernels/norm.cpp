@@ -1,0 +1,61 @@
+#include "kernels/norm.h"
+
+#include <cmath>
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/norm.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// Must come after foreach_target.h.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace kvcast::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void LayerNorm(const float* x_in, std::int64_t rows, std::int64_t dim, const float* weight_in, const float* bias_in,
+               float* out_in) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  const float* HWY_RESTRICT weight = weight_in;
+  const float* HWY_RESTRICT bias = bias_in;
+  const std::int64_t whole = dim - dim % lanes;
+  for (std::int64_t r = 0; r < rows; ++r) {
+    const float* HWY_RESTRICT x = x_in + r * dim;
+    float* HWY_RESTRICT out = out_in + r * dim;
+    auto sum = hn::Zero(d);
+    float tail = 0;
+    for (std::int64_t i = 0; i < whole; i += lanes) sum = hn::Add(sum, hn::LoadU(d, x + i));
+    for (std::int64_t i = whole; i < dim; ++i) tail += x[i];
+    const float mean = (hn::GetLane(hn::SumOfLanes(d, sum)) + tail) / static_cast<float>(dim);
+    // Two passes: the one-pass form loses the variance of a stream with a large mean.
+    const auto mean_vec = hn::Set(d, mean);
+    auto squares = hn::Zero(d);
+    tail = 0;
+    for (std::int64_t i = 0; i < whole; i += lanes) {
+      const auto c = hn::Sub(hn::LoadU(d, x + i), mean_vec);
+      squares = hn::MulAdd(c, c, squares);
+    }
+    for (std::int64_t i = whole; i < dim; ++i) tail += (x[i] - mean) * (x[i] - mean);
+    const float variance = (hn::GetLane(hn::SumOfLanes(d, squares)) + tail) / static_cast<float>(dim);
+    const float inverse = 1.0f / std::sqrt(variance + static_cast<float>(kNormEpsilon));
+    const auto inverse_vec = hn::Set(d, inverse);
+    for (std::int64_t i = 0; i < whole; i += lanes) {
+      const auto c = hn::Mul(hn::Sub(hn::LoadU(d, x + i), mean_vec), inverse_vec);
+      hn::StoreU(hn::MulAdd(c, hn::LoadU(d, weight + i), hn::LoadU(d, bias + i)), d, out + i);
+    }
+    for (std::int64_t i = whole; i < dim; ++i) out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+  }
+}
+
+}  // namespace kvcast::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kvcast::kernels {
+HWY_EXPORT(LayerNorm);
+void layer_norm(const float* x, std::int64_t rows, std::int64_t dim, const float* weight, const float* bias,
+                float* out) noexcept {
+  HWY_DYNAMIC_DISPATCH(LayerNorm)(x, rows, dim, weight, bias, out);
+}
+}  // namespace kvcast::kernels
+#endif  // HWY_ONCE

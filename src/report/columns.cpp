@@ -1,0 +1,324 @@
+#include "report/columns.h"
+
+#include <cmath>
+
+namespace kvcast {
+
+std::string to_string(Status status) {
+  switch (status) {
+    case Status::measured:
+      return "measured";
+    case Status::composed:
+      return "composed";
+    case Status::scaled:
+      return "scaled";
+    case Status::skipped:
+      return "skipped";
+  }
+  return "unknown";
+}
+
+namespace report {
+namespace {
+
+template <typename T>
+struct Unwrapped {
+  using type = T;
+  static constexpr bool optional = false;
+};
+template <typename T>
+struct Unwrapped<std::optional<T>> {
+  using type = T;
+  static constexpr bool optional = true;
+};
+
+template <typename T>
+constexpr Kind kind_of() {
+  if constexpr (std::is_same_v<T, bool>) return Kind::boolean;
+  if constexpr (std::is_same_v<T, std::int64_t>) return Kind::integer;
+  if constexpr (std::is_same_v<T, double>) return Kind::number;
+  if constexpr (std::is_same_v<T, std::string>) return Kind::text;
+  if constexpr (std::is_same_v<T, Status>) return Kind::status;
+  if constexpr (std::is_same_v<T, Estimate>) return Kind::estimate;
+  if constexpr (std::is_same_v<T, SecondsSummary>) return Kind::seconds;
+  if constexpr (std::is_same_v<T, ErrorPair>) return Kind::errors;
+  if constexpr (std::is_same_v<T, AffineFit>) return Kind::affine;
+}
+
+template <typename T>
+Value to_value(const T& value) {
+  if constexpr (std::is_same_v<T, Status>) {
+    return to_string(value);
+  } else {
+    return value;
+  }
+}
+template <typename T>
+Value to_value(const std::optional<T>& value) {
+  return value ? to_value(*value) : Value{};
+}
+
+/// get: a member of Row or a function of it; its type gives the kind, and std::optional means "may be unknown".
+template <typename Row, typename Get>
+Column<Row> describe(const char* name, const char* unit, const char* doc, Get get, Role role = Role::field) {
+  using Result = std::remove_cvref_t<std::invoke_result_t<Get, const Row&>>;
+  using Type = typename Unwrapped<Result>::type;
+  const Kind kind = kind_of<Type>();
+  const bool nullable = Unwrapped<Result>::optional || kind == Kind::number;
+  return {name, unit, doc, kind, nullable, role, [get](const Row& row) { return to_value(std::invoke(get, row)); }};
+}
+
+/// A text member whose empty value means unknown.
+template <typename Row>
+auto known(std::string Row::*member) {
+  return [member](const Row& row) { return (row.*member).empty() ? std::nullopt : std::optional(row.*member); };
+}
+
+// NaN wins in both: a summary must not hide that an output was not a number.
+double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+double smaller(double a, double b) { return std::isnan(a) || a < b ? a : b; }
+
+/// Largest errors over the schemes, each part on its own.
+auto worst(std::optional<ErrorPair> SchemeEquivalence::*member) {
+  return [member](const Equivalence& equivalence) {
+    std::optional<ErrorPair> result;
+    for (const auto& scheme : equivalence.schemes) {
+      const auto& errors = scheme.*member;
+      if (!errors) continue;
+      if (!result) result = ErrorPair{};
+      result->max_abs = larger(result->max_abs, errors->max_abs);
+      result->max_rel = larger(result->max_rel, errors->max_rel);
+    }
+    return result;
+  };
+}
+
+auto smallest(std::optional<double> SchemeEquivalence::*member) {
+  return [member](const Equivalence& equivalence) {
+    std::optional<double> result;
+    for (const auto& scheme : equivalence.schemes) {
+      const auto& value = scheme.*member;
+      if (value) result = result ? smaller(*result, *value) : *value;
+    }
+    return result;
+  };
+}
+
+}  // namespace
+
+const std::vector<Column<ToolInfo>>& tool_columns() {
+  using T = ToolInfo;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("version", "", "version of kvcast", known(&T::version)),
+      describe<T>("git_commit", "", "commit that was built", known(&T::git_commit)),
+      describe<T>("compiler", "", "compiler and its version", known(&T::compiler)),
+      describe<T>("build_type", "", "CMake build type", known(&T::build_type)),
+  };
+  return columns;
+}
+
+const std::vector<Column<MachineInfo>>& machine_columns() {
+  using T = MachineInfo;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("cpu_model", "", "CPU as the system names it", known(&T::cpu_model)),
+      describe<T>("isa", "", "SIMD target that the kernels ran on", known(&T::isa)),
+      describe<T>("threads", "", "CPUs that the process may use", &T::threads),
+      describe<T>("memory_bytes", "bytes", "memory of the machine", &T::memory_bytes),
+      describe<T>("peak_gflops", "GFLOP/s", "fp32 FMA peak over the run's threads, measured", &T::peak_gflops),
+      describe<T>("read_gb_per_s", "GB/s", "DRAM read rate over the run's threads, measured", &T::read_gb_per_s),
+  };
+  return columns;
+}
+
+const std::vector<Column<Shape>>& shape_columns() {
+  using T = Shape;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("history_length", "tokens", "L, length of the user history", &T::history_length),
+      describe<T>("dim", "", "d, model width", &T::dim),
+      describe<T>("heads", "", "query heads", &T::heads),
+      describe<T>("kv_heads", "", "key and value heads", &T::kv_heads),
+      describe<T>("layers", "", "transformer layers", &T::layers),
+      describe<T>("ffn_factor", "", "FFN width over model width", &T::ffn_factor),
+      describe<T>("dtype", "", "type of weights and activations", &T::dtype),
+      describe<T>("kv_dtype", "", "type of cached keys and values", &T::kv_dtype),
+      describe<T>("threads", "", "threads of the run", &T::threads),
+      describe<T>("mask", "", "layout and attention mask", &T::mask),
+      describe<T>("trim", "", "last layer of the history computes keys and values only", &T::trim),
+  };
+  return columns;
+}
+
+const std::vector<Column<Equivalence>>& equivalence_columns() {
+  using T = Equivalence;
+  using S = SchemeEquivalence;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("shareable", "", "no history position depends on a candidate, so sharing is valid", &T::shareable),
+      describe<T>("checked_candidates", "candidates", "candidates whose outputs were compared", &T::checked_candidates),
+      describe<T>("vs_reference", "", "errors against float64, worst over the schemes", worst(&S::vs_reference)),
+      describe<T>("vs_naive", "", "errors against naive, worst over the schemes", worst(&S::vs_naive)),
+      describe<T>("tolerance", "", "largest `vs_reference.max_abs` that agrees (at `reference_shape`)",
+                  &T::tolerance_reference),
+      describe<T>("tolerance_naive", "", "largest `vs_naive.max_abs` that agrees (at the full shape)",
+                  &T::tolerance_naive),
+      describe<T>("top_k", "candidates", "k of `top_k_overlap`", &T::top_k),
+      describe<T>("top_k_overlap", "0..1", "overlap of the top k by readout score with naive's, smallest",
+                  smallest(&S::top_k_overlap)),
+      describe<T>("kendall_tau", "-1..1", "rank agreement by readout score with naive, smallest",
+                  smallest(&S::kendall_tau)),
+      describe<T>("reference_shape", "", "where float64 ran: `full`, or what was cut down", known(&T::reference_shape)),
+      describe<T>("agrees", "", "every scheme is within its tolerances", &T::agrees),
+  };
+  return columns;
+}
+
+const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns() {
+  using T = SchemeEquivalence;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme, Role::key),
+      describe<T>("vs_reference", "", "errors against float64 at `reference_shape`", &T::vs_reference),
+      describe<T>("vs_naive", "", "errors against naive at the full shape", &T::vs_naive),
+      describe<T>("top_k_overlap", "0..1", "overlap of the top k by readout score with naive's", &T::top_k_overlap),
+      describe<T>("kendall_tau", "-1..1", "rank agreement by readout score with naive", &T::kendall_tau),
+      describe<T>("agrees", "", "within the tolerances", &T::agrees),
+  };
+  return columns;
+}
+
+const std::vector<Column<Point>>& point_columns() {
+  using T = Point;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N, candidates in the request", &T::candidates),
+  };
+  return columns;
+}
+
+const std::vector<Column<SchemePoint>>& scheme_point_columns() {
+  using T = SchemePoint;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme, Role::key),
+      describe<T>("status", "", "how the time was obtained", &T::status),
+      describe<T>("reason", "", "why skipped", &T::reason),
+      describe<T>("form", "", "how the scheme used its threads (naive: `within` or `across` candidates)", &T::form),
+      describe<T>("seconds", "s", "time for all N candidates", &T::seconds),
+      describe<T>("measured_candidates", "candidates", "candidates inside the timer", &T::measured_candidates),
+      describe<T>("user_seconds", "s", "history pass, median", &T::user_seconds),
+      describe<T>("fusion_seconds", "s", "candidate pass, median", &T::fusion_seconds),
+      describe<T>("requests_per_s", "1/s", "requests of N candidates per second", &T::requests_per_s),
+      describe<T>("candidates_per_s", "1/s", "candidates per second", &T::candidates_per_s),
+      describe<T>("flops", "FLOP", "work of this scheme at this N, 2 per multiply-add", &T::flops),
+      describe<T>("gflops_per_s", "GFLOP/s", "rate of that work", &T::gflops_per_s),
+      describe<T>("peak_fraction", "0..1", "that rate over `machine.peak_gflops`", &T::peak_fraction),
+      describe<T>("time_over_minimum", "ratio", "time over the theoretical minimum of this scheme's own work",
+                  &T::time_over_minimum),
+      describe<T>("kv_bytes", "bytes", "keys and values held", &T::kv_bytes),
+      describe<T>("speedup", "ratio", "throughput over naive's", &T::speedup, Role::sharing_only),
+      describe<T>("improvement", "0..1", "1 - 1/speedup", &T::improvement, Role::sharing_only),
+      describe<T>("predicted_speedup", "ratio", "speed-up by a fit that left this N out", &T::predicted_speedup,
+                  Role::sharing_only),
+  };
+  return columns;
+}
+
+const std::vector<Column<Fit>>& fit_columns() {
+  using T = Fit;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme, Role::key),
+      describe<T>("r", "ratio", "cost of one more candidate over one naive candidate", &T::r),
+      describe<T>("rho", "ratio", "cost of one candidate over the history pass, C_f/C_u", &T::rho),
+      describe<T>("r_flops", "ratio", "r by counted FLOPs alone", &T::r_flops),
+      describe<T>("asymptote", "ratio", "1/r, limit of the speed-up; null also when infinite", &T::asymptote),
+      describe<T>("r_squared", "", "of the speed-ups; near 1 for almost any rising curve", &T::r_squared),
+      describe<T>("max_residual_pct", "%", "largest residual of the speed-up", &T::max_residual_pct),
+      describe<T>("affine", "s", "free fit of user_s + candidate_s N against naive_candidate_s N", &T::affine),
+      describe<T>("affine_max_residual_pct", "%", "largest residual of the speed-up by the affine form",
+                  &T::affine_max_residual_pct),
+      describe<T>("loo_error_pct", "%", "RMS error of the speed-up at the N left out", &T::loo_error_pct),
+      describe<T>("affine_loo_error_pct", "%", "the same by the affine form", &T::affine_loo_error_pct),
+      describe<T>("preferred", "", "form that the data prefer: `one-parameter`, `affine` or `untested`",
+                  known(&T::preferred)),
+      describe<T>("rounds", "rounds", "whole rounds used", &T::rounds),
+      describe<T>("excluded_pairs", "pairs", "pairs left out because the machine was slow beside them",
+                  &T::excluded_pairs),
+  };
+  return columns;
+}
+
+const std::vector<Column<CompositionCheck>>& composition_columns() {
+  using T = CompositionCheck;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("candidates", "candidates", "N that also ran whole", &T::candidates),
+      describe<T>("ratio", "ratio", "time of the whole run over the composed (naive: scaled) time", &T::ratio),
+      describe<T>("agrees", "", "the two agree within the interval", &T::agrees),
+  };
+  return columns;
+}
+
+const std::vector<Column<Sample>>& sample_columns() {
+  using T = Sample;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N of the point", &T::candidates),
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("round", "", "round of the schedule", &T::round),
+      describe<T>("status", "", "how the time was obtained", &T::status),
+      describe<T>("measured_seconds", "s", "time of `measured_candidates` candidates (composed: user + fusion)",
+                  &T::measured_seconds),
+      describe<T>("measured_candidates", "candidates", "candidates inside the timer", &T::measured_candidates),
+      describe<T>("user_seconds", "s", "history pass", &T::user_seconds),
+      describe<T>("fusion_seconds", "s", "candidate pass", &T::fusion_seconds),
+      describe<T>("canary_ratio", "ratio", "speed of the canary beside this timing over its 90th percentile",
+                  &T::canary_ratio),
+  };
+  return columns;
+}
+
+const std::vector<Column<Warning>>& warning_columns() {
+  using T = Warning;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("code", "", "stable name", &T::code),
+      describe<T>("text", "", "what was seen", &T::text),
+      describe<T>("advice", "", "what to do about it", known(&T::advice)),
+  };
+  return columns;
+}
+
+std::vector<std::string> flat_names(const std::string& name, Kind kind) {
+  switch (kind) {
+    case Kind::estimate:
+      return {name, name + "_lo", name + "_hi"};
+    case Kind::seconds:
+      return {name + "_median", name + "_lo", name + "_hi", name + "_samples"};
+    case Kind::errors:
+      return {name + "_max_abs", name + "_max_rel"};
+    case Kind::affine:
+      return {name + "_user_s", name + "_candidate_s", name + "_naive_candidate_s"};
+    case Kind::boolean:
+    case Kind::integer:
+    case Kind::number:
+    case Kind::text:
+    case Kind::status:
+      break;
+  }
+  return {name};
+}
+
+std::vector<Value> flat_values(Kind kind, const Value& value) {
+  const auto end = [](const std::optional<Interval>& interval, double Interval::*member) {
+    return interval ? Value(*interval.*member) : Value{};
+  };
+  if (const auto* estimate = std::get_if<Estimate>(&value)) {
+    return {estimate->value, end(estimate->ci95, &Interval::lo), end(estimate->ci95, &Interval::hi)};
+  }
+  if (const auto* seconds = std::get_if<SecondsSummary>(&value)) {
+    return {seconds->median, end(seconds->ci95, &Interval::lo), end(seconds->ci95, &Interval::hi), seconds->samples};
+  }
+  if (const auto* errors = std::get_if<ErrorPair>(&value)) return {errors->max_abs, errors->max_rel};
+  if (const auto* affine = std::get_if<AffineFit>(&value)) {
+    return {affine->user_s, affine->candidate_s, affine->naive_candidate_s};
+  }
+  if (std::holds_alternative<std::monostate>(value)) return std::vector<Value>(flat_names("", kind).size());
+  return {value};
+}
+
+}  // namespace report
+}  // namespace kvcast

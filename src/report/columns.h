@@ -1,0 +1,82 @@
+// THE description of every field that a report shows: one line per field in columns.cpp gives its name, unit, doc
+// and value, and feeds report.json, the CSV heads and rows, the tables of docs/report-schema.md and the JSON Schema.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+#include "kvcast/report.h"
+
+namespace kvcast::report {
+
+/// What every speed-up is over.
+inline constexpr const char* kBaseline = "naive";
+
+/// Type of a column. The compound ones are an object in JSON and several columns in CSV.
+enum class Kind { boolean, integer, number, text, status, estimate, seconds, errors, affine };
+
+/// Where a column stands.
+enum class Role {
+  field,         ///< a member of the JSON object and a CSV column
+  key,           ///< names the JSON object, so not a member of it; a CSV column
+  sharing_only,  ///< as field, but has no meaning for naive: absent from its JSON, empty in its CSV
+};
+
+/// Value of one column in one row; monostate is unknown.
+using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, Estimate, SecondsSummary,
+                           ErrorPair, AffineFit>;
+
+template <typename Row>
+struct Column {
+  std::string name;  ///< contract name; carries the unit where there is one
+  std::string unit;  ///< for documents; empty when the value has none
+  std::string doc;   ///< one clause
+  Kind kind = Kind::text;
+  bool nullable = false;  ///< may be unknown (numbers also when not finite)
+  Role role = Role::field;
+  std::function<Value(const Row&)> value;
+};
+
+const std::vector<Column<ToolInfo>>& tool_columns();
+const std::vector<Column<MachineInfo>>& machine_columns();
+const std::vector<Column<Shape>>& shape_columns();
+const std::vector<Column<Equivalence>>& equivalence_columns();
+const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns();
+const std::vector<Column<Point>>& point_columns();
+const std::vector<Column<SchemePoint>>& scheme_point_columns();
+const std::vector<Column<Fit>>& fit_columns();
+const std::vector<Column<CompositionCheck>>& composition_columns();
+const std::vector<Column<Sample>>& sample_columns();
+const std::vector<Column<Warning>>& warning_columns();
+
+/// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).
+std::vector<std::string> flat_names(const std::string& name, Kind kind);
+
+/// Scalar values in the order of flat_names; all unknown when the value is unknown.
+std::vector<Value> flat_values(Kind kind, const Value& value);
+
+template <typename Row>
+std::vector<std::string> flat_names(const std::vector<Column<Row>>& columns) {
+  std::vector<std::string> names;
+  for (const auto& column : columns) {
+    for (auto& name : flat_names(column.name, column.kind)) names.push_back(std::move(name));
+  }
+  return names;
+}
+
+template <typename Row>
+std::vector<Value> flat_values(const std::vector<Column<Row>>& columns, const Row& row) {
+  std::vector<Value> values;
+  for (const auto& column : columns) {
+    for (auto& value : flat_values(column.kind, column.value(row))) values.push_back(std::move(value));
+  }
+  return values;
+}
+
+}  // namespace kvcast::report

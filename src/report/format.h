@@ -1,0 +1,26 @@
+// The output formats. A new one is a file with its render function, and its line in formats.cpp.
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "kvcast/report.h"
+
+namespace kvcast::report {
+
+struct Format {
+  const char* name;  ///< as for --format
+  const char* file;  ///< file name written under -o; empty when only for stdout
+  const char* doc;
+  std::string (*render)(const Report& report);  ///< pure
+};
+
+/// THE list of formats.
+const std::vector<Format>& format_list();
+
+std::string render_table(const Report& report);
+std::string render_json(const Report& report);
+std::string render_summary_csv(const Report& report);
+std::string render_samples_csv(const Report& report);
+
+}  // namespace kvcast::report

@@ -1,0 +1,516 @@
+// The report for a terminal: plain text, no colour, at most kWidth columns.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "report/columns.h"
+#include "report/format.h"
+#include "report/text.h"
+
+namespace kvcast::report {
+namespace {
+
+constexpr std::size_t kWidth = 100;
+constexpr std::size_t kSchemeWidth = 12;
+
+// ---- text
+
+/// Columns that UTF-8 text takes, a code point each.
+std::size_t width(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+/// The first `columns` code points.
+std::string prefix(const std::string& text, std::size_t columns) {
+  std::size_t end = 0, seen = 0;
+  while (end < text.size()) {
+    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80 && seen++ == columns) break;
+    ++end;
+  }
+  return text.substr(0, end);
+}
+
+/// Text from outside without anything a terminal would act on: control characters, C1 ones too, become spaces.
+std::string plain(const std::string& text) {
+  const std::string valid = valid_utf8(text);
+  std::string result;
+  for (std::size_t i = 0; i < valid.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(valid[i]);
+    const bool c1 = byte == 0xC2 && i + 1 < valid.size() && static_cast<unsigned char>(valid[i + 1]) < 0xA0;
+    if (c1) ++i;
+    result += byte < 0x20 || byte == 0x7F || c1 ? ' ' : valid[i];
+  }
+  return result;
+}
+
+std::string plain_or_dash(const std::string& text) { return text.empty() ? "-" : plain(text); }
+
+std::string clipped(const std::string& text, std::size_t columns) {
+  const std::string safe = plain(text);
+  return width(safe) <= columns ? safe : prefix(safe, columns - 1) + "~";
+}
+
+std::string padded(const std::string& text, std::size_t columns, bool right) {
+  const std::size_t used = width(text);
+  const std::string fill(used < columns ? columns - used : 0, ' ');
+  return right ? fill + text : text + fill;
+}
+
+std::string without_trailing_spaces(std::string line) {
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
+
+/// `label` in a margin of `indent` columns, then `text` broken between words so that no line passes kWidth.
+std::string paragraph(const std::string& label, const std::string& text, std::size_t indent) {
+  const std::size_t room = kWidth - indent;
+  std::vector<std::string> lines = {""};
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    std::string word = text.substr(at, end - at);
+    at = end + 1;
+    if (word.empty()) {
+      if (!lines.back().empty()) lines.back() += ' ';
+      continue;
+    }
+    std::string& line = lines.back();
+    const std::size_t gap = line.empty() ? 0 : 1;
+    if (width(line) + gap + width(word) <= room) {
+      line += std::string(gap, ' ') + word;
+      continue;
+    }
+    if (!line.empty()) lines.emplace_back();
+    while (width(word) > room) {
+      lines.back() = prefix(word, room);
+      word.erase(0, lines.back().size());
+      lines.emplace_back();
+    }
+    lines.back() = word;
+  }
+  std::string result;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    result += without_trailing_spaces(padded(i == 0 ? label : "", indent, false) + lines[i]) + "\n";
+  }
+  return result;
+}
+
+// Stands for a space at which a paragraph must not break; plain() keeps it out of other text.
+constexpr char kNoBreak = '\x01';
+
+/// Items with bars between them, broken only at the bars.
+std::string paragraph_of_items(const std::string& label, const std::vector<std::string>& items, std::size_t indent) {
+  std::string text;
+  for (std::string item : items) {
+    std::replace(item.begin(), item.end(), ' ', kNoBreak);
+    text += (text.empty() ? "" : std::string(1, kNoBreak) + "| ") + item;
+  }
+  std::string result = paragraph(label, text, indent);
+  std::replace(result.begin(), result.end(), kNoBreak, ' ');
+  return result;
+}
+
+// ---- numbers
+
+std::string grouped(std::string digits) {
+  const std::size_t start = digits.starts_with('-') ? 1 : 0;
+  for (std::size_t at = std::min(digits.find('.'), digits.size()); at > start + 3;) {
+    at -= 3;
+    digits.insert(at, 1, ',');
+  }
+  return digits;
+}
+
+std::string integer(std::int64_t value) { return grouped(fmt::format("{}", value)); }
+
+/// "1 round", "1,000 rounds".
+std::string counted(std::int64_t count, const char* noun) {
+  return integer(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+/// Decimals that show `digits` significant ones of `value`.
+int decimals_for(double value, int digits) {
+  if (value == 0) return 0;
+  return std::clamp(digits - 1 - static_cast<int>(std::floor(std::log10(std::fabs(value)))), 0, 12);
+}
+
+std::string fixed(double value, int decimals) {
+  if (!std::isfinite(value)) return "-";
+  const double size = std::fabs(value);
+  if (size != 0 && (size < 1e-4 || size >= 1e8)) return fmt::format("{:.2e}", value);
+  return grouped(fmt::format("{:.{}f}", value, decimals));
+}
+
+std::string significant(double value, int digits) {
+  return std::isfinite(value) ? fixed(value, decimals_for(value, digits)) : "-";
+}
+std::string significant(const std::optional<double>& value, int digits) {
+  return value ? significant(*value, digits) : "-";
+}
+
+std::string with_unit(const std::optional<double>& value, int digits, const char* unit) {
+  return value && std::isfinite(*value) ? significant(*value, digits) + unit : "-";
+}
+
+/// Decimals of an estimate: three digits of the value, more where they hide the width of its interval.
+int estimate_decimals(const Estimate& estimate, int digits) {
+  const int base = decimals_for(estimate.value, digits);
+  if (!estimate.ci95) return base;
+  const double half = (estimate.ci95->hi - estimate.ci95->lo) / 2;
+  if (!(half > 0) || !std::isfinite(half)) return base;
+  return std::clamp(decimals_for(half, 1), base, base + 2);
+}
+
+std::string interval(const Estimate& estimate, int decimals) {
+  if (!estimate.ci95) return "-";
+  return "[" + fixed(estimate.ci95->lo, decimals) + ", " + fixed(estimate.ci95->hi, decimals) + "]";
+}
+
+std::string seconds(double value) {
+  if (!std::isfinite(value)) return "-";
+  const double size = std::fabs(value);
+  if (size == 0 || size >= 1) return significant(value, 3) + " s";
+  if (size >= 1e-3) return significant(value * 1e3, 3) + " ms";
+  if (size >= 1e-6) return significant(value * 1e6, 3) + " us";
+  return significant(value * 1e9, 3) + " ns";
+}
+
+std::string bytes(std::int64_t value) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  auto scaled = static_cast<double>(value);
+  std::size_t unit = 0;
+  while (scaled >= 1024 && unit + 1 < std::size(kUnits)) {
+    scaled /= 1024;
+    ++unit;
+  }
+  return significant(scaled, 3) + " " + kUnits[unit];
+}
+
+// ---- grid
+
+class Grid {
+ public:
+  struct Head {
+    const char *top, *bottom;
+    bool right;
+  };
+  explicit Grid(std::vector<Head> heads) : heads_(std::move(heads)) {}
+
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+
+  std::string text(const std::string& margin) const {
+    std::vector<std::size_t> widths;
+    std::size_t total = margin.size();
+    for (std::size_t c = 0; c < heads_.size(); ++c) {
+      std::size_t widest = std::max(width(heads_[c].top), width(heads_[c].bottom));
+      for (const auto& row : rows_) widest = std::max(widest, width(row[c]));
+      widths.push_back(widest);
+      total += widest;
+    }
+    const std::size_t gaps = heads_.size() - 1;
+    const std::string gap(total + 2 * gaps <= kWidth ? 2 : 1, ' ');
+    total += gap.size() * gaps;
+
+    const auto line = [&](const auto& cell) {
+      std::string result = margin;
+      for (std::size_t c = 0; c < heads_.size(); ++c) {
+        result += (c > 0 ? gap : "") + padded(cell(c), widths[c], heads_[c].right);
+      }
+      return without_trailing_spaces(result) + "\n";
+    };
+    std::string result = line([&](std::size_t c) { return std::string(heads_[c].top); });
+    result += line([&](std::size_t c) { return std::string(heads_[c].bottom); });
+    result += margin + std::string(total - margin.size(), '-') + "\n";
+    for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
+    return result;
+  }
+
+ private:
+  std::vector<Head> heads_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+// ---- sections
+
+constexpr std::size_t kMargin = 10;
+
+std::string head(const Report& report) {
+  const ToolInfo& tool = report.tool;
+  const MachineInfo& machine = report.machine;
+  std::string text = paragraph(
+      "kvcast",
+      fmt::format("{} ({}), {}, {}", plain_or_dash(tool.version), plain_or_dash(prefix(plain(tool.git_commit), 12)),
+                  plain_or_dash(tool.compiler), plain_or_dash(tool.build_type)),
+      kMargin);
+  text += paragraph_of_items(
+      "machine",
+      {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
+       "memory " + (machine.memory_bytes ? bytes(*machine.memory_bytes) : std::string("-")),
+       "FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s"),
+       "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")},
+      kMargin);
+  return text;
+}
+
+std::string shape_line(const Shape& shape) {
+  return paragraph_of_items(
+      "shape",
+      {fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn={}x", shape.history_length, shape.dim, shape.heads,
+                   shape.kv_heads, shape.layers, shape.ffn_factor),
+       plain_or_dash(shape.dtype) + ", KV " + plain_or_dash(shape.kv_dtype), counted(shape.threads, "thread"),
+       "mask " + plain_or_dash(shape.mask), std::string("trim ") + (shape.trim ? "on" : "off")},
+      kMargin);
+}
+
+const char* mark(Status status) {
+  switch (status) {
+    case Status::measured:
+      return "";
+    case Status::composed:
+      return "c";
+    case Status::scaled:
+      return "s";
+    case Status::skipped:
+      return "-";
+  }
+  return "?";
+}
+
+const SchemePoint* find(const Point& point, const std::string& scheme) {
+  const auto at = std::find_if(point.schemes.begin(), point.schemes.end(),
+                               [&](const SchemePoint& candidate) { return candidate.scheme == scheme; });
+  return at == point.schemes.end() ? nullptr : &*at;
+}
+
+std::string point_grid(const Case& one) {
+  Grid grid({{"", "N", true},
+             {"", "scheme", false},
+             {"", "cand/s", true},
+             {"", "req/s", true},
+             {"time per", "request", true},
+             {"t/min", "naive", true},
+             {"t/min", "own", true},
+             {"", "speed-up", true},
+             {"", "95% interval", false},
+             {"left-out", "predicts", true}});
+  for (const auto& point : one.points) {
+    const SchemePoint* naive = find(point, kBaseline);
+    const std::string naive_over = naive ? significant(naive->time_over_minimum, 3) : "-";
+    bool first = true;
+    for (const auto& scheme : point.schemes) {
+      const bool baseline = scheme.scheme == kBaseline;
+      const int decimals = scheme.speedup ? estimate_decimals(*scheme.speedup, 3) : 0;
+      std::string name = clipped(scheme.scheme, kSchemeWidth);
+      if (*mark(scheme.status) != '\0') name += std::string(" ") + mark(scheme.status);
+      grid.add({first ? integer(point.candidates) : "", name, significant(scheme.candidates_per_s, 4),
+                significant(scheme.requests_per_s, 3), scheme.seconds ? seconds(scheme.seconds->median) : "-",
+                baseline ? "" : (scheme.speedup ? naive_over : "-"), significant(scheme.time_over_minimum, 3),
+                baseline ? "" : (scheme.speedup ? fixed(scheme.speedup->value, decimals) + "x" : "-"),
+                baseline ? "" : (scheme.speedup ? interval(*scheme.speedup, decimals) : "-"),
+                baseline ? "" : with_unit(scheme.predicted_speedup, 3, "x")});
+      first = false;
+    }
+  }
+  return grid.text("");
+}
+
+/// Names of the case's schemes, in order of appearance.
+std::vector<std::string> scheme_names(const Case& one) {
+  std::vector<std::string> names;
+  for (const auto& point : one.points) {
+    for (const auto& scheme : point.schemes) {
+      if (std::find(names.begin(), names.end(), scheme.scheme) == names.end()) names.push_back(scheme.scheme);
+    }
+  }
+  return names;
+}
+
+/// What the grid's marks and heads mean, then what its rows leave out: forms, memory, skipped rows.
+std::string point_notes(const Case& one) {
+  std::vector<std::string> scaled, forms, memory;
+  bool any_composed = false, any_sharing = false;
+  // (scheme, reason) in order of first appearance, with the N it holds for
+  std::vector<std::pair<std::pair<std::string, std::string>, std::vector<std::string>>> skipped;
+  for (const auto& name : scheme_names(one)) {
+    any_sharing = any_sharing || name != kBaseline;
+    std::vector<std::string> counts;
+    std::vector<std::pair<std::string, std::vector<std::string>>> form_counts;
+    std::optional<std::int64_t> least, most;
+    for (const auto& point : one.points) {
+      const SchemePoint* scheme = find(point, name);
+      if (!scheme) continue;
+      any_composed = any_composed || scheme->status == Status::composed;
+      if (scheme->status == Status::scaled) {
+        counts.push_back((scheme->measured_candidates ? integer(*scheme->measured_candidates) : "-") + " of " +
+                         integer(point.candidates));
+      }
+      if (scheme->status == Status::skipped) {
+        const std::pair key(name, scheme->reason.value_or("no reason given"));
+        if (skipped.empty() || skipped.back().first != key) skipped.push_back({key, {}});
+        skipped.back().second.push_back(integer(point.candidates));
+      }
+      if (scheme->form) {
+        if (form_counts.empty() || form_counts.back().first != *scheme->form) form_counts.push_back({*scheme->form, {}});
+        form_counts.back().second.push_back(integer(point.candidates));
+      }
+      if (scheme->kv_bytes) {
+        least = std::min(least.value_or(*scheme->kv_bytes), *scheme->kv_bytes);
+        most = std::max(most.value_or(*scheme->kv_bytes), *scheme->kv_bytes);
+      }
+    }
+    const std::string shown = clipped(name, kSchemeWidth);
+    if (!counts.empty()) scaled.push_back(shown + " on " + join(counts, ", "));
+    std::vector<std::string> parts;
+    for (const auto& [form, at] : form_counts) {
+      parts.push_back(plain(form) + (form_counts.size() > 1 ? " at N=" + join(at, ", ") : ""));
+    }
+    if (!parts.empty()) forms.push_back(shown + " " + join(parts, "; "));
+    if (least) memory.push_back(shown + " " + bytes(*least) + (*most != *least ? " to " + bytes(*most) : ""));
+  }
+
+  std::string text = paragraph("t/min", "time over the theoretical minimum of the scheme's own work here; 1 is ideal",
+                               kMargin);
+  if (any_sharing) {
+    text += paragraph("left-out", "speed-up at this N predicted by the fit to all the other N", kMargin);
+  }
+  if (any_composed) {
+    text += paragraph("c", "composed: one history pass per round serves every N, plus the candidate pass at this N",
+                      kMargin);
+  }
+  if (!scaled.empty()) {
+    text += paragraph("s", "scaled: fewer candidates timed, then multiplied (" + join(scaled, "; ") + ")", kMargin);
+  }
+  for (const auto& [key, at] : skipped) {
+    text += paragraph("-", "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " +
+                               plain(key.second),
+                      kMargin);
+  }
+  if (!forms.empty()) text += paragraph_of_items("threads", forms, kMargin);
+  if (!memory.empty()) text += paragraph_of_items("KV held", memory, kMargin);
+  return text;
+}
+
+std::string percent(const std::optional<double>& value) { return with_unit(value, 2, "%"); }
+
+std::string fit_block(const Fit& fit) {
+  constexpr std::size_t kLabel = 14;
+  const auto row = [&](const char* label, const std::string& value, const std::string& meaning) {
+    return paragraph(label, padded(value, 33, false) + "  " + meaning, kLabel);
+  };
+  std::string text = fmt::format("fit of {} against naive: {}, {} excluded\n", clipped(fit.scheme, kSchemeWidth),
+                                 counted(fit.rounds, "round"), counted(fit.excluded_pairs, "pair"));
+  std::string r = "-";
+  if (fit.r) {
+    const int decimals = estimate_decimals(*fit.r, 3);
+    r = fixed(fit.r->value, decimals);
+    if (fit.r->ci95) r += "  95% " + interval(*fit.r, decimals);
+  }
+  text += row("  r", r, "cost of one more candidate over one naive candidate");
+  text += row("  r by FLOPs", significant(fit.r_flops, 3), "the same by arithmetic alone");
+  text += row("  rho", significant(fit.rho, 3), "candidate pass over history pass, C_f/C_u");
+  text += row("  asymptote", with_unit(fit.asymptote, 3, "x"), "1/r, limit of the speed-up as N grows");
+  text += row("  R^2", fit.r_squared ? fixed(*fit.r_squared, 4) : "-",
+              "near 1 for any rising curve: judge by the residuals");
+  text += row("  residual", percent(fit.max_residual_pct) + " (affine " + percent(fit.affine_max_residual_pct) + ")",
+              "largest, of the speed-up");
+  text += row("  left-out", percent(fit.loo_error_pct) + " (affine " + percent(fit.affine_loo_error_pct) + ")",
+              "RMS error of the speed-up at the N left out");
+  if (fit.affine) {
+    const AffineFit& f = *fit.affine;
+    const auto ms = [](double value) { return significant(value * 1e3, 4) + " ms"; };
+    text += paragraph("  affine",
+                      fmt::format("a {}, b {}, c {}: a + b N against naive's c N; (a+b)/c = {}", ms(f.user_s),
+                                  ms(f.candidate_s), ms(f.naive_candidate_s),
+                                  significant((f.user_s + f.candidate_s) / f.naive_candidate_s, 3)),
+                      kLabel);
+  } else {
+    text += paragraph("  affine", "-", kLabel);
+  }
+  text += paragraph("  preferred", plain_or_dash(fit.preferred), kLabel);
+  return text;
+}
+
+std::string equality(const Equivalence& e) {
+  std::string summary = std::string(e.agrees ? "agrees: " : "DISAGREES: ") +
+                        counted(e.checked_candidates, "candidate") + " checked";
+  if (!e.reference_shape.empty()) {
+    summary += e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + plain(e.reference_shape);
+  }
+  if (!e.shareable) summary += "; sharing is NOT valid under this mask";
+  const std::string text = paragraph("equality", summary, kMargin);
+  Grid grid({{"", "scheme", false},
+             {"vs float64", "max abs", true},
+             {"", "max rel", true},
+             {"vs naive", "max abs", true},
+             {"", "max rel", true},
+             {"top-k", "overlap", true},
+             {"Kendall", "tau", true},
+             {"", "", false}});
+  const auto error = [](double value) { return std::isfinite(value) ? fmt::format("{:.1e}", value) : "NaN"; };
+  const auto part = [&](const std::optional<ErrorPair>& errors, double ErrorPair::*member) {
+    return errors ? error(*errors.*member) : std::string("-");
+  };
+  for (const auto& s : e.schemes) {
+    grid.add({clipped(s.scheme, kSchemeWidth), part(s.vs_reference, &ErrorPair::max_abs),
+              part(s.vs_reference, &ErrorPair::max_rel), part(s.vs_naive, &ErrorPair::max_abs),
+              part(s.vs_naive, &ErrorPair::max_rel), s.top_k_overlap ? fixed(*s.top_k_overlap, 3) : "-",
+              s.kendall_tau ? fixed(*s.kendall_tau, 3) : "-", s.agrees ? "agrees" : "DISAGREES"});
+  }
+  grid.add({"tolerance", e.tolerance_reference ? error(*e.tolerance_reference) : "-", "",
+            e.tolerance_naive ? error(*e.tolerance_naive) : "-", "", "k=" + integer(e.top_k), "", ""});
+  return text + grid.text("  ");
+}
+
+std::string composition(const std::vector<CompositionCheck>& checks) {
+  std::string text;
+  for (const auto& check : checks) {
+    const int decimals = std::max(3, estimate_decimals(check.ratio, 3));
+    text += paragraph(text.empty() ? "whole run" : "",
+                      fmt::format("{} at N={} {}: whole/{} {}  95% {}", clipped(check.scheme, kSchemeWidth),
+                                  integer(check.candidates), check.agrees ? "agrees" : "DISAGREES",
+                                  check.scheme == kBaseline ? "scaled" : "composed",
+                                  fixed(check.ratio.value, decimals), interval(check.ratio, decimals)),
+                      kMargin);
+  }
+  return text;
+}
+
+std::string warnings(const std::vector<Warning>& list) {
+  std::string text;
+  for (const auto& warning : list) {
+    text += paragraph("warning", plain(warning.text) + " [" + plain(warning.code) + "]", kMargin);
+    if (!warning.advice.empty()) text += paragraph("", "-> " + plain(warning.advice), kMargin);
+  }
+  return text;
+}
+
+}  // namespace
+
+std::string render_table(const Report& report) {
+  std::string text = head(report);
+  const auto section = [&](const std::string& body) {
+    if (!body.empty()) text += "\n" + body;
+  };
+  for (const auto& one : report.cases) {
+    if (report.cases.size() > 1) text += "\n" + std::string(kWidth, '=') + "\n";
+    text += shape_line(one.shape);
+    if (!one.points.empty()) {
+      section(point_grid(one));
+      text += "\n" + point_notes(one);
+    }
+    for (const auto& fit : one.fits) section(fit_block(fit));
+    if (one.equivalence) section(equality(*one.equivalence));
+    section(composition(one.composition));
+  }
+  section(warnings(report.warnings));
+  return text;
+}
+
+}  // namespace kvcast::report

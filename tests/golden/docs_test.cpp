@@ -1,0 +1,286 @@
+// docs/report.schema.json and the field tables of docs/report-schema.md are made from the column descriptions;
+// this test fails when they are out of step and rewrites them with KVCAST_UPDATE_GOLDEN=1.
+#include <cstdlib>
+#include <fstream>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "kvcast/kvcast.h"
+#include "report/columns.h"
+
+namespace kvcast::report {
+namespace {
+
+using Json = nlohmann::ordered_json;
+
+constexpr const char* kHowToUpdate =
+    "\nRewrite it with KVCAST_UPDATE_GOLDEN=1 in the environment of this test, and read the diff before you commit it.";
+
+bool updating() {
+  const char* update = std::getenv("KVCAST_UPDATE_GOLDEN");
+  return update && std::string(update) == "1";
+}
+
+std::string docs_path(const std::string& name) { return std::string(KVCAST_SOURCE_DIR) + "/docs/" + name; }
+
+std::string contents(const std::string& path) {
+  std::ifstream file(path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(file), {}};
+}
+
+// ---- JSON Schema
+
+Json reference(const std::string& name) { return {{"$ref", "#/$defs/" + name}}; }
+
+Json or_null(Json schema) { return {{"anyOf", Json::array({std::move(schema), {{"type", "null"}}})}}; }
+
+Json type_of(Kind kind, bool nullable) {
+  const auto plain = [&](const char* name) -> Json {
+    return nullable ? Json{{"type", {name, "null"}}} : Json{{"type", name}};
+  };
+  const auto compound = [&](const char* name) { return nullable ? or_null(reference(name)) : reference(name); };
+  switch (kind) {
+    case Kind::boolean:
+      return plain("boolean");
+    case Kind::integer:
+      return plain("integer");
+    case Kind::number:
+      return plain("number");
+    case Kind::text:
+      return plain("string");
+    case Kind::status:
+      return {{"enum", {"measured", "composed", "scaled", "skipped"}}};
+    case Kind::estimate:
+      return compound("estimate");
+    case Kind::seconds:
+      return compound("seconds");
+    case Kind::errors:
+      return compound("errors");
+    case Kind::affine:
+      return compound("affine");
+  }
+  return {};
+}
+
+/// An object with these members and no others, all present.
+Json object_of(const Json& properties) {
+  Json schema = {{"type", "object"}, {"additionalProperties", false}, {"required", Json::array()}};
+  for (const auto& item : properties.items()) schema["required"].push_back(item.key());
+  schema["properties"] = properties;
+  return schema;
+}
+
+Json map_of(const Json& value) { return {{"type", "object"}, {"additionalProperties", value}}; }
+Json list_of(const Json& item) { return {{"type", "array"}, {"items", item}}; }
+
+template <typename Row>
+Json properties_of(const std::vector<Column<Row>>& columns, bool baseline = false) {
+  Json properties = Json::object();
+  for (const auto& column : columns) {
+    if (column.role == Role::key || (baseline && column.role == Role::sharing_only)) continue;
+    Json& property = properties[column.name] = type_of(column.kind, column.nullable);
+    property["description"] = column.doc + (column.unit.empty() ? "" : " (" + column.unit + ")");
+  }
+  return properties;
+}
+
+Json config_schema() {
+  Json sections = Json::object();
+  for (const auto& field : config_fields()) {
+    Json type;
+    if (field.type == "int") type = {{"type", "integer"}};
+    if (field.type == "number") type = {{"type", "number"}};
+    if (field.type == "bool") type = {{"type", "boolean"}};
+    if (field.type == "text") type = {{"type", "string"}};
+    if (field.type == "time") type = {{"type", {"number", "string"}}};
+    if (field.type == "bytes") type = {{"type", {"integer", "string"}}};
+    if (field.type == "int list") type = list_of({{"type", "integer"}});
+    if (field.type == "text list") type = list_of({{"type", "string"}});
+    INFO("config field " << field.path << " of type '" << field.type << "' has no JSON Schema type here");
+    REQUIRE(!type.is_null());
+    const auto dot = field.path.find('.');
+    if (dot == std::string::npos) {
+      sections[field.path] = type;
+    } else {
+      sections[field.path.substr(0, dot)][field.path.substr(dot + 1)] = type;
+    }
+  }
+  Json properties = Json::object();
+  for (const auto& item : sections.items()) {
+    // A leaf has its type; a section has members only.
+    properties[item.key()] = item.value().contains("type") ? item.value() : object_of(item.value());
+  }
+  return object_of(properties);
+}
+
+Json report_schema() {
+  const Json number = {{"type", {"number", "null"}}};
+  const Json integer = {{"type", "integer"}};
+
+  Json defs;
+  defs["interval"] = {{"type", "array"},
+                      {"description", "95% interval, low and high end"},
+                      {"items", number},
+                      {"minItems", 2},
+                      {"maxItems", 2}};
+  const Json interval = or_null(reference("interval"));
+  defs["estimate"] = object_of({{"value", number}, {"ci95", interval}});
+  defs["seconds"] = object_of({{"median", number}, {"ci95", interval}, {"samples", integer}});
+  defs["errors"] = object_of({{"max_abs", number}, {"max_rel", number}});
+  defs["affine"] = object_of({{"user_s", number}, {"candidate_s", number}, {"naive_candidate_s", number}});
+
+  Json tool = properties_of(tool_columns());
+  tool["dependencies"] = map_of({{"type", "string"}});
+  defs["tool"] = object_of(tool);
+  defs["machine"] = object_of(properties_of(machine_columns()));
+  defs["config"] = config_schema();
+  defs["shape"] = object_of(properties_of(shape_columns()));
+
+  defs["scheme_equivalence"] = object_of(properties_of(scheme_equivalence_columns()));
+  Json equivalence = properties_of(equivalence_columns());
+  equivalence["schemes"] = map_of(reference("scheme_equivalence"));
+  defs["equivalence"] = object_of(equivalence);
+
+  defs["naive_point"] = object_of(properties_of(scheme_point_columns(), true));
+  defs["scheme_point"] = object_of(properties_of(scheme_point_columns()));
+  Json point = properties_of(point_columns());
+  point["schemes"] = map_of(reference("scheme_point"));
+  point["schemes"]["properties"] = {{kBaseline, reference("naive_point")}};
+  defs["point"] = object_of(point);
+
+  defs["fit"] = object_of(properties_of(fit_columns()));
+  defs["composition"] = object_of(properties_of(composition_columns()));
+  defs["case"] = object_of({{"shape", reference("shape")},
+                            {"equivalence", or_null(reference("equivalence"))},
+                            {"points", list_of(reference("point"))},
+                            {"fits", map_of(reference("fit"))},
+                            {"composition", list_of(reference("composition"))}});
+  defs["warning"] = object_of(properties_of(warning_columns()));
+
+  Json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
+               {"title", kReportSchema},
+               {"$comment", "Made from src/report/columns.cpp by tests/golden/docs_test.cpp; do not edit"}};
+  root.update(object_of({{"schema", {{"const", kReportSchema}}},
+                         {"tool", reference("tool")},
+                         {"machine", reference("machine")},
+                         {"config", reference("config")},
+                         {"cases", list_of(reference("case"))},
+                         {"degradation", {{"type", "null"}}},
+                         {"sizing", {{"type", "null"}}},
+                         {"warnings", list_of(reference("warning"))}}));
+  root["$defs"] = defs;
+  return root;
+}
+
+// ---- Markdown
+
+const char* word_for(Kind kind) {
+  switch (kind) {
+    case Kind::boolean:
+      return "true or false";
+    case Kind::integer:
+      return "integer";
+    case Kind::number:
+      return "number";
+    case Kind::text:
+    case Kind::status:
+      return "text";
+    case Kind::estimate:
+      return "{value, ci95}";
+    case Kind::seconds:
+      return "{median, ci95, samples}";
+    case Kind::errors:
+      return "{max_abs, max_rel}";
+    case Kind::affine:
+      return "{user_s, candidate_s, naive_candidate_s}";
+  }
+  return "";
+}
+
+template <typename Row>
+std::string markdown(const std::vector<Column<Row>>& columns, bool in_csv) {
+  std::string text = in_csv ? "| field | CSV columns | type | unit | what |\n|---|---|---|---|---|\n"
+                            : "| field | type | unit | what |\n|---|---|---|---|\n";
+  for (const auto& column : columns) {
+    std::string names;
+    for (const auto& name : flat_names(column.name, column.kind)) names += (names.empty() ? "`" : ", `") + name + "`";
+    std::string doc = column.doc;
+    if (column.role == Role::key) doc += " (the name of the object in JSON)";
+    if (column.role == Role::sharing_only) doc += "; absent for naive";
+    text += "| `" + column.name + "` | " + (in_csv ? names + " | " : "") + word_for(column.kind) +
+            (column.nullable ? " or null" : "") + " | " + column.unit + " | " + doc + " |\n";
+  }
+  return text;
+}
+
+struct Table {
+  std::string name, text;
+};
+std::vector<Table> tables() {
+  return {{"tool", markdown(tool_columns(), false)},
+          {"machine", markdown(machine_columns(), false)},
+          {"shape", markdown(shape_columns(), true)},
+          {"equivalence", markdown(equivalence_columns(), false)},
+          {"scheme_equivalence", markdown(scheme_equivalence_columns(), false)},
+          {"point", markdown(point_columns(), true)},
+          {"scheme_point", markdown(scheme_point_columns(), true)},
+          {"fit", markdown(fit_columns(), false)},
+          {"composition", markdown(composition_columns(), false)},
+          {"warning", markdown(warning_columns(), false)},
+          {"sample", markdown(sample_columns(), true)}};
+}
+
+/// `document` with each table between its markers replaced.
+std::string with_tables(std::string document) {
+  for (const auto& table : tables()) {
+    const std::string begin = "<!-- columns: " + table.name + " -->\n", end = "<!-- end -->\n";
+    const auto from = document.find(begin);
+    INFO("docs/report-schema.md lacks the marker '" << begin << "'");
+    REQUIRE(from != std::string::npos);
+    const auto body = from + begin.size();
+    const auto to = document.find(end, body);
+    REQUIRE(to != std::string::npos);
+    document.replace(body, to - body, table.text);
+  }
+  return document;
+}
+
+void compare_or_update(const std::string& name, const std::string& wanted) {
+  const std::string path = docs_path(name);
+  if (updating()) {
+    std::ofstream(path, std::ios::binary) << wanted;
+    return;
+  }
+  INFO(path << " is out of step with src/report/columns.cpp or the config fields." << kHowToUpdate);
+  CHECK(contents(path) == wanted);
+}
+
+}  // namespace
+
+TEST_CASE("docs/report.schema.json describes the columns", "[golden]") {
+  compare_or_update("report.schema.json", report_schema().dump(2) + "\n");
+}
+
+TEST_CASE("docs/report-schema.md describes the columns", "[golden]") {
+  compare_or_update("report-schema.md", with_tables(contents(docs_path("report-schema.md"))));
+}
+
+TEST_CASE("docs/report-schema.md names every CSV column and every format", "[golden]") {
+  const std::string document = contents(docs_path("report-schema.md"));
+  const auto names_all = [&](const std::vector<std::string>& names) {
+    for (const auto& name : names) {
+      INFO("column " << name);
+      CHECK(document.find('`' + name + '`') != std::string::npos);
+    }
+  };
+  names_all(flat_names(shape_columns()));
+  names_all(flat_names(point_columns()));
+  names_all(flat_names(scheme_point_columns()));
+  names_all(flat_names(sample_columns()));
+  for (const auto& format : formats()) names_all({format.name});
+}
+
+}  // namespace kvcast::report

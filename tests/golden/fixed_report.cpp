@@ -1,0 +1,169 @@
+#include "fixed_report.h"
+
+#include <limits>
+
+namespace kvcast::golden {
+namespace {
+
+constexpr std::int64_t kGiB = 1024LL * 1024 * 1024;
+
+SchemePoint timed(const std::string& scheme, Status status, std::int64_t candidates, std::int64_t measured,
+                  double median, double half_width) {
+  SchemePoint point;
+  point.scheme = scheme;
+  point.status = status;
+  point.seconds = SecondsSummary{median, Interval{median - half_width, median + half_width}, 7};
+  point.measured_candidates = measured;
+  point.requests_per_s = 1 / median;
+  point.candidates_per_s = static_cast<double>(candidates) / median;
+  return point;
+}
+
+void add_work(SchemePoint& point, double flops, std::int64_t kv_bytes) {
+  point.flops = flops;
+  point.gflops_per_s = flops / point.seconds->median / 1e9;
+  point.peak_fraction = *point.gflops_per_s / 105.25;
+  point.time_over_minimum = 1 / *point.peak_fraction;
+  point.kv_bytes = kv_bytes;
+}
+
+void add_speedup(SchemePoint& point, Estimate speedup, double predicted) {
+  point.speedup = speedup;
+  point.improvement = 1 - 1 / speedup.value;
+  point.predicted_speedup = predicted;
+}
+
+SchemePoint skipped(const std::string& scheme, const std::string& reason) {
+  SchemePoint point;
+  point.scheme = scheme;
+  point.status = Status::skipped;
+  point.reason = reason;
+  return point;
+}
+
+Case sharing_case() {
+  Case one;
+  one.shape = {1000, 768, 12, 12, 50, 4, "fp32", "fp32", 2, "causal", true};
+
+  one.equivalence = Equivalence{true, 4, 1.5e-5, 2.75e-5, 3, "L=125, layers=2", {}, true};
+  one.equivalence->schemes = {
+      {"naive", ErrorPair{3.75e-6, 1.25e-6}, std::nullopt, std::nullopt, std::nullopt, true},
+      {"shared", ErrorPair{3.5e-6, 1.125e-6}, ErrorPair{0, 0}, 1.0, 1.0, true},
+      {"shared-copy", ErrorPair{4e-6, 1.5e-6}, ErrorPair{2.5e-6, 1e-6}, 2.0 / 3, 0.875, true},
+  };
+
+  Point one_candidate{1, {}};
+  auto naive = timed("naive", Status::measured, 1, 1, 6.75, 0.125);
+  naive.form = "within";
+  add_work(naive, 6.4e11, 6150144);
+  auto shared = timed("shared", Status::composed, 1, 1, 6.875, 0.125);
+  shared.form = "within";
+  shared.user_seconds = 6.75;
+  shared.fusion_seconds = 0.125;
+  add_work(shared, 6.4e11, 307200000);
+  add_speedup(shared, {0.9818, Interval{0.9712, 0.9925}}, 1);
+  auto copy = timed("shared-copy", Status::composed, 1, 1, 7, 0.25);
+  copy.user_seconds = 6.75;
+  copy.fusion_seconds = 0.25;
+  add_work(copy, 6.4e11, 307200000);
+  add_speedup(copy, {0.9643, std::nullopt}, 1);
+  one_candidate.schemes = {naive, shared, copy};
+
+  Point ten{10, {}};
+  naive = timed("naive", Status::scaled, 10, 2, 67.5, 0.75);
+  naive.form = "across";
+  add_work(naive, 6.4e12, 12300288);
+  shared = timed("shared", Status::composed, 10, 10, 7.0625, 0.0625);
+  shared.form = "within";
+  shared.user_seconds = 6.75;
+  shared.fusion_seconds = 0.3125;
+  add_work(shared, 6.46e11, 307200000);
+  add_speedup(shared, {9.5575, Interval{9.4801, 9.6355}}, 9.6012);
+  ten.schemes = {naive, shared, skipped("shared-copy", "its caches need 3.072 GB; 2.5 GiB are left of max_memory")};
+
+  Point thousand{1000, {}};
+  naive = timed("naive", Status::scaled, 1000, 2, 6750, 75);
+  naive.form = "across";
+  add_work(naive, 6.4e14, 12300288);
+  shared = timed("shared", Status::composed, 1000, 1000, 20.5, 0.03125);
+  shared.form = "within";
+  shared.user_seconds = 6.75;
+  shared.fusion_seconds = 13.75;
+  add_work(shared, 1.36e12, 307200000);
+  add_speedup(shared, {329.27, Interval{326.41, 332.15}}, 341.5);
+  thousand.schemes = {naive, shared,
+                      skipped("shared-copy", "=cmd|' /C calc'!A0 \"quoted\", naïve 候选\nsecond line \x1b[31m\xff\xfe")};
+  one.points = {one_candidate, ten, thousand};
+
+  Fit fit;
+  fit.scheme = "shared";
+  fit.r = Estimate{0.002042, Interval{0.002013, 0.002071}};
+  fit.rho = 0.0020462;
+  fit.r_flops = 0.0010051;
+  fit.asymptote = 489.72;
+  fit.r_squared = 0.99987;
+  fit.max_residual_pct = 3.4;
+  fit.affine = AffineFit{6.921, 0.013579, 6.75};
+  fit.affine_max_residual_pct = 0.9;
+  fit.loo_error_pct = 2.1;
+  fit.affine_loo_error_pct = 0.65;
+  fit.preferred = "affine";
+  fit.rounds = 7;
+  fit.excluded_pairs = 1;
+  Fit untested;
+  untested.scheme = "shared-copy";
+  untested.asymptote = std::numeric_limits<double>::infinity();
+  untested.max_residual_pct = std::numeric_limits<double>::quiet_NaN();
+  untested.preferred = "untested";
+  untested.rounds = 1;
+  one.fits = {fit, untested};
+
+  one.composition = {{"shared", 5, {1.0031, Interval{0.9952, 1.0111}}, true},
+                     {"naive", 5, {1.052, Interval{1.021, 1.084}}, false},
+                     {"shared-copy", 5, {0.998, std::nullopt}, true}};
+
+  one.samples = {
+      {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1},
+      {1, "shared", 0, Status::composed, 6.875, 1, 6.75, 0.125, 0.9921875},
+      {10, "shared", 0, Status::composed, 7.0625, 10, 6.75, 0.3125, 0.984375},
+      {10, "naive", 1, Status::scaled, 13.5, 2, std::nullopt, std::nullopt, 0.1},
+      {1000, "shared", 1, Status::composed, 1.0 / 3, 1000, 0.1, 0.2 + 0.1, std::numeric_limits<double>::quiet_NaN()},
+  };
+  return one;
+}
+
+/// A mask that cannot share: naive alone, nothing else known.
+Case naive_only_case() {
+  Case one;
+  one.shape = {0, 64, 4, 1, 1, 4, "fp32", "fp32", 1, "bidirectional", false};
+  one.equivalence = Equivalence{false, 1, std::nullopt, std::nullopt, 0, "", {}, true};
+  one.equivalence->schemes = {{"naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, true}};
+  SchemePoint bare;
+  bare.scheme = "naive";
+  SchemePoint brief = timed("naive", Status::measured, 1000000, 1000000, 2.5e-4, 1e-6);
+  brief.seconds->ci95 = Interval{2.49e-4, std::numeric_limits<double>::infinity()};
+  one.points = {{1, {bare}}, {1000000, {brief}}};
+  return one;
+}
+
+}  // namespace
+
+Report fixed_report() {
+  Report report;
+  report.tool = {"0.1.0",   "0123456789abcdef0123456789abcdef01234567",         "GNU 12.2.0",
+                 "Release", {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
+  report.machine = {"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", 2, 16 * kGiB, 105.25, 11.5};
+  report.config.comment = "=1+1 \"seed\", 用户 naïve";
+  report.config.model = {1000, 768, 12, 12, 50, 4, Mask::causal};
+  report.config.run = {{1, 10, 1000}, {"naive", "shared", "shared-copy"}, "fp32", 2, 1, true};
+  report.config.measure = {150, 0.02, 6 * kGiB};
+  report.cases = {sharing_case(), naive_only_case()};
+  report.warnings = {
+      {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",
+       "close other programs, or give a larger --budget"},
+      {"=hostile", "tab\there, bad byte \xc3( and a quote \"", ""},
+  };
+  return report;
+}
+
+}  // namespace kvcast::golden
