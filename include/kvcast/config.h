@@ -37,7 +37,7 @@ struct RunConfig {
 };
 
 struct MeasureConfig {
-  double budget_s = 30.0;             ///< wall time of the whole command
+  double budget_s = 20.0;             ///< wall time of the whole command
   double precision = 0.02;            ///< stop when every speed-up's interval is narrower (half-width / value)
   std::int64_t max_memory_bytes = 0;  ///< 0 until resolved means "what the machine has available"
 };

@@ -66,9 +66,10 @@ struct RunResult {
   bool checks_passed = true;    ///< equality and composition
   std::string failure;          ///< one line when a check failed
 };
-/// Plan, check equality, warm up, measure, fit. The main job.
+/// Checks equality, warms up, measures by the plan, fits. The main job. `machine` and `plan` are those of this machine
+/// and config; --budget counts from the call less what finding them out took.
 /// Errors: ConfigError; CheckError when nothing could be measured.
-RunResult run(const Config& config, const Observer& observer);
+RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const Observer& observer);
 
 struct VerifyResult {
   Shape shape;
@@ -80,7 +81,7 @@ struct VerifyResult {
 /// export_file: when not empty, writes the safetensors case of docs/model.md. Errors: ConfigError, IoError.
 VerifyResult verify(const Config& config, const std::string& export_file, const Observer& observer);
 
-/// Names of the formats that render() knows, in list order ("json", "samples.csv", "summary.csv", "table", ...).
+/// Names of the formats that render() knows, in list order: "table", "json", "csv", "samples.csv".
 struct FormatInfo {
   std::string name;  ///< as for --format
   std::string file;  ///< file name written under -o; empty when only for stdout

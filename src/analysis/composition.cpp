@@ -40,6 +40,10 @@ bool clean(const Timing& timing) { return !(timing.canary_ratio < kCanaryFloor);
 
 }  // namespace
 
+const std::vector<Timing>& prevailing(const PointTimings& point) {
+  return point.whole.size() > point.composed.size() ? point.whole : point.composed;
+}
+
 double seconds_for_all(const Sample& sample) {
   if (sample.measured_candidates == sample.candidates) return sample.measured_seconds;
   const double scale = static_cast<double>(sample.candidates) / static_cast<double>(sample.measured_candidates);

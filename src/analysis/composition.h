@@ -12,7 +12,7 @@
 namespace kvcast::analysis {
 
 /// A pair whose canary ran below this share of its 90th percentile was slowed by someone else
-/// (docs/method.md; performance of a shared machine).
+/// and says nothing about the schemes. Source: performance notes, "leave pairs below 0.95 out of the fit".
 inline constexpr double kCanaryFloor = 0.95;
 /// Exclusion by canary never leaves fewer pairs than this at an N: a slow machine is better than no data.
 inline constexpr std::int64_t kMinCleanPairs = 3;
@@ -32,6 +32,9 @@ struct PointTimings {
   std::vector<Timing> whole;     ///< Status::measured
   std::vector<Timing> composed;  ///< Status::composed or Status::scaled
 };
+
+/// The kind of timing that more rounds have, so that one kind serves all rounds of an N; composed on a tie.
+const std::vector<Timing>& prevailing(const PointTimings& point);
 
 /// By scheme, then by N.
 using TimingTable = std::map<std::string, std::map<std::int64_t, PointTimings>>;

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <limits>
 
+#include "base/checked.h"
+
 namespace kvcast {
 namespace {
 
@@ -27,16 +29,12 @@ double key_value_flops(const WorkShape& shape) { return 4 * real(shape.dim) * kv
 /// FLOPs of one query row over `keys` keys: the scores and the weighted sum of values, 2·d each per key.
 double attention_row_flops(const WorkShape& shape, double keys) { return 4 * real(shape.dim) * keys; }
 
-/// Product of non-negative factors; the largest int64 where it would overflow, so that any memory limit refuses it.
-std::int64_t saturating_product(std::int64_t a, std::int64_t b) {
-  std::int64_t product = 0;
-  return __builtin_mul_overflow(a, b, &product) ? std::numeric_limits<std::int64_t>::max() : product;
-}
+/// The largest int64 where a size does not fit, so that any memory limit refuses it.
+std::int64_t saturated(Checked bytes) { return bytes.value_or(std::numeric_limits<std::int64_t>::max()); }
 
 /// 2 · tokens · d_kv · bytes: K and V of one layer.
-std::int64_t layer_kv_bytes(const WorkShape& shape, std::int64_t tokens) {
-  const std::int64_t width = saturating_product(shape.kv_heads, shape.dim / shape.heads);
-  return saturating_product(saturating_product(saturating_product(2, width), shape.bytes), tokens);
+Checked layer_kv_bytes(const WorkShape& shape, std::int64_t tokens) {
+  return checked_mul(2, tokens, shape.kv_heads, shape.dim / shape.heads, shape.bytes);
 }
 
 }  // namespace
@@ -105,9 +103,11 @@ double naive_flops(const WorkShape& shape) {
 double r_flops(const WorkShape& shape) { return r_from_costs(history_flops(shape), candidate_flops(shape)); }
 
 std::int64_t kv_cache_bytes(const WorkShape& shape) {
-  return saturating_product(layer_kv_bytes(shape, shape.history_length), shape.layers);
+  return saturated(checked_mul(layer_kv_bytes(shape, shape.history_length), shape.layers));
 }
 
-std::int64_t naive_kv_bytes(const WorkShape& shape) { return layer_kv_bytes(shape, shape.history_length + 1); }
+std::int64_t naive_kv_bytes(const WorkShape& shape) {
+  return saturated(layer_kv_bytes(shape, shape.history_length + 1));
+}
 
 }  // namespace kvcast

@@ -2,7 +2,6 @@
 
 #include <Eigen/QR>
 #include <algorithm>
-#include <boost/math/tools/minima.hpp>
 #include <boost/math/tools/toms748_solve.hpp>
 #include <cmath>
 #include <cstddef>
@@ -22,8 +21,6 @@ namespace {
 constexpr double kRelativeFloor = 0.005;
 /// Smallest r considered. One candidate against a million cached tokens is about 1e-6.
 constexpr double kMinR = 1e-12;
-/// A minimiser on values resolves half the digits.
-constexpr int kMinimiserBits = std::numeric_limits<double>::digits / 2;
 /// How much smaller the affine form's leave-one-out error must be to be preferred.
 constexpr double kClearlySmaller = 0.8;
 /// Errors below this, in percent, are rounding: two forms that both fit exactly are not told apart by it.
@@ -41,11 +38,6 @@ struct Data {
   std::vector<Level> levels;  ///< ascending N, each with at least one pair
   std::int64_t excluded = 0;
 };
-
-/// The kind of timing that more rounds have; composed on a tie.
-const std::vector<Timing>& prevailing(const PointTimings& point) {
-  return point.whole.size() > point.composed.size() ? point.whole : point.composed;
-}
 
 Data load(const std::vector<Sample>& samples, const std::string& scheme) {
   Data data;
@@ -106,7 +98,7 @@ std::vector<LogPoint> log_points(const std::vector<Level>& levels) {
   const double floor = std::max(known.empty() ? 0 : median(known), kRelativeFloor * kRelativeFloor);
   std::vector<LogPoint> points;
   for (std::size_t i = 0; i < levels.size(); ++i) {
-    const double variance = std::max(variances[i].value_or(floor), floor);
+    const double variance = std::max(variances[i].value_or(0), floor);
     points.push_back({static_cast<double>(levels[i].candidates), mean(log_ratios(levels[i])), 1 / variance});
   }
   return points;
@@ -116,7 +108,7 @@ std::vector<LogPoint> log_points(const std::vector<Level>& levels) {
 ///
 /// Worked in x = log r. With g = log N - log S_obs the residual is log(1+(N-1)e^x) - g, increasing in x, so the minimum
 /// lies between the smallest and the largest of the r that single N imply. Between them the sum may have more than one
-/// hollow when the N contradict each other, hence the scan before the root of the derivative.
+/// hollow when the N contradict each other, hence the scan for roots of the derivative and the choice among them.
 std::optional<double> fit_r(const std::vector<LogPoint>& points) {
   struct Term {
     double others, target, weight;  // N-1, g, w
@@ -150,34 +142,31 @@ std::optional<double> fit_r(const std::vector<LogPoint>& points) {
     return sum;
   };
 
-  // On exact data all N imply one r and the bracket would be empty.
-  constexpr double kMargin = 0.1;
-  lo = std::max(lo - kMargin, std::log(kMinR));
-  hi = std::min(hi + kMargin, 0.0);
-  constexpr int kCells = 32;
-  const double step = (hi - lo) / kCells;
-  const auto grid = [&](int i) { return i == kCells ? hi : lo + i * step; };
-  int best = 0;
-  double least = objective(grid(0));
-  for (int i = 1; i <= kCells; ++i) {
-    const double value = objective(grid(i));
-    if (value < least) {
+  double best = lo, least = objective(lo);
+  const auto consider = [&](double x) {
+    if (const double value = objective(x); value < least) {
       least = value;
-      best = i;
+      best = x;
     }
+  };
+  constexpr int kCells = 32;
+  double left = lo, slope_left = half_derivative(lo);
+  for (int cell = 1; cell <= kCells; ++cell) {
+    const double right = cell == kCells ? hi : lo + (hi - lo) / kCells * cell;
+    const double slope_right = half_derivative(right);
+    if (slope_left < 0 && slope_right >= 0) {
+      // The root of the derivative is good to all digits; a minimiser on values would stop at half of them.
+      std::uintmax_t iterations = 100;
+      const auto [below, above] =
+          boost::math::tools::toms748_solve(half_derivative, left, right, slope_left, slope_right,
+                                            boost::math::tools::eps_tolerance<double>(), iterations);
+      consider(below + (above - below) / 2);
+    }
+    left = right;
+    slope_left = slope_right;
   }
-  const double left = grid(std::max(best - 1, 0)), right = grid(std::min(best + 1, kCells));
-  const double slope_left = half_derivative(left), slope_right = half_derivative(right);
-  if (best == 0 && slope_left >= 0) return std::exp(left);
-  if (best == kCells && slope_right <= 0) return std::exp(right);
-  if (slope_left < 0 && slope_right > 0) {
-    // The root of the derivative is good to all digits; a minimiser on values stops at half of them.
-    std::uintmax_t iterations = 100;
-    const auto bracket = boost::math::tools::toms748_solve(half_derivative, left, right, slope_left, slope_right,
-                                                           boost::math::tools::eps_tolerance<double>(), iterations);
-    return std::exp(bracket.first + (bracket.second - bracket.first) / 2);
-  }
-  return std::exp(boost::math::tools::brent_find_minima(objective, left, right, kMinimiserBits).first);
+  consider(hi);  // the minimum where r is cut to 1
+  return std::exp(best);
 }
 
 /// Rounds that say something about r.

@@ -4,9 +4,7 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 #include <nlohmann/json.hpp>
-#include <optional>
 #include <utility>
 
 #include "base/text.h"
@@ -42,15 +40,17 @@ constexpr double kMaxBudgetS = 8760.0 * 3600.0;
 template <typename T>
 struct Member {
   std::function<T&(Config&)> mutable_of;
-  const T& of(const Config& config) const { return mutable_of(const_cast<Config&>(config)); }
+  std::function<const T&(const Config&)> of;
 };
 template <typename Section, typename T>
 Member<T> at(Section Config::*section, T Section::*member) {
-  return {[=](Config& config) -> T& { return config.*section.*member; }};
+  return {[=](Config& config) -> T& { return config.*section.*member; },
+          [=](const Config& config) -> const T& { return config.*section.*member; }};
 }
 template <typename T>
 Member<T> at(T Config::*member) {
-  return {[=](Config& config) -> T& { return config.*member; }};
+  return {[=](Config& config) -> T& { return config.*member; },
+          [=](const Config& config) -> const T& { return config.*member; }};
 }
 
 // Stores a parsed value when `check` finds no fault in it.
@@ -75,12 +75,17 @@ std::string least_words(std::int64_t least) { return "a whole number, at least "
 
 Field integer(std::string path, std::string flags, Member<std::int64_t> member, std::int64_t least, std::string doc) {
   const auto text = [member](const Config& c) { return std::to_string(member.of(c)); };
-  return {std::move(path), std::move(flags), "int", least_words(least), std::move(doc),
+  return {std::move(path),
+          std::move(flags),
+          "int",
+          least_words(least),
+          std::move(doc),
           [member, least](Config& c, std::string_view typed) {
             return store(parse_int(typed), member.mutable_of(c),
                          [&](std::int64_t value) { return value < least ? out_of_range(typed) : ""; });
           },
-          text, text};
+          text,
+          text};
 }
 
 // An integer of at least 1 whose 0 means "not chosen": `automatic` says what is taken then.
@@ -105,25 +110,33 @@ Field integer_list(std::string path, std::string flags, Member<std::vector<std::
     for (const std::int64_t value : member.of(c)) items.push_back(std::to_string(value));
     return join(items, ",");
   };
-  return {std::move(path), std::move(flags), "int list",
-          "whole numbers of at least " + std::to_string(least) + " and ranges such as 1,5,10 or 100-500+100 or 1-1024*2",
-          std::move(doc),
-          [member, least](Config& c, std::string_view typed) {
-            return store(parse_int_list(typed), member.mutable_of(c), [&](const std::vector<std::int64_t>& values) {
-              return values.front() < least ? in_quotes(std::to_string(values.front())) + " is out of range" : "";
-            });
-          },
-          text, [text](const Config& c) {
-            std::string items = text(c);
-            for (std::size_t i = 0; (i = items.find(',', i)) != std::string::npos; i += 2) items.replace(i, 1, ", ");
-            return "[" + items + "]";
-          }};
+  return {
+      std::move(path),
+      std::move(flags),
+      "int list",
+      "whole numbers of at least " + std::to_string(least) + " and ranges such as 1,5,10 or 100-500+100 or 1-1024*2",
+      std::move(doc),
+      [member, least](Config& c, std::string_view typed) {
+        return store(parse_int_list(typed), member.mutable_of(c), [&](const std::vector<std::int64_t>& values) {
+          return values.front() < least ? in_quotes(std::to_string(values.front())) + " is out of range" : "";
+        });
+      },
+      text,
+      [text](const Config& c) {
+        std::string items = text(c);
+        for (std::size_t i = 0; (i = items.find(',', i)) != std::string::npos; i += 2) items.replace(i, 1, ", ");
+        return "[" + items + "]";
+      }};
 }
 
-// A text out of a closed list; the list is asked for at each use so that it may grow elsewhere.
+// A text out of a closed list.
 Field choice(std::string path, std::string flags, Member<std::string> member, std::vector<std::string> names,
              std::string doc) {
-  return {std::move(path), std::move(flags), "text", join(names, ", "), std::move(doc),
+  return {std::move(path),
+          std::move(flags),
+          "text",
+          join(names, ", "),
+          std::move(doc),
           [member, names](Config& c, std::string_view typed) {
             return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
                          [&](const std::string& name) {
@@ -138,7 +151,11 @@ Field choice(std::string path, std::string flags, Member<std::string> member, st
 Field mask(std::string path, std::string flags, Member<Mask> member, std::string doc) {
   std::vector<std::string> names;
   for (const auto& entry : kMaskNames) names.emplace_back(entry.second);
-  return {std::move(path), std::move(flags), "text", join(names, ", "), std::move(doc),
+  return {std::move(path),
+          std::move(flags),
+          "text",
+          join(names, ", "),
+          std::move(doc),
           [member](Config& c, std::string_view typed) {
             for (const auto& [value, name] : kMaskNames) {
               if (name != typed) continue;
@@ -158,7 +175,11 @@ std::vector<std::string> scheme_names() {
 }
 
 Field scheme_list(std::string path, std::string flags, Member<std::vector<std::string>> member, std::string doc) {
-  return {std::move(path), std::move(flags), "text list", "some of " + join(scheme_names(), ", "), std::move(doc),
+  return {std::move(path),
+          std::move(flags),
+          "text list",
+          "some of " + join(scheme_names(), ", "),
+          std::move(doc),
           [member](Config& c, std::string_view typed) {
             return store(parse_names(typed), member.mutable_of(c), [&](const std::vector<std::string>& names) {
               const std::vector<std::string> known = scheme_names();
@@ -180,17 +201,24 @@ Field scheme_list(std::string path, std::string flags, Member<std::vector<std::s
 
 Field boolean(std::string path, std::string flags, Member<bool> member, std::string doc) {
   const auto text = [member](const Config& c) { return std::string(member.of(c) ? "true" : "false"); };
-  return {std::move(path), std::move(flags), "bool", "true, false", std::move(doc),
+  return {std::move(path),
+          std::move(flags),
+          "bool",
+          "true, false",
+          std::move(doc),
           [member](Config& c, std::string_view typed) {
             if (typed != "true" && typed != "false") return in_quotes(typed) + " is neither true nor false";
             member.mutable_of(c) = typed == "true";
             return std::string();
           },
-          text, text};
+          text,
+          text};
 }
 
 Field seconds(std::string path, std::string flags, Member<double> member, double most, std::string doc) {
-  return {std::move(path), std::move(flags), "time",
+  return {std::move(path),
+          std::move(flags),
+          "time",
           "more than 0, at most " + format_duration(most) + ", in seconds or with a unit such as 500ms, 30s or 2min",
           std::move(doc),
           [member, most](Config& c, std::string_view typed) {
@@ -202,7 +230,11 @@ Field seconds(std::string path, std::string flags, Member<double> member, double
 }
 
 Field fraction(std::string path, std::string flags, Member<double> member, std::string doc) {
-  return {std::move(path), std::move(flags), "number", "above 0 and below 1, such as 0.02 or 2%", std::move(doc),
+  return {std::move(path),
+          std::move(flags),
+          "number",
+          "above 0 and below 1, such as 0.02 or 2%",
+          std::move(doc),
           [member](Config& c, std::string_view typed) {
             return store(parse_fraction(typed), member.mutable_of(c),
                          [&](double value) { return value > 0.0 && value < 1.0 ? "" : out_of_range(typed); });
@@ -225,10 +257,15 @@ Field automatic_bytes(std::string path, std::string flags, Member<std::int64_t> 
 }
 
 Field free_text(std::string path, Member<std::string> member, std::string doc) {
-  return {std::move(path), "", "text", "any UTF-8 text", std::move(doc),
+  return {std::move(path),
+          "",
+          "text",
+          "any UTF-8 text",
+          std::move(doc),
           [member](Config& c, std::string_view typed) {
-            return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
-                         [&](const std::string& text) { return is_utf8(text) ? "" : in_quotes(text) + " is not UTF-8"; });
+            return store(
+                Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
+                [&](const std::string& text) { return is_utf8(text) ? "" : in_quotes(text) + " is not UTF-8"; });
           },
           [member](const Config& c) { return member.of(c); },
           [member](const Config& c) { return json_text(member.of(c)); }};
@@ -250,13 +287,13 @@ std::vector<Field> make_fields() {
     automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
     integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M"),
     integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d"),
-    mask("model.mask", "--mask", at(model, &M::mask), "Layout and attention mask"),
+    mask("model.mask", "--mask", at(model, &M::mask), "Attention mask"),
     integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
     scheme_list("run.schemes", "--schemes", at(run, &R::schemes), "Schemes to compare"),
     choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32"}, "Element type"),
     automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use", "Threads"),
     integer("run.seed", "--seed", at(run, &R::seed), 0, "Seed of weights, tokens and schedule"),
-    boolean("run.trim", "--no-trim", at(run, &R::trim), "Last layer of the history computes K and V only"),
+    boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
     fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
     automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),
@@ -272,7 +309,8 @@ struct JsonType {
 
 JsonType json_type_of(const Field& field) {
   if (field.type == "int") return {true, false, false, false, "a whole number"};
-  if (field.type == "int list") return {false, true, false, true, "a list of whole numbers, or a text such as \"1-64*2\""};
+  if (field.type == "int list")
+    return {false, true, false, true, "a list of whole numbers, or a text such as \"1-64*2\""};
   if (field.type == "text list") return {false, true, false, true, "a list of texts"};
   if (field.type == "bool") return {false, false, true, false, "true or false"};
   if (field.type == "text") return {false, true, false, false, "a text"};

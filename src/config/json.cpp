@@ -52,7 +52,8 @@ class TreeBuilder {
   bool end_array() { return close(); }
   bool key(std::string& name) {
     if (!open_.back().keys.insert(name).second) {
-      throw ConfigError(where_ + ": " + pointer() + "/" + printable(name), "the key is given twice", "keep one of them");
+      throw ConfigError(where_ + ": " + pointer() + "/" + printable(name), "the key is given twice",
+                        "keep one of them");
     }
     key_ = std::move(name);
     return true;
@@ -122,12 +123,18 @@ class TreeBuilder {
 
 std::string describe(const JsonValue& value) {
   switch (value.kind) {
-    case JsonValue::Kind::null: return "null";
-    case JsonValue::Kind::boolean: return value.literal;
-    case JsonValue::Kind::number: return "the number " + printable(value.literal);
-    case JsonValue::Kind::text: return "the text " + in_quotes(value.literal);
-    case JsonValue::Kind::list: return "a list";
-    case JsonValue::Kind::object: return "an object";
+    case JsonValue::Kind::null:
+      return "null";
+    case JsonValue::Kind::boolean:
+      return value.literal;
+    case JsonValue::Kind::number:
+      return "the number " + printable(value.literal);
+    case JsonValue::Kind::text:
+      return "the text " + in_quotes(value.literal);
+    case JsonValue::Kind::list:
+      return "a list";
+    case JsonValue::Kind::object:
+      return "an object";
   }
   return "";
 }

@@ -5,7 +5,6 @@
 #include <cstring>
 #include <filesystem>
 #include <fstream>
-#include <limits>
 #include <map>
 #include <string>
 #include <string_view>
@@ -125,7 +124,8 @@ class Reader {
     for (const JsonValue& member : section.items) {
       const std::string member_pointer = pointer + "/" + printable(member.key);
       const Field* field = config::find_field(section.key + "." + member.key);
-      if (field == nullptr) throw ConfigError(member_pointer, "unknown key", suggest(member.key, names_in(section.key)));
+      if (field == nullptr)
+        throw ConfigError(member_pointer, "unknown key", suggest(member.key, names_in(section.key)));
       read_member(*field, member, member_pointer);
     }
   }
@@ -164,16 +164,20 @@ class Reader {
     } sizes[] = {
         {"one layer's weights", layer, {"model.dim", "model.ffn_factor"}},
         {"the weights of all layers", checked_mul(layer, m.layers), {"model.dim", "model.ffn_factor", "model.layers"}},
-        {"the activations of one history", checked_mul(tokens, widest), {"model.history_length", "model.dim", "model.ffn_factor"}},
-        {"the KV cache of one history", checked_mul(2, kElement, m.layers, tokens, m.dim), {"model.history_length", "model.dim", "model.layers"}},
+        {"the activations of one history",
+         checked_mul(tokens, widest),
+         {"model.history_length", "model.dim", "model.ffn_factor"}},
+        {"the KV cache of one history",
+         checked_mul(2, kElement, m.layers, tokens, m.dim),
+         {"model.history_length", "model.dim", "model.layers"}},
         {"the candidates", checked_mul(most_candidates, widest), {"run.candidates", "model.dim", "model.ffn_factor"}},
     };
     for (const auto& size : sizes) {
       if (size.bytes) continue;
       std::vector<std::string> factors;
       for (const std::string& path : size.paths) {
-        const std::string value = path == "run.candidates" ? std::to_string(most_candidates)
-                                                           : config::find_field(path)->text(config_);
+        const std::string value =
+            path == "run.candidates" ? std::to_string(most_candidates) : config::find_field(path)->text(config_);
         factors.push_back(std::string(config::leaf_of(path)) + " " + value);
       }
       fail(size.paths, join(factors, ", ") + ": the size of " + size.what + " overflows 64 bits", "make one smaller");
@@ -212,8 +216,9 @@ std::string preset_text(const std::string& name) {
   const std::string nearest = nearest_name(name, names);
   std::error_code ignored;
   const std::string file = std::filesystem::exists(name, ignored) ? "; for the file write ./" + printable(name) : "";
-  throw ConfigError(in_quotes(name), "unknown preset",
-                    (nearest.empty() ? "" : "did you mean '" + nearest + "'? ") + "presets: " + join(names, ", ") + file);
+  throw ConfigError(
+      in_quotes(name), "unknown preset",
+      (nearest.empty() ? "" : "did you mean '" + nearest + "'? ") + "presets: " + join(names, ", ") + file);
 }
 
 bool names_file(const std::string& text) {

@@ -75,7 +75,8 @@ Parsed<Quantity> split_quantity(std::string_view text) {
   }
   Quantity result;
   const auto [end, error] = std::from_chars(body.data(), body.data() + body.size(), result.number);
-  if (error == std::errc::result_out_of_range) return fail<Quantity>(in_quotes(text) + " is out of the range of a number");
+  if (error == std::errc::result_out_of_range)
+    return fail<Quantity>(in_quotes(text) + " is out of the range of a number");
   if (error != std::errc()) return fail<Quantity>(not_number);
   const auto length = static_cast<std::size_t>(end - body.data());
   result.digits = body.substr(0, length);

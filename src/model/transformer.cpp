@@ -306,7 +306,7 @@ void Forward::candidates(std::int64_t count, const KvCache& cache, const Candida
         own.self_v = own.self_k + shape.kv_dim();
       }
       own.out = t_.attended_.data() + group * own.out_stride;
-      own.kv = cache.view(i, group);
+      own.kv = cache.view(i, options.own_cache ? options.first_cache + group : 0);
       kernels::attention_task(own, task % tasks, t_.attention_scratch_.data() + thread * t_.scratch_per_thread_);
     });
     block_tail(layer, count);

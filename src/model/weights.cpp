@@ -96,12 +96,13 @@ TensorSource seeded_weights(const ModelShape& shape, std::uint64_t seed, int thr
   };
 }
 
-void seeded_history(std::uint64_t seed, std::int64_t length, std::int64_t dim, std::span<float> tokens) {
+void seeded_history(std::uint64_t seed, [[maybe_unused]] std::int64_t length, [[maybe_unused]] std::int64_t dim,
+                    std::span<float> tokens) {
   assert(static_cast<std::int64_t>(tokens.size()) == length * dim);
   fill(RandomStream(seed, kHistoryStream), 0, tokens, 0, 1, 1);
 }
 
-void seeded_candidates(std::uint64_t seed, std::int64_t first, std::int64_t count, std::int64_t dim,
+void seeded_candidates(std::uint64_t seed, std::int64_t first, [[maybe_unused]] std::int64_t count, std::int64_t dim,
                        std::span<float> tokens) {
   assert(static_cast<std::int64_t>(tokens.size()) == count * dim);
   fill(RandomStream(seed, kCandidateStream), static_cast<std::uint64_t>(first * dim), tokens, 0, 1, 1);

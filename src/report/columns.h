@@ -29,8 +29,8 @@ enum class Role {
 };
 
 /// Value of one column in one row; monostate is unknown.
-using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, Estimate, SecondsSummary,
-                           ErrorPair, AffineFit>;
+using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, Estimate, SecondsSummary, ErrorPair,
+                           AffineFit>;
 
 template <typename Row>
 struct Column {

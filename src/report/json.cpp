@@ -65,13 +65,6 @@ Json tool(const ToolInfo& info) {
   return result;
 }
 
-Json config_echo(Config config) {
-  config.comment = valid_utf8(config.comment);
-  config.run.dtype = valid_utf8(config.run.dtype);
-  for (auto& scheme : config.run.schemes) scheme = valid_utf8(scheme);
-  return Json::parse(config_to_json(config));
-}
-
 Json equivalence(const Equivalence& value) {
   Json result = object(equivalence_columns(), value);
   Json& schemes = result["schemes"] = Json::object();
@@ -115,7 +108,7 @@ std::string render_json(const Report& report) {
   root["schema"] = kReportSchema;
   root["tool"] = tool(report.tool);
   root["machine"] = object(machine_columns(), report.machine);
-  root["config"] = config_echo(report.config);
+  root["config"] = Json::parse(config_to_json(report.config));
   Json& cases = root["cases"] = Json::array();
   for (const auto& value : report.cases) cases.push_back(one_case(value));
   root["degradation"] = nullptr;

@@ -168,6 +168,8 @@ int estimate_decimals(const Estimate& estimate, int digits) {
   return std::clamp(decimals_for(half, 1), base, base + 2);
 }
 
+std::string factor(double value, int decimals) { return std::isfinite(value) ? fixed(value, decimals) + "x" : "-"; }
+
 std::string interval(const Estimate& estimate, int decimals) {
   if (!estimate.ci95) return "-";
   return "[" + fixed(estimate.ci95->lo, decimals) + ", " + fixed(estimate.ci95->hi, decimals) + "]";
@@ -249,13 +251,13 @@ std::string head(const Report& report) {
       fmt::format("{} ({}), {}, {}", plain_or_dash(tool.version), plain_or_dash(prefix(plain(tool.git_commit), 12)),
                   plain_or_dash(tool.compiler), plain_or_dash(tool.build_type)),
       kMargin);
-  text += paragraph_of_items(
-      "machine",
-      {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
-       "memory " + (machine.memory_bytes ? bytes(*machine.memory_bytes) : std::string("-")),
-       "FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s"),
-       "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")},
-      kMargin);
+  text +=
+      paragraph_of_items("machine",
+                         {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
+                          "memory " + (machine.memory_bytes ? bytes(*machine.memory_bytes) : std::string("-")),
+                          "FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s"),
+                          "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")},
+                         kMargin);
   return text;
 }
 
@@ -312,7 +314,7 @@ std::string point_grid(const Case& one) {
       grid.add({first ? integer(point.candidates) : "", name, significant(scheme.candidates_per_s, 4),
                 significant(scheme.requests_per_s, 3), scheme.seconds ? seconds(scheme.seconds->median) : "-",
                 baseline ? "" : (scheme.speedup ? naive_over : "-"), significant(scheme.time_over_minimum, 3),
-                baseline ? "" : (scheme.speedup ? fixed(scheme.speedup->value, decimals) + "x" : "-"),
+                baseline ? "" : (scheme.speedup ? factor(scheme.speedup->value, decimals) : "-"),
                 baseline ? "" : (scheme.speedup ? interval(*scheme.speedup, decimals) : "-"),
                 baseline ? "" : with_unit(scheme.predicted_speedup, 3, "x")});
       first = false;
@@ -357,7 +359,8 @@ std::string point_notes(const Case& one) {
         skipped.back().second.push_back(integer(point.candidates));
       }
       if (scheme->form) {
-        if (form_counts.empty() || form_counts.back().first != *scheme->form) form_counts.push_back({*scheme->form, {}});
+        if (form_counts.empty() || form_counts.back().first != *scheme->form)
+          form_counts.push_back({*scheme->form, {}});
         form_counts.back().second.push_back(integer(point.candidates));
       }
       if (scheme->kv_bytes) {
@@ -375,8 +378,8 @@ std::string point_notes(const Case& one) {
     if (least) memory.push_back(shown + " " + bytes(*least) + (*most != *least ? " to " + bytes(*most) : ""));
   }
 
-  std::string text = paragraph("t/min", "time over the theoretical minimum of the scheme's own work here; 1 is ideal",
-                               kMargin);
+  std::string text =
+      paragraph("t/min", "time over the theoretical minimum of the scheme's own work here; 1 is ideal", kMargin);
   if (any_sharing) {
     text += paragraph("left-out", "speed-up at this N predicted by the fit to all the other N", kMargin);
   }
@@ -388,9 +391,9 @@ std::string point_notes(const Case& one) {
     text += paragraph("s", "scaled: fewer candidates timed, then multiplied (" + join(scaled, "; ") + ")", kMargin);
   }
   for (const auto& [key, at] : skipped) {
-    text += paragraph("-", "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " +
-                               plain(key.second),
-                      kMargin);
+    text += paragraph(
+        "-", "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " + plain(key.second),
+        kMargin);
   }
   if (!forms.empty()) text += paragraph_of_items("threads", forms, kMargin);
   if (!memory.empty()) text += paragraph_of_items("KV held", memory, kMargin);
@@ -424,12 +427,12 @@ std::string fit_block(const Fit& fit) {
               "RMS error of the speed-up at the N left out");
   if (fit.affine) {
     const AffineFit& f = *fit.affine;
-    const auto ms = [](double value) { return significant(value * 1e3, 4) + " ms"; };
-    text += paragraph("  affine",
-                      fmt::format("a {}, b {}, c {}: a + b N against naive's c N; (a+b)/c = {}", ms(f.user_s),
-                                  ms(f.candidate_s), ms(f.naive_candidate_s),
-                                  significant((f.user_s + f.candidate_s) / f.naive_candidate_s, 3)),
-                      kLabel);
+    const auto ms = [](double value) { return with_unit(value * 1e3, 4, " ms"); };
+    text += paragraph(
+        "  affine",
+        fmt::format("a {}, b {}, c {}: a + b N against naive's c N; (a+b)/c = {}", ms(f.user_s), ms(f.candidate_s),
+                    ms(f.naive_candidate_s), significant((f.user_s + f.candidate_s) / f.naive_candidate_s, 3)),
+        kLabel);
   } else {
     text += paragraph("  affine", "-", kLabel);
   }
@@ -438,8 +441,8 @@ std::string fit_block(const Fit& fit) {
 }
 
 std::string equality(const Equivalence& e) {
-  std::string summary = std::string(e.agrees ? "agrees: " : "DISAGREES: ") +
-                        counted(e.checked_candidates, "candidate") + " checked";
+  std::string summary =
+      std::string(e.agrees ? "agrees: " : "DISAGREES: ") + counted(e.checked_candidates, "candidate") + " checked";
   if (!e.reference_shape.empty()) {
     summary += e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + plain(e.reference_shape);
   }
@@ -475,8 +478,8 @@ std::string composition(const std::vector<CompositionCheck>& checks) {
     text += paragraph(text.empty() ? "whole run" : "",
                       fmt::format("{} at N={} {}: whole/{} {}  95% {}", clipped(check.scheme, kSchemeWidth),
                                   integer(check.candidates), check.agrees ? "agrees" : "DISAGREES",
-                                  check.scheme == kBaseline ? "scaled" : "composed",
-                                  fixed(check.ratio.value, decimals), interval(check.ratio, decimals)),
+                                  check.scheme == kBaseline ? "scaled" : "composed", fixed(check.ratio.value, decimals),
+                                  interval(check.ratio, decimals)),
                       kMargin);
   }
   return text;

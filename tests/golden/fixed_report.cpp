@@ -91,8 +91,8 @@ Case sharing_case() {
   shared.fusion_seconds = 13.75;
   add_work(shared, 1.36e12, 307200000);
   add_speedup(shared, {329.27, Interval{326.41, 332.15}}, 341.5);
-  thousand.schemes = {naive, shared,
-                      skipped("shared-copy", "=cmd|' /C calc'!A0 \"quoted\", naïve 候选\nsecond line \x1b[31m\xff\xfe")};
+  thousand.schemes = {
+      naive, shared, skipped("shared-copy", "=cmd|' /C calc'!A0 \"quoted\", naïve 候选\nsecond line \x1b[31m\xff\xfe")};
   one.points = {one_candidate, ten, thousand};
 
   Fit fit;
@@ -150,8 +150,11 @@ Case naive_only_case() {
 
 Report fixed_report() {
   Report report;
-  report.tool = {"0.1.0",   "0123456789abcdef0123456789abcdef01234567",         "GNU 12.2.0",
-                 "Release", {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
+  report.tool = {"0.1.0",
+                 "0123456789abcdef0123456789abcdef01234567",
+                 "GNU 12.2.0",
+                 "Release",
+                 {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
   report.machine = {"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", 2, 16 * kGiB, 105.25, 11.5};
   report.config.comment = "=1+1 \"seed\", 用户 naïve";
   report.config.model = {1000, 768, 12, 12, 50, 4, Mask::causal};

@@ -69,9 +69,9 @@ TEST_CASE("the seed's table comes out to the digits printed", "[analysis][cost_m
     std::string seed_drop_pct, exact_drop_pct;
   };
   const std::vector<Row> table = {
-      {1, "1.000", 0, "0", 0, "40", "40.0"},         {5, "3.125", 1, "68.0", 1, "12.8", "17.6"},
-      {10, "4.255", 1, "76.5", 1, "9.4", "13.5"},    {50, "5.988", 1, "83.3", 2, "6.68", "10.0"},
-      {100, "6.309", 2, "84.15", 2, "6.34", "9.6"},  {1000, "6.629", 3, "84.915", 2, "6.03", "9.1"},
+      {1, "1.000", 0, "0", 0, "40", "40.0"},        {5, "3.125", 1, "68.0", 1, "12.8", "17.6"},
+      {10, "4.255", 1, "76.5", 1, "9.4", "13.5"},   {50, "5.988", 1, "83.3", 2, "6.68", "10.0"},
+      {100, "6.309", 2, "84.15", 2, "6.34", "9.6"}, {1000, "6.629", 3, "84.915", 2, "6.03", "9.1"},
   };
   constexpr double kR = 0.15, kNaiveDrop = 0.40;
   for (const Row& row : table) {
@@ -143,8 +143,8 @@ TEST_CASE("FLOPs of the reference shapes", "[analysis][cost_model]") {
     CHECK(printed(100 * saved, 0) == row.trim_saves_pct);
     CHECK(kvcast::candidate_flops(row.trimmed) == kvcast::candidate_flops(row.untrimmed));
   }
-  const double deep = kvcast::naive_flops(shape(1000, 768, 12, 50, true)) /
-                      kvcast::naive_flops(shape(1000, 768, 12, 50, false));
+  const double deep =
+      kvcast::naive_flops(shape(1000, 768, 12, 50, true)) / kvcast::naive_flops(shape(1000, 768, 12, 50, false));
   CHECK(printed(100 * (1 - deep), 0) == "2");
 
   // Attention's share of the seed's history pass: one layer's 2·d·L·(L+1) of it.

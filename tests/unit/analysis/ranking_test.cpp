@@ -9,9 +9,9 @@
 #include "base/random.h"
 #include "catch.h"
 
+using Catch::Matchers::WithinAbs;
 using kvcast::analysis::kendall_tau;
 using kvcast::analysis::top_k_overlap;
-using Catch::Matchers::WithinAbs;
 
 namespace {
 

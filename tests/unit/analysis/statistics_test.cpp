@@ -53,7 +53,8 @@ TEST_CASE("Student-t interval of the mean", "[analysis][statistics]") {
 
 TEST_CASE("interval of ratios is formed on logs", "[analysis][statistics]") {
   const std::vector<double> ratios = {1.9, 2.1, 2.3}, inverses = {1 / 1.9, 1 / 2.1, 1 / 2.3};
-  const auto interval = analysis::geometric_mean_interval(ratios), inverse = analysis::geometric_mean_interval(inverses);
+  const auto interval = analysis::geometric_mean_interval(ratios),
+             inverse = analysis::geometric_mean_interval(inverses);
   REQUIRE(interval);
   REQUIRE(inverse);
   // Turning the ratio over turns the interval over, which no interval on the ratios themselves does.

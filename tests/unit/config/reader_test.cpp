@@ -1,3 +1,4 @@
+#include <cstdint>
 #include <filesystem>
 #include <fstream>
 #include <string>
@@ -36,7 +37,9 @@ bool contains(const std::string& text, const std::string& part) { return text.fi
 // A file that is gone at the end of the test.
 class TempFile {
  public:
-  explicit TempFile(const std::string& content) : path_(unique_path()) { std::ofstream(path_, std::ios::binary) << content; }
+  explicit TempFile(const std::string& content) : path_(unique_path()) {
+    std::ofstream(path_, std::ios::binary) << content;
+  }
   ~TempFile() { std::filesystem::remove(path_); }
   TempFile(const TempFile&) = delete;
   TempFile& operator=(const TempFile&) = delete;
@@ -95,17 +98,19 @@ TEST_CASE("every kind of JSON value reads", "[config][reader]") {
 }
 
 TEST_CASE("assignments win over the file, later ones over earlier ones", "[config][reader]") {
-  const Config config = parse(R"({"model": {"dim": 128, "layers": 2}})",
-                              {{"model.dim", "64", "--dim"}, {"model.dim", "32", "--set model.dim"}, {"run.trim", "false", "--no-trim"}});
+  const Config config =
+      parse(R"({"model": {"dim": 128, "layers": 2}})",
+            {{"model.dim", "64", "--dim"}, {"model.dim", "32", "--set model.dim"}, {"run.trim", "false", "--no-trim"}});
   CHECK(config.model.dim == 32);
   CHECK(config.model.layers == 2);
   CHECK_FALSE(config.run.trim);
 }
 
 TEST_CASE("the echoed config reads back to itself", "[config][reader]") {
-  const std::vector<Assignment> changes = {{"comment", "x \"y\" \\ \n \x01 é", "t"}, {"model.kv_heads", "2", "t"},
-                                           {"run.candidates", "1-64*2", "t"},       {"measure.budget", "7ms", "t"},
-                                           {"measure.precision", "0.3%", "t"},      {"model.mask", "bidirectional", "t"}};
+  const std::vector<Assignment> changes = {
+      {"comment", "x \"y\" \\ \n \x01 é", "t"}, {"model.kv_heads", "2", "t"},
+      {"run.candidates", "1-64*2", "t"},        {"measure.budget", "7ms", "t"},
+      {"measure.precision", "0.3%", "t"},       {"model.mask", "bidirectional", "t"}};
   for (const Config& config : {parse("{}"), parse("{}", changes), Config{}}) {
     const std::string text = config_to_json(config);
     CHECK(text.back() == '\n');
@@ -126,7 +131,8 @@ TEST_CASE("unknown keys name their place and a near name", "[config][reader]") {
   CHECK(error_of("{}", {{"model.dmi", "1", "--set model.dmi"}}) ==
         "--set model.dmi: unknown path; did you mean 'model.dim'?");
   CHECK(error_of("{}", {{"dim", "1", "--set dim"}}) == "--set dim: unknown path; did you mean 'model.dim'?");
-  CHECK(error_of("{}", {{"budget", "1", "--set budget"}}) == "--set budget: unknown path; did you mean 'measure.budget'?");
+  CHECK(error_of("{}", {{"budget", "1", "--set budget"}}) ==
+        "--set budget: unknown path; did you mean 'measure.budget'?");
 }
 
 TEST_CASE("repeated keys are refused at every level", "[config][reader]") {
@@ -139,12 +145,24 @@ TEST_CASE("a wrong type names the place, the value and what is allowed", "[confi
   CHECK(error_of(R"({"model": {"dim": "256"}})") ==
         "x.json: /model/dim: is the text '256', not a whole number; allowed: a whole number, at least 1");
   for (const char* json : {
-           R"({"model": {"dim": 1.5}})", R"({"model": {"dim": 256.0}})", R"({"model": {"dim": true}})",
-           R"({"model": {"dim": null}})", R"({"model": {"dim": [1]}})", R"({"model": {"dim": {}}})",
-           R"({"model": {"mask": 1}})", R"({"run": {"trim": 1}})", R"({"run": {"trim": "true"}})",
-           R"({"run": {"candidates": 5}})", R"({"run": {"candidates": [1, "5"]}})", R"({"run": {"candidates": [1, 2.5]}})",
-           R"({"run": {"candidates": [[1]]}})", R"({"run": {"schemes": [1]}})", R"({"run": {"schemes": ["naive,shared"]}})",
-           R"({"run": {"threads": "4"}})", R"({"measure": {"budget": true}})", R"({"comment": 1})",
+           R"({"model": {"dim": 1.5}})",
+           R"({"model": {"dim": 256.0}})",
+           R"({"model": {"dim": true}})",
+           R"({"model": {"dim": null}})",
+           R"({"model": {"dim": [1]}})",
+           R"({"model": {"dim": {}}})",
+           R"({"model": {"mask": 1}})",
+           R"({"run": {"trim": 1}})",
+           R"({"run": {"trim": "true"}})",
+           R"({"run": {"candidates": 5}})",
+           R"({"run": {"candidates": [1, "5"]}})",
+           R"({"run": {"candidates": [1, 2.5]}})",
+           R"({"run": {"candidates": [[1]]}})",
+           R"({"run": {"schemes": [1]}})",
+           R"({"run": {"schemes": ["naive,shared"]}})",
+           R"({"run": {"threads": "4"}})",
+           R"({"measure": {"budget": true}})",
+           R"({"comment": 1})",
        }) {
     CAPTURE(json);
     CHECK(contains(error_of(json), "x.json: /"));
@@ -163,8 +181,10 @@ TEST_CASE("values out of range name the place, the value and what is allowed", "
   CHECK(contains(error_of(R"({"run": {"candidates": [0, 5]}})"), "x.json: /run/candidates: '0' is out of range"));
   CHECK(contains(error_of(R"({"run": {"candidates": []}})"), "x.json: /run/candidates: an empty list"));
   CHECK(contains(error_of(R"({"run": {"schemes": []}})"), "x.json: /run/schemes: an empty list"));
-  CHECK(contains(error_of(R"({"run": {"schemes": ["naiv"]}})"), "'naiv' is unknown (did you mean 'naive'?); allowed: "));
-  CHECK(contains(error_of(R"({"model": {"mask": "causall"}})"), "'causall' is unknown; allowed: causal, history-blind"));
+  CHECK(
+      contains(error_of(R"({"run": {"schemes": ["naiv"]}})"), "'naiv' is unknown (did you mean 'naive'?); allowed: "));
+  CHECK(
+      contains(error_of(R"({"model": {"mask": "causall"}})"), "'causall' is unknown; allowed: causal, history-blind"));
   CHECK(contains(error_of(R"({"measure": {"precision": 1}})"), "x.json: /measure/precision: '1' is out of range"));
   CHECK(contains(flag_error("run.threads", "0"), "--flag: '0' is out of range; allowed: a whole number, at least 1"));
   CHECK(contains(flag_error("measure.budget", "-3s"), "--flag: '-3s' is negative"));
@@ -176,7 +196,8 @@ TEST_CASE("faults between fields blame what was set last", "[config][reader]") {
   CHECK(contains(flag_error("model.heads", "3"), "--flag: dim 256 is not divisible by heads 3"));
   CHECK(contains(error_of(R"({"model": {"heads": 12, "dim": 768}})", {{"model.dim", "770", "--dim"}}),
                  "--dim: dim 770 is not divisible by heads 12"));
-  CHECK(contains(error_of(R"({"model": {"kv_heads": 3}})"), "x.json: /model/kv_heads: heads 4 is not divisible by kv_heads 3"));
+  CHECK(contains(error_of(R"({"model": {"kv_heads": 3}})"),
+                 "x.json: /model/kv_heads: heads 4 is not divisible by kv_heads 3"));
   CHECK(contains(flag_error("model.kv_heads", "8"), "heads 4 is not divisible by kv_heads 8"));
 }
 
@@ -194,8 +215,8 @@ TEST_CASE("sizes that overflow are refused before anything is allocated", "[conf
   }
   CHECK(contains(flag_error("model.history_length", "9223372036854775807"), "overflows 64 bits"));
   // Each factor fits, the product does not.
-  CHECK(contains(error_of("{}", {{"model.dim", "1000000000", "a"}, {"model.layers", "1000000000", "b"}}),
-                 "b: dim 1000000000, ffn_factor 4, layers 1000000000: the size of the weights of all layers overflows"));
+  CHECK(contains(error_of("{}", {{"model.dim", "100000000", "a"}, {"model.layers", "1000000000", "b"}}),
+                 "b: dim 100000000, ffn_factor 4, layers 1000000000: the size of the weights of all layers overflows"));
 }
 
 TEST_CASE("bad syntax names line and column", "[config][reader]") {
@@ -206,8 +227,8 @@ TEST_CASE("bad syntax names line and column", "[config][reader]") {
   CHECK(contains(error_of("{} x"), "x.json: line 1, column 4: "));
   CHECK(contains(error_of("{}\n{}"), "x.json: line 2, column 1: "));
   for (const char* json : {"{\"measure\": {\"budget\": NaN}}", "{\"measure\": {\"budget\": Infinity}}",
-                           "{\"measure\": {\"budget\": -inf}}", "{\"measure\": {\"budget\": 1e999}}", "{'a': 1}", "{\"a\": 01}",
-                           "// comment\n{}", "{\"comment\": \"\xff\"}", "{\"comment\": \"a\nb\"}"}) {
+                           "{\"measure\": {\"budget\": -inf}}", "{\"measure\": {\"budget\": 1e999}}", "{'a': 1}",
+                           "{\"a\": 01}", "// comment\n{}", "{\"comment\": \"\xff\"}", "{\"comment\": \"a\nb\"}"}) {
     CAPTURE(json);
     const std::string error = error_of(json);
     CHECK(contains(error, "x.json: line "));

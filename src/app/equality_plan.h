@@ -1,0 +1,17 @@
+// How much of the budget the equality check may take.
+#pragma once
+
+#include <cstdint>
+
+#include "kvcast/config.h"
+
+namespace kvcast::app {
+
+struct EqualityPlan {
+  std::int64_t checked = 2;  ///< candidates compared at the full shape
+  std::int64_t batch = 2;    ///< candidates that sharing schemes run, the checked ones among them
+  double reference_s = 1;    ///< seconds for the float64 reference
+};
+EqualityPlan plan_equality(const Config& config, double naive_candidate_s);
+
+}  // namespace kvcast::app

@@ -1,0 +1,53 @@
+#include "app/export.h"
+
+#include "model/safetensors.h"
+
+namespace kvcast::app {
+namespace {
+
+std::vector<float> copy(std::span<const float> values) { return {values.begin(), values.end()}; }
+
+}  // namespace
+
+void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t n,
+                 const std::string& path) {
+  const ModelShape& shape = problem.shape();
+  const Config& config = problem.config();
+  const std::int64_t dim = shape.dim;
+  const auto candidates = problem.candidates().first(static_cast<std::size_t>(n * dim));
+  std::vector<StoredTensor> tensors;
+  tensors.push_back({"history", {config.model.history_length, dim}, [&] { return copy(problem.history()); }, {}});
+  tensors.push_back({"candidates", {n, dim}, [&] { return copy(candidates); }, {}});
+  for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
+    for (const Tensor tensor : kTensors) {
+      const TensorSize size = tensor_size(shape, tensor);
+      const auto values = [&problem, layer, tensor, size] {
+        std::vector<float> out(static_cast<std::size_t>(size.elements()));
+        problem.source()(layer, tensor, out);
+        return out;
+      };
+      std::vector<std::int64_t> sizes = {size.rows};
+      if (size.columns > 0) sizes.push_back(size.columns);
+      tensors.push_back({"layers." + std::to_string(layer) + "." + tensor_name(tensor), sizes, values, {}});
+    }
+  }
+  for (const NamedScheme& named : schemes) {
+    const auto run = [&, named] {
+      std::vector<float> outputs(static_cast<std::size_t>(n * dim));
+      named.scheme->prepare(std::vector<std::int64_t>{n});
+      named.scheme->user_pass();
+      named.scheme->candidate_pass(candidates.data(), n, outputs.data());
+      return outputs;
+    };
+    tensors.push_back({"outputs." + named.entry->name, {n, dim}, run, {}});
+  }
+  const auto reference = [&] {
+    return reference_outputs(shape, problem.source(), problem.history(), config.model.mask, candidates,
+                             static_cast<int>(config.run.threads));
+  };
+  tensors.push_back({"outputs.reference", {n, dim}, {}, reference});
+  tensors.push_back({"readout", {dim}, [&] { return copy(problem.readout()); }, {}});
+  write_safetensors(path, {{"kvcast.config", config_to_json(config)}}, tensors);
+}
+
+}  // namespace kvcast::app

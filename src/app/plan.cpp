@@ -1,0 +1,108 @@
+#include "plan/plan.h"
+
+#include <algorithm>
+
+#include "app/equality_plan.h"
+#include "app/problem.h"
+#include "schemes/scheme.h"
+
+namespace kvcast {
+namespace {
+
+// Share of the FMA peak that a pass is expected to reach. Estimates only: nothing that is reported depends on it.
+constexpr double kExpectedPeakShare = 0.75;
+// When the machine has not been measured (--dry-run on another's behalf).
+constexpr double kAssumedGflopsPerThread = 50, kAssumedReadGbPerThread = 8;
+// Making and packing weights, seconds per element and thread; starting up, probing the machine.
+constexpr double kWeightSeconds = 9e-9, kStartSeconds = 0.5;
+
+}  // namespace
+
+std::vector<SchemeInfo> schemes() {
+  std::vector<SchemeInfo> infos;
+  for (const SchemeEntry& entry : scheme_list()) infos.push_back({entry.name, entry.doc, entry.shares});
+  return infos;
+}
+
+namespace app {
+
+EqualityPlan plan_equality(const Config& config, double naive_candidate_s) {
+  EqualityPlan plan;
+  const std::int64_t most = config.run.candidates.back();
+  // Up to a second of naive; two candidates at least, so that one cannot stand in for another unnoticed.
+  const double affordable = 1.0 / std::max(naive_candidate_s, 1e-9);
+  plan.checked = static_cast<std::int64_t>(std::clamp(affordable, 2.0, 8.0));
+  plan.batch = std::max(plan.checked, std::min<std::int64_t>(most, 128));
+  plan.batch = std::min(plan.batch, std::max<std::int64_t>(most, 1));
+  plan.checked = std::min(plan.checked, plan.batch);
+  plan.reference_s = std::clamp(0.1 * config.measure.budget_s, 0.2, 3.0);
+  return plan;
+}
+
+}  // namespace app
+
+Plan make_plan(const Config& config, const MachineInfo& machine) {
+  const ModelShape shape = app::model_shape(config.model);
+  const WorkShape work = app::work_shape(config);
+  const auto threads = static_cast<double>(config.run.threads);
+  const double flops_per_s =
+      machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
+  const double bytes_per_s = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
+  const double weight_bytes = Model::bytes(shape);
+  const std::int64_t length = config.model.history_length;
+  const int team = static_cast<int>(config.run.threads);
+
+  // A pass takes its arithmetic or the reading of the weights, whichever is longer.
+  const auto pass_s = [=](double flops) { return std::max(flops / flops_per_s, weight_bytes / bytes_per_s); };
+  plan::Costs costs;
+  for (const std::string& name : config.run.schemes) {
+    const SchemeEntry* entry = find_scheme(name);
+    if (entry == nullptr) throw ConfigError("/run/schemes", "unknown scheme '" + name + "'", "see kvcast info");
+    if (entry->shares && !shareable(config.model.mask, config.model.layers)) {
+      throw ConfigError("/run/schemes",
+                        "'" + name + "' cannot run under mask '" + to_string(config.model.mask) +
+                            "': history positions see the candidate, so no history K,V can be shared",
+                        "use --mask causal or history-blind, or --schemes naive; kvcast verify shows the error");
+    }
+    plan::SchemeCost cost;
+    cost.name = name;
+    cost.shares = entry->shares;
+    cost.user_s = entry->shares ? pass_s(history_flops(work)) : 0;
+    if (entry->shares) {
+      const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
+      cost.candidates_s = [=](std::int64_t n) {
+        return pass_s(static_cast<double>(n) * candidate_flops(work)) + static_cast<double>(n) * copies / bytes_per_s;
+      };
+    } else {
+      cost.candidates_s = [=](std::int64_t n) { return static_cast<double>(n) * pass_s(naive_flops(work)); };
+    }
+    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, length, n, team); };
+    costs.schemes.push_back(cost);
+  }
+
+  const double naive_s = pass_s(naive_flops(work));
+  const app::EqualityPlan equality = app::plan_equality(config, naive_s);
+  const double elements = weight_bytes / sizeof(float);
+  // The check runs naive on `checked` candidates and sharing on a batch; calibration runs naive twice in each form.
+  costs.setup_s = kStartSeconds + kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
+                  static_cast<double>(equality.checked) * naive_s + 4 * threads * naive_s;
+  for (const plan::SchemeCost& cost : costs.schemes) {
+    if (cost.shares) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
+  }
+  const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
+  const ReferenceShape cut =
+      reference_shape(shape, length, 2, app::reference_budget(equality.reference_s, config.run.threads));
+  ModelShape cut_shape = shape;
+  cut_shape.layers = cut.layers;
+  // The reference holds float64 activations and one weight matrix in both precisions.
+  const double reference_bytes =
+      static_cast<double>(cut.history_length + 1) * static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
+      static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
+  costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
+                      (cut.full ? 0.0 : Model::bytes(cut_shape)) + 32e6;
+  costs.bytes_per_candidate = 2 * row_bytes;
+  costs.scale_candidates = config.run.threads;
+  return plan::build_plan(config, costs);
+}
+
+}  // namespace kvcast

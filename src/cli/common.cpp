@@ -1,0 +1,285 @@
+#include "common.h"
+
+#include <fcntl.h>
+#include <fmt/format.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <cerrno>
+#include <cmath>
+#include <csignal>
+#include <cstdio>
+#include <cstring>
+#include <filesystem>
+#include <system_error>
+#include <utility>
+
+#include "terminal.h"
+
+namespace kvcast::cli {
+namespace {
+
+// The one mutable global of the program: a signal handler can reach nothing else.
+std::atomic<int> g_signal{0};
+static_assert(std::atomic<int>::is_always_lock_free);
+
+extern "C" void remember_signal(int signal) { g_signal.store(signal); }
+
+// How help shows the value of a field.
+std::string value_name(const std::string& type) {
+  if (type == "int") return "N";
+  if (type == "int list" || type == "text list") return "LIST";
+  if (type == "time") return "TIME";
+  if (type == "bytes") return "SIZE";
+  if (type == "number") return "X";
+  return "NAME";
+}
+
+std::string on_one_line(std::string_view text) {
+  std::string out;
+  for (const char c : text) {
+    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
+    out += control ? ' ' : c;
+  }
+  return out;
+}
+
+std::string join(const std::vector<std::string>& items) {
+  std::string out;
+  for (const std::string& item : items) out += (out.empty() ? "" : ", ") + item;
+  return out;
+}
+
+bool write_all(std::FILE* stream, std::string_view text) {
+  return std::fwrite(text.data(), 1, text.size(), stream) == text.size() && std::fflush(stream) == 0;
+}
+
+}  // namespace
+
+void ConfigArguments::attach(CLI::App& app) {
+  app.add_option("PRESET|FILE", source_, "Preset name or config file [default]")->option_text(" ");
+  app.add_option(
+         "--set",
+         [this](const CLI::results_t& results) {
+           const std::string& text = results.back();
+           const std::size_t equals = text.find('=');
+           const std::string path = text.substr(0, equals);
+           // A path without a value is refused when the config is loaded, so that all faults are told in one way.
+           assignments_.push_back({equals == std::string::npos ? "" : path,
+                                   equals == std::string::npos ? text : text.substr(equals + 1), "--set " + path});
+           return true;
+         },
+         "Any config field, as in --set model.dim=512")
+      ->type_name("PATH=VALUE")
+      ->trigger_on_parse();
+  for (const FieldInfo& field : config_fields()) {
+    if (!field.flags.empty()) add_field_option(app, field);
+  }
+}
+
+void ConfigArguments::attach_field(CLI::App& app, const std::string& path) {
+  for (const FieldInfo& field : config_fields()) {
+    if (field.path == path) add_field_option(app, field);
+  }
+}
+
+void ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& field) {
+  const std::string name = field.flags.substr(field.flags.rfind(',') + 1);
+  // trigger_on_parse calls back at every occurrence, which keeps the order of the command line.
+  if (field.type == "bool") {
+    const std::string value = name.starts_with("--no-") ? "false" : "true";
+    const std::string doc = value == "false" ? "Turn off: " + field.doc : field.doc;
+    app.add_flag_function(
+           field.flags,
+           [this, path = field.path, value, name](std::int64_t) {
+             assignments_.push_back({path, value, name});
+           },
+           doc)
+        ->disable_flag_override()
+        ->trigger_on_parse();
+    return;
+  }
+  // The few texts have their choices in the help; a long list goes on a line of its own.
+  const bool short_list = field.allowed.size() < 40;
+  const std::string choices = field.type != "text" ? "" : (short_list ? ": " : ":\n") + field.allowed;
+  app.add_option(
+         field.flags,
+         [this, path = field.path, name](const CLI::results_t& results) {
+           assignments_.push_back({path, results.back(), name});
+           return true;
+         },
+         fmt::format("{}{} [{}]", field.doc, choices, field.default_value))
+      ->type_name(value_name(field.type))
+      ->trigger_on_parse();
+}
+
+Config ConfigArguments::load(const HostLimits& host) const {
+  for (const Assignment& assignment : assignments_) {
+    if (assignment.path.empty()) {
+      throw ConfigError("--set", fmt::format("'{}' is not PATH=VALUE", assignment.value),
+                        "such as --set model.dim=512");
+    }
+  }
+  return load_config(source_, assignments_, host);
+}
+
+FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {
+  app.add_option("--format", name_, fmt::format("Format on stdout: {} [table]", join(names_)))->type_name("NAME");
+}
+
+void FormatOption::check() const {
+  if (std::find(names_.begin(), names_.end(), name_) != names_.end()) return;
+  throw ConfigError("--format", fmt::format("'{}' is unknown", name_), "allowed: " + join(names_));
+}
+
+OutputFolder::OutputFolder(const std::string& path) {
+  namespace fs = std::filesystem;
+  std::error_code error;
+  fs::path prefix;
+  // Level by level, to know which ones were not there before.
+  for (const fs::path& part : fs::path(path)) {
+    prefix /= part;
+    const bool made = fs::create_directory(prefix, error);
+    if (error) throw IoError(path, "cannot be made a folder: " + error.message());
+    if (made) created_.push_back(prefix.string());
+  }
+  if (::access(path.c_str(), W_OK | X_OK) != 0) throw IoError(path, std::strerror(errno));
+}
+
+OutputFolder::~OutputFolder() {
+  std::error_code ignored;  // one that is not empty stays
+  for (auto folder = created_.rbegin(); folder != created_.rend(); ++folder) std::filesystem::remove(*folder, ignored);
+}
+
+void write_stdout(std::string_view text) {
+  errno = 0;
+  if (!write_all(stdout, text)) throw IoError("stdout", errno == 0 ? "cannot be written" : std::strerror(errno));
+}
+
+void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, text)); }
+
+void print_error(std::string_view message) {
+  write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), on_one_line(message)));
+}
+
+void reserve_standard_streams() {
+  for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
+    if (::fcntl(stream, F_GETFD) != -1) continue;
+    // open() returns the lowest free number, which is `stream`. Read-only, so that writing to it fails as it should.
+    if (::open("/dev/null", O_RDONLY) != stream) return;
+  }
+}
+
+void install_signal_handlers() {
+  struct sigaction action = {};
+  sigemptyset(&action.sa_mask);
+  action.sa_handler = remember_signal;
+  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
+  ::sigaction(SIGINT, &action, nullptr);
+  ::sigaction(SIGTERM, &action, nullptr);
+  std::signal(SIGPIPE, SIG_IGN);
+}
+
+int pending_signal() { return g_signal.load(); }
+
+std::string human_seconds(double seconds) {
+  if (!std::isfinite(seconds)) return "-";
+  if (seconds >= 7200) return fmt::format("{:.3g} h", seconds / 3600);
+  if (seconds >= 120) return fmt::format("{:.3g} min", seconds / 60);
+  if (seconds >= 1 || seconds == 0) return fmt::format("{:.3g} s", seconds);
+  if (seconds >= 1e-3) return fmt::format("{:.3g} ms", seconds * 1e3);
+  return fmt::format("{:.3g} us", seconds * 1e6);
+}
+
+std::string human_bytes(std::int64_t bytes) {
+  constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  auto value = static_cast<double>(bytes);
+  std::size_t unit = 0;
+  for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
+  return fmt::format("{:.4g} {}", value, kUnits[unit]);
+}
+
+std::string human_error(const std::optional<double>& value) { return value ? fmt::format("{:.3g}", *value) : "-"; }
+
+std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
+                       const std::vector<bool>& left) {
+  std::vector<std::size_t> widths;
+  for (std::size_t column = 0; column < head.size(); ++column) {
+    std::size_t width = head[column].size();
+    for (const auto& row : rows) width = std::max(width, row[column].size());
+    widths.push_back(width);
+  }
+  std::string out;
+  const auto add_row = [&](const std::vector<std::string>& row) {
+    std::string line;
+    for (std::size_t column = 0; column < row.size(); ++column) {
+      if (column > 0) line += "  ";
+      const bool last = column + 1 == row.size();
+      if (left[column]) {
+        line += last ? row[column] : fmt::format("{:<{}}", row[column], widths[column]);
+      } else {
+        line += fmt::format("{:>{}}", row[column], widths[column]);
+      }
+    }
+    line.erase(line.find_last_not_of(' ') + 1);
+    out += line + "\n";
+  };
+  add_row(head);
+  for (const auto& row : rows) add_row(row);
+  return out;
+}
+
+namespace {
+
+std::string json_string(std::string_view text) {
+  std::string out = "\"";
+  for (const char c : text) {
+    if (c == '"' || c == '\\') {
+      out += '\\';
+      out += c;
+    } else if (c == '\n') {
+      out += "\\n";
+    } else if (static_cast<unsigned char>(c) < 0x20) {
+      out += fmt::format("\\u{:04x}", static_cast<unsigned>(static_cast<unsigned char>(c)));
+    } else {
+      out += c;
+    }
+  }
+  return out + "\"";
+}
+
+}  // namespace
+
+JsonWriter& JsonWriter::field(std::string_view key, std::string_view text) { return item(key, json_string(text)); }
+
+JsonWriter& JsonWriter::field(std::string_view key, double value) {
+  return item(key, std::isfinite(value) ? fmt::format("{}", value) : "null");
+}
+
+JsonWriter& JsonWriter::item(std::string_view key, std::string_view raw) {
+  if (!empty_) out_ += ',';
+  if (depth_ > 0) out_ += "\n" + std::string(2 * depth_, ' ');
+  if (!key.empty()) out_ += json_string(key) + ": ";
+  out_ += raw;
+  empty_ = false;
+  return *this;
+}
+
+JsonWriter& JsonWriter::begin(std::string_view key, char bracket) {
+  item(key, std::string(1, bracket));
+  ++depth_;
+  empty_ = true;
+  return *this;
+}
+
+JsonWriter& JsonWriter::end(char bracket) {
+  --depth_;
+  if (!empty_) out_ += "\n" + std::string(2 * depth_, ' ');
+  out_ += bracket;
+  empty_ = false;
+  return *this;
+}
+
+}  // namespace kvcast::cli

@@ -1,0 +1,143 @@
+// What every subcommand shares: the config arguments, output that notices failure, tables and JSON, signals.
+#pragma once
+
+#include <CLI/CLI.hpp>
+#include <cstdint>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "kvcast/kvcast.h"
+
+namespace kvcast::cli {
+
+// Exit codes of docs/design.md.
+inline constexpr int kExitOk = 0;
+inline constexpr int kExitUsage = 2;
+inline constexpr int kExitIo = 3;
+inline constexpr int kExitCheck = 4;
+inline constexpr int kExitBug = 70;
+inline constexpr int kExitSignal = 128;  ///< plus the signal's number
+
+/// One subcommand. The constructor of each adds it to the app; execute() returns the exit code.
+/// Errors of execute(): those of the library; main maps them.
+class Command {
+ public:
+  explicit Command(CLI::App* app) : app_(app) {}
+  virtual ~Command() = default;
+  Command(const Command&) = delete;
+  Command& operator=(const Command&) = delete;
+  virtual int execute() = 0;
+  bool chosen() const { return app_->parsed(); }
+
+ protected:
+  CLI::App* app_;
+};
+
+// One per file of this folder.
+std::unique_ptr<Command> make_run_command(CLI::App& app);
+std::unique_ptr<Command> make_verify_command(CLI::App& app);
+std::unique_ptr<Command> make_presets_command(CLI::App& app);
+std::unique_ptr<Command> make_info_command(CLI::App& app);
+
+/// PRESET|FILE, --set and the flags of config_fields(), kept as text in the order of the command line.
+class ConfigArguments {
+ public:
+  /// Adds the positional, --set and a flag for every field that has one.
+  void attach(CLI::App& app);
+  /// Adds the flag of one field only.
+  void attach_field(CLI::App& app, const std::string& path);
+  /// The config that the arguments name; without PRESET|FILE the preset `default`.
+  Config load(const HostLimits& host) const;
+
+ private:
+  void add_field_option(CLI::App& app, const FieldInfo& field);
+  std::string source_ = "default";
+  std::vector<Assignment> assignments_;
+};
+
+/// --format of one of `names`. Errors of check(): ConfigError.
+class FormatOption {
+ public:
+  FormatOption(CLI::App& app, std::vector<std::string> names);
+  const std::string& name() const { return name_; }
+  void check() const;
+
+ private:
+  std::vector<std::string> names_;
+  std::string name_ = "table";
+};
+
+/// An output folder made before the work starts, and taken away again unless keep() is called and as far as it is
+/// empty. Errors of the constructor: IoError when it cannot be made or written to.
+class OutputFolder {
+ public:
+  explicit OutputFolder(const std::string& path);
+  ~OutputFolder();
+  OutputFolder(const OutputFolder&) = delete;
+  OutputFolder& operator=(const OutputFolder&) = delete;
+  void keep() { created_.clear(); }
+
+ private:
+  std::vector<std::string> created_;  // outermost first
+};
+
+/// Writes to stdout and flushes. Errors: IoError when any byte is lost (closed pipe, full disk).
+void write_stdout(std::string_view text);
+/// Writes to stderr; a lost message is nobody's error.
+void write_stderr(std::string_view text);
+/// "kvcast: <message>" on one line of stderr, whatever the message contains.
+void print_error(std::string_view message);
+
+/// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
+void reserve_standard_streams();
+/// SIGINT and SIGTERM are remembered once, a second one kills; SIGPIPE becomes a write error.
+void install_signal_handlers();
+/// The signal that arrived, 0 when none did.
+int pending_signal();
+
+/// 1.25 s, 50 ms: a time for people.
+std::string human_seconds(double seconds);
+/// 1.5 GiB: a size for people.
+std::string human_bytes(std::int64_t bytes);
+/// Three significant digits of an error; "-" when unknown.
+std::string human_error(const std::optional<double>& value);
+
+/// Columns padded to their widest cell. `left` says which columns are text; the last column is never padded.
+std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
+                       const std::vector<bool>& left);
+
+/// Writes indented JSON. Numbers that are not finite and empty optionals become null.
+class JsonWriter {
+ public:
+  JsonWriter& begin_object(std::string_view key = "") { return begin(key, '{'); }
+  JsonWriter& begin_list(std::string_view key = "") { return begin(key, '['); }
+  JsonWriter& end_object() { return end('}'); }
+  JsonWriter& end_list() { return end(']'); }
+  JsonWriter& null(std::string_view key) { return item(key, "null"); }
+  JsonWriter& field(std::string_view key, std::string_view text);
+  JsonWriter& field(std::string_view key, const char* text) { return field(key, std::string_view(text)); }
+  JsonWriter& field(std::string_view key, const std::string& text) { return field(key, std::string_view(text)); }
+  JsonWriter& field(std::string_view key, bool value) { return item(key, value ? "true" : "false"); }
+  JsonWriter& field(std::string_view key, std::int64_t value) { return item(key, std::to_string(value)); }
+  JsonWriter& field(std::string_view key, double value);
+  template <typename T>
+  JsonWriter& field(std::string_view key, const std::optional<T>& value) {
+    return value ? field(key, *value) : null(key);
+  }
+  /// The text, with a newline at its end.
+  std::string str() const { return out_ + "\n"; }
+
+ private:
+  JsonWriter& begin(std::string_view key, char bracket);
+  JsonWriter& end(char bracket);
+  JsonWriter& item(std::string_view key, std::string_view raw);
+  std::string out_;
+  std::size_t depth_ = 0;
+  bool empty_ = true;  // nothing yet inside the innermost bracket
+};
+
+}  // namespace kvcast::cli

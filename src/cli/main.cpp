@@ -1,0 +1,101 @@
+// The program: parses the command line, runs one subcommand, maps every error to an exit code and one line.
+#include <fmt/format.h>
+
+#include <CLI/CLI.hpp>
+#include <exception>
+#include <memory>
+#include <new>
+#include <sstream>
+#include <string>
+#include <vector>
+
+#include "common.h"
+
+namespace kvcast::cli {
+namespace {
+
+std::string version_text() {
+  const ToolInfo tool = tool_info();
+  std::string libraries;
+  for (const auto& [name, version] : tool.dependencies) {
+    libraries += fmt::format("{}{} {}", libraries.empty() ? "" : ", ", name, version);
+  }
+  return fmt::format("kvcast {} (commit {}, {}, {})\n{}", tool.version, tool.git_commit, tool.compiler, tool.build_type,
+                     libraries);
+}
+
+// "kvcast run" for the subcommand that was being parsed.
+std::string command_name(const CLI::App& app) {
+  const auto chosen = app.get_subcommands();
+  return chosen.empty() ? "kvcast" : "kvcast " + chosen.back()->get_name();
+}
+
+int parse_and_execute(int argc, char** argv) {
+  CLI::App app("How much faster a transformer ranks N candidates when they share one user's KV cache.", "kvcast");
+  app.get_formatter()->column_width(31);
+  app.set_version_flag("--version", version_text, "Version, build and libraries");
+  app.require_subcommand(1);
+  app.footer(
+      "Examples:\n"
+      "  kvcast run                      measure the preset `default`\n"
+      "  kvcast run seed --budget 150s   a larger shape in a given time\n"
+      "  kvcast run --help               all flags of a subcommand");
+  // The subcommands, in the order of help.
+  std::vector<std::unique_ptr<Command>> commands;
+  commands.push_back(make_run_command(app));
+  commands.push_back(make_verify_command(app));
+  commands.push_back(make_presets_command(app));
+  commands.push_back(make_info_command(app));
+
+  try {
+    app.parse(argc, argv);
+  } catch (const CLI::ParseError& error) {
+    if (error.get_exit_code() == 0) {  // --help and --version
+      std::ostringstream out, unused;
+      app.exit(error, out, unused);
+      write_stdout(out.str());
+      return kExitOk;
+    }
+    // CLI11 only says that a subcommand is missing, not that the word given is none.
+    const std::vector<std::string> unread =
+        app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>();
+    const std::string problem = unread.empty() ? error.what() : fmt::format("'{}' is no subcommand or flag", unread[0]);
+    print_error(fmt::format("{}; see {} --help", problem, command_name(app)));
+    return kExitUsage;
+  }
+  for (const auto& command : commands) {
+    if (command->chosen()) return command->execute();
+  }
+  return kExitBug;
+}
+
+}  // namespace
+}  // namespace kvcast::cli
+
+int main(int argc, char** argv) {
+  using namespace kvcast::cli;
+  try {
+    reserve_standard_streams();
+    install_signal_handlers();
+    return parse_and_execute(argc, argv);
+  } catch (const kvcast::ConfigError& error) {
+    print_error(error.what());
+    return kExitUsage;
+  } catch (const kvcast::IoError& error) {
+    print_error(error.what());
+    return kExitIo;
+  } catch (const kvcast::CheckError& error) {
+    // Nothing was measured because someone stopped it: that is no failed check.
+    if (pending_signal() != 0) return kExitSignal + pending_signal();
+    print_error(error.what());
+    return kExitCheck;
+  } catch (const std::bad_alloc&) {
+    print_error("out of memory: make the shape or -N smaller, or set --max-memory to what this process may take");
+    return kExitUsage;
+  } catch (const std::exception& error) {
+    print_error(fmt::format("bug: {}", error.what()));
+  } catch (...) {
+    print_error("bug: an unknown exception");
+  }
+  return kExitBug;
+}

@@ -1,0 +1,41 @@
+// What depends on whether stderr is a terminal: colour and the progress bar.
+#pragma once
+
+#include <chrono>
+#include <string>
+
+namespace kvcast::cli {
+
+enum class Colour { red, green };
+
+/// `text` in a colour when stderr is a terminal that shows it and NO_COLOR is not set, else unchanged.
+std::string coloured(const std::string& text, Colour colour);
+
+/// Progress of a long command on stderr: a bar with the time left on a terminal; elsewhere plain lines, at most one
+/// per 5 s and per 10%; nothing when quiet.
+class Progress {
+ public:
+  explicit Progress(bool quiet);
+  ~Progress() { finish(); }
+  Progress(const Progress&) = delete;
+  Progress& operator=(const Progress&) = delete;
+
+  /// A new stage begins ("weights").
+  void stage(const std::string& name);
+  /// fraction in [0,1]; eta_s: seconds left; current: what is being measured.
+  void update(double fraction, double eta_s, const std::string& current);
+  /// Takes the bar away. Nothing is shown after it.
+  void finish();
+
+ private:
+  using Clock = std::chrono::steady_clock;
+  enum class Style { none, lines, bar };
+  void draw(const std::string& line);
+
+  Style style_;
+  bool drawn_ = false;
+  double line_fraction_ = -1;  // of the last plain line; negative before the first
+  Clock::time_point last_{};
+};
+
+}  // namespace kvcast::cli

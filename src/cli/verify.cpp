@@ -1,0 +1,160 @@
+// kvcast verify: how far every scheme is from float64 and from naive.
+#include <fmt/format.h>
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "common.h"
+#include "terminal.h"
+
+namespace kvcast::cli {
+namespace {
+
+std::optional<double> max_abs(const std::optional<ErrorPair>& error) {
+  return error ? std::optional(error->max_abs) : std::nullopt;
+}
+std::optional<double> max_rel(const std::optional<ErrorPair>& error) {
+  return error ? std::optional(error->max_rel) : std::nullopt;
+}
+
+std::string shape_text(const Shape& shape) {
+  return fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn_factor={} {} mask={} trim={}", shape.history_length,
+                     shape.dim, shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor, shape.dtype, shape.mask,
+                     shape.trim);
+}
+
+std::string equivalence_text(const Equivalence& equivalence) {
+  std::vector<std::vector<std::string>> rows;
+  for (const SchemeEquivalence& scheme : equivalence.schemes) {
+    rows.push_back({scheme.scheme, human_error(max_abs(scheme.vs_reference)), human_error(max_rel(scheme.vs_reference)),
+                    human_error(max_abs(scheme.vs_naive)), human_error(max_rel(scheme.vs_naive)),
+                    human_error(scheme.top_k_overlap), human_error(scheme.kendall_tau), scheme.agrees ? "yes" : "NO"});
+  }
+  std::string out = text_table({"scheme", "float64 max abs", "max rel", "naive max abs", "max rel",
+                                fmt::format("top-{} overlap", equivalence.top_k), "Kendall tau", "agrees"},
+                               rows, {true, false, false, false, false, false, false, true});
+  out += fmt::format("tolerance (max abs): {} against float64, {} against naive\n",
+                     human_error(equivalence.tolerance_reference), human_error(equivalence.tolerance_naive));
+  return out + fmt::format("float64 ran at shape: {}\n", equivalence.reference_shape);
+}
+
+std::string stale_text(const StaleError& stale) {
+  std::vector<std::vector<std::string>> rows;
+  for (std::size_t layer = 0; layer < stale.kv_per_layer.size(); ++layer) {
+    rows.push_back({fmt::format("K,V of layer {}", layer), human_error(stale.kv_per_layer[layer].max_abs),
+                    human_error(stale.kv_per_layer[layer].max_rel)});
+  }
+  rows.push_back({fmt::format("output at the {}", stale.read_at), human_error(stale.output.max_abs),
+                  human_error(stale.output.max_rel)});
+  return "sharing the history would be wrong by:\n" +
+         text_table({"", "max abs", "max rel"}, rows, {true, false, false});
+}
+
+void write_error(JsonWriter& json, const char* key, const std::optional<ErrorPair>& error) {
+  if (!error) {
+    json.null(key);
+    return;
+  }
+  json.begin_object(key).field("max_abs", error->max_abs).field("max_rel", error->max_rel).end_object();
+}
+
+std::string result_json(const VerifyResult& result) {
+  JsonWriter json;
+  const Shape& shape = result.shape;
+  json.begin_object().begin_object("shape");
+  json.field("history_length", shape.history_length).field("dim", shape.dim).field("heads", shape.heads);
+  json.field("kv_heads", shape.kv_heads).field("layers", shape.layers).field("ffn_factor", shape.ffn_factor);
+  json.field("dtype", shape.dtype).field("kv_dtype", shape.kv_dtype).field("threads", shape.threads);
+  json.field("mask", shape.mask).field("trim", shape.trim).end_object();
+  json.field("candidates", result.candidates);
+
+  const Equivalence& equivalence = result.equivalence;
+  json.begin_object("equivalence").field("shareable", equivalence.shareable).field("agrees", equivalence.agrees);
+  json.field("checked_candidates", equivalence.checked_candidates);
+  json.field("tolerance_reference", equivalence.tolerance_reference);
+  json.field("tolerance_naive", equivalence.tolerance_naive).field("top_k", equivalence.top_k);
+  json.field("reference_shape", equivalence.reference_shape).begin_list("schemes");
+  for (const SchemeEquivalence& scheme : equivalence.schemes) {
+    json.begin_object().field("scheme", scheme.scheme).field("agrees", scheme.agrees);
+    write_error(json, "vs_reference", scheme.vs_reference);
+    write_error(json, "vs_naive", scheme.vs_naive);
+    json.field("top_k_overlap", scheme.top_k_overlap).field("kendall_tau", scheme.kendall_tau).end_object();
+  }
+  json.end_list().end_object();
+
+  if (!result.stale) return json.null("stale").end_object().str();
+  json.begin_object("stale").field("read_at", result.stale->read_at);
+  write_error(json, "output", result.stale->output);
+  json.begin_list("kv_per_layer");
+  for (const ErrorPair& error : result.stale->kv_per_layer) write_error(json, "", error);
+  return json.end_list().end_object().end_object().str();
+}
+
+class VerifyCommand : public Command {
+ public:
+  explicit VerifyCommand(CLI::App& app)
+      : Command(app.add_subcommand("verify", "Compare every scheme with float64 and with naive")),
+        format_(*app_, {"table", "json"}) {
+    app_->add_option("--export", export_file_, "Write weights, inputs and outputs as safetensors")->type_name("FILE");
+    app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
+    arguments_.attach(*app_);
+    app_->footer(
+        "Exits 4 when a scheme disagrees, or when the mask cannot share (and shows the error sharing would make).\n"
+        "Examples:\n"
+        "  kvcast verify smoke --export case.safetensors\n"
+        "  kvcast verify smoke --mask bidirectional");
+  }
+
+  int execute() override {
+    format_.check();
+    if (export_file_ && export_file_->empty()) throw ConfigError("--export", "the file has no name", "");
+    const Config config = arguments_.load(host_limits());
+    Progress progress(quiet_);
+    Observer observer;
+    observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
+    observer.stop_requested = [] { return pending_signal() != 0; };
+    const VerifyResult result = verify(config, export_file_.value_or(""), observer);
+    progress.finish();
+    if (pending_signal() != 0) return kExitSignal + pending_signal();  // the result may be partial
+
+    write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
+    if (export_file_ && !quiet_) write_stderr("wrote " + *export_file_ + "\n");
+    if (result.stale) {
+      print_error(fmt::format("check failed: mask '{}' cannot share the history", result.shape.mask));
+      return kExitCheck;
+    }
+    if (!result.equivalence.agrees) {
+      print_error("check failed: " + disagreeing(result.equivalence));
+      return kExitCheck;
+    }
+    return kExitOk;
+  }
+
+ private:
+  static std::string result_text(const VerifyResult& result) {
+    return fmt::format("{}\n{} candidates checked\n", shape_text(result.shape), result.equivalence.checked_candidates) +
+           equivalence_text(result.equivalence) + (result.stale ? stale_text(*result.stale) : "");
+  }
+
+  static std::string disagreeing(const Equivalence& equivalence) {
+    std::string names;
+    for (const SchemeEquivalence& scheme : equivalence.schemes) {
+      if (!scheme.agrees) names += (names.empty() ? "" : ", ") + scheme.scheme;
+    }
+    return names.empty() ? "the schemes disagree" : "outside the tolerance: " + names;
+  }
+
+  ConfigArguments arguments_;
+  FormatOption format_;
+  std::optional<std::string> export_file_;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_verify_command(CLI::App& app) { return std::make_unique<VerifyCommand>(app); }
+
+}  // namespace kvcast::cli

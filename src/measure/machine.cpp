@@ -1,0 +1,129 @@
+#include "measure/machine.h"
+
+#include <algorithm>
+#include <atomic>
+#include <chrono>
+#include <fstream>
+#include <sstream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include "base/buffer.h"
+#include "base/parallel.h"
+#include "kernels/machine.h"
+
+namespace kvcast::measure {
+namespace {
+
+std::string trimmed(const std::string& text) {
+  const auto first = text.find_first_not_of(" \t");
+  return first == std::string::npos ? "" : text.substr(first);
+}
+
+// Value of the first line "key : value" of a /proc file; empty when there is none.
+std::string proc_value(const std::string& file, const std::string& key) {
+  std::ifstream in(file);
+  for (std::string line; std::getline(in, line);) {
+    const auto colon = line.find(':');
+    if (colon == std::string::npos || line.compare(0, key.size(), key) != 0) continue;
+    if (line.find_first_not_of(" \t", key.size()) != colon) continue;
+    return trimmed(line.substr(colon + 1));
+  }
+  return "";
+}
+
+std::int64_t proc_kib(const std::string& key) {
+  std::istringstream text(proc_value("/proc/meminfo", key));
+  std::int64_t kib = 0;
+  return text >> kib ? kib : 0;
+}
+
+// A whole number in a file; -1 when it is missing or says "max".
+std::int64_t file_number(const std::string& path) {
+  std::ifstream in(path);
+  std::int64_t value = 0;
+  return in >> value ? value : -1;
+}
+
+// What the cgroup still allows, v2 and v1; -1 when unlimited or unknown.
+std::int64_t cgroup_available() {
+  const std::int64_t limit2 = file_number("/sys/fs/cgroup/memory.max");
+  const std::int64_t used2 = file_number("/sys/fs/cgroup/memory.current");
+  if (limit2 >= 0 && used2 >= 0) return std::max<std::int64_t>(0, limit2 - used2);
+  const std::int64_t limit1 = file_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
+  const std::int64_t used1 = file_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
+  if (limit1 >= 0 && used1 >= 0 && limit1 < (std::int64_t{1} << 60)) return std::max<std::int64_t>(0, limit1 - used1);
+  return -1;
+}
+
+double read_rate(int threads) {
+  // 64 MiB a thread is past any last-level cache slice that one core fills.
+  constexpr std::int64_t kFloats = std::int64_t{16} << 20;
+  std::vector<Buffer<float>> data;
+  for (int t = 0; t < threads; ++t) data.emplace_back(kFloats);
+  std::vector<double> rates;
+  std::vector<float> sums(static_cast<std::size_t>(threads) * 16);
+  for (int repeat = 0; repeat < 4; ++repeat) {
+    const double start = now();
+    on_each_thread(threads, [&](int thread) {
+      sums[static_cast<std::size_t>(thread) * 16] = kernels::read_all(data[static_cast<std::size_t>(thread)].span());
+    });
+    rates.push_back(static_cast<double>(threads) * kFloats * sizeof(float) / (now() - start) / 1e9);
+  }
+  return *std::max_element(rates.begin() + 1, rates.end());
+}
+
+}  // namespace
+
+double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
+
+HostLimits probe_limits() {
+  HostLimits limits;
+#ifdef __linux__
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) == 0) limits.cpus = CPU_COUNT(&set);
+#endif
+  if (limits.cpus < 1) limits.cpus = std::max(1u, std::thread::hardware_concurrency());
+  limits.available_memory_bytes = proc_kib("MemAvailable") * 1024;
+  const std::int64_t group = cgroup_available();
+  if (group >= 0 && (limits.available_memory_bytes == 0 || group < limits.available_memory_bytes)) {
+    limits.available_memory_bytes = group;
+  }
+  return limits;
+}
+
+double fma_gflops(int threads) {
+  // About 0.3 ms at 100 GFLOP/s on 8 lanes.
+  constexpr std::int64_t kSteps = 200000;
+  // Kept from being optimised away by a store that others could see.
+  static std::atomic<float> sink;
+  const double start = now();
+  on_each_thread(threads, [](int) { sink.store(kernels::fma_burst(kSteps), std::memory_order_relaxed); });
+  return threads * kernels::fma_burst_flops(kSteps) / (now() - start) / 1e9;
+}
+
+MachineInfo probe_machine(std::int64_t threads) {
+  MachineInfo info;
+  info.cpu_model = proc_value("/proc/cpuinfo", "model name");
+  if (info.cpu_model.empty()) info.cpu_model = "unknown";
+  info.isa = kernels::simd_target();
+  info.threads = probe_limits().cpus;
+  if (const std::int64_t kib = proc_kib("MemTotal"); kib > 0) info.memory_bytes = kib * 1024;
+  if (threads > 0) {
+    const int team = static_cast<int>(threads);
+    std::vector<double> bursts;
+    for (int i = 0; i < 60; ++i) bursts.push_back(fma_gflops(team));
+    std::sort(bursts.begin(), bursts.end());
+    info.peak_gflops = bursts[bursts.size() * 9 / 10];
+    info.read_gb_per_s = read_rate(team);
+  }
+  return info;
+}
+
+}  // namespace kvcast::measure

@@ -1,0 +1,39 @@
+// Decides what will be measured: which points run whole, which are composed or scaled, which are skipped. Pure.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <string>
+#include <vector>
+
+#include "kvcast/config.h"
+#include "kvcast/kvcast.h"
+
+namespace kvcast::plan {
+
+/// Cost of one scheme as the plan sees it. Seconds are estimates.
+struct SchemeCost {
+  std::string name;
+  bool shares = false;  ///< has a history pass that serves every N
+  double user_s = 0;    ///< one history pass
+  std::function<double(std::int64_t candidates)> candidates_s;  ///< the candidate pass
+  std::function<double(std::int64_t candidates)> bytes;         ///< memory beyond the weights for passes up to this N
+};
+
+struct Costs {
+  std::vector<SchemeCost> schemes;  ///< in the order asked for; the baseline is the one that does not share
+  double setup_s = 0;               ///< weights, checks and warm-up
+  double fixed_bytes = 0;           ///< weights, tokens, what the check needs
+  double bytes_per_candidate = 0;   ///< inputs and outputs
+  std::int64_t scale_candidates = 1;  ///< the least naive candidates that keep all threads busy
+};
+
+/// Fewest rounds that give an interval, and the number below which parts are composed instead of run whole.
+inline constexpr std::int64_t kMinRounds = 3;
+inline constexpr std::int64_t kWantedRounds = 7;
+inline constexpr std::int64_t kMaxRounds = 200;
+
+/// Errors: ConfigError when the fixed memory and one naive candidate do not fit.
+Plan build_plan(const Config& config, const Costs& costs);
+
+}  // namespace kvcast::plan

@@ -1,0 +1,211 @@
+#include <algorithm>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "kvcast/kvcast.h"
+#include "report/text.h"
+#include "small_report.h"
+
+namespace kvcast::report {
+namespace {
+
+using Catch::Contains;
+
+std::vector<std::string> lines(const std::string& text) {
+  std::vector<std::string> result;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = text.find('\n', at);
+    REQUIRE(end != std::string::npos);
+    result.push_back(text.substr(at, end - at));
+    at = end + 1;
+  }
+  return result;
+}
+
+std::string table(const Report& report) { return render(report, "table"); }
+
+std::size_t columns(const std::string& line) {
+  return static_cast<std::size_t>(
+      std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+void check_plain_and_narrow(const std::string& text) {
+  for (const auto& line : lines(text)) {
+    INFO(line);
+    CHECK(columns(line) <= 100);
+    CHECK((line.empty() || line.back() != ' '));
+    CHECK(std::none_of(line.begin(), line.end(),
+                       [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '\x7f'; }));
+    CHECK(line.find("\xc2\x9b") == std::string::npos);  // the one-character form of ESC [
+    CHECK(valid_utf8(line) == line);
+  }
+}
+
+/// The line of the grid that is about this scheme.
+std::string row_of(const std::string& text, const std::string& scheme) {
+  for (const auto& line : lines(text)) {
+    const auto at = line.find(scheme);
+    if (at != std::string::npos && at < 14) return line;
+  }
+  return "no row of " + scheme;
+}
+
+std::vector<std::string> words(const std::string& line) {
+  std::vector<std::string> result = {""};
+  for (const char c : line) {
+    if (c != ' ') {
+      result.back() += c;
+    } else if (!result.back().empty()) {
+      result.emplace_back();
+    }
+  }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("every speed-up stands beside its interval, its prediction and both times over the minimum", "[report]") {
+  const std::string text = table(small_report());
+  CHECK(words(row_of(text, "naive")) == std::vector<std::string>{"50", "naive", "25.00", "0.500", "2.00", "s", "1.25"});
+  CHECK(words(row_of(text, "shared")) == std::vector<std::string>{"shared", "800.0", "16.0", "62.5", "ms", "1.25",
+                                                                  "1.75", "32.0x", "[31.5,", "32.5]", "31.8x"});
+  check_plain_and_narrow(text);
+}
+
+TEST_CASE("unknown prints as a dash", "[report]") {
+  Report report = small_report();
+  SchemePoint bare;
+  bare.scheme = "shared";
+  small_shared(report) = bare;
+  small_naive(report).time_over_minimum = std::nullopt;
+  CHECK(words(row_of(table(report), "shared")) ==
+        std::vector<std::string>{"shared", "-", "-", "-", "-", "-", "-", "-", "-"});
+
+  report = small_report();
+  small_shared(report).speedup = Estimate{std::numeric_limits<double>::quiet_NaN(), std::nullopt};
+  small_shared(report).predicted_speedup = std::numeric_limits<double>::infinity();
+  const std::string text = table(report);
+  CHECK_THAT(text, !Contains("nan") && !Contains("inf") && !Contains("-x"));
+}
+
+TEST_CASE("marks say how a time was obtained and the legend explains those in use", "[report]") {
+  Report report = small_report();
+  CHECK_THAT(table(report), !Contains("composed") && !Contains("scaled") && !Contains("skipped"));
+
+  small_naive(report).status = Status::scaled;
+  small_naive(report).measured_candidates = 4;
+  small_shared(report).status = Status::composed;
+  SchemePoint skipped;
+  skipped.scheme = "shared-copy";
+  skipped.status = Status::skipped;
+  skipped.reason = "needs 15.36 GB";
+  report.cases[0].points[0].schemes.push_back(skipped);
+  report.cases[0].points.push_back({1000, {skipped}});
+  const std::string text = table(report);
+  CHECK_THAT(row_of(text, "naive"), Contains("naive s "));
+  CHECK_THAT(row_of(text, "shared"), Contains("shared c "));
+  CHECK_THAT(row_of(text, "shared-copy"), Contains("shared-copy - "));
+  CHECK_THAT(text, Contains("naive on 4 of 50"));
+  CHECK_THAT(text, Contains("skipped: shared-copy at N=50, 1,000: needs 15.36 GB"));
+  check_plain_and_narrow(text);
+}
+
+TEST_CASE("more digits appear where the interval needs them", "[report]") {
+  Report report = small_report();
+  small_shared(report).speedup = Estimate{32.012, Interval{32.001, 32.023}};
+  CHECK_THAT(table(report), Contains("32.01x  [32.00, 32.02]"));
+}
+
+TEST_CASE("the fit block shows every figure of the fit", "[report]") {
+  Report report = small_report();
+  Fit fit;
+  fit.scheme = "shared";
+  fit.r = Estimate{0.0125, Interval{0.0121, 0.0129}};
+  fit.rho = 0.01266;
+  fit.r_flops = 0.0051;
+  fit.asymptote = 80;
+  fit.r_squared = 0.99912;
+  fit.max_residual_pct = 4.2;
+  fit.affine = AffineFit{0.05, 0.0005, 0.04};
+  fit.affine_max_residual_pct = 1.1;
+  fit.loo_error_pct = 3.1;
+  fit.affine_loo_error_pct = 0.8;
+  fit.preferred = "affine";
+  fit.rounds = 12;
+  fit.excluded_pairs = 1;
+  report.cases[0].fits = {fit};
+  const std::string text = table(report);
+  for (const char* part : {"fit of shared against naive: 12 rounds, 1 pair excluded", "0.0125  95% [0.0121, 0.0129]",
+                           "0.0127", "0.00510", "80.0x", "0.9991", "4.2% (affine 1.1%)", "3.1% (affine 0.80%)",
+                           "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "(a+b)/c = 1.26", "preferred   affine"}) {
+    CHECK_THAT(text, Contains(part));
+  }
+  check_plain_and_narrow(text);
+}
+
+TEST_CASE("a failed check is loud", "[report]") {
+  Report report = small_report();
+  Equivalence equivalence;
+  equivalence.shareable = true;
+  equivalence.checked_candidates = 4;
+  equivalence.reference_shape = "full";
+  equivalence.schemes = {{"shared", ErrorPair{std::numeric_limits<double>::quiet_NaN(), 1}, std::nullopt, std::nullopt,
+                          std::nullopt, false}};
+  report.cases[0].equivalence = equivalence;
+  report.cases[0].composition = {{"shared", 5, {1.25, Interval{1.2, 1.3}}, false}};
+  const std::string text = table(report);
+  CHECK_THAT(text, Contains("DISAGREES: 4 candidates checked, float64 at the full shape"));
+  CHECK_THAT(text, Contains("shared at N=5 DISAGREES: whole/composed 1.250  95% [1.200, 1.300]"));
+  CHECK_THAT(text, Contains("NaN"));
+}
+
+TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[report]") {
+  Report report = small_report();
+  const std::string hostile =
+      "\x1b[31m\xc2\x9b"
+      "31m\t\r\n\x01\x7f\xff " +
+      std::string(300, 'x') + " 候选 " + std::string(90, 'y');
+  report.tool = {hostile, hostile, hostile, hostile, {}};
+  report.machine.cpu_model = hostile;
+  report.machine.isa = hostile;
+  report.machine.memory_bytes = std::numeric_limits<std::int64_t>::max();
+  report.machine.peak_gflops = 1e300;
+  report.machine.read_gb_per_s = 5e-324;
+  std::string short_words;
+  for (int i = 0; i < 200; ++i) short_words += "a ";
+  report.warnings = {{hostile, hostile, hostile}, {"code", short_words, ""}};
+  Case& one = report.cases[0];
+  one.shape.mask = hostile;
+  small_shared(report).scheme = hostile;
+  small_shared(report).form = hostile;
+  small_shared(report).status = Status::composed;
+  small_shared(report).kv_bytes = 0;
+  small_shared(report).speedup = Estimate{1234.5, Interval{1230.25, 1240.75}};
+  one.points[0].candidates = 1000000;
+  SchemePoint skipped;
+  skipped.scheme = "shared-copy";
+  skipped.status = Status::skipped;
+  skipped.reason = hostile;
+  one.points[0].schemes.push_back(skipped);
+  small_naive(report).candidates_per_s = 98765432.1;
+  small_naive(report).requests_per_s = 123456.7;
+  small_naive(report).seconds->median = 98765.4;
+  small_naive(report).time_over_minimum = 1234.5;
+  Fit fit;
+  fit.scheme = hostile;
+  fit.r = Estimate{0.000123456, Interval{-0.00012, 1e9}};
+  fit.preferred = hostile;
+  fit.affine = AffineFit{1e9, 1e-12, 0};
+  one.fits = {fit};
+  Equivalence equivalence;
+  equivalence.reference_shape = hostile;
+  equivalence.schemes = {{hostile, ErrorPair{1e300, 1e-300}, ErrorPair{}, 1.0, -1.0, true}};
+  one.equivalence = equivalence;
+  one.composition = {{hostile, 5, {1e-9, Interval{-1e300, 1e300}}, true}};
+  report.cases.push_back(one);
+  check_plain_and_narrow(table(report));
+}
+
+}  // namespace kvcast::report
