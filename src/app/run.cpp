@@ -36,11 +36,8 @@ bool precise_enough(const std::vector<Sample>& samples, double precision) {
     for (const auto& [n, timings] : points) {
       const auto base = naive->second.find(n);
       if (base == naive->second.end()) continue;
-      const auto longer = [](const analysis::PointTimings& t) -> const auto& {
-        return t.whole.size() >= t.composed.size() ? t.whole : t.composed;
-      };
       std::vector<double> ratios;
-      for (const auto& pair : analysis::pair_rounds(longer(base->second), longer(timings)).pairs) {
+      for (const auto& pair : analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
         ratios.push_back(pair.ratio());
       }
       if (static_cast<std::int64_t>(ratios.size()) < kPrecisionRounds) return false;

@@ -99,12 +99,16 @@ HostLimits probe_limits() {
 }
 
 double fma_gflops(int threads) {
-  // About 0.3 ms at 100 GFLOP/s on 8 lanes.
-  constexpr std::int64_t kSteps = 200000;
+  // About a millisecond at 1.1 steps per nanosecond and pipe.
+  constexpr std::int64_t kSteps = 500000;
   // Kept from being optimised away by a store that others could see.
   static std::atomic<float> sink;
+  const auto burst = [threads](std::int64_t steps) {
+    on_each_thread(threads, [steps](int) { sink.store(kernels::fma_burst(steps), std::memory_order_relaxed); });
+  };
+  burst(1000);  // wakes threads that went to sleep: that is not the machine's speed
   const double start = now();
-  on_each_thread(threads, [](int) { sink.store(kernels::fma_burst(kSteps), std::memory_order_relaxed); });
+  burst(kSteps);
   return threads * kernels::fma_burst_flops(kSteps) / (now() - start) / 1e9;
 }
 
@@ -118,7 +122,7 @@ MachineInfo probe_machine(std::int64_t threads) {
   if (threads > 0) {
     const int team = static_cast<int>(threads);
     std::vector<double> bursts;
-    for (int i = 0; i < 60; ++i) bursts.push_back(fma_gflops(team));
+    for (int i = 0; i < 40; ++i) bursts.push_back(fma_gflops(team));
     std::sort(bursts.begin(), bursts.end());
     info.peak_gflops = bursts[bursts.size() * 9 / 10];
     info.read_gb_per_s = read_rate(team);

@@ -13,9 +13,21 @@ namespace {
 // Rows per task of the row-wise kernels: large enough to make a task worth handing out.
 constexpr std::int64_t kNormRows = 16;
 
+constexpr std::int64_t kFfnRows = 256;
+
+// Largest FFN block of any pass of up to max_rows: block sizes do not grow evenly with the rows.
+std::int64_t ffn_rows(std::int64_t max_rows) { return std::min(max_rows, kFfnRows + kFfnRows / 2); }
+
 std::size_t floats(std::int64_t n) { return static_cast<std::size_t>(n) * sizeof(float); }
 
 }  // namespace
+
+FfnBlocks ffn_blocks(std::int64_t rows) {
+  if (rows == 0) return {};
+  const std::int64_t blocks = std::max<std::int64_t>(1, (rows + kFfnRows / 2) / kFfnRows);
+  const std::int64_t size = (rows + blocks - 1) / blocks;
+  return {size, rows - (rows - 1) / size * size};
+}
 
 Model::Model(const ModelShape& shape, const TensorSource& source) : shape_(shape) {
   const auto load = [&](std::int64_t layer, Tensor tensor) {
@@ -96,7 +108,7 @@ Team::Team(const Model& model, int threads, std::int64_t max_rows)
       normed_(max_rows * model.shape().dim),
       qkv_(max_rows * model.shape().qkv_dim()),
       attended_(max_rows * model.shape().dim),
-      hidden_(std::min(max_rows, kFfnRows) * model.shape().ffn_dim),
+      hidden_(ffn_rows(max_rows) * model.shape().ffn_dim),
       // Rounded to whole cache lines so that threads do not share one.
       scratch_per_thread_((kernels::attention_scratch_floats(model.shape().head_dim()) + 15) / 16 * 16) {
   attention_scratch_ = Buffer<float>(scratch_per_thread_ * threads);
@@ -105,7 +117,7 @@ Team::Team(const Model& model, int threads, std::int64_t max_rows)
 double Team::bytes(const ModelShape& s, int threads, std::int64_t max_rows) {
   const double row = static_cast<double>(3 * s.dim + s.qkv_dim());
   return sizeof(float) *
-         (row * static_cast<double>(max_rows) + static_cast<double>(std::min(max_rows, kFfnRows)) * static_cast<double>(s.ffn_dim) +
+         (row * static_cast<double>(max_rows) + static_cast<double>(ffn_rows(max_rows)) * static_cast<double>(s.ffn_dim) +
           static_cast<double>(threads) * static_cast<double>(kernels::attention_scratch_floats(s.head_dim())));
 }
 
@@ -161,7 +173,8 @@ void Forward::prepare_block(std::int64_t rows) {
   using kernels::Epilogue;
   const Model::Layer& layer = t_.model_->layer(0);
   t_.dense_.prepare(layer.out, rows, Epilogue::add);
-  for (const std::int64_t part : {std::min(rows, kFfnRows), rows % kFfnRows}) {
+  const FfnBlocks blocks = ffn_blocks(rows);
+  for (const std::int64_t part : {blocks.size, blocks.last}) {
     t_.dense_.prepare(layer.up, part, Epilogue::gelu);
     t_.dense_.prepare(layer.down, part, Epilogue::add);
   }
@@ -173,8 +186,9 @@ void Forward::block_tail(const Model::Layer& layer, std::int64_t rows) noexcept 
   const std::int64_t dim = t_.model_->shape().dim;
   t_.dense_.run(layer.out, t_.attended_.data(), rows, Epilogue::add, t_.x_.data());
   norm(layer.ffn_norm_weight, layer.ffn_norm_bias, rows);
-  for (std::int64_t first = 0; first < rows; first += kFfnRows) {
-    const std::int64_t part = std::min(kFfnRows, rows - first);
+  const std::int64_t size = ffn_blocks(rows).size;
+  for (std::int64_t first = 0; first < rows; first += size) {
+    const std::int64_t part = std::min(size, rows - first);
     t_.dense_.run(layer.up, t_.normed_.data() + first * dim, part, Epilogue::gelu, t_.hidden_.data());
     t_.dense_.run(layer.down, t_.hidden_.data(), part, Epilogue::add, t_.x_.data() + first * dim);
   }

@@ -63,8 +63,13 @@ class KvCache {
   Buffer<float> keys_, values_;
 };
 
-/// Rows that go through the FFN together: its hidden activations then stay in L2 and L3.
-inline constexpr std::int64_t kFfnRows = 256;
+/// Rows that go through the FFN together, so that its hidden activations stay in L2 and L3: about 256, in blocks of
+/// nearly equal size, because a small last block would stream the weights for little work.
+struct FfnBlocks {
+  std::int64_t size = 0;  ///< of all but the last
+  std::int64_t last = 0;
+};
+FfnBlocks ffn_blocks(std::int64_t rows);
 
 /// One team of threads with its primitives and activations. Make it on the thread that will use it.
 class Team {

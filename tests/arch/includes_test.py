@@ -31,7 +31,7 @@ def cells(line):
 
 
 def names(cell):
-    return [name.strip().strip("`") for name in re.sub(r"\([^)]*\)", "", cell).split(",") if name.strip()]
+    return [name.strip().strip("`").removeprefix("include/") for name in re.sub(r"\([^)]*\)", "", cell).split(",") if name.strip()]
 
 
 class Rules:
@@ -48,9 +48,10 @@ class Rules:
                 self.allowed[module] = allowed_here
                 modules.append(module)
         self.prefixes = {}  # library -> include prefixes
-        for row in table(text, ["name", "include prefixes"]):
-            for name in names(row[0]):
-                self.prefixes[name] = names(row[1])
+        for row in table(text, ["name", "include prefix"]):
+            if row[1].startswith("`"):
+                for name in names(row[0]):
+                    self.prefixes[name] = names(row[1])
 
     def owner(self, path):
         """Module or library that an included path belongs to; None for the standard library."""
@@ -64,7 +65,7 @@ class Rules:
         if best:
             return best[0]
         folder = path.split("/")[0]
-        return folder if "/" in path else None
+        return folder if "/" in path and folder != "sys" else None
 
     def violations(self, module, text):
         found = []

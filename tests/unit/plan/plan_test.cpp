@@ -1,0 +1,100 @@
+#include "plan/plan.h"
+
+#include <algorithm>
+
+#include "catch.h"
+
+using namespace kvcast;
+using namespace kvcast::plan;
+
+namespace {
+
+Config config_with(std::vector<std::int64_t> counts, double budget, std::int64_t memory) {
+  Config config;
+  config.run.candidates = std::move(counts);
+  config.measure.budget_s = budget;
+  config.measure.max_memory_bytes = memory;
+  return config;
+}
+
+Costs costs() {
+  Costs c;
+  c.setup_s = 1;
+  c.fixed_bytes = 1000;
+  c.bytes_per_candidate = 10;
+  c.scale_candidates = 2;
+  c.schemes.push_back({"naive", false, 0, [](std::int64_t n) { return 0.1 * static_cast<double>(n); },
+                       [](std::int64_t) { return 500.0; }});
+  c.schemes.push_back({"shared", true, 0.1, [](std::int64_t n) { return 0.001 * static_cast<double>(n); },
+                       [](std::int64_t) { return 700.0; }});
+  c.schemes.push_back({"copies", true, 0.1, [](std::int64_t n) { return 0.002 * static_cast<double>(n); },
+                       [](std::int64_t n) { return 100.0 * static_cast<double>(n); }});
+  return c;
+}
+
+const PlannedPoint& find(const Plan& plan, const std::string& scheme, std::int64_t n) {
+  return *std::find_if(plan.points.begin(), plan.points.end(),
+                       [&](const PlannedPoint& p) { return p.scheme == scheme && p.candidates == n; });
+}
+
+}  // namespace
+
+TEST_CASE("a generous budget runs every point whole", "[plan]") {
+  const Plan plan = build_plan(config_with({1, 5, 10}, 100, 1 << 20), costs());
+  CHECK(plan.points.size() == 9);
+  for (const PlannedPoint& p : plan.points) {
+    CHECK(p.status == Status::measured);
+    CHECK(p.measured_candidates == p.candidates);
+  }
+  CHECK(plan.whole_check_candidates == 0);
+  // naive 1.6, shared 3*0.1 + 0.016, copies 3*0.1 + 0.032.
+  CHECK(plan.round_s == Approx(1.6 + 0.316 + 0.332));
+  CHECK(plan.rounds == 44);
+}
+
+TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 whole", "[plan]") {
+  const Plan plan = build_plan(config_with({1, 2, 5, 10, 100}, 12, 1 << 20), costs());
+  CHECK(plan.whole_check_candidates == 5);
+  CHECK(plan.whole_check_rounds >= kMinRounds);
+  CHECK(find(plan, "naive", 1).status == Status::measured);
+  CHECK(find(plan, "naive", 2).status == Status::measured);
+  CHECK(find(plan, "naive", 100).status == Status::scaled);
+  CHECK(find(plan, "naive", 100).measured_candidates == 2);
+  CHECK(find(plan, "shared", 100).status == Status::composed);
+  CHECK(find(plan, "shared", 100).measured_candidates == 100);
+  CHECK(plan.rounds >= 3);
+}
+
+TEST_CASE("with time to spare the whole check runs in every round", "[plan]") {
+  // N=1000 makes whole rounds dear (100 s of naive); composed ones with the check are cheap.
+  const Plan plan = build_plan(config_with({1, 5, 1000}, 60, std::int64_t{1} << 40), costs());
+  CHECK(plan.whole_check_rounds == kMaxRounds);
+  CHECK(plan.rounds >= kWantedRounds);
+}
+
+TEST_CASE("a point whose memory does not fit is skipped with its reason, the others run", "[plan]") {
+  const Plan plan = build_plan(config_with({1, 10, 100}, 1000, 4300), costs());
+  CHECK(find(plan, "copies", 10).status == Status::measured);
+  CHECK(find(plan, "copies", 100).status == Status::skipped);
+  CHECK(find(plan, "copies", 100).reason.find("memory") != std::string::npos);
+  CHECK(find(plan, "shared", 100).status == Status::measured);
+  CHECK(plan.memory_bytes <= 4300);
+}
+
+TEST_CASE("memory for all but naive leaves naive alone", "[plan]") {
+  const Plan plan = build_plan(config_with({1, 10}, 1000, 1650), costs());
+  CHECK(find(plan, "naive", 10).status == Status::measured);
+  CHECK(find(plan, "shared", 1).status == Status::skipped);
+}
+
+TEST_CASE("a model that does not fit memory is refused", "[plan]") {
+  CHECK_THROWS_AS(build_plan(config_with({1}, 10, 1400), costs()), ConfigError);
+  CHECK_NOTHROW(build_plan(config_with({1}, 10, 1510), costs()));
+}
+
+TEST_CASE("the whole check is an N that every scheme can run", "[plan]") {
+  const Plan plan = build_plan(config_with({1, 5, 50, 100}, 3, 2300), costs());
+  CHECK(find(plan, "copies", 5).status == Status::skipped);
+  CHECK(plan.whole_check_candidates == 0);
+  CHECK(build_plan(config_with({1, 2}, 0.1, 1 << 20), costs()).whole_check_candidates == 0);
+}

@@ -1,0 +1,98 @@
+// The equality check must notice the faults that are easy to make (docs/model.md §7), at every preset's shape.
+#include <algorithm>
+#include <cmath>
+
+#include "harness.h"
+
+using namespace kvcast;
+using namespace kvcast::testing;
+
+namespace {
+
+constexpr std::int64_t kCandidates = 2;
+
+// A preset cut down to what float64 does in a second; width and heads are the preset's own.
+Config cut_preset(const PresetInfo& preset) {
+  Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
+  const ReferenceShape cut = reference_shape(app::model_shape(config.model), config.model.history_length, kCandidates, 3e9);
+  config.model.history_length = cut.history_length;
+  config.model.layers = cut.layers;
+  config.run.threads = 2;
+  return config;
+}
+
+std::vector<float> with_options(const app::Problem& problem, KvCache& cache, const Forward::CandidateOptions& options) {
+  Team team(problem.model(), 2, kCandidates);
+  Forward forward(team);
+  forward.prepare_candidates(kCandidates);
+  std::copy_n(problem.candidates().data(), kCandidates * problem.shape().dim, forward.stream());
+  forward.candidates(kCandidates, cache, options);
+  return {forward.stream(), forward.stream() + kCandidates * problem.shape().dim};
+}
+
+}  // namespace
+
+TEST_CASE("one lost key, a lost self key and two swapped heads exceed the tolerance at every preset",
+          "[schemes][faults]") {
+  for (const PresetInfo& preset : presets()) {
+    CAPTURE(preset.name);
+    const Config config = cut_preset(preset);
+    const app::Problem problem(config, kCandidates);
+    const std::vector<double> truth = reference_of(problem, kCandidates);
+    const double tolerance = 4 * max_difference(run_named("naive", problem, kCandidates), truth);
+    const auto shared = problem.make(*find_scheme("shared"), kCandidates);
+    KvCache& cache = dynamic_cast<SharingScheme&>(*shared).cache();
+    shared->user_pass();
+    CHECK(max_difference(with_options(problem, cache, {}), truth) <= tolerance);
+
+    cache.length -= 1;
+    CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
+    cache.length += 1;
+
+    Forward::CandidateOptions no_self;
+    no_self.attend_self = false;
+    CHECK(max_difference(with_options(problem, cache, no_self), truth) > tolerance);
+
+    REQUIRE(problem.shape().kv_heads > 1);
+    const kernels::KvShape& block = cache.block_shape();
+    for (std::int64_t layer = 0; layer < problem.shape().layers; ++layer) {
+      std::swap_ranges(cache.keys(layer), cache.keys(layer) + block.key_floats_per_head(),
+                       cache.keys(layer) + block.key_floats_per_head());
+      std::swap_ranges(cache.values(layer), cache.values(layer) + block.value_floats_per_head(),
+                       cache.values(layer) + block.value_floats_per_head());
+    }
+    CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
+  }
+}
+
+TEST_CASE("one key lost in one layer alone is noticed", "[schemes][faults]") {
+  const Config config = small_config(200, 64, 4, 4);
+  const app::Problem problem(config, kCandidates);
+  const std::vector<double> truth = reference_of(problem, kCandidates);
+  const double tolerance = 4 * max_difference(run_named("naive", problem, kCandidates), truth);
+  const auto shared = problem.make(*find_scheme("shared"), kCandidates);
+  KvCache& cache = dynamic_cast<SharingScheme&>(*shared).cache();
+  shared->user_pass();
+  // Its value set to zero in one head of the last layer: the least that can be lost.
+  std::fill_n(cache.values(3) + 77 * cache.block_shape().value_stride(), 16, 0.0f);
+  CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
+}
+
+TEST_CASE("sharing under a mask that forbids it is far from the truth, and by layer", "[schemes][faults]") {
+  for (const Mask mask : {Mask::bidirectional, Mask::target_first_causal}) {
+    const Config config = small_config(30, 32, 2, 3);
+    const app::Problem problem(config, 1);
+    const StaleRun run = stale_run(problem.shape(), problem.source(), problem.history(), mask, problem.candidates(), 1);
+    REQUIRE(run.true_kv.size() == 3);
+    CHECK(max_difference(run.true_kv[0].k, run.stale_kv[0].k) < 1e-12);  // layer 0 reads the bare tokens
+    CHECK(max_difference(run.true_kv[1].k, run.stale_kv[1].k) > 1e-3);
+    CHECK(max_difference(run.true_output, run.stale_output) > 1e-3);
+    CHECK(run.read_at == (mask == Mask::bidirectional ? "candidate" : "last position"));
+  }
+  // Where sharing is valid the same construction makes no error.
+  for (const Mask mask : {Mask::causal, Mask::history_blind}) {
+    const app::Problem problem(small_config(30, 32, 2, 3), 1);
+    const StaleRun run = stale_run(problem.shape(), problem.source(), problem.history(), mask, problem.candidates(), 1);
+    CHECK(max_difference(run.true_output, run.stale_output) < 1e-10);
+  }
+}
