@@ -63,7 +63,8 @@ struct AttentionArgs {
 std::int64_t attention_tasks(const AttentionArgs& args) noexcept;
 /// Floats of scratch that one thread needs.
 std::int64_t attention_scratch_floats(std::int64_t head_dim) noexcept;
-/// Runs one task. Later row tiles come first: under a causal mask they are the longest.
+/// Runs one task. Tasks go head by head, so that a head's keys and values stay in L2 from tile to tile; within a head
+/// later row tiles come first, which under a causal mask are the longest.
 void attention_task(const AttentionArgs& args, std::int64_t task, float* scratch) noexcept;
 
 /// Merges the attention state (o2, m2, d2) into (o1, m1, d1): softmax over the union of two disjoint key sets.
