@@ -41,7 +41,9 @@ struct PlannedPoint {
 };
 struct Plan {
   std::vector<PlannedPoint> points;  ///< by N, then scheme
-  double setup_s = 0, round_s = 0;   ///< estimates
+  double setup_s = 0, round_s = 0;   ///< estimates; a round without its whole check
+  double check_s = 0;                ///< of the whole check in one round
+  double total_s = 0;                ///< of the command
   std::int64_t rounds = 0;           ///< estimated rounds within the budget
   std::int64_t min_rounds = 3;
   std::int64_t max_rounds = 0;

@@ -62,7 +62,7 @@ struct Sample {
   double measured_seconds = 0;  ///< time of `measured_candidates` candidates (for composed: user + fusion)
   std::int64_t measured_candidates = 0;
   std::optional<double> user_seconds, fusion_seconds;  ///< nullopt for schemes without a history pass
-  double canary_ratio = 1;  ///< speed of the FMA canary beside this timing over the run's 90th percentile
+  double canary_ratio = 1;  ///< speed of the FMA canary beside this timing over the upper quartile of the run's
 };
 
 struct ErrorPair {

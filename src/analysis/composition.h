@@ -11,7 +11,7 @@
 
 namespace kvcast::analysis {
 
-/// A pair whose canary ran below this share of its 90th percentile was slowed by someone else
+/// A pair whose canary ran below this share of the upper quartile of the run was slowed by someone else
 /// and says nothing about the schemes. Source: performance notes, "leave pairs below 0.95 out of the fit".
 inline constexpr double kCanaryFloor = 0.95;
 /// Exclusion by canary never leaves fewer pairs than this at an N: a slow machine is better than no data.

@@ -202,7 +202,7 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   measure::Result measured;
   if (!stopped()) {
     stage(observer, "measure");
-    measure::Environment environment{measure::now, [threads] { return measure::fma_gflops(threads); }};
+    measure::Environment environment{measure::now, [threads] { return measure::canary_gflops(threads); }};
     measure::Options options;
     options.seed = static_cast<std::uint64_t>(config.run.seed);
     options.deadline = start + config.measure.budget_s;
@@ -222,6 +222,8 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   }
 
   measured_case.samples = measured.samples;
+  // The peak that held during the run, not the one of a cool machine before it.
+  if (measured.canary_reference > 0) report.machine.peak_gflops = measured.canary_reference;
   analysis::SummaryContext context;
   context.shape = work;
   context.peak_gflops = report.machine.peak_gflops;

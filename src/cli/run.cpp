@@ -1,6 +1,7 @@
 // kvcast run: plan, measure, report.
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <memory>
 #include <optional>
 #include <string>
@@ -18,8 +19,6 @@ std::vector<std::string> format_names() {
   return names;
 }
 
-double estimated_total_s(const Plan& plan) { return plan.setup_s + static_cast<double>(plan.rounds) * plan.round_s; }
-
 std::string plan_text(const Plan& plan, const Config& config) {
   std::vector<std::vector<std::string>> rows;
   for (const PlannedPoint& point : plan.points) {
@@ -31,12 +30,13 @@ std::string plan_text(const Plan& plan, const Config& config) {
   std::string out = text_table({"N", "scheme", "status", "measured N", "per round", ""}, rows,
                                {false, true, true, false, false, true});
   if (plan.whole_check_candidates > 0) {
-    out += fmt::format("N = {} is also run whole in {} rounds, to check composed and scaled times\n",
-                       plan.whole_check_candidates, plan.whole_check_rounds);
+    out += fmt::format("N = {} is also run whole in {} rounds ({} each), to check composed and scaled times\n",
+                       plan.whole_check_candidates, std::min(plan.rounds, plan.whole_check_rounds),
+                       human_seconds(plan.check_s));
   }
   out += fmt::format("estimate: {} setup + {} rounds of {} = {} of a budget of {}; peak memory {}",
                      human_seconds(plan.setup_s), plan.rounds, human_seconds(plan.round_s),
-                     human_seconds(estimated_total_s(plan)), human_seconds(config.measure.budget_s),
+                     human_seconds(plan.total_s), human_seconds(config.measure.budget_s),
                      human_bytes(plan.memory_bytes));
   if (config.measure.max_memory_bytes > 0) {
     out += fmt::format(" of {}", human_bytes(config.measure.max_memory_bytes));
@@ -56,7 +56,7 @@ std::string plan_json(const Plan& plan) {
     json.field("reason", point.reason.empty() ? std::nullopt : std::optional(point.reason)).end_object();
   }
   json.end_list().field("setup_s", plan.setup_s).field("round_s", plan.round_s).field("rounds", plan.rounds);
-  json.field("total_s", estimated_total_s(plan)).field("memory_bytes", plan.memory_bytes);
+  json.field("check_s", plan.check_s).field("total_s", plan.total_s).field("memory_bytes", plan.memory_bytes);
   json.field("whole_check_candidates", plan.whole_check_candidates);
   json.field("whole_check_rounds", plan.whole_check_rounds);
   return json.end_object().str();

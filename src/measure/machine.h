@@ -13,8 +13,11 @@ double now();
 /// CPUs in this process's affinity mask and the memory it may still take.
 HostLimits probe_limits();
 
-/// FMA speed of one short burst on `threads` threads at once, GFLOP/s. About half a millisecond.
+/// FMA speed of one short burst on `threads` threads at once, GFLOP/s. About a millisecond.
 double fma_gflops(int threads);
+
+/// The canary beside a timing: the best of three bursts, so that a hiccup in one does not speak for the machine.
+double canary_gflops(int threads);
 
 /// CPU, ISA, memory; the measured peak (90th percentile of bursts) and DRAM read rate when threads > 0.
 MachineInfo probe_machine(std::int64_t threads);

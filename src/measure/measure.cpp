@@ -58,6 +58,7 @@ class Rounds {
       ++result_.rounds;
     }
     result_.samples = samples_with_ratios();
+    result_.canary_reference = canary_reference();
     return std::move(result_);
   }
 
@@ -164,7 +165,6 @@ class Rounds {
   bool round(double start) {
     const std::vector<Step> steps = schedule(result_.rounds);
     std::map<std::size_t, Timing> users;
-    const double expected = std::max(longest_round_, 1e-9);
     for (std::size_t i = 0; i < steps.size(); ++i) {
       const Step& step = steps[i];
       const Workload& load = workloads_[step.workload];
@@ -180,7 +180,7 @@ class Rounds {
         const double by_rounds = (static_cast<double>(result_.rounds) + in_round) / static_cast<double>(plan_.max_rounds);
         const double by_time = (now - start) / std::max(options_.deadline - start, 1e-9);
         const double fraction = std::clamp(std::max(by_rounds, by_time), 0.0, 1.0);
-        const double eta = fraction > 0.01 ? (now - start) / fraction * (1 - fraction) : expected;
+        const double eta = fraction > 0.01 ? (now - start) / fraction * (1 - fraction) : options_.deadline - now;
         options_.on_progress(fraction, eta,
                              "round " + std::to_string(result_.rounds + 1) + ", " + load.name +
                                  (step.kind == Step::Kind::user ? " history"
@@ -218,11 +218,16 @@ class Rounds {
     return true;
   }
 
-  // The canary's 90th percentile stands for the undisturbed machine: the maximum would be a lucky burst.
-  std::vector<Sample> samples_with_ratios() const {
+  // The upper quartile stands for the undisturbed machine: the maximum may be a turbo state that a loaded CPU does
+  // not hold, and the median fails when a neighbour is busy half of the time.
+  double canary_reference() const {
     std::vector<double> sorted = canaries_;
     std::sort(sorted.begin(), sorted.end());
-    const double reference = sorted[static_cast<std::size_t>(0.9 * static_cast<double>(sorted.size() - 1))];
+    return sorted[static_cast<std::size_t>(0.75 * static_cast<double>(sorted.size() - 1))];
+  }
+
+  std::vector<Sample> samples_with_ratios() const {
+    const double reference = canary_reference();
     std::vector<Sample> samples;
     for (const auto& [sample, indices] : samples_) {
       samples.push_back(sample);

@@ -36,6 +36,7 @@ struct Options {
 struct Result {
   std::vector<Sample> samples;
   std::int64_t rounds = 0;  ///< whole rounds
+  double canary_reference = 0;  ///< upper quartile of the canary's speeds, what canary_ratio is a ratio to
   bool interrupted = false;
   std::string stopped_by;   ///< "precision", "budget", "rounds" or "interrupt"
 };

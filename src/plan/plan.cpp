@@ -135,6 +135,9 @@ Plan build_plan(const Config& config, const Costs& costs) {
     plan.rounds = rounds_with(plan.round_s);
   }
   plan.rounds = std::clamp(plan.rounds, std::int64_t{1}, kMaxRounds);
+  plan.check_s = check_s;
+  plan.total_s = plan.setup_s + static_cast<double>(plan.rounds) * plan.round_s +
+                 static_cast<double>(std::min(plan.rounds, plan.whole_check_rounds)) * check_s;
   return plan;
 }
 

@@ -266,7 +266,7 @@ const std::vector<Column<Sample>>& sample_columns() {
       describe<T>("measured_candidates", "candidates", "candidates inside the timer", &T::measured_candidates),
       describe<T>("user_seconds", "s", "history pass", &T::user_seconds),
       describe<T>("fusion_seconds", "s", "candidate pass", &T::fusion_seconds),
-      describe<T>("canary_ratio", "ratio", "speed of the canary beside this timing over its 90th percentile",
+      describe<T>("canary_ratio", "ratio", "speed of the canary beside this timing over the upper quartile of the run",
                   &T::canary_ratio),
   };
   return columns;
