@@ -99,15 +99,22 @@ void bench(const BenchShape& s, int threads, int rounds) {
   std::vector<Item> items;
   const std::vector<std::string> forms = naive->forms();
   for (std::size_t form = 0; form < forms.size(); ++form) {
-    items.push_back({"naive, " + forms[form], static_cast<double>(threads) * naive_flops(work), [&, form] {
+    items.push_back({"naive, " + forms[form],
+                     static_cast<double>(threads) * naive_flops(work),
+                     [&, form] {
                        naive->choose_form(form);
                        naive->candidate_pass(problem.candidates().data(), threads, outputs.data());
-                     }, {}, {}});
+                     },
+                     {},
+                     {}});
   }
   items.push_back({"history pass", history_flops(work), [&] { shared->user_pass(); }, {}, {}});
   for (const std::int64_t n : counts) {
-    items.push_back({fmt::format("candidate pass, N={}", n), static_cast<double>(n) * candidate_flops(work),
-                     [&, n] { shared->candidate_pass(problem.candidates().data(), n, outputs.data()); }, {}, {}});
+    items.push_back({fmt::format("candidate pass, N={}", n),
+                     static_cast<double>(n) * candidate_flops(work),
+                     [&, n] { shared->candidate_pass(problem.candidates().data(), n, outputs.data()); },
+                     {},
+                     {}});
   }
   AttentionBench causal(s, s.history_length, true, threads);
   const double d = static_cast<double>(s.dim), length = static_cast<double>(s.history_length);
@@ -115,8 +122,11 @@ void bench(const BenchShape& s, int threads, int rounds) {
   std::vector<std::unique_ptr<AttentionBench>> fused;
   for (const std::int64_t n : counts) {
     fused.push_back(std::make_unique<AttentionBench>(s, n, false, threads));
-    items.push_back({fmt::format("candidate attention, N={}", n), 4 * d * length * static_cast<double>(n),
-                     [bench = fused.back().get()] { bench->run(); }, {}, {}});
+    items.push_back({fmt::format("candidate attention, N={}", n),
+                     4 * d * length * static_cast<double>(n),
+                     [bench = fused.back().get()] { bench->run(); },
+                     {},
+                     {}});
   }
 
   std::vector<double> peaks;
@@ -137,8 +147,9 @@ void bench(const BenchShape& s, int threads, int rounds) {
       item.shares.push_back(item.flops / seconds / 1e9 / peak);
     }
   }
-  fmt::print("\n{}: L={} d={} heads={} layers={}, fp32, untrimmed, {} thread{}, FMA peak {:.0f} GFLOP/s, {} rounds\n", s.name,
-             s.history_length, s.dim, s.heads, s.layers, threads, threads == 1 ? "" : "s", quantile(peaks, 0.5), rounds);
+  fmt::print("\n{}: L={} d={} heads={} layers={}, fp32, untrimmed, {} thread{}, FMA peak {:.0f} GFLOP/s, {} rounds\n",
+             s.name, s.history_length, s.dim, s.heads, s.layers, threads, threads == 1 ? "" : "s", quantile(peaks, 0.5),
+             rounds);
   fmt::print("{:<44} {:>10} {:>9} {:>7} {:>15} {:>10}\n", "", "ms", "GFLOP/s", "of peak", "10% .. 90%", "time/min");
   for (const Item& item : items) {
     const double seconds = quantile(item.seconds, 0.5), share = quantile(item.shares, 0.5);

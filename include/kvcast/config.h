@@ -76,13 +76,14 @@ struct HostLimits {
 
 /// Config from a preset name or file (empty = defaults), then the assignments in order, validated and resolved
 /// (kv_heads, threads and max_memory have their values).
-/// Errors: ConfigError naming file or flag, JSON pointer, value and what is allowed; IoError when a file cannot be read.
+/// Errors: ConfigError naming file or flag, JSON pointer, value and what is allowed; IoError when a file cannot be
+/// read.
 Config load_config(const std::string& preset_or_file, const std::vector<Assignment>& assignments,
                    const HostLimits& host);
 
 /// The same from JSON text; `where` names the text in messages.
-Config parse_config(const std::string& json_text, const std::string& where,
-                    const std::vector<Assignment>& assignments, const HostLimits& host);
+Config parse_config(const std::string& json_text, const std::string& where, const std::vector<Assignment>& assignments,
+                    const HostLimits& host);
 
 /// JSON of a Config, keys by path, 2-space indent, trailing newline. Reading it back gives the same Config.
 std::string config_to_json(const Config& config);

@@ -35,12 +35,13 @@ double drop_seed_rule(double naive_drop, double speedup);
 /// Exact throughput algebra: D_shared = 1 / (1 + Speedup (1-D_naive)/D_naive).
 double drop_exact(double naive_drop, double speedup);
 
-/// Work and memory of one shape (docs/model.md §2). FLOPs are 2 per multiply-add; causal attention counts the visible half.
+/// Work and memory of one shape (docs/model.md §2). FLOPs are 2 per multiply-add; causal attention counts the visible
+/// half.
 struct WorkShape {
   std::int64_t history_length = 0, dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_factor = 4;
-  bool trim = true;            ///< last layer of the history computes K,V only
-  bool causal = true;          ///< false: every position sees every other (bidirectional)
-  std::int64_t bytes = 4;      ///< per stored key or value element
+  bool trim = true;        ///< last layer of the history computes K,V only
+  bool causal = true;      ///< false: every position sees every other (bidirectional)
+  std::int64_t bytes = 4;  ///< per stored key or value element
 };
 
 /// C_u in FLOPs: the history pass.

@@ -47,7 +47,7 @@ struct Plan {
   std::int64_t rounds = 0;           ///< estimated rounds within the budget
   std::int64_t min_rounds = 3;
   std::int64_t max_rounds = 0;
-  std::int64_t memory_bytes = 0;     ///< estimated peak
+  std::int64_t memory_bytes = 0;            ///< estimated peak
   std::int64_t whole_check_candidates = 0;  ///< N also run whole to check compositions; 0 = none needed
   std::int64_t whole_check_rounds = 0;      ///< rounds in which it is
 };
@@ -57,16 +57,16 @@ Plan make_plan(const Config& config, const MachineInfo& machine);
 
 /// What a long command tells its caller. All callbacks may be empty; they run on the calling thread.
 struct Observer {
-  std::function<void(const std::string& stage)> on_stage;                                  ///< "weights", "checks", "warm-up", ...
+  std::function<void(const std::string& stage)> on_stage;  ///< "weights", "checks", "warm-up", ...
   std::function<void(double fraction, double eta_s, const std::string& current)> on_progress;  ///< while measuring
-  std::function<bool()> stop_requested;                                                    ///< polled between samples
+  std::function<bool()> stop_requested;  ///< polled between samples
 };
 
 struct RunResult {
   Report report;
-  bool interrupted = false;     ///< stop_requested said so; the report holds what was measured
-  bool checks_passed = true;    ///< equality and composition
-  std::string failure;          ///< one line when a check failed
+  bool interrupted = false;   ///< stop_requested said so; the report holds what was measured
+  bool checks_passed = true;  ///< equality and composition
+  std::string failure;        ///< one line when a check failed
 };
 /// Checks equality, warms up, measures by the plan, fits. The main job. `machine` and `plan` are those of this machine
 /// and config; --budget counts from the call less what finding them out took.

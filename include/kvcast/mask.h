@@ -16,9 +16,12 @@ constexpr std::int64_t candidate_position(Mask mask, std::int64_t history_length
 constexpr bool sees(Mask mask, std::int64_t i, std::int64_t j) {
   switch (mask) {
     case Mask::causal:
-    case Mask::target_first_causal: return j <= i;
-    case Mask::history_blind: return j >= i;
-    case Mask::bidirectional: return true;
+    case Mask::target_first_causal:
+      return j <= i;
+    case Mask::history_blind:
+      return j >= i;
+    case Mask::bidirectional:
+      return true;
   }
   return false;
 }

@@ -29,11 +29,11 @@ struct ToolInfo {
 };
 
 struct MachineInfo {
-  std::string cpu_model, isa;              ///< isa: the SIMD target that kernels run on
-  std::int64_t threads = 0;                ///< CPUs this process may use
+  std::string cpu_model, isa;  ///< isa: the SIMD target that kernels run on
+  std::int64_t threads = 0;    ///< CPUs this process may use
   std::optional<std::int64_t> memory_bytes;
-  std::optional<double> peak_gflops;       ///< fp32 FMA over the run's threads, measured
-  std::optional<double> read_gb_per_s;     ///< DRAM read over the run's threads, measured
+  std::optional<double> peak_gflops;    ///< fp32 FMA over the run's threads, measured
+  std::optional<double> read_gb_per_s;  ///< DRAM read over the run's threads, measured
 };
 
 struct Shape {
@@ -86,8 +86,8 @@ struct Equivalence {
   std::optional<double> tolerance_reference;  ///< absolute, at reference_shape: 4 x naive's own max_abs there
   std::optional<double> tolerance_naive;      ///< absolute, at the full shape
   std::int64_t top_k = 0;
-  std::string reference_shape;                ///< "full" or "L=…, layers=…": where float64 was run
-  std::vector<SchemeEquivalence> schemes;     ///< one per scheme that ran
+  std::string reference_shape;             ///< "full" or "L=…, layers=…": where float64 was run
+  std::vector<SchemeEquivalence> schemes;  ///< one per scheme that ran
   bool agrees = false;
 };
 
@@ -108,15 +108,15 @@ struct SecondsSummary {
 struct SchemePoint {
   std::string scheme;
   Status status = Status::measured;
-  std::optional<std::string> reason;          ///< why skipped
-  std::optional<std::string> form;            ///< naive: "within" or "across" threads
-  std::optional<SecondsSummary> seconds;      ///< for all N candidates
+  std::optional<std::string> reason;      ///< why skipped
+  std::optional<std::string> form;        ///< naive: how it used the threads
+  std::optional<SecondsSummary> seconds;  ///< for all N candidates
   std::optional<std::int64_t> measured_candidates;
   std::optional<double> user_seconds, fusion_seconds;  ///< medians
   std::optional<double> requests_per_s, candidates_per_s;
   std::optional<double> flops, gflops_per_s, peak_fraction, time_over_minimum;
   std::optional<std::int64_t> kv_bytes;
-  std::optional<Estimate> speedup;            ///< over naive; absent for naive
+  std::optional<Estimate> speedup;                       ///< over naive; absent for naive
   std::optional<double> improvement, predicted_speedup;  ///< predicted by a fit that left this N out
 };
 
@@ -139,9 +139,9 @@ struct Fit {
   std::optional<AffineFit> affine;
   std::optional<double> affine_max_residual_pct;
   std::optional<double> loo_error_pct, affine_loo_error_pct;  ///< leave-one-N-out RMS error of the speed-up
-  std::string preferred;  ///< "one-parameter", "affine" or "untested"
-  std::int64_t rounds = 0;          ///< whole rounds used
-  std::int64_t excluded_pairs = 0;  ///< pairs left out for their canary
+  std::string preferred;                                      ///< "one-parameter", "affine" or "untested"
+  std::int64_t rounds = 0;                                    ///< whole rounds used
+  std::int64_t excluded_pairs = 0;                            ///< pairs left out for their canary
 };
 
 /// Whole run against composition at one N.

@@ -39,7 +39,7 @@ struct SummaryContext {
   std::vector<SchemeWork> work;       ///< by scheme; naive follows from `shape` unless listed here
   std::optional<double> peak_gflops;  ///< over the run's threads
   std::vector<SkipReason> skipped;
-  std::string naive_form;  ///< "within" or "across" threads; empty = unknown
+  std::string naive_form;  ///< how naive used the threads; empty = unknown
 };
 
 /// One Point per entry of `candidates`, one SchemePoint per entry of `schemes`, in those orders.

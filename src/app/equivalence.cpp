@@ -31,7 +31,9 @@ ErrorPair error_between(std::span<const double> values, std::span<const double> 
 std::vector<double> outputs_of(const Problem& problem, const NamedScheme& named, std::int64_t batch,
                                const std::vector<std::int64_t>& picked) {
   const std::int64_t dim = problem.shape().dim;
-  const auto row = [&](const float* from, std::int64_t i) { return std::span(from + i * dim, static_cast<std::size_t>(dim)); };
+  const auto row = [&](const float* from, std::int64_t i) {
+    return std::span(from + i * dim, static_cast<std::size_t>(dim));
+  };
   std::vector<double> result;
   if (named.entry->shares) {
     std::vector<float> outputs(static_cast<std::size_t>(batch * dim));
@@ -58,7 +60,8 @@ std::vector<double> outputs_of(const Problem& problem, const NamedScheme& named,
 // most linearly, and a blocked sum over L keys in tiles has the factor tile + L/tile (docs/model.md §7).
 double growth(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut) {
   const auto blocked = [](std::int64_t length) {
-    return static_cast<double>(kernels::kKeyTile) + static_cast<double>(length) / static_cast<double>(kernels::kKeyTile);
+    return static_cast<double>(kernels::kKeyTile) +
+           static_cast<double>(length) / static_cast<double>(kernels::kKeyTile);
   };
   return static_cast<double>(shape.layers) / static_cast<double>(cut.layers) * blocked(history_length) /
          blocked(cut.history_length);
@@ -104,9 +107,8 @@ Equivalence check_equality(const Problem& problem, const std::vector<NamedScheme
                                                               static_cast<std::size_t>(shape.dim));
     reference_candidates.insert(reference_candidates.end(), token.begin(), token.end());
   }
-  const std::vector<double> truth =
-      reference_outputs(reference_problem.shape(), reference_problem.source(), reference_problem.history(), mask,
-                        reference_candidates, threads);
+  const std::vector<double> truth = reference_outputs(reference_problem.shape(), reference_problem.source(),
+                                                      reference_problem.history(), mask, reference_candidates, threads);
 
   std::vector<double> naive_outputs, naive_scores;
   result.agrees = true;
@@ -130,8 +132,8 @@ Equivalence check_equality(const Problem& problem, const std::vector<NamedScheme
       row.vs_naive = error_between(outputs, naive_outputs, shape.dim);
       row.top_k_overlap = analysis::top_k_overlap(naive_scores, scores, result.top_k);
       row.kendall_tau = analysis::kendall_tau(naive_scores, scores);
-      row.agrees = row.vs_reference->max_abs <= *result.tolerance_reference &&
-                   row.vs_naive->max_abs <= *result.tolerance_naive;
+      row.agrees =
+          row.vs_reference->max_abs <= *result.tolerance_reference && row.vs_naive->max_abs <= *result.tolerance_naive;
     }
     result.agrees = result.agrees && row.agrees;
     result.schemes.push_back(row);

@@ -45,8 +45,7 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
   const ModelShape shape = app::model_shape(config.model);
   const WorkShape work = app::work_shape(config);
   const auto threads = static_cast<double>(config.run.threads);
-  const double flops_per_s =
-      machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
+  const double flops_per_s = machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
   const double bytes_per_s = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
   const double weight_bytes = Model::bytes(shape);
   const std::int64_t length = config.model.history_length;
@@ -96,7 +95,8 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
   cut_shape.layers = cut.layers;
   // The reference holds float64 activations and one weight matrix in both precisions.
   const double reference_bytes =
-      static_cast<double>(cut.history_length + 1) * static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
+      static_cast<double>(cut.history_length + 1) *
+          static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
       static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
                       (cut.full ? 0.0 : Model::bytes(cut_shape)) + 32e6;

@@ -24,14 +24,24 @@ WorkShape work_shape(const Config& config) {
 
 Shape report_shape(const Config& config) {
   const ModelConfig& m = config.model;
-  return {m.history_length, m.dim,           m.heads,          m.kv_heads,           m.layers,       m.ffn_factor,
-          config.run.dtype, config.run.dtype, config.run.threads, to_string(m.mask), config.run.trim};
+  return {m.history_length,
+          m.dim,
+          m.heads,
+          m.kv_heads,
+          m.layers,
+          m.ffn_factor,
+          config.run.dtype,
+          config.run.dtype,
+          config.run.threads,
+          to_string(m.mask),
+          config.run.trim};
 }
 
 Problem::Problem(const Config& config, std::int64_t candidates)
     : config_(config),
       shape_(model_shape(config.model)),
-      source_(seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed), static_cast<int>(config.run.threads))),
+      source_(
+          seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed), static_cast<int>(config.run.threads))),
       model_(shape_, source_),
       history_(static_cast<std::size_t>(config.model.history_length * config.model.dim)),
       readout_(static_cast<std::size_t>(config.model.dim)),

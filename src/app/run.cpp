@@ -37,7 +37,8 @@ bool precise_enough(const std::vector<Sample>& samples, double precision) {
       const auto base = naive->second.find(n);
       if (base == naive->second.end()) continue;
       std::vector<double> ratios;
-      for (const auto& pair : analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
+      for (const auto& pair :
+           analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
         ratios.push_back(pair.ratio());
       }
       if (static_cast<std::int64_t>(ratios.size()) < kPrecisionRounds) return false;
@@ -83,28 +84,31 @@ std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const m
                         "raise --budget: intervals from fewer than " + std::to_string(plan.min_rounds) +
                             " rounds are missing or wide"});
   } else if (measured.stopped_by == "budget") {
-    warnings.push_back({"precision", "the budget ended before every speed-up was within " +
-                                         format_significant(100 * report.config.measure.precision, 3) + "%",
+    warnings.push_back({"precision",
+                        "the budget ended before every speed-up was within " +
+                            format_significant(100 * report.config.measure.precision, 3) + "%",
                         "raise --budget or --precision; the intervals say how far it got"});
   }
   std::int64_t slow = 0;
   for (const Sample& sample : result.samples) slow += sample.canary_ratio < analysis::kCanaryFloor ? 1 : 0;
   if (slow * 5 > static_cast<std::int64_t>(result.samples.size())) {
-    warnings.push_back({"noisy-machine",
-                        format_significant(100.0 * static_cast<double>(slow) / static_cast<double>(result.samples.size()), 2) +
-                            "% of the timings ran beside a slow canary",
-                        "something else used the CPUs; run again when they are free"});
+    warnings.push_back(
+        {"noisy-machine",
+         format_significant(100.0 * static_cast<double>(slow) / static_cast<double>(result.samples.size()), 2) +
+             "% of the timings ran beside a slow canary",
+         "something else used the CPUs; run again when they are free"});
   }
   for (const CompositionCheck& check : result.composition) {
     if (check.agrees) continue;
-    warnings.push_back({"composition", check.scheme + " at N=" + std::to_string(check.candidates) +
-                                           ": a whole run took " + format_significant(check.ratio.value, 4) +
-                                           " times what its parts add up to",
+    warnings.push_back({"composition",
+                        check.scheme + " at N=" + std::to_string(check.candidates) + ": a whole run took " +
+                            format_significant(check.ratio.value, 4) + " times what its parts add up to",
                         "raise --budget so that points run whole"});
   }
   for (const Fit& fit : result.fits) {
     if (fit.preferred == "affine") {
-      warnings.push_back({"form", fit.scheme + ": the affine form predicts left-out N better than the one-parameter law",
+      warnings.push_back({"form",
+                          fit.scheme + ": the affine form predicts left-out N better than the one-parameter law",
                           "use a, b and c for sizing; r alone hides a fixed cost per request"});
     }
   }
@@ -137,8 +141,8 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
 
   stage(observer, "weights");
   const WorkShape work = app::work_shape(config);
-  const app::EqualityPlan equality = app::plan_equality(
-      config, naive_flops(work) / (report.machine.peak_gflops.value_or(50.0 * threads) * 0.75e9));
+  const app::EqualityPlan equality =
+      app::plan_equality(config, naive_flops(work) / (report.machine.peak_gflops.value_or(50.0 * threads) * 0.75e9));
   const app::Problem problem(config, std::max({most, equality.batch, config.run.threads}));
   std::vector<Prepared> prepared;
   for (const std::string& name : config.run.schemes) {
@@ -161,7 +165,8 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
     std::unique_ptr<Scheme> baseline;
     std::int64_t batch = equality.batch;
     for (const Prepared& p : prepared) batch = std::min(batch, counts[p.entry->name].back());
-    const auto naive = std::find_if(prepared.begin(), prepared.end(), [](const Prepared& p) { return !p.entry->shares; });
+    const auto naive =
+        std::find_if(prepared.begin(), prepared.end(), [](const Prepared& p) { return !p.entry->shares; });
     if (naive == prepared.end()) {
       baseline = problem.make(scheme_list().front(), std::max<std::int64_t>(batch, 1));
       named.push_back({&scheme_list().front(), baseline.get()});
@@ -231,8 +236,9 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   context.naive_form = naive_form;
   for (const std::string& name : config.run.schemes) {
     const SchemeEntry* entry = find_scheme(name);
-    context.work.push_back({name, [entry, work](std::int64_t n) { return entry->flops(work, n); },
-                            [entry, work](std::int64_t n) { return static_cast<std::int64_t>(entry->kv_bytes(work, n)); }});
+    context.work.push_back(
+        {name, [entry, work](std::int64_t n) { return entry->flops(work, n); },
+         [entry, work](std::int64_t n) { return static_cast<std::int64_t>(entry->kv_bytes(work, n)); }});
   }
   measured_case.points = analysis::summarise(measured.samples, config.run.candidates, config.run.schemes, context);
   for (const std::string& name : config.run.schemes) {

@@ -35,9 +35,8 @@ std::string plan_text(const Plan& plan, const Config& config) {
                        human_seconds(plan.check_s));
   }
   out += fmt::format("estimate: {} setup + {} rounds of {} = {} of a budget of {}; peak memory {}",
-                     human_seconds(plan.setup_s), plan.rounds, human_seconds(plan.round_s),
-                     human_seconds(plan.total_s), human_seconds(config.measure.budget_s),
-                     human_bytes(plan.memory_bytes));
+                     human_seconds(plan.setup_s), plan.rounds, human_seconds(plan.round_s), human_seconds(plan.total_s),
+                     human_seconds(config.measure.budget_s), human_bytes(plan.memory_bytes));
   if (config.measure.max_memory_bytes > 0) {
     out += fmt::format(" of {}", human_bytes(config.measure.max_memory_bytes));
   }

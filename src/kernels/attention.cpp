@@ -71,10 +71,10 @@ using MicroFunction = void (*)(const float*, std::int64_t, const float*, std::in
 template <bool kAdd>
 MicroFunction Micro(int rows, int vecs) {
   // [rows-1][vecs-1]; entries past kVecs are never asked for.
-#define KVCAST_ROW(R)                                                    \
-  {                                                                      \
-    MicroKernel<R, 1, kAdd>, MicroKernel<R, 2, kAdd>,                    \
-        MicroKernel<R, std::min(3, kVecs), kAdd>, MicroKernel<R, kVecs, kAdd> \
+#define KVCAST_ROW(R)                                                                           \
+  {                                                                                             \
+    MicroKernel<R, 1, kAdd>, MicroKernel<R, 2, kAdd>, MicroKernel<R, std::min(3, kVecs), kAdd>, \
+        MicroKernel<R, kVecs, kAdd>                                                             \
   }
   static constexpr MicroFunction kTable[kRows][4] = {KVCAST_ROW(1), KVCAST_ROW(2), KVCAST_ROW(3),
                                                      KVCAST_ROW(4), KVCAST_ROW(5), KVCAST_ROW(6)};
@@ -181,10 +181,10 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
   const float* keys = args.kv.keys + kv_head * shape.key_floats_per_head();
   const float* values = args.kv.values + kv_head * shape.value_floats_per_head();
 
-  float* q = scratch;                 // [kRowTile][dim]
-  float* s = q + kRowTile * stride;   // [kRowTile][kScoreStride]
-  float* o = s + kRowTile * kScoreStride; // [kRowTile][stride]
-  float* sums = o + kRowTile * stride; // [kRowTile][16], lane-wise
+  float* q = scratch;                      // [kRowTile][dim]
+  float* s = q + kRowTile * stride;        // [kRowTile][kScoreStride]
+  float* o = s + kRowTile * kScoreStride;  // [kRowTile][stride]
+  float* sums = o + kRowTile * stride;     // [kRowTile][16], lane-wise
   float m[kRowTile];
 
   // log2(e)/sqrt(head_dim) once per query instead of once per score.
@@ -232,8 +232,8 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
         const std::int64_t wanted = needed_by(r0) - k;
         if (wanted <= 0) continue;
         Product<false>(std::min(kRows, rows - r0), std::min(kKeyPanel, (wanted + lanes - 1) / lanes * lanes),
-                       q + r0 * dim, dim, keys + (key0 + k) * dim, kKeyPanel, dim, s + r0 * kScoreStride + k, kScoreStride,
-                       keys + (key0 + k + kKeyPanel) * dim + r0 / kRows * 16);
+                       q + r0 * dim, dim, keys + (key0 + k) * dim, kKeyPanel, dim, s + r0 * kScoreStride + k,
+                       kScoreStride, keys + (key0 + k + kKeyPanel) * dim + r0 / kRows * 16);
       }
     }
     for (int r0 = 0; r0 < rows; r0 += kRows) {
@@ -241,8 +241,8 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
       if (needed <= 0) continue;
       const std::int64_t width = (needed + lanes - 1) / lanes * lanes;
       for (int r = r0; r < std::min(r0 + kRows, rows); ++r) {
-        SoftmaxRow(s + r * kScoreStride, std::min(kKeyTile, visible_to(r) - key0), width, &m[r], sums + r * 16, o + r * stride,
-                   stride);
+        SoftmaxRow(s + r * kScoreStride, std::min(kKeyTile, visible_to(r) - key0), width, &m[r], sums + r * 16,
+                   o + r * stride, stride);
       }
     }
     for (std::int64_t k = 0; k < tile_keys; k += kKeyPanel) {

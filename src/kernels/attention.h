@@ -41,18 +41,18 @@ void pack_kv(const KvShape& shape, const float* k, const float* v, std::int64_t 
 
 /// Attention of `rows` query rows against the first keys of a block.
 struct AttentionArgs {
-  std::int64_t heads = 0;           ///< query heads; head h reads kv head h / (heads / kv_heads)
-  const float* q = nullptr;         ///< [rows][heads * head_dim]
-  std::int64_t q_stride = 0;        ///< floats between rows
+  std::int64_t heads = 0;     ///< query heads; head h reads kv head h / (heads / kv_heads)
+  const float* q = nullptr;   ///< [rows][heads * head_dim]
+  std::int64_t q_stride = 0;  ///< floats between rows
   std::int64_t rows = 0;
   KvView kv;
-  std::int64_t keys = 0;            ///< keys of the block that exist
-  bool causal = false;              ///< row i sees keys [0, first_visible + i]; else all keys
-  std::int64_t first_visible = 1;   ///< keys that row 0 sees when causal
-  const float* self_k = nullptr;    ///< [rows][kv_heads * head_dim]: each row's own key and value, or null
+  std::int64_t keys = 0;           ///< keys of the block that exist
+  bool causal = false;             ///< row i sees keys [0, first_visible + i]; else all keys
+  std::int64_t first_visible = 1;  ///< keys that row 0 sees when causal
+  const float* self_k = nullptr;   ///< [rows][kv_heads * head_dim]: each row's own key and value, or null
   const float* self_v = nullptr;
   std::int64_t self_stride = 0;
-  float* out = nullptr;             ///< [rows][heads * head_dim]
+  float* out = nullptr;  ///< [rows][heads * head_dim]
   std::int64_t out_stride = 0;
   /// When set, `out` gets the unnormalised sum o and these get m and d, each [rows][heads]; see merge_states.
   float* state_max = nullptr;

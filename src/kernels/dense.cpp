@@ -30,8 +30,8 @@ memory::desc rows_desc(std::int64_t rows, std::int64_t columns) {
   return {{rows, columns}, memory::data_type::f32, memory::format_tag::ab};
 }
 
-dnnl::matmul::primitive_desc describe(std::int64_t rows, std::int64_t in, std::int64_t out,
-                                      const memory::desc& weights, Epilogue epilogue) {
+dnnl::matmul::primitive_desc describe(std::int64_t rows, std::int64_t in, std::int64_t out, const memory::desc& weights,
+                                      Epilogue epilogue) {
   dnnl::primitive_attr attributes;
   // The library's own scratch mode allocates while it executes.
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);

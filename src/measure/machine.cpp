@@ -112,9 +112,7 @@ double fma_gflops(int threads) {
   return threads * kernels::fma_burst_flops(kSteps) / (now() - start) / 1e9;
 }
 
-double canary_gflops(int threads) {
-  return std::max({fma_gflops(threads), fma_gflops(threads), fma_gflops(threads)});
-}
+double canary_gflops(int threads) { return std::max({fma_gflops(threads), fma_gflops(threads), fma_gflops(threads)}); }
 
 MachineInfo probe_machine(std::int64_t threads) {
   MachineInfo info;

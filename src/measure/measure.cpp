@@ -84,7 +84,8 @@ class Rounds {
       const Workload& load = workload(point.scheme, index);
       std::vector<Step>& steps = by_count[point.candidates];
       if (point.status == Status::composed) {
-        if (std::none_of(first.begin(), first.end(), [&](const Step& s) { return s.workload == index && s.kind == Step::Kind::user; })) {
+        if (std::none_of(first.begin(), first.end(),
+                         [&](const Step& s) { return s.workload == index && s.kind == Step::Kind::user; })) {
           first.push_back({Step::Kind::user, index, 0});
         }
         steps.push_back({Step::Kind::candidates, index, point.candidates});
@@ -147,8 +148,8 @@ class Rounds {
     return timing;
   }
 
-  void add(const PlannedPoint& point, Status status, std::int64_t measured, double seconds,
-           std::optional<double> user, std::optional<double> fusion, std::vector<std::size_t> canaries) {
+  void add(const PlannedPoint& point, Status status, std::int64_t measured, double seconds, std::optional<double> user,
+           std::optional<double> fusion, std::vector<std::size_t> canaries) {
     Sample sample;
     sample.candidates = point.candidates;
     sample.scheme = point.scheme;
@@ -177,14 +178,15 @@ class Rounds {
       if (options_.on_progress) {
         const double now = env_.now();
         const double in_round = static_cast<double>(i) / static_cast<double>(steps.size());
-        const double by_rounds = (static_cast<double>(result_.rounds) + in_round) / static_cast<double>(plan_.max_rounds);
+        const double by_rounds =
+            (static_cast<double>(result_.rounds) + in_round) / static_cast<double>(plan_.max_rounds);
         const double by_time = (now - start) / std::max(options_.deadline - start, 1e-9);
         const double fraction = std::clamp(std::max(by_rounds, by_time), 0.0, 1.0);
         const double eta = fraction > 0.01 ? (now - start) / fraction * (1 - fraction) : options_.deadline - now;
-        options_.on_progress(fraction, eta,
-                             "round " + std::to_string(result_.rounds + 1) + ", " + load.name +
-                                 (step.kind == Step::Kind::user ? " history"
-                                                                : ", N=" + std::to_string(step.candidates)));
+        options_.on_progress(
+            fraction, eta,
+            "round " + std::to_string(result_.rounds + 1) + ", " + load.name +
+                (step.kind == Step::Kind::user ? " history" : ", N=" + std::to_string(step.candidates)));
       }
       const Timing timing = time(step);
       const std::vector<std::size_t> beside = {timing.canary, timing.canary + 1};

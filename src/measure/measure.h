@@ -35,10 +35,10 @@ struct Options {
 
 struct Result {
   std::vector<Sample> samples;
-  std::int64_t rounds = 0;  ///< whole rounds
+  std::int64_t rounds = 0;      ///< whole rounds
   double canary_reference = 0;  ///< upper quartile of the canary's speeds, what canary_ratio is a ratio to
   bool interrupted = false;
-  std::string stopped_by;   ///< "precision", "budget", "rounds" or "interrupt"
+  std::string stopped_by;  ///< "precision", "budget", "rounds" or "interrupt"
 };
 
 /// Timings shorter than this are repeated until they fill it, and a sample is their mean.

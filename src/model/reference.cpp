@@ -130,8 +130,8 @@ class Reference {
                                             norm(layer, Tensor::attn_norm_weight, Tensor::attn_norm_bias, x));
       double deviation = 0;
       const ReferenceKv* stale_kv = stale == nullptr ? nullptr : &(*stale)[at(layer)];
-      const std::vector<double> attended = dense(layer, Tensor::out_weight, Tensor::out_bias,
-                                                 attention(qkv, sees, stale_kv, sees_stale, &deviation));
+      const std::vector<double> attended =
+          dense(layer, Tensor::out_weight, Tensor::out_bias, attention(qkv, sees, stale_kv, sees_stale, &deviation));
       for (std::size_t i = 0; i < x.size(); ++i) x[i] += attended[i];
       std::vector<double> hidden = dense(layer, Tensor::up_weight, Tensor::up_bias,
                                          norm(layer, Tensor::ffn_norm_weight, Tensor::ffn_norm_bias, x));

@@ -17,8 +17,8 @@ struct ReferenceKv {
 };
 
 struct ReferenceRun {
-  std::vector<double> outputs;      ///< [rows][dim] after the last layer
-  std::vector<ReferenceKv> kv;      ///< per layer, of the rows that ran
+  std::vector<double> outputs;  ///< [rows][dim] after the last layer
+  std::vector<ReferenceKv> kv;  ///< per layer, of the rows that ran
 };
 
 /// Literal forward of `tokens` ([rows][dim]) through all layers, nothing trimmed.

@@ -14,7 +14,7 @@ namespace kvcast {
 struct StoredTensor {
   std::string name;
   std::vector<std::int64_t> shape;
-  std::function<std::vector<float>()> f32;   ///< one of the two is set
+  std::function<std::vector<float>()> f32;  ///< one of the two is set
   std::function<std::vector<double>()> f64;
 };
 

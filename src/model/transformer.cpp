@@ -61,7 +61,8 @@ Model::Model(const ModelShape& shape, const TensorSource& source) : shape_(shape
 double Model::bytes(const ModelShape& s) {
   double elements = 0;
   for (const Tensor tensor : kTensors) elements += static_cast<double>(tensor_size(s, tensor).elements());
-  elements = elements * static_cast<double>(s.layers) + 2.0 * static_cast<double>(s.kv_dim()) * static_cast<double>(s.dim);
+  elements =
+      elements * static_cast<double>(s.layers) + 2.0 * static_cast<double>(s.kv_dim()) * static_cast<double>(s.dim);
   return elements * sizeof(float);
 }
 
@@ -117,7 +118,8 @@ Team::Team(const Model& model, int threads, std::int64_t max_rows)
 double Team::bytes(const ModelShape& s, int threads, std::int64_t max_rows) {
   const double row = static_cast<double>(3 * s.dim + s.qkv_dim());
   return sizeof(float) *
-         (row * static_cast<double>(max_rows) + static_cast<double>(ffn_rows(max_rows)) * static_cast<double>(s.ffn_dim) +
+         (row * static_cast<double>(max_rows) +
+          static_cast<double>(ffn_rows(max_rows)) * static_cast<double>(s.ffn_dim) +
           static_cast<double>(threads) * static_cast<double>(kernels::attention_scratch_floats(s.head_dim())));
 }
 

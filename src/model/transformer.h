@@ -121,10 +121,10 @@ class Forward {
   /// `count` candidates in stream(), each a token of its own that attends to the cached keys and to itself. The
   /// results replace them in stream().
   struct CandidateOptions {
-    bool own_cache = false;           ///< candidate i reads sequence first_cache + i instead of sequence 0
+    bool own_cache = false;  ///< candidate i reads sequence first_cache + i instead of sequence 0
     std::int64_t first_cache = 0;
-    bool attend_history = true;       ///< false leaves the cached keys out
-    bool attend_self = true;          ///< false leaves each candidate's own key out
+    bool attend_history = true;  ///< false leaves the cached keys out
+    bool attend_self = true;     ///< false leaves each candidate's own key out
   };
   void candidates(std::int64_t count, const KvCache& cache, const CandidateOptions& options) noexcept;
 

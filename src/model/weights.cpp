@@ -31,36 +31,55 @@ void fill(const RandomStream& stream, std::uint64_t first, std::span<float> valu
 
 TensorSize tensor_size(const ModelShape& s, Tensor tensor) {
   switch (tensor) {
-    case Tensor::qkv_weight: return {s.qkv_dim(), s.dim};
-    case Tensor::qkv_bias: return {s.qkv_dim(), 0};
-    case Tensor::out_weight: return {s.dim, s.dim};
-    case Tensor::up_weight: return {s.ffn_dim, s.dim};
-    case Tensor::up_bias: return {s.ffn_dim, 0};
-    case Tensor::down_weight: return {s.dim, s.ffn_dim};
+    case Tensor::qkv_weight:
+      return {s.qkv_dim(), s.dim};
+    case Tensor::qkv_bias:
+      return {s.qkv_dim(), 0};
+    case Tensor::out_weight:
+      return {s.dim, s.dim};
+    case Tensor::up_weight:
+      return {s.ffn_dim, s.dim};
+    case Tensor::up_bias:
+      return {s.ffn_dim, 0};
+    case Tensor::down_weight:
+      return {s.dim, s.ffn_dim};
     case Tensor::attn_norm_weight:
     case Tensor::attn_norm_bias:
     case Tensor::out_bias:
     case Tensor::ffn_norm_weight:
     case Tensor::ffn_norm_bias:
-    case Tensor::down_bias: return {s.dim, 0};
+    case Tensor::down_bias:
+      return {s.dim, 0};
   }
   return {};
 }
 
 std::string tensor_name(Tensor tensor) {
   switch (tensor) {
-    case Tensor::attn_norm_weight: return "attn_norm.weight";
-    case Tensor::attn_norm_bias: return "attn_norm.bias";
-    case Tensor::qkv_weight: return "attn.qkv.weight";
-    case Tensor::qkv_bias: return "attn.qkv.bias";
-    case Tensor::out_weight: return "attn.out.weight";
-    case Tensor::out_bias: return "attn.out.bias";
-    case Tensor::ffn_norm_weight: return "ffn_norm.weight";
-    case Tensor::ffn_norm_bias: return "ffn_norm.bias";
-    case Tensor::up_weight: return "ffn.up.weight";
-    case Tensor::up_bias: return "ffn.up.bias";
-    case Tensor::down_weight: return "ffn.down.weight";
-    case Tensor::down_bias: return "ffn.down.bias";
+    case Tensor::attn_norm_weight:
+      return "attn_norm.weight";
+    case Tensor::attn_norm_bias:
+      return "attn_norm.bias";
+    case Tensor::qkv_weight:
+      return "attn.qkv.weight";
+    case Tensor::qkv_bias:
+      return "attn.qkv.bias";
+    case Tensor::out_weight:
+      return "attn.out.weight";
+    case Tensor::out_bias:
+      return "attn.out.bias";
+    case Tensor::ffn_norm_weight:
+      return "ffn_norm.weight";
+    case Tensor::ffn_norm_bias:
+      return "ffn_norm.bias";
+    case Tensor::up_weight:
+      return "ffn.up.weight";
+    case Tensor::up_bias:
+      return "ffn.up.bias";
+    case Tensor::down_weight:
+      return "ffn.down.weight";
+    case Tensor::down_bias:
+      return "ffn.down.bias";
   }
   return {};
 }
@@ -84,14 +103,19 @@ TensorSource seeded_weights(const ModelShape& shape, std::uint64_t seed, int thr
         part(qk, whole - qk, 0, kValueDeviation / std::sqrt(d));
         return;
       }
-      case Tensor::out_weight: return part(0, whole, 0, 1 / std::sqrt(d));
-      case Tensor::up_weight: return part(0, whole, 0, 1 / std::sqrt(d));
+      case Tensor::out_weight:
+        return part(0, whole, 0, 1 / std::sqrt(d));
+      case Tensor::up_weight:
+        return part(0, whole, 0, 1 / std::sqrt(d));
       // GELU of a unit normal has second moment 0.425; the FFN's update then has variance 0.425 * 0.36.
-      case Tensor::down_weight: return part(0, whole, 0, 0.6 / std::sqrt(static_cast<double>(shape.ffn_dim)));
+      case Tensor::down_weight:
+        return part(0, whole, 0, 0.6 / std::sqrt(static_cast<double>(shape.ffn_dim)));
       case Tensor::attn_norm_weight:
-      case Tensor::ffn_norm_weight: return part(0, whole, 1, 0.1);
+      case Tensor::ffn_norm_weight:
+        return part(0, whole, 1, 0.1);
       // Small but not zero, so that a forgotten bias shows.
-      default: return part(0, whole, 0, 0.05);
+      default:
+        return part(0, whole, 0, 0.05);
     }
   };
 }
@@ -110,7 +134,8 @@ void seeded_candidates(std::uint64_t seed, std::int64_t first, [[maybe_unused]] 
 
 void seeded_readout(std::uint64_t seed, std::int64_t dim, std::span<float> values) {
   assert(static_cast<std::int64_t>(values.size()) == dim);
-  fill(RandomStream(seed, kReadoutStream), 0, values, 0, static_cast<float>(1 / std::sqrt(static_cast<double>(dim))), 1);
+  fill(RandomStream(seed, kReadoutStream), 0, values, 0, static_cast<float>(1 / std::sqrt(static_cast<double>(dim))),
+       1);
 }
 
 }  // namespace kvcast

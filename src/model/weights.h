@@ -33,9 +33,9 @@ enum class Tensor {
   down_bias,
 };
 inline constexpr std::array kTensors = {
-    Tensor::attn_norm_weight, Tensor::attn_norm_bias, Tensor::qkv_weight,    Tensor::qkv_bias,
+    Tensor::attn_norm_weight, Tensor::attn_norm_bias, Tensor::qkv_weight,      Tensor::qkv_bias,
     Tensor::out_weight,       Tensor::out_bias,       Tensor::ffn_norm_weight, Tensor::ffn_norm_bias,
-    Tensor::up_weight,        Tensor::up_bias,        Tensor::down_weight,   Tensor::down_bias,
+    Tensor::up_weight,        Tensor::up_bias,        Tensor::down_weight,     Tensor::down_bias,
 };
 
 /// Shape [rows][columns]; a vector has columns 0.

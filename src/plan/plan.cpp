@@ -31,8 +31,9 @@ Plan build_plan(const Config& config, const Costs& costs) {
   };
   for (const SchemeCost& scheme : costs.schemes) {
     if (!scheme.shares && limit > 0 && least + scheme.bytes(1) > limit) {
-      throw ConfigError("/model", "weights and one naive candidate take " + gib(least + scheme.bytes(1)),
-                        gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+      throw ConfigError(
+          "/model", "weights and one naive candidate take " + gib(least + scheme.bytes(1)),
+          gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
     }
     std::int64_t most = 0;
     for (const std::int64_t n : counts) {
@@ -129,7 +130,8 @@ Plan build_plan(const Config& config, const Costs& costs) {
     } else {
       plan.whole_check_rounds = kMinRounds;
       plan.rounds = std::max<std::int64_t>(
-          0, static_cast<std::int64_t>(std::floor((available - static_cast<double>(kMinRounds) * check_s) / plan.round_s)));
+          0, static_cast<std::int64_t>(
+                 std::floor((available - static_cast<double>(kMinRounds) * check_s) / plan.round_s)));
     }
   } else {
     plan.rounds = rounds_with(plan.round_s);

@@ -14,17 +14,17 @@ namespace kvcast::plan {
 /// Cost of one scheme as the plan sees it. Seconds are estimates.
 struct SchemeCost {
   std::string name;
-  bool shares = false;  ///< has a history pass that serves every N
-  double user_s = 0;    ///< one history pass
+  bool shares = false;                                          ///< has a history pass that serves every N
+  double user_s = 0;                                            ///< one history pass
   std::function<double(std::int64_t candidates)> candidates_s;  ///< the candidate pass
   std::function<double(std::int64_t candidates)> bytes;         ///< memory beyond the weights for passes up to this N
 };
 
 struct Costs {
-  std::vector<SchemeCost> schemes;  ///< in the order asked for; the baseline is the one that does not share
-  double setup_s = 0;               ///< weights, checks and warm-up
-  double fixed_bytes = 0;           ///< weights, tokens, what the check needs
-  double bytes_per_candidate = 0;   ///< inputs and outputs
+  std::vector<SchemeCost> schemes;    ///< in the order asked for; the baseline is the one that does not share
+  double setup_s = 0;                 ///< weights, checks and warm-up
+  double fixed_bytes = 0;             ///< weights, tokens, what the check needs
+  double bytes_per_candidate = 0;     ///< inputs and outputs
   std::int64_t scale_candidates = 1;  ///< the least naive candidates that keep all threads busy
 };
 

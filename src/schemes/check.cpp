@@ -64,9 +64,9 @@ StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::spa
   const std::int64_t history_at = position == 0 ? 1 : 0;  // row of the first history token in the whole sequence
   StaleRun result;
 
-  const ReferenceRun whole =
-      reference_forward(shape, source, sequence_rows(history, candidate, position, dim),
-                        [mask](std::int64_t i, std::int64_t j) { return sees(mask, i, j); }, threads);
+  const ReferenceRun whole = reference_forward(
+      shape, source, sequence_rows(history, candidate, position, dim),
+      [mask](std::int64_t i, std::int64_t j) { return sees(mask, i, j); }, threads);
   for (const ReferenceKv& layer : whole.kv) {
     const auto from = [&](const std::vector<double>& rows) {
       return std::vector<double>(rows.begin() + history_at * kv, rows.begin() + (history_at + length) * kv);
@@ -94,8 +94,7 @@ StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::spa
   const auto sees_stale = [&](std::int64_t i, std::int64_t j) {
     return sees(mask, positions[static_cast<std::size_t>(i)], j + history_at);
   };
-  const ReferenceRun shared =
-      reference_forward(shape, source, rows, sees_fresh, threads, &result.stale_kv, sees_stale);
+  const ReferenceRun shared = reference_forward(shape, source, rows, sees_fresh, threads, &result.stale_kv, sees_stale);
   const auto read = [&](const std::vector<double>& from, std::int64_t i) {
     const auto r = row(from, i, dim);
     return std::vector<double>(r.begin(), r.end());

@@ -32,8 +32,8 @@ std::vector<double> reference_outputs(const ModelShape& shape, const TensorSourc
 /// and the output read where the error shows (at the candidate; under target-first-causal, where the candidate sees
 /// only itself, at the last position). All in float64, one candidate.
 struct StaleRun {
-  std::vector<ReferenceKv> true_kv, stale_kv;      ///< per layer, history positions
-  std::vector<double> true_output, stale_output;   ///< [dim]
+  std::vector<ReferenceKv> true_kv, stale_kv;     ///< per layer, history positions
+  std::vector<double> true_output, stale_output;  ///< [dim]
   std::string read_at;
 };
 StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::span<const float> history, Mask mask,

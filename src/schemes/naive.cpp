@@ -27,7 +27,8 @@ class Naive final : public Scheme {
     if (context.threads > 1) {
       // Each on the thread that will use it: primitives remember the thread count seen when they were made.
       singles_.resize(static_cast<std::size_t>(context.threads));
-      on_each_thread(context.threads, [this](int thread) { singles_[static_cast<std::size_t>(thread)] = make_worker(1); });
+      on_each_thread(context.threads,
+                     [this](int thread) { singles_[static_cast<std::size_t>(thread)] = make_worker(1); });
     }
   }
 

@@ -12,9 +12,9 @@ namespace kvcast {
 /// The engine knows causal (row i sees rows 0..i) and full attention. history-blind is causal read backwards: the
 /// same sets of visible tokens in reversed order; positions live in the tokens, so only the order of rows changes.
 struct SequenceOrder {
-  std::vector<float> history;       ///< [L][dim] in row order
-  std::int64_t candidate_row = 0;   ///< of the full sequence of L+1 rows
-  std::int64_t history_row = 0;     ///< first history row of the full sequence
+  std::vector<float> history;      ///< [L][dim] in row order
+  std::int64_t candidate_row = 0;  ///< of the full sequence of L+1 rows
+  std::int64_t history_row = 0;    ///< first history row of the full sequence
   bool causal = true;
   bool candidate_sees_history = true;
 };
@@ -25,7 +25,8 @@ inline SequenceOrder order_sequence(Mask mask, std::span<const float> history, s
   const bool reversed = mask == Mask::history_blind;
   if (reversed) {
     for (std::int64_t i = 0; i < length; ++i) {
-      const auto from = history.subspan(static_cast<std::size_t>((length - 1 - i) * dim), static_cast<std::size_t>(dim));
+      const auto from =
+          history.subspan(static_cast<std::size_t>((length - 1 - i) * dim), static_cast<std::size_t>(dim));
       std::copy(from.begin(), from.end(), order.history.begin() + i * dim);
     }
   }

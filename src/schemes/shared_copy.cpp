@@ -11,8 +11,8 @@ class SharedCopy final : public SharingScheme {
  public:
   explicit SharedCopy(const SchemeContext& context)
       : SharingScheme(context),
-        copies_(context.model->shape(), context.model->shape().layers, context.max_candidates,
-                context.history_length) {}
+        copies_(context.model->shape(), context.model->shape().layers, context.max_candidates, context.history_length) {
+  }
 
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     copies_.broadcast_from(cache_, count, context_.threads);

@@ -38,7 +38,8 @@ struct Data {
     std::uint64_t stream = 0;
     for (Buffer<float>* buffer : {&q, &k, &v, &self_k, &self_v}) {
       const RandomStream random(7, stream++);
-      for (std::int64_t i = 0; i < buffer->size(); ++i) (*buffer)[i] = 1.5f * random.unit(static_cast<std::uint64_t>(i));
+      for (std::int64_t i = 0; i < buffer->size(); ++i)
+        (*buffer)[i] = 1.5f * random.unit(static_cast<std::uint64_t>(i));
     }
     // Padding may hold anything: make it poison.
     std::fill_n(keys.data(), keys.size(), std::numeric_limits<float>::quiet_NaN());
@@ -141,7 +142,8 @@ void check_against_exact(const Case& c) {
       const Exact truth = exact(c, data, row, head);
       for (std::int64_t i = 0; i < c.head_dim; ++i) {
         const auto at = static_cast<std::size_t>(i);
-        const double error = std::abs(static_cast<double>(out[row * data.dim + head * c.head_dim + i]) - truth.value[at]);
+        const double error =
+            std::abs(static_cast<double>(out[row * data.dim + head * c.head_dim + i]) - truth.value[at]);
         if (!(error <= truth.bound[at])) {
           CAPTURE(c.rows, c.keys, c.heads, c.kv_heads, c.head_dim, c.causal, c.self, row, head, i);
           CHECK(error <= truth.bound[at]);

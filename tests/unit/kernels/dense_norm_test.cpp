@@ -27,7 +27,8 @@ Buffer<float> random(std::int64_t n, std::uint64_t stream) {
 }  // namespace
 
 TEST_CASE("dense products with every epilogue equal float64 within eps*n*sum|xw|", "[kernels][dense]") {
-  for (const auto& [in, out] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 5}, {64, 192}, {65, 63}}) {
+  for (const auto& [in, out] :
+       std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 5}, {64, 192}, {65, 63}}) {
     const Buffer<float> w = random(in * out, 1), b = random(out, 2);
     const DenseWeights weights(in, out, w.data(), b.data());
     DenseRunner runner(1);
@@ -113,8 +114,8 @@ TEST_CASE("layer norm equals float64 and keeps precision around a large mean", "
         for (std::int64_t i = 0; i < dim; ++i) {
           const double exact = (x[r * dim + i] - m) * inverse * w[i] + b[i];
           // The mean is wrong by eps*n*|mean| at most, which the scale then multiplies.
-          const double bound =
-              kEps * (static_cast<double>(dim) + 8) * ((std::abs(mean) + 2) * inverse * std::abs(w[i]) + std::abs(b[i]));
+          const double bound = kEps * (static_cast<double>(dim) + 8) *
+                               ((std::abs(mean) + 2) * inverse * std::abs(w[i]) + std::abs(b[i]));
           if (!(std::abs(y[r * dim + i] - exact) <= bound)) {
             CAPTURE(dim, mean, r, i);
             REQUIRE(std::abs(y[r * dim + i] - exact) <= bound);

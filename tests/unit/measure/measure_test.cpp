@@ -85,7 +85,8 @@ Options options_until(double deadline) {
 
 TEST_CASE("whole rounds time every point once a round, schemes side by side", "[measure]") {
   World world;
-  const Result result = run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options_until(1e9));
+  const Result result =
+      run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options_until(1e9));
   CHECK(result.rounds == 4);
   CHECK(result.stopped_by == "rounds");
   CHECK_FALSE(result.interrupted);
@@ -156,7 +157,8 @@ TEST_CASE("a round that the deadline would cut is not started", "[measure]") {
 
 TEST_CASE("a budget shorter than a round keeps what was timed", "[measure]") {
   World world;
-  const Result result = run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options_until(0.05));
+  const Result result =
+      run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options_until(0.05));
   CHECK(result.rounds == 0);
   CHECK(result.stopped_by == "budget");
   CHECK(result.samples.size() < 6);

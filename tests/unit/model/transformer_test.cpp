@@ -49,7 +49,8 @@ TEST_CASE("memory estimates cover what is allocated", "[model]") {
   CHECK(Model::bytes(shape) == Approx(packed).epsilon(0.01));
   const KvCache cache(shape, 4, 2, 70);
   CHECK(KvCache::bytes(shape, 4, 2, 70) ==
-        Approx(4.0 * 2 * sizeof(float) * static_cast<double>(cache.block_shape().key_floats() + cache.block_shape().value_floats())));
+        Approx(4.0 * 2 * sizeof(float) *
+               static_cast<double>(cache.block_shape().key_floats() + cache.block_shape().value_floats())));
 }
 
 TEST_CASE("a broadcast cache is the same everywhere", "[model]") {

@@ -8,7 +8,8 @@ using namespace kvcast::testing;
 
 TEST_CASE("seeded values are a function of seed and index alone", "[model][weights]") {
   const ModelShape shape{32, 4, 2, 3, 128};
-  const TensorSource one = seeded_weights(shape, 5, 1), many = seeded_weights(shape, 5, 3), other = seeded_weights(shape, 6, 1);
+  const TensorSource one = seeded_weights(shape, 5, 1), many = seeded_weights(shape, 5, 3),
+                     other = seeded_weights(shape, 6, 1);
   std::set<float> firsts;
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     for (const Tensor tensor : kTensors) {
@@ -52,8 +53,8 @@ TEST_CASE("softmax is neither flat nor saturated and attention is heard, at ever
     std::vector<float> history(static_cast<std::size_t>(cut.history_length * shape.dim));
     seeded_history(1, cut.history_length, shape.dim, history);
     const std::vector<double> tokens(history.begin(), history.end());
-    const ReferenceUpdates updates = reference_updates(shape, seeded_weights(shape, 1, 2), tokens,
-                                                       [](std::int64_t i, std::int64_t j) { return j <= i; }, 2);
+    const ReferenceUpdates updates = reference_updates(
+        shape, seeded_weights(shape, 1, 2), tokens, [](std::int64_t i, std::int64_t j) { return j <= i; }, 2);
     double attention = 0, ffn = 0;
     for (std::size_t layer = 0; layer < updates.attention.size(); ++layer) {
       CAPTURE(preset.name, layer, updates.logit_deviation[layer]);

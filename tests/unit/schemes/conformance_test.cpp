@@ -49,7 +49,8 @@ TEST_CASE("every scheme equals float64 at odd sizes, threads, masks and trimming
 
 TEST_CASE("every scheme handles one layer, one head, one candidate and odd widths", "[schemes][conformance]") {
   for (const std::int64_t layers : {1, 3}) {
-    for (const auto& [dim, heads] : std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 1}, {63, 3}, {65, 5}}) {
+    for (const auto& [dim, heads] :
+         std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {7, 1}, {63, 3}, {65, 5}}) {
       for (const Mask mask : {Mask::causal, Mask::target_first_causal, Mask::bidirectional}) {
         Config config = small_config(33, dim, heads, layers);
         config.model.mask = mask;

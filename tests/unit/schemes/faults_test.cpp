@@ -14,7 +14,8 @@ constexpr std::int64_t kCandidates = 2;
 // A preset cut down to what float64 does in a second; width and heads are the preset's own.
 Config cut_preset(const PresetInfo& preset) {
   Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
-  const ReferenceShape cut = reference_shape(app::model_shape(config.model), config.model.history_length, kCandidates, 3e9);
+  const ReferenceShape cut =
+      reference_shape(app::model_shape(config.model), config.model.history_length, kCandidates, 3e9);
   config.model.history_length = cut.history_length;
   config.model.layers = cut.layers;
   config.run.threads = 2;
