@@ -114,15 +114,27 @@ HWY_INLINE V Exp2(V x) {
   return hn::BitCast(d, hn::Add(hn::BitCast(di, p), exponent));
 }
 
-// One row of one key tile: scores become p = 2^(s - m); columns [visible, width) become 0. Updates m and the
-// lane-wise partial sums, and rescales both the sums and the row's accumulated output when the maximum moves.
-HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT s, std::int64_t visible, std::int64_t width, float* m,
-                           float* HWY_RESTRICT sums, float* HWY_RESTRICT o, std::int64_t o_floats) {
+HWY_INLINE float Dot(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, std::int64_t n) {
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
-  const float minus_infinity = -std::numeric_limits<float>::infinity();
+  V sum = hn::Zero(d);
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) sum = hn::MulAdd(hn::LoadU(d, a + i), hn::LoadU(d, b + i), sum);
+  float total = hn::GetLane(hn::SumOfLanes(d, sum));
+  for (; i < n; ++i) total += a[i] * b[i];
+  return total;
+}
+
+// First half of the softmax of one row of one key tile: hides columns [visible, width), updates m, and rescales the
+// lane-wise sums and the row's accumulated output when the maximum moves.
+HWY_INLINE void RaiseMaximum(float* HWY_RESTRICT s, std::int64_t visible, std::int64_t width, float* m,
+                             float* HWY_RESTRICT sums, float* HWY_RESTRICT o, std::int64_t o_floats) {
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   // Columns past the visible ones hold later keys or padding: out of sight before anything reads them.
-  for (std::int64_t i = std::max<std::int64_t>(visible, 0); i < width; ++i) s[i] = minus_infinity;
+  for (std::int64_t i = std::max<std::int64_t>(visible, 0); i < width; ++i) {
+    s[i] = -std::numeric_limits<float>::infinity();
+  }
   V max0 = hn::Set(d, *m), max1 = max0, max2 = max0, max3 = max0;
   std::int64_t i = 0;
   for (; i + 4 * lanes <= width; i += 4 * lanes) {
@@ -132,7 +144,7 @@ HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT s, std::int64_t visible, std::int
     max3 = hn::Max(max3, hn::Load(d, s + i + 3 * lanes));
   }
   for (; i < width; i += lanes) max0 = hn::Max(max0, hn::Load(d, s + i));
-  V top = hn::MaxOfLanes(d, hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)));
+  const V top = hn::MaxOfLanes(d, hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)));
   const float top_value = hn::GetLane(top);
   if (top_value > *m) {
     // 2^(-inf) is 0, and sums and o are still 0 then.
@@ -141,10 +153,17 @@ HWY_INLINE void SoftmaxRow(float* HWY_RESTRICT s, std::int64_t visible, std::int
     for (std::int64_t j = 0; j < o_floats; j += lanes) hn::Store(hn::Mul(hn::Load(d, o + j), factor), d, o + j);
     *m = top_value;
   }
-  // A row that sees nothing yet keeps m = -inf: any finite stand-in makes its p exactly 0.
-  top = hn::Max(top, hn::Set(d, std::numeric_limits<float>::lowest()));
+}
+
+// Second half: scores become p = 2^(s - m), summed lane-wise. Apart from the first so that the reductions of many rows
+// overlap instead of each delaying its own row.
+HWY_INLINE void Exponentiate(float* HWY_RESTRICT s, std::int64_t width, float m, float* HWY_RESTRICT sums) {
+  const D d;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  // A row that sees nothing yet has m = -inf: any finite stand-in makes its p exactly 0.
+  const V top = hn::Set(d, std::max(m, std::numeric_limits<float>::lowest()));
   V sum0 = hn::Load(d, sums), sum1 = hn::Zero(d), sum2 = sum1, sum3 = sum1;
-  i = 0;
+  std::int64_t i = 0;
   for (; i + 4 * lanes <= width; i += 4 * lanes) {
     const V p0 = Exp2(hn::Sub(hn::Load(d, s + i), top));
     const V p1 = Exp2(hn::Sub(hn::Load(d, s + i + lanes), top));
@@ -203,9 +222,7 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
       const float* HWY_RESTRICT k = args.self_k + (row0 + r) * args.self_stride + kv_head * dim;
       const float* HWY_RESTRICT v = args.self_v + (row0 + r) * args.self_stride + kv_head * dim;
       const float* HWY_RESTRICT q_row = q + r * dim;
-      float score = 0;
-      for (std::int64_t i = 0; i < dim; ++i) score = std::fma(q_row[i], k[i], score);
-      m[r] = score;
+      m[r] = Dot(q_row, k, dim);
       sum_row[0] = 1.0f;
       for (std::int64_t i = 0; i < dim; ++i) o_row[i] = v[i];
       for (std::int64_t i = dim; i < stride; ++i) o_row[i] = 0;
@@ -241,18 +258,19 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
       if (needed <= 0) continue;
       const std::int64_t width = (needed + lanes - 1) / lanes * lanes;
       for (int r = r0; r < std::min(r0 + kRows, rows); ++r) {
-        SoftmaxRow(s + r * kScoreStride, std::min(kKeyTile, visible_to(r) - key0), width, &m[r], sums + r * 16,
-                   o + r * stride, stride);
+        RaiseMaximum(s + r * kScoreStride, std::min(kKeyTile, visible_to(r) - key0), width, &m[r], sums + r * 16,
+                     o + r * stride, stride);
+      }
+      for (int r = r0; r < std::min(r0 + kRows, rows); ++r) {
+        Exponentiate(s + r * kScoreStride, width, m[r], sums + r * 16);
       }
     }
-    for (std::int64_t k = 0; k < tile_keys; k += kKeyPanel) {
-      for (int r0 = 0; r0 < rows; r0 += kRows) {
-        const std::int64_t wanted = std::min(kKeyPanel, needed_by(r0) - k);
-        if (wanted <= 0) continue;
-        Product<true>(std::min(kRows, rows - r0), stride, s + r0 * kScoreStride + k, kScoreStride,
-                      values + (key0 + k) * stride, stride, wanted, o + r0 * stride, stride,
-                      values + (key0 + k + kKeyPanel) * stride + r0 / kRows * 16);
-      }
+    // All keys of the tile in one product: it reads V from L2, and in return loads and stores the accumulators once.
+    for (int r0 = 0; r0 < rows; r0 += kRows) {
+      const std::int64_t needed = needed_by(r0);
+      if (needed <= 0) continue;
+      Product<true>(std::min(kRows, rows - r0), stride, s + r0 * kScoreStride, kScoreStride, values + key0 * stride,
+                    stride, needed, o + r0 * stride, stride, values + (key0 + kKeyTile) * stride + r0 / kRows * 16);
     }
   }
 
