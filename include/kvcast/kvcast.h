@@ -73,14 +73,21 @@ struct RunResult {
 /// Errors: ConfigError; CheckError when nothing could be measured.
 RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const Observer& observer);
 
+struct SkippedScheme {
+  std::string scheme, reason;
+};
 struct VerifyResult {
   Shape shape;
   Equivalence equivalence;
   std::optional<StaleError> stale;  ///< set when the mask cannot share
   std::int64_t candidates = 0;
+  std::vector<SkippedScheme> skipped;  ///< schemes of the list that were not compared, and why
+  bool interrupted = false;            ///< stop_requested said so; the rest is incomplete
 };
-/// Errors of every scheme against float64 and naive. Under a mask that cannot share, the error sharing would make.
-/// export_file: when not empty, writes the safetensors case of docs/model.md. Errors: ConfigError, IoError.
+/// Errors of every scheme of the list against float64 and naive, on as many candidates (4 to 64) as the shape allows;
+/// of `config` it reads the model, dtype, threads, seed, trim and max_memory. Under a mask that cannot share, the error
+/// sharing would make. export_file: when not empty, writes the safetensors case of docs/model.md.
+/// Errors: ConfigError, IoError; CheckError when no sharing scheme fits the memory.
 VerifyResult verify(const Config& config, const std::string& export_file, const Observer& observer);
 
 /// Names of the formats that render() knows, in list order: "table", "json", "csv", "samples.csv".

@@ -28,9 +28,11 @@ ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_len
   };
   ReferenceShape result{history_length, shape.layers, true, "full"};
   // Two layers are the fewest in which a history vector of one layer reaches the next.
-  while (result.layers > 2 && cost(result.history_length, result.layers) > flops) --result.layers;
+  if (result.layers > 2 && cost(history_length, result.layers) > flops) {
+    result.layers = std::max<std::int64_t>(2, static_cast<std::int64_t>(flops / cost(history_length, 1)));
+  }
   while (result.history_length > 16 && cost(result.history_length, result.layers) > flops) {
-    result.history_length = std::max<std::int64_t>(16, result.history_length * 4 / 5);
+    result.history_length = std::max<std::int64_t>(16, result.history_length / 5 * 4);
   }
   result.full = result.history_length == history_length && result.layers == shape.layers;
   if (!result.full) {
