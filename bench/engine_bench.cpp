@@ -92,18 +92,19 @@ void bench(const BenchShape& s, int threads, int rounds) {
   const auto naive = problem.make(*find_scheme("naive"), kMost);
   const auto shared = problem.make(*find_scheme("shared"), kMost);
   const std::vector<std::int64_t> counts = {1, 10, 50, 100};
-  naive->prepare(std::vector<std::int64_t>{threads});
+  const std::int64_t unit = scheme_list().front().unit(s.history_length, threads);
+  naive->prepare(std::vector<std::int64_t>{unit});
   shared->prepare(counts);
   std::vector<float> outputs(static_cast<std::size_t>(kMost * s.dim));
 
   std::vector<Item> items;
-  const std::vector<std::string> forms = naive->forms();
-  for (std::size_t form = 0; form < forms.size(); ++form) {
-    items.push_back({"naive, " + forms[form],
-                     static_cast<double>(threads) * naive_flops(work),
+  for (std::size_t form = 0; form < naive->forms(); ++form) {
+    naive->choose_form(form);
+    items.push_back({"naive, " + naive->form_at(unit),
+                     static_cast<double>(unit) * naive_flops(work),
                      [&, form] {
                        naive->choose_form(form);
-                       naive->candidate_pass(problem.candidates().data(), threads, outputs.data());
+                       naive->candidate_pass(problem.candidates().data(), unit, outputs.data());
                      },
                      {},
                      {}});

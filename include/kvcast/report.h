@@ -85,6 +85,7 @@ struct Equivalence {
   std::int64_t checked_candidates = 0;
   std::optional<double> tolerance_reference;  ///< absolute, at reference_shape: 4 x naive's own max_abs there
   std::optional<double> tolerance_naive;      ///< absolute, at the full shape
+  std::optional<double> bound_reference;      ///< absolute, what naive itself is held to against float64
   std::int64_t top_k = 0;
   std::string reference_shape;             ///< "full" or "L=…, layers=…": where float64 was run
   std::vector<SchemeEquivalence> schemes;  ///< one per scheme that ran

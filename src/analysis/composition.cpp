@@ -41,7 +41,11 @@ bool clean(const Timing& timing) { return !(timing.canary_ratio < kCanaryFloor);
 }  // namespace
 
 const std::vector<Timing>& prevailing(const PointTimings& point) {
-  return point.whole.size() > point.composed.size() ? point.whole : point.composed;
+  const bool whole_everywhere = std::all_of(point.composed.begin(), point.composed.end(), [&](const Timing& composed) {
+    return std::any_of(point.whole.begin(), point.whole.end(),
+                       [&](const Timing& whole) { return whole.round == composed.round; });
+  });
+  return whole_everywhere ? point.whole : point.composed;
 }
 
 double seconds_for_all(const Sample& sample) {

@@ -33,7 +33,8 @@ struct PointTimings {
   std::vector<Timing> composed;  ///< Status::composed or Status::scaled
 };
 
-/// The kind of timing that more rounds have, so that one kind serves all rounds of an N; composed on a tie.
+/// The timings that stand for a point: the whole ones when every round that has the point has it whole, else the
+/// composed ones. One kind serves all rounds of an N.
 const std::vector<Timing>& prevailing(const PointTimings& point);
 
 /// By scheme, then by N.

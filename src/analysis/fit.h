@@ -16,7 +16,7 @@ inline constexpr const char* kBaseline = "naive";
 /// Fits both forms of docs/model.md §2 to one scheme's speed-ups over naive.
 ///
 /// Data: naive and scheme timings paired by (round, N), each brought to N candidates. Where an N has both whole and
-/// composed (or scaled) rows, the kind that more rounds have serves all rounds of that N; composed on a tie. Pairs with
+/// composed (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs with
 /// a slow canary are left out (pair_rounds).
 ///
 /// One-parameter form S = N/(1+(N-1) r): r in (0,1] minimises Σ w_N (mean log S_obs(N) - log S(N; r))². w_N is one over

@@ -11,21 +11,12 @@
 namespace kvcast::analysis {
 namespace {
 
-/// The timings that stand for a point; see summarise().
-const std::vector<Timing>& representative(const PointTimings& point) {
-  const bool whole_everywhere = std::all_of(point.composed.begin(), point.composed.end(), [&](const Timing& composed) {
-    return std::any_of(point.whole.begin(), point.whole.end(),
-                       [&](const Timing& whole) { return whole.round == composed.round; });
-  });
-  return whole_everywhere ? point.whole : point.composed;
-}
-
 /// nullptr when there are none.
 const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates) {
   const auto points = table.find(scheme);
   if (points == table.end()) return nullptr;
   const auto point = points->second.find(candidates);
-  return point == points->second.end() ? nullptr : &representative(point->second);
+  return point == points->second.end() ? nullptr : &prevailing(point->second);
 }
 
 std::optional<double> median_of(const std::vector<Timing>& timings, std::optional<double> Timing::*member) {
@@ -104,14 +95,6 @@ SchemeWork baseline_work(const WorkShape& shape) {
           [shape](std::int64_t) { return naive_kv_bytes(shape); }};
 }
 
-SchemeWork sharing_work(const std::string& scheme, const WorkShape& shape) {
-  return {scheme,
-          [shape](std::int64_t candidates) {
-            return history_flops(shape) + static_cast<double>(candidates) * candidate_flops(shape);
-          },
-          [shape](std::int64_t) { return kv_cache_bytes(shape); }};
-}
-
 std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,
                              const std::vector<std::string>& schemes, const SummaryContext& context) {
   const TimingTable table = tabulate(samples);
@@ -128,7 +111,7 @@ std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vect
     for (const std::string& scheme : schemes) {
       SchemePoint entry;
       entry.scheme = scheme;
-      if (scheme == kBaseline && !context.naive_form.empty()) entry.form = context.naive_form;
+      if (context.form) entry.form = context.form(scheme, count);
       fill_work(entry, count, context);
       if (const std::vector<Timing>* timings = find_timings(table, scheme, count)) {
         fill_times(entry, *timings, count, context.peak_gflops);

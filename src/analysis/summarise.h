@@ -22,10 +22,6 @@ struct SchemeWork {
 /// naive: N·naive_flops, and one layer of one sequence at a time.
 SchemeWork baseline_work(const WorkShape& shape);
 
-/// A scheme that runs the history once and keeps one cache: C_u + N·C_f FLOPs, 2·M·L·d_kv bytes. A scheme that differs
-/// replaces the member that does.
-SchemeWork sharing_work(const std::string& scheme, const WorkShape& shape);
-
 /// Why one scheme did not run at one N.
 struct SkipReason {
   std::string scheme;
@@ -39,7 +35,8 @@ struct SummaryContext {
   std::vector<SchemeWork> work;       ///< by scheme; naive follows from `shape` unless listed here
   std::optional<double> peak_gflops;  ///< over the run's threads
   std::vector<SkipReason> skipped;
-  std::string naive_form;  ///< how naive used the threads; empty = unknown
+  /// How a scheme used its threads at an N; nullopt or an empty function = unknown.
+  std::function<std::optional<std::string>(const std::string& scheme, std::int64_t candidates)> form;
 };
 
 /// One Point per entry of `candidates`, one SchemePoint per entry of `schemes`, in those orders.

@@ -4,6 +4,7 @@
 #include <cstdint>
 
 #include "kvcast/config.h"
+#include "kvcast/report.h"
 
 namespace kvcast::app {
 
@@ -12,6 +13,6 @@ struct EqualityPlan {
   std::int64_t batch = 2;    ///< candidates that sharing schemes run, the checked ones among them
   double reference_s = 1;    ///< seconds for the float64 reference
 };
-EqualityPlan plan_equality(const Config& config, double naive_candidate_s);
+EqualityPlan plan_equality(const Config& config, const MachineInfo& machine);
 
 }  // namespace kvcast::app

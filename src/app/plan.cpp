@@ -26,8 +26,17 @@ std::vector<SchemeInfo> schemes() {
 
 namespace app {
 
-EqualityPlan plan_equality(const Config& config, double naive_candidate_s) {
+// A pass takes its arithmetic or the reading of the weights, whichever is longer.
+double pass_seconds(const Config& config, const MachineInfo& machine, double flops) {
+  const auto threads = static_cast<double>(config.run.threads);
+  const double rate = machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
+  const double read = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
+  return std::max(flops / rate, Model::bytes(model_shape(config.model)) / read);
+}
+
+EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
   EqualityPlan plan;
+  const double naive_candidate_s = pass_seconds(config, machine, naive_flops(work_shape(config)));
   const std::int64_t most = config.run.candidates.back();
   // Up to a second of naive; two candidates at least, so that one cannot stand in for another unnoticed.
   const double affordable = 1.0 / std::max(naive_candidate_s, 1e-9);
@@ -35,6 +44,10 @@ EqualityPlan plan_equality(const Config& config, double naive_candidate_s) {
   plan.batch = std::max(plan.checked, std::min<std::int64_t>(most, 128));
   plan.batch = std::min(plan.batch, std::max<std::int64_t>(most, 1));
   plan.checked = std::min(plan.checked, plan.batch);
+  // The form that spreads candidates over the threads is checked too where it is cheap.
+  const std::int64_t unit =
+      scheme_list().front().unit(config.model.history_length, static_cast<int>(config.run.threads));
+  if (unit <= 64) plan.checked = std::max(plan.checked, std::min(unit, plan.batch));
   plan.reference_s = std::clamp(0.1 * config.measure.budget_s, 0.2, 3.0);
   return plan;
 }
@@ -45,14 +58,12 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
   const ModelShape shape = app::model_shape(config.model);
   const WorkShape work = app::work_shape(config);
   const auto threads = static_cast<double>(config.run.threads);
-  const double flops_per_s = machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
   const double bytes_per_s = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
   const double weight_bytes = Model::bytes(shape);
   const std::int64_t length = config.model.history_length;
   const int team = static_cast<int>(config.run.threads);
 
-  // A pass takes its arithmetic or the reading of the weights, whichever is longer.
-  const auto pass_s = [=](double flops) { return std::max(flops / flops_per_s, weight_bytes / bytes_per_s); };
+  const auto pass_s = [=](double flops) { return app::pass_seconds(config, machine, flops); };
   plan::Costs costs;
   for (const std::string& name : config.run.schemes) {
     const SchemeEntry* entry = find_scheme(name);
@@ -79,12 +90,15 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
     costs.schemes.push_back(cost);
   }
 
+  costs.scale_candidates = scheme_list().front().unit(length, team);
   const double naive_s = pass_s(naive_flops(work));
-  const app::EqualityPlan equality = app::plan_equality(config, naive_s);
+  const app::EqualityPlan equality = app::plan_equality(config, machine);
   const double elements = weight_bytes / sizeof(float);
   // The check runs naive on `checked` candidates and sharing on a batch; calibration runs naive twice in each form.
   costs.setup_s = kStartSeconds + kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
-                  static_cast<double>(equality.checked) * naive_s + 4 * threads * naive_s;
+                  static_cast<double>(equality.checked) * naive_s;
+  const std::int64_t unit = costs.scale_candidates;
+  if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
   for (const plan::SchemeCost& cost : costs.schemes) {
     if (cost.shares) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
   }
@@ -101,7 +115,6 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
                       (cut.full ? 0.0 : Model::bytes(cut_shape)) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;
-  costs.scale_candidates = config.run.threads;
   return plan::build_plan(config, costs);
 }
 

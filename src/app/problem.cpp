@@ -64,15 +64,10 @@ std::unique_ptr<Scheme> Problem::make(const SchemeEntry& entry, std::int64_t max
   return entry.make(context);
 }
 
-std::vector<double> Problem::scores(std::span<const double> outputs) const {
-  std::vector<double> scores;
-  const auto dim = static_cast<std::size_t>(shape_.dim);
-  for (std::size_t row = 0; row < outputs.size(); row += dim) {
-    double score = 0;
-    for (std::size_t i = 0; i < dim; ++i) score += outputs[row + i] * static_cast<double>(readout_[i]);
-    scores.push_back(score);
-  }
-  return scores;
+double Problem::score(std::span<const double> output) const {
+  double score = 0;
+  for (std::size_t i = 0; i < output.size(); ++i) score += output[i] * static_cast<double>(readout_[i]);
+  return score;
 }
 
 std::vector<std::int64_t> sampled_candidates(std::int64_t n, std::int64_t k) {

@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -35,8 +37,8 @@ class Problem {
   /// A scheme made for candidate passes up to `max_candidates`.
   std::unique_ptr<Scheme> make(const SchemeEntry& entry, std::int64_t max_candidates) const;
 
-  /// readout · output for each of the rows of outputs ([n][dim]).
-  std::vector<double> scores(std::span<const double> outputs) const;
+  /// readout · output.
+  double score(std::span<const double> output) const;
 
  private:
   Config config_;
@@ -47,17 +49,24 @@ class Problem {
   Buffer<float> candidates_;
 };
 
-/// A scheme by the name it has in the list.
+/// A scheme of the list, made for and prepared with candidate passes of `batch`.
 struct NamedScheme {
   const SchemeEntry* entry;
   Scheme* scheme;
+  std::int64_t batch;
 };
 
-/// Errors of every scheme against float64 and against the first, which must be the baseline.
-/// Full-shape outputs: `schemes` on `problem`, all made for and prepared with `batch` candidates; `checked` of them,
-/// spread over the batch, also go through the baseline and are compared. reference_flops: what the reference may cost.
-Equivalence check_equality(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t batch,
-                           std::int64_t checked, double reference_flops);
+/// Errors of every scheme against float64 and against the first, which must be the baseline. `checked` candidates,
+/// spread over a scheme's batch, are compared at the full shape. reference_flops: what the reference may cost.
+/// nullopt when stop_requested (polled between schemes) said so.
+std::optional<Equivalence> check_equality(const Problem& problem, const std::vector<NamedScheme>& schemes,
+                                          std::int64_t checked, double reference_flops,
+                                          const std::function<bool()>& stop_requested);
+
+/// The larger of two errors, where NaN is larger than any number.
+double worse(double a, double b);
+/// Errors of one vector; max_rel over the largest |truth|. Shapes: both [n].
+ErrorPair vector_error(std::span<const double> values, std::span<const double> truth);
 
 /// Candidates of a batch of n that are sampled when k are: spread evenly, first and last among them.
 std::vector<std::int64_t> sampled_candidates(std::int64_t n, std::int64_t k);

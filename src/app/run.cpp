@@ -2,6 +2,7 @@
 #include <cmath>
 #include <map>
 #include <memory>
+#include <set>
 
 #include "analysis/composition.h"
 #include "analysis/fit.h"
@@ -20,30 +21,40 @@ namespace {
 constexpr std::int64_t kPrecisionRounds = 5;
 // What starting up and probing the machine took before run() was called; part of the budget.
 constexpr double kProbeSeconds = 0.4;
+// An estimate of the set-up beyond this many budgets leaves nothing to hope for.
+constexpr double kHopeless = 1.5;
 
 void stage(const Observer& observer, const std::string& name) {
   if (observer.on_stage) observer.on_stage(name);
 }
 
-// Every sharing scheme's speed-up at every N has an interval no wider than the precision.
+// Every sharing scheme's speed-up at every N has an interval no wider than the precision; where there are no speed-ups,
+// every scheme's time has.
 bool precise_enough(const std::vector<Sample>& samples, double precision) {
+  const auto precise = [precision](const std::vector<double>& values) {
+    if (static_cast<std::int64_t>(values.size()) < kPrecisionRounds) return false;
+    const auto interval = analysis::geometric_mean_interval(values);
+    return interval && interval->hi / interval->lo <= (1 + precision) / (1 - precision);
+  };
   const analysis::TimingTable table = analysis::tabulate(samples);
   const auto naive = table.find(analysis::kBaseline);
-  if (naive == table.end()) return false;
+  const bool ratios = naive != table.end() && table.size() > 1;
   bool any = false;
   for (const auto& [scheme, points] : table) {
-    if (scheme == analysis::kBaseline) continue;
+    if (ratios && scheme == analysis::kBaseline) continue;
     for (const auto& [n, timings] : points) {
-      const auto base = naive->second.find(n);
-      if (base == naive->second.end()) continue;
-      std::vector<double> ratios;
-      for (const auto& pair :
-           analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
-        ratios.push_back(pair.ratio());
+      std::vector<double> values;
+      if (ratios) {
+        const auto base = naive->second.find(n);
+        if (base == naive->second.end()) continue;
+        for (const auto& pair :
+             analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
+          values.push_back(pair.ratio());
+        }
+      } else {
+        for (const auto& timing : analysis::prevailing(timings)) values.push_back(timing.seconds);
       }
-      if (static_cast<std::int64_t>(ratios.size()) < kPrecisionRounds) return false;
-      const auto interval = analysis::geometric_mean_interval(ratios);
-      if (!interval || interval->hi / interval->lo > (1 + precision) / (1 - precision)) return false;
+      if (!precise(values)) return false;
       any = true;
     }
   }
@@ -53,24 +64,21 @@ bool precise_enough(const std::vector<Sample>& samples, double precision) {
 struct Prepared {
   const SchemeEntry* entry;
   std::unique_ptr<Scheme> scheme;
-  std::string form;
+  std::vector<std::int64_t> counts;  ///< N that it runs
 };
 
 // Times every form alternately on `count` candidates and keeps the fastest.
-void choose_fastest_form(Prepared& prepared, const float* candidates, std::int64_t count, float* outputs) {
-  const std::vector<std::string> forms = prepared.scheme->forms();
-  std::vector<double> best(forms.size(), INFINITY);
-  for (int repeat = 0; repeat < 2 && forms.size() > 1; ++repeat) {
-    for (std::size_t form = 0; form < forms.size(); ++form) {
-      prepared.scheme->choose_form(form);
+void choose_fastest_form(Scheme& scheme, const float* candidates, std::int64_t count, float* outputs) {
+  std::vector<double> best(scheme.forms(), INFINITY);
+  for (int repeat = 0; repeat < 2 && best.size() > 1; ++repeat) {
+    for (std::size_t form = 0; form < best.size(); ++form) {
+      scheme.choose_form(form);
       const double start = measure::now();
-      prepared.scheme->candidate_pass(candidates, count, outputs);
+      scheme.candidate_pass(candidates, count, outputs);
       best[form] = std::min(best[form], measure::now() - start);
     }
   }
-  const auto fastest = static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
-  prepared.scheme->choose_form(fastest);
-  prepared.form = forms[fastest];
+  scheme.choose_form(static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin()));
 }
 
 std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const measure::Result& measured) {
@@ -85,7 +93,7 @@ std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const m
                             " rounds are missing or wide"});
   } else if (measured.stopped_by == "budget") {
     warnings.push_back({"precision",
-                        "the budget ended before every speed-up was within " +
+                        "the budget ended before every speed-up (without one, every time) was within " +
                             format_significant(100 * report.config.measure.precision, 3) + "%",
                         "raise --budget or --precision; the intervals say how far it got"});
   }
@@ -104,6 +112,16 @@ std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const m
                         check.scheme + " at N=" + std::to_string(check.candidates) + ": a whole run took " +
                             format_significant(check.ratio.value, 4) + " times what its parts add up to",
                         "raise --budget so that points run whole"});
+  }
+  std::set<std::string> unchecked;
+  for (const Sample& sample : result.samples) {
+    if (sample.status == Status::composed || sample.status == Status::scaled) unchecked.insert(sample.scheme);
+  }
+  for (const CompositionCheck& check : result.composition) unchecked.erase(check.scheme);
+  for (const std::string& scheme : unchecked) {
+    warnings.push_back({"composition-unchecked",
+                        scheme + ": no N was run whole in two rounds or more to check its composed or scaled times",
+                        "raise --budget, or add an N >= 5 that is cheap"});
   }
   for (const Fit& fit : result.fits) {
     if (fit.preferred == "affine") {
@@ -126,6 +144,12 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   const int threads = static_cast<int>(config.run.threads);
   report.machine = machine;
 
+  if (plan.setup_s > kHopeless * config.measure.budget_s) {
+    throw CheckError("--budget " + format_significant(config.measure.budget_s, 4) +
+                     "s: preparing and checking alone takes about " + format_significant(plan.setup_s, 2) +
+                     "s, so nothing could be measured");
+  }
+
   std::vector<analysis::SkipReason> skipped;
   std::map<std::string, std::vector<std::int64_t>> counts;  // per scheme, those that run
   std::int64_t most = 1;
@@ -137,71 +161,68 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
       most = std::max(most, point.candidates);
     }
   }
+  if (counts.empty()) throw CheckError("nothing could be measured: every point is skipped for memory");
   const auto stopped = [&] { return observer.stop_requested && observer.stop_requested(); };
 
   stage(observer, "weights");
   const WorkShape work = app::work_shape(config);
-  const app::EqualityPlan equality =
-      app::plan_equality(config, naive_flops(work) / (report.machine.peak_gflops.value_or(50.0 * threads) * 0.75e9));
-  const app::Problem problem(config, std::max({most, equality.batch, config.run.threads}));
+  const app::EqualityPlan equality = app::plan_equality(config, machine);
+  const app::Problem problem(config, most);
+  Buffer<float> outputs(most * config.model.dim);
   std::vector<Prepared> prepared;
   for (const std::string& name : config.run.schemes) {
     if (counts[name].empty()) continue;
-    Prepared p{find_scheme(name), nullptr, ""};
-    p.scheme = problem.make(*p.entry, std::max(counts[name].back(), config.run.threads));
+    const SchemeEntry* entry = find_scheme(name);
+    prepared.push_back({entry, problem.make(*entry, counts[name].back()), counts[name]});
     std::vector<std::int64_t> sizes = counts[name];
-    sizes.push_back(config.run.threads);
-    p.scheme->prepare(sizes);
-    prepared.push_back(std::move(p));
+    // Also what larger N are scaled from.
+    sizes.push_back(std::min(sizes.back(), entry->unit(config.model.history_length, threads)));
+    prepared.back().scheme->prepare(sizes);
   }
   Case& measured_case = report.cases.emplace_back();
   measured_case.shape = app::report_shape(config);
-  if (prepared.empty()) throw CheckError("nothing could be measured: every point is skipped for memory");
 
-  if (!stopped()) {
-    stage(observer, "checks");
-    // Every scheme of the list against naive, also when naive itself is not to be timed.
-    std::vector<app::NamedScheme> named;
-    std::unique_ptr<Scheme> baseline;
-    std::int64_t batch = equality.batch;
-    for (const Prepared& p : prepared) batch = std::min(batch, counts[p.entry->name].back());
-    const auto naive =
-        std::find_if(prepared.begin(), prepared.end(), [](const Prepared& p) { return !p.entry->shares; });
-    if (naive == prepared.end()) {
-      baseline = problem.make(scheme_list().front(), std::max<std::int64_t>(batch, 1));
-      named.push_back({&scheme_list().front(), baseline.get()});
-    } else {
-      named.push_back({naive->entry, naive->scheme.get()});
-    }
-    for (Prepared& p : prepared) {
-      if (p.entry == named.front().entry) continue;
-      p.scheme->prepare(std::vector<std::int64_t>{batch});
-      named.push_back({p.entry, p.scheme.get()});
-    }
-    measured_case.equivalence = app::check_equality(problem, named, batch, std::min(equality.checked, batch),
-                                                    app::reference_budget(equality.reference_s, threads));
-    if (!measured_case.equivalence->agrees) {
-      result.checks_passed = false;
-      result.failure = "the schemes do not give the same outputs, so nothing was timed";
-      return result;
-    }
-  }
-
-  Buffer<float> outputs(std::max({most, equality.batch, config.run.threads}) * config.model.dim);
   stage(observer, "warm-up");
   std::vector<measure::Workload> workloads;
-  std::string naive_form;
   for (Prepared& p : prepared) {
     if (stopped()) break;
-    p.scheme->user_pass();
-    choose_fastest_form(p, problem.candidates().data(), std::min(config.run.threads, counts[p.entry->name].back()),
-                        outputs.data());
-    if (!p.entry->shares) naive_form = p.form;
     Scheme* scheme = p.scheme.get();
+    scheme->user_pass();
+    choose_fastest_form(*scheme, problem.candidates().data(),
+                        std::min(p.counts.back(), p.entry->unit(config.model.history_length, threads)), outputs.data());
     workloads.push_back({p.entry->name, p.entry->shares, [scheme] { scheme->user_pass(); },
                          [scheme, &problem, &outputs](std::int64_t n) {
                            scheme->candidate_pass(problem.candidates().data(), n, outputs.data());
                          }});
+  }
+
+  if (!stopped()) {
+    stage(observer, "checks");
+    // Every scheme against naive, also when naive itself is not to be timed. In the form that will be timed.
+    std::vector<app::NamedScheme> named;
+    std::unique_ptr<Scheme> baseline;
+    const auto naive =
+        std::find_if(prepared.begin(), prepared.end(), [](const Prepared& p) { return !p.entry->shares; });
+    if (naive == prepared.end()) {
+      baseline = problem.make(scheme_list().front(), std::min(most, equality.batch));
+      named.push_back({&scheme_list().front(), baseline.get(), std::min(most, equality.batch)});
+    } else {
+      named.push_back({naive->entry, naive->scheme.get(), std::min(naive->counts.back(), equality.batch)});
+    }
+    for (Prepared& p : prepared) {
+      if (p.entry == named.front().entry) continue;
+      const std::int64_t batch = std::min(p.counts.back(), equality.batch);
+      p.scheme->prepare(std::vector<std::int64_t>{batch});
+      named.push_back({p.entry, p.scheme.get(), batch});
+    }
+    measured_case.equivalence =
+        app::check_equality(problem, named, equality.checked, app::reference_budget(equality.reference_s, threads),
+                            observer.stop_requested);
+    if (measured_case.equivalence && !measured_case.equivalence->agrees) {
+      result.checks_passed = false;
+      result.failure = "the schemes do not give the same outputs, so nothing was timed";
+      return result;
+    }
   }
 
   measure::Result measured;
@@ -233,7 +254,14 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   context.shape = work;
   context.peak_gflops = report.machine.peak_gflops;
   context.skipped = skipped;
-  context.naive_form = naive_form;
+  context.form = [&](const std::string& name, std::int64_t n) -> std::optional<std::string> {
+    for (const Prepared& p : prepared) {
+      if (p.entry->name != name) continue;
+      const std::string form = p.scheme->form_at(n);
+      if (!form.empty()) return form;
+    }
+    return std::nullopt;
+  };
   for (const std::string& name : config.run.schemes) {
     const SchemeEntry* entry = find_scheme(name);
     context.work.push_back(

@@ -1,33 +1,23 @@
 #include <algorithm>
-#include <cmath>
 #include <memory>
 
-#include "app/equality_plan.h"
 #include "app/export.h"
 #include "app/problem.h"
-#include "measure/machine.h"
 
 namespace kvcast {
 namespace {
 
-// Seconds that naive and the reference may take each.
-constexpr double kNaiveSeconds = 4, kReferenceSeconds = 4;
+// What naive may cost: seconds on a slow core, so that the number of candidates follows from the shape alone and a
+// case exported twice is the same case.
+constexpr double kNaiveFlopsPerThread = 4 * 40e9;
+constexpr double kReferenceSeconds = 4;
 // Enough for a ranking to be more than a few lucky places.
 constexpr std::int64_t kWantedCandidates = 64;
 
-ErrorPair kv_error(const ReferenceKv& stale, const ReferenceKv& truth) {
-  ErrorPair error;
-  double largest = 0;
-  const auto add = [&](const std::vector<double>& a, const std::vector<double>& b) {
-    for (std::size_t i = 0; i < b.size(); ++i) {
-      error.max_abs = std::max(error.max_abs, std::abs(a[i] - b[i]));
-      largest = std::max(largest, std::abs(b[i]));
-    }
-  };
-  add(stale.k, truth.k);
-  add(stale.v, truth.v);
-  error.max_rel = largest > 0 ? error.max_abs / largest : 0;
-  return error;
+std::vector<double> joined(const ReferenceKv& kv) {
+  std::vector<double> all = kv.k;
+  all.insert(all.end(), kv.v.begin(), kv.v.end());
+  return all;
 }
 
 // Memory that the schemes, the weights and `n` candidates take.
@@ -54,20 +44,27 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
 
   std::vector<const SchemeEntry*> entries;
   for (const SchemeEntry& entry : scheme_list()) {
-    if (can_share || !entry.shares) entries.push_back(&entry);
+    if (can_share || !entry.shares) {
+      entries.push_back(&entry);
+    } else {
+      result.skipped.push_back({entry.name, "mask '" + to_string(config.model.mask) + "' cannot share the history"});
+    }
   }
-  stage("machine");
-  const double gflops = measure::fma_gflops(threads);
-  const double naive_s = naive_flops(work) / (gflops * 0.75e9);
-  std::int64_t n = std::clamp<std::int64_t>(static_cast<std::int64_t>(kNaiveSeconds / naive_s), 4, kWantedCandidates);
+  std::int64_t n = static_cast<std::int64_t>(
+      std::clamp(kNaiveFlopsPerThread * threads / naive_flops(work), 4.0, static_cast<double>(kWantedCandidates)));
   const auto limit = static_cast<double>(config.measure.max_memory_bytes);
-  while (n > 2 && limit > 0 && bytes_needed(config, entries, n) > limit) n = std::max<std::int64_t>(2, n / 2);
+  const auto fits = [&] { return limit <= 0 || bytes_needed(config, entries, n) <= limit; };
+  while (n > 2 && !fits()) n = std::max<std::int64_t>(2, n / 2);
   // Literal copies may not fit even then; the other schemes are still checked.
-  while (entries.size() > 1 && limit > 0 && bytes_needed(config, entries, n) > limit) entries.pop_back();
-  if (limit > 0 && bytes_needed(config, entries, n) > limit) {
+  while (entries.size() > 1 && !fits()) {
+    result.skipped.push_back({entries.back()->name, "does not fit the memory that is available"});
+    entries.pop_back();
+  }
+  if (!fits()) {
     throw ConfigError("/model", "weights and two naive candidates do not fit the memory that is available",
                       "use fewer layers, a smaller dim or a shorter history, or raise --max-memory");
   }
+  if (can_share && entries.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
   result.candidates = n;
 
   stage("weights");
@@ -77,11 +74,17 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   for (const SchemeEntry* entry : entries) {
     owned.push_back(problem.make(*entry, n));
     owned.back()->prepare(std::vector<std::int64_t>{n});
-    named.push_back({entry, owned.back().get()});
+    named.push_back({entry, owned.back().get(), n});
   }
   stage("checks");
-  result.equivalence =
-      app::check_equality(problem, named, n, n, app::reference_budget(kReferenceSeconds, config.run.threads));
+  const auto equivalence = app::check_equality(
+      problem, named, n, app::reference_budget(kReferenceSeconds, config.run.threads), observer.stop_requested);
+  const auto stopped = [&] { return observer.stop_requested && observer.stop_requested(); };
+  if (!equivalence || stopped()) {
+    result.interrupted = true;
+    return result;
+  }
+  result.equivalence = *equivalence;
 
   if (!can_share && config.model.history_length > 0) {
     stage("stale keys and values");
@@ -96,9 +99,9 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     const StaleRun run = stale_run(shape, problem.source(), history, config.model.mask, candidate, threads);
     StaleError stale;
     for (std::size_t layer = 0; layer < run.true_kv.size(); ++layer) {
-      stale.kv_per_layer.push_back(kv_error(run.stale_kv[layer], run.true_kv[layer]));
+      stale.kv_per_layer.push_back(app::vector_error(joined(run.stale_kv[layer]), joined(run.true_kv[layer])));
     }
-    stale.output = kv_error({run.stale_output, {}}, {run.true_output, {}});
+    stale.output = app::vector_error(run.stale_output, run.true_output);
     stale.read_at = run.read_at;
     result.stale = stale;
   }

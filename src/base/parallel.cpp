@@ -2,20 +2,51 @@
 
 #include <omp.h>
 
+#include <exception>
+
 namespace kvcast {
 namespace detail {
+namespace {
+
+// An exception may not leave an OpenMP region: the first one is kept and thrown again behind it.
+class Rescue {
+ public:
+  void run(TaskFunction function, const void* closure, std::int64_t task, int thread) noexcept {
+    try {
+      function(closure, task, thread);
+    } catch (...) {
+#pragma omp critical(kvcast_rescue)
+      if (!error_) error_ = std::current_exception();
+    }
+  }
+  void rethrow() const {
+    if (error_) std::rethrow_exception(error_);
+  }
+
+ private:
+  std::exception_ptr error_;
+};
+
+}  // namespace
 
 void parallel_for(int threads, std::int64_t tasks, TaskFunction function, const void* closure) {
+  Rescue rescue;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-  for (std::int64_t task = 0; task < tasks; ++task) function(closure, task, omp_get_thread_num());
+  for (std::int64_t task = 0; task < tasks; ++task) rescue.run(function, closure, task, omp_get_thread_num());
+  rescue.rethrow();
 }
 
 void on_each_thread(int threads, TaskFunction function, const void* closure) {
+  Rescue rescue;
 #pragma omp parallel num_threads(threads)
   {
     const LibraryThreads alone(1);
-    function(closure, 0, omp_get_thread_num());
+    // The team may come out smaller than asked for (OMP_THREAD_LIMIT): everyone's part is still done.
+    for (int thread = omp_get_thread_num(); thread < threads; thread += omp_get_num_threads()) {
+      rescue.run(function, closure, 0, thread);
+    }
   }
+  rescue.rethrow();
 }
 
 }  // namespace detail

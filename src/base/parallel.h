@@ -13,8 +13,8 @@ void on_each_thread(int threads, TaskFunction function, const void* closure);
 }  // namespace detail
 
 /// Runs body(task, thread) for task in [0, tasks), tasks handed out in order to `threads` threads, thread in
-/// [0, threads). Does not allocate; body must not throw. With one thread it is a plain loop, so it may be called
-/// from inside a task of an outer parallel_for.
+/// [0, threads). Does not allocate; what body throws is thrown again by the caller's thread. With one thread it is a
+/// plain loop, so it may be called from inside a task of an outer parallel_for.
 template <typename Body>
 void parallel_for(int threads, std::int64_t tasks, const Body& body) {
   if (threads == 1 || tasks <= 1) {
@@ -27,8 +27,8 @@ void parallel_for(int threads, std::int64_t tasks, const Body& body) {
       &body);
 }
 
-/// Runs body(thread) once on each of `threads` threads at the same time. Libraries that ask OpenMP for its thread
-/// count are told 1 inside, so that each thread works alone.
+/// Runs body(thread) once for each thread in [0, threads), at the same time as far as the team has threads. Libraries
+/// that ask OpenMP for its thread count are told 1 inside, so that each thread works alone.
 template <typename Body>
 void on_each_thread(int threads, const Body& body) {
   detail::on_each_thread(

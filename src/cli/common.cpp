@@ -58,7 +58,9 @@ bool write_all(std::FILE* stream, std::string_view text) {
 
 }  // namespace
 
-void ConfigArguments::attach(CLI::App& app) {
+void ConfigArguments::attach(CLI::App& app, std::vector<std::string> unused) {
+  command_ = app.get_name();
+  unused_ = std::move(unused);
   app.add_option("PRESET|FILE", source_, "Preset name or config file [default]")->option_text(" ");
   app.add_option(
          "--set",
@@ -75,8 +77,12 @@ void ConfigArguments::attach(CLI::App& app) {
       ->type_name("PATH=VALUE")
       ->trigger_on_parse();
   for (const FieldInfo& field : config_fields()) {
-    if (!field.flags.empty()) add_field_option(app, field);
+    if (!field.flags.empty() && !is_unused(field.path)) add_field_option(app, field);
   }
+}
+
+bool ConfigArguments::is_unused(const std::string& path) const {
+  return std::find(unused_.begin(), unused_.end(), path) != unused_.end();
 }
 
 void ConfigArguments::attach_field(CLI::App& app, const std::string& path) {
@@ -120,6 +126,9 @@ Config ConfigArguments::load(const HostLimits& host) const {
     if (assignment.path.empty()) {
       throw ConfigError("--set", fmt::format("'{}' is not PATH=VALUE", assignment.value),
                         "such as --set model.dim=512");
+    }
+    if (is_unused(assignment.path)) {
+      throw ConfigError(assignment.origin, fmt::format("{} does not use it", command_), "");
     }
   }
   return load_config(source_, assignments_, host);

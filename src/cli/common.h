@@ -46,16 +46,21 @@ std::unique_ptr<Command> make_info_command(CLI::App& app);
 /// PRESET|FILE, --set and the flags of config_fields(), kept as text in the order of the command line.
 class ConfigArguments {
  public:
-  /// Adds the positional, --set and a flag for every field that has one.
-  void attach(CLI::App& app);
+  /// Adds the positional, --set and a flag for every field that has one. The paths of `unused` mean nothing to this
+  /// command: they get no flag, and --set of them is refused. A file or preset may still hold them.
+  void attach(CLI::App& app, std::vector<std::string> unused = {});
   /// Adds the flag of one field only.
   void attach_field(CLI::App& app, const std::string& path);
-  /// The config that the arguments name; without PRESET|FILE the preset `default`.
+  /// The config that the arguments name; without PRESET|FILE the preset `default`. Errors: those of load_config();
+  /// ConfigError when --set names an unused path.
   Config load(const HostLimits& host) const;
 
  private:
   void add_field_option(CLI::App& app, const FieldInfo& field);
+  bool is_unused(const std::string& path) const;
   std::string source_ = "default";
+  std::string command_;
+  std::vector<std::string> unused_;
   std::vector<Assignment> assignments_;
 };
 

@@ -79,9 +79,11 @@ class RunCommand : public Command {
     format_.check();
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     const Config config = arguments_.load(host_limits());
+    // A plan at assumed rates refuses what cannot run before measuring the rates allocates anything.
+    make_plan(config, machine_info(0));
     if (dry_run_) return print_plan(config);
 
-    // The plan refuses what cannot run, before any folder is made.
+    // Before any folder is made.
     const MachineInfo machine = machine_info(config.run.threads);
     const Plan plan = make_plan(config, machine);
     std::unique_ptr<OutputFolder> folder;

@@ -1,4 +1,4 @@
-// kvcast verify: how far every scheme is from float64 and from naive.
+// kvcast verify: how far the schemes are from float64 and from naive.
 #include <fmt/format.h>
 
 #include <cstdint>
@@ -41,6 +41,13 @@ std::string equivalence_text(const Equivalence& equivalence) {
   return out + fmt::format("float64 ran at shape: {}\n", equivalence.reference_shape);
 }
 
+std::string skipped_text(const std::vector<SkippedScheme>& skipped) {
+  std::string out;
+  for (const SkippedScheme& scheme : skipped)
+    out += fmt::format("not compared: {}: {}\n", scheme.scheme, scheme.reason);
+  return out;
+}
+
 std::string stale_text(const StaleError& stale) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t layer = 0; layer < stale.kv_per_layer.size(); ++layer) {
@@ -69,7 +76,11 @@ std::string result_json(const VerifyResult& result) {
   json.field("kv_heads", shape.kv_heads).field("layers", shape.layers).field("ffn_factor", shape.ffn_factor);
   json.field("dtype", shape.dtype).field("kv_dtype", shape.kv_dtype).field("threads", shape.threads);
   json.field("mask", shape.mask).field("trim", shape.trim).end_object();
-  json.field("candidates", result.candidates);
+  json.field("candidates", result.candidates).begin_list("skipped");
+  for (const SkippedScheme& scheme : result.skipped) {
+    json.begin_object().field("scheme", scheme.scheme).field("reason", scheme.reason).end_object();
+  }
+  json.end_list();
 
   const Equivalence& equivalence = result.equivalence;
   json.begin_object("equivalence").field("shareable", equivalence.shareable).field("agrees", equivalence.agrees);
@@ -96,11 +107,12 @@ std::string result_json(const VerifyResult& result) {
 class VerifyCommand : public Command {
  public:
   explicit VerifyCommand(CLI::App& app)
-      : Command(app.add_subcommand("verify", "Compare every scheme with float64 and with naive")),
+      : Command(app.add_subcommand("verify", "Compare the schemes with float64 and with naive")),
         format_(*app_, {"table", "json"}) {
     app_->add_option("--export", export_file_, "Write weights, inputs and outputs as safetensors")->type_name("FILE");
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
-    arguments_.attach(*app_);
+    // It compares all schemes, on as many candidates as are worth it, and times nothing.
+    arguments_.attach(*app_, {"run.candidates", "run.schemes", "measure.budget", "measure.precision"});
     app_->footer(
         "Exits 4 when a scheme disagrees, or when the mask cannot share (and shows the error sharing would make).\n"
         "Examples:\n"
@@ -118,7 +130,10 @@ class VerifyCommand : public Command {
     observer.stop_requested = [] { return pending_signal() != 0; };
     const VerifyResult result = verify(config, export_file_.value_or(""), observer);
     progress.finish();
-    if (pending_signal() != 0) return kExitSignal + pending_signal();  // the result may be partial
+    if (result.interrupted) {
+      print_error("interrupted before the comparison was complete");
+      return kExitSignal + pending_signal();
+    }
 
     write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
     if (export_file_ && !quiet_) write_stderr("wrote " + *export_file_ + "\n");
@@ -136,7 +151,8 @@ class VerifyCommand : public Command {
  private:
   static std::string result_text(const VerifyResult& result) {
     return fmt::format("{}\n{} candidates checked\n", shape_text(result.shape), result.equivalence.checked_candidates) +
-           equivalence_text(result.equivalence) + (result.stale ? stale_text(*result.stale) : "");
+           equivalence_text(result.equivalence) + skipped_text(result.skipped) +
+           (result.stale ? stale_text(*result.stale) : "");
   }
 
   static std::string disagreeing(const Equivalence& equivalence) {

@@ -25,6 +25,7 @@ class DenseWeights {
 
   std::int64_t in() const noexcept;
   std::int64_t out() const noexcept;
+  std::int64_t bytes() const noexcept;  ///< held, packed weight and bias
 
  private:
   friend class DenseRunner;

@@ -50,22 +50,44 @@ std::int64_t file_number(const std::string& path) {
   return in >> value ? value : -1;
 }
 
+// Value of the line "key value" of a cgroup's memory.stat; 0 when there is none.
+std::int64_t cgroup_stat(const std::string& path, const std::string& key) {
+  std::ifstream in(path);
+  std::string name;
+  for (std::int64_t value = 0; in >> name >> value;) {
+    if (name == key) return std::max<std::int64_t>(0, value);
+  }
+  return 0;
+}
+
+// What a limit leaves. `used` counts page cache; its inactive part is given back before the limit bites.
+std::int64_t left_of(std::int64_t limit, std::int64_t used, std::int64_t reclaimable) {
+  return std::clamp<std::int64_t>(limit - used + reclaimable, 0, limit);
+}
+
 // What the cgroup still allows, v2 and v1; -1 when unlimited or unknown.
 std::int64_t cgroup_available() {
   const std::int64_t limit2 = file_number("/sys/fs/cgroup/memory.max");
   const std::int64_t used2 = file_number("/sys/fs/cgroup/memory.current");
-  if (limit2 >= 0 && used2 >= 0) return std::max<std::int64_t>(0, limit2 - used2);
+  if (limit2 >= 0 && used2 >= 0) {
+    return left_of(limit2, used2, cgroup_stat("/sys/fs/cgroup/memory.stat", "inactive_file"));
+  }
   const std::int64_t limit1 = file_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
   const std::int64_t used1 = file_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
-  if (limit1 >= 0 && used1 >= 0 && limit1 < (std::int64_t{1} << 60)) return std::max<std::int64_t>(0, limit1 - used1);
+  if (limit1 >= 0 && used1 >= 0 && limit1 < (std::int64_t{1} << 60)) {
+    return left_of(limit1, used1, cgroup_stat("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"));
+  }
   return -1;
 }
 
 double read_rate(int threads) {
-  // 64 MiB a thread is past any last-level cache slice that one core fills.
-  constexpr std::int64_t kFloats = std::int64_t{16} << 20;
+  // 64 MiB a thread is past any last-level cache slice that one core fills. Many threads share 256 MiB, 4 MiB each at
+  // least: a probe must not fill the machine, even if a cache that large would flatter the rate.
+  constexpr std::int64_t kMiB = std::int64_t{1} << 20;
+  const std::int64_t bytes = std::clamp<std::int64_t>(256 * kMiB / threads, 4 * kMiB, 64 * kMiB);
+  const std::int64_t floats = bytes / static_cast<std::int64_t>(sizeof(float));
   std::vector<Buffer<float>> data;
-  for (int t = 0; t < threads; ++t) data.emplace_back(kFloats);
+  for (int t = 0; t < threads; ++t) data.emplace_back(floats);
   std::vector<double> rates;
   std::vector<float> sums(static_cast<std::size_t>(threads) * 16);
   for (int repeat = 0; repeat < 4; ++repeat) {
@@ -73,7 +95,7 @@ double read_rate(int threads) {
     on_each_thread(threads, [&](int thread) {
       sums[static_cast<std::size_t>(thread) * 16] = kernels::read_all(data[static_cast<std::size_t>(thread)].span());
     });
-    rates.push_back(static_cast<double>(threads) * kFloats * sizeof(float) / (now() - start) / 1e9);
+    rates.push_back(static_cast<double>(threads) * static_cast<double>(bytes) / (now() - start) / 1e9);
   }
   return *std::max_element(rates.begin() + 1, rates.end());
 }

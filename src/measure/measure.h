@@ -26,7 +26,7 @@ struct Environment {
 
 struct Options {
   std::uint64_t seed = 1;
-  double deadline = 0;  ///< on `now`'s clock; no new timing starts when it is not expected to end before
+  double deadline = 0;  ///< on `now`'s clock; no timing starts after it, and no round that would end after it
   std::function<bool()> stop_requested;
   /// Called after each round with what there is so far: true when it is precise enough.
   std::function<bool(const std::vector<Sample>&)> precise_enough;

@@ -59,10 +59,17 @@ Model::Model(const ModelShape& shape, const TensorSource& source) : shape_(shape
 }
 
 double Model::bytes(const ModelShape& s) {
+  // The dense library pads outputs to its block of 64 columns.
+  const auto packed = [](std::int64_t rows, std::int64_t columns) {
+    return static_cast<double>((rows + 63) / 64 * 64) * static_cast<double>(columns);
+  };
   double elements = 0;
-  for (const Tensor tensor : kTensors) elements += static_cast<double>(tensor_size(s, tensor).elements());
-  elements =
-      elements * static_cast<double>(s.layers) + 2.0 * static_cast<double>(s.kv_dim()) * static_cast<double>(s.dim);
+  for (const Tensor tensor : kTensors) {
+    const TensorSize size = tensor_size(s, tensor);
+    elements += size.columns == 0 ? static_cast<double>(size.rows) : packed(size.rows, size.columns);
+  }
+  elements = elements * static_cast<double>(s.layers) + packed(2 * s.kv_dim(), s.dim) +
+             2.0 * static_cast<double>(s.kv_dim());
   return elements * sizeof(float);
 }
 
@@ -92,13 +99,14 @@ float* KvCache::values(std::int64_t layer, std::int64_t sequence) noexcept {
 
 void KvCache::broadcast_from(const KvCache& from, std::int64_t count, int threads) noexcept {
   assert(count <= sequences_ && layers_ == from.layers_ && block_.capacity == from.block_.capacity);
+  length = from.length;
+  if (length == 0) return;
   parallel_for(threads, layers_ * count, [&](std::int64_t task, int) {
     const std::int64_t layer = task / count, sequence = task % count;
     const kernels::KvView source = from.view(layer);
     std::memcpy(keys(layer, sequence), source.keys, floats(block_.key_floats()));
     std::memcpy(values(layer, sequence), source.values, floats(block_.value_floats()));
   });
-  length = from.length;
 }
 
 Team::Team(const Model& model, int threads, std::int64_t max_rows)

@@ -20,50 +20,51 @@ Plan build_plan(const Config& config, const Costs& costs) {
   const auto limit = static_cast<double>(config.measure.max_memory_bytes);
   const std::vector<std::int64_t>& counts = config.run.candidates;
 
-  // Memory: naive must fit; the others take what is left, in the order asked for, up to the largest N that fits.
-  const double least = costs.fixed_bytes + costs.bytes_per_candidate;
+  // Memory: schemes that do not share must fit and come first; the others take what is left, in the order asked for,
+  // each up to the largest N that fits.
   double used = costs.fixed_bytes;
-  std::vector<std::int64_t> largest;  // per scheme; 0 when not even the smallest N fits
-  std::int64_t stored = 0;            // candidates that inputs and outputs are kept for
-  const auto fits = [&](const SchemeCost& scheme, std::int64_t n) {
-    const double tokens = costs.bytes_per_candidate * static_cast<double>(std::max(stored, n));
-    return used + tokens + scheme.bytes(n) <= limit;
-  };
-  for (const SchemeCost& scheme : costs.schemes) {
-    if (!scheme.shares && limit > 0 && least + scheme.bytes(1) > limit) {
-      throw ConfigError(
-          "/model", "weights and one naive candidate take " + gib(least + scheme.bytes(1)),
-          gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+  std::vector<std::int64_t> largest(costs.schemes.size(), 0);  // 0 when not even the smallest N fits
+  std::vector<double> left(costs.schemes.size(), limit);       // what a scheme found when its turn came
+  std::int64_t stored = 0;                                     // candidates that inputs and outputs are kept for
+  const auto tokens = [&](std::int64_t n) { return costs.bytes_per_candidate * static_cast<double>(n); };
+  for (const bool shares : {false, true}) {
+    for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
+      const SchemeCost& scheme = costs.schemes[s];
+      if (scheme.shares != shares) continue;
+      left[s] = limit - used;
+      if (!shares && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
+        throw ConfigError("/model",
+                          "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) +
+                              " of memory",
+                          gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+      }
+      for (const std::int64_t n : counts) {
+        if (limit <= 0 || used + tokens(std::max(stored, n)) + scheme.bytes(n) <= limit) largest[s] = n;
+      }
+      if (largest[s] > 0) used += scheme.bytes(largest[s]);
+      stored = std::max(stored, largest[s]);
     }
-    std::int64_t most = 0;
-    for (const std::int64_t n : counts) {
-      if (limit <= 0 || fits(scheme, n)) most = n;
-    }
-    largest.push_back(most);
-    if (most > 0) used += scheme.bytes(most);
-    stored = std::max(stored, most);
   }
-  plan.memory_bytes = static_cast<std::int64_t>(used + costs.bytes_per_candidate * static_cast<double>(stored));
+  plan.memory_bytes = static_cast<std::int64_t>(used + tokens(stored));
 
   // Whole rounds if enough of them fit.
   const auto runs = [&](std::size_t s, std::int64_t n) { return n <= largest[s]; };
   double whole_round = 0;
-  bool sharing = false;
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
     for (const std::int64_t n : counts) {
       if (runs(s, n)) whole_round += costs.schemes[s].user_s + costs.schemes[s].candidates_s(n);
     }
-    sharing = sharing || costs.schemes[s].shares;
   }
   const double available = config.measure.budget_s - costs.setup_s;
   const bool whole = whole_round * static_cast<double>(kWantedRounds) <= available;
 
   std::int64_t check = 0;
   if (!whole) {
+    // The smallest N >= 5 that the baseline runs; a scheme that does not fit there has no such point to check.
     for (const std::int64_t n : counts) {
-      bool everywhere = n >= 5;
-      for (std::size_t s = 0; s < costs.schemes.size(); ++s) everywhere = everywhere && runs(s, n);
-      if (everywhere) {
+      bool baseline = false;
+      for (std::size_t s = 0; s < costs.schemes.size(); ++s) baseline = baseline || (!costs.schemes[s].shares && runs(s, n));
+      if (n >= 5 && baseline) {
         check = n;
         break;
       }
@@ -86,7 +87,7 @@ Plan build_plan(const Config& config, const Costs& costs) {
           base_counted = true;
         }
       }
-      if (check > 0) check_s += scheme.user_s + scheme.candidates_s(check);
+      if (check > 0 && runs(s, check)) check_s += scheme.user_s + scheme.candidates_s(check);
     }
   }
 
@@ -100,7 +101,7 @@ Plan build_plan(const Config& config, const Costs& costs) {
       if (!runs(s, n)) {
         point.status = Status::skipped;
         point.measured_candidates = 0;
-        point.reason = "needs " + gib(costs.fixed_bytes + scheme.bytes(n)) + " of memory, " + gib(limit) + " available";
+        point.reason = "needs " + gib(scheme.bytes(n) + tokens(n)) + " of memory beside the rest, " + gib(std::max(0.0, left[s])) + " left";
       } else if (whole) {
         point.estimated_s = scheme.user_s + scheme.candidates_s(n);
       } else if (scheme.shares) {

@@ -1,6 +1,5 @@
 // naive: a full forward of history and candidate for every candidate.
 #include <algorithm>
-#include <cstring>
 #include <memory>
 
 #include "base/parallel.h"
@@ -24,7 +23,7 @@ class Naive final : public Scheme {
         tokens_(context.history_length + 1),
         stack_(std::min(stack_size(tokens_), context.max_candidates)),
         all_(make_worker(context.threads)) {
-    if (context.threads > 1) {
+    if (context.threads > 1 && context.max_candidates >= context.threads) {
       // Each on the thread that will use it: primitives remember the thread count seen when they were made.
       singles_.resize(static_cast<std::size_t>(context.threads));
       on_each_thread(context.threads,
@@ -34,43 +33,41 @@ class Naive final : public Scheme {
 
   void prepare(std::span<const std::int64_t> counts) override {
     for (const std::int64_t count : counts) {
-      prepare_worker(*all_, std::min(count, stack_));
-      prepare_worker(*all_, count % stack_);
-      const std::int64_t rest = count % across_unit();
-      prepare_worker(*all_, std::min(rest, stack_));
-      prepare_worker(*all_, rest % stack_);
+      prepare_worker(*all_, count);
+      prepare_worker(*all_, count % context_.threads);
     }
-    if (!singles_.empty()) {
-      on_each_thread(context_.threads,
-                     [this](int thread) { prepare_worker(*singles_[static_cast<std::size_t>(thread)], stack_); });
-    }
+    if (singles_.empty()) return;
+    on_each_thread(context_.threads, [&](int thread) {
+      for (const std::int64_t count : counts) {
+        prepare_worker(*singles_[static_cast<std::size_t>(thread)], count / context_.threads);
+      }
+    });
   }
 
-  std::vector<std::string> forms() const override {
-    const std::string stacked = stack_ > 1 ? ", " + std::to_string(stack_) + " sequences stacked" : "";
-    std::vector<std::string> forms = {"threads within a candidate" + stacked};
-    if (!singles_.empty()) forms.push_back("candidates across threads" + stacked);
-    return forms;
-  }
+  std::size_t forms() const override { return singles_.empty() ? 1 : 2; }
   void choose_form(std::size_t form) override { across_ = form == 1; }
+  std::string form_at(std::int64_t candidates) const override {
+    const bool across = across_ && candidates >= context_.threads;
+    const std::int64_t stacked = std::min(stack_, across ? candidates / context_.threads : candidates);
+    const std::string how = across ? "across" : "within";
+    return stacked > 1 ? how + ", " + std::to_string(stacked) + " stacked" : how;
+  }
 
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     const std::int64_t dim = context_.model->shape().dim;
     std::int64_t done = 0;
     if (across_) {
-      // Whole rounds of one stack per thread; what is left over is spread within.
-      done = count - count % across_unit();
-      const std::int64_t stacks = done / stack_;
-      on_each_thread(context_.threads, [&](int thread) {
-        for (std::int64_t s = thread; s < stacks; s += context_.threads) {
-          run(*singles_[static_cast<std::size_t>(thread)], candidates + s * stack_ * dim, stack_,
-              outputs + s * stack_ * dim);
-        }
-      });
+      // Equal shares for all threads; what is left over is spread within.
+      const std::int64_t share = count / context_.threads;
+      done = share * context_.threads;
+      if (share > 0) {
+        on_each_thread(context_.threads, [&](int thread) {
+          const std::int64_t first = thread * share * dim;
+          run(*singles_[static_cast<std::size_t>(thread)], candidates + first, share, outputs + first);
+        });
+      }
     }
-    for (; done < count; done += stack_) {
-      run(*all_, candidates + done * dim, std::min(stack_, count - done), outputs + done * dim);
-    }
+    run(*all_, candidates + done * dim, count - done, outputs + done * dim);
   }
 
  private:
@@ -85,23 +82,26 @@ class Naive final : public Scheme {
   std::unique_ptr<Worker> make_worker(int threads) const {
     return std::make_unique<Worker>(*context_.model, threads, stack_, tokens_);
   }
-  std::int64_t across_unit() const { return stack_ * context_.threads; }
 
-  void prepare_worker(Worker& worker, std::int64_t sequences) const {
-    if (sequences > 0) worker.forward.prepare_sequences({sequences, tokens_, order_.causal}, context_.trim);
+  // Primitives for `count` candidates in stacks.
+  void prepare_worker(Worker& worker, std::int64_t count) const {
+    for (const std::int64_t sequences : {std::min(count, stack_), count % stack_}) {
+      if (sequences > 0) worker.forward.prepare_sequences({sequences, tokens_, order_.causal}, context_.trim);
+    }
   }
 
-  void run(Worker& worker, const float* candidates, std::int64_t sequences, float* outputs) const noexcept {
+  void run(Worker& worker, const float* candidates, std::int64_t count, float* outputs) const noexcept {
     const std::int64_t dim = context_.model->shape().dim;
-    const auto row_bytes = static_cast<std::size_t>(dim) * sizeof(float);
-    for (std::int64_t s = 0; s < sequences; ++s) {
-      float* rows = worker.forward.stream() + s * tokens_ * dim;
-      std::memcpy(rows + order_.history_row * dim, order_.history.data(),
-                  static_cast<std::size_t>(context_.history_length) * row_bytes);
-      std::memcpy(rows + order_.candidate_row * dim, candidates + s * dim, row_bytes);
+    for (std::int64_t done = 0; done < count; done += stack_) {
+      const std::int64_t sequences = std::min(stack_, count - done);
+      for (std::int64_t s = 0; s < sequences; ++s) {
+        float* rows = worker.forward.stream() + s * tokens_ * dim;
+        std::copy(order_.history.begin(), order_.history.end(), rows + order_.history_row * dim);
+        std::copy_n(candidates + (done + s) * dim, dim, rows + order_.candidate_row * dim);
+      }
+      worker.forward.sequences({sequences, tokens_, order_.causal}, context_.trim, order_.candidate_row, worker.cache,
+                               outputs + done * dim);
     }
-    worker.forward.sequences({sequences, tokens_, order_.causal}, context_.trim, order_.candidate_row, worker.cache,
-                             outputs);
   }
 
   SchemeContext context_;
@@ -116,6 +116,8 @@ class Naive final : public Scheme {
 
 std::unique_ptr<Scheme> make_naive(const SchemeContext& context) { return std::make_unique<Naive>(context); }
 
+std::int64_t naive_unit(std::int64_t history_length, int threads) { return stack_size(history_length + 1) * threads; }
+
 double naive_bytes(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates, int threads) {
   const std::int64_t tokens = history_length + 1;
   const std::int64_t stack = std::min(stack_size(tokens), candidates);
@@ -123,7 +125,8 @@ double naive_bytes(const ModelShape& shape, std::int64_t history_length, std::in
     return Team::bytes(shape, team, stack * tokens) + KvCache::bytes(shape, 1, stack, tokens);
   };
   const double history = static_cast<double>(history_length) * static_cast<double>(shape.dim) * sizeof(float);
-  return history + worker(threads) + (threads > 1 ? threads * worker(1) : 0.0);
+  const bool across = threads > 1 && candidates >= threads;
+  return history + worker(threads) + (across ? threads * worker(1) : 0.0);
 }
 
 }  // namespace kvcast

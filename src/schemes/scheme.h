@@ -38,9 +38,11 @@ class Scheme {
   /// Scores `count` candidates. candidates: [count][dim], outputs: [count][dim].
   virtual void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept = 0;
 
-  /// Ways to run that give the same outputs at different speeds; measure picks one. At least one.
-  virtual std::vector<std::string> forms() const { return {"batched"}; }
+  /// Ways to run that give the same outputs at different speeds; the fastest is picked by timing. At least one.
+  virtual std::size_t forms() const { return 1; }
   virtual void choose_form(std::size_t) {}
+  /// What the chosen form does with `candidates` of them, in words; empty when there is nothing to tell.
+  virtual std::string form_at(std::int64_t) const { return ""; }
 };
 
 /// A line of THE list.
@@ -49,6 +51,8 @@ struct SchemeEntry {
   /// Reuses one history for all candidates, so needs a mask under which that is valid. Then it has a user pass.
   bool shares;
   std::unique_ptr<Scheme> (*make)(const SchemeContext&);
+  /// Fewest candidates that run at the speed of many: what a larger N may be scaled from.
+  std::int64_t (*unit)(std::int64_t history_length, int threads);
   /// Bytes beyond the weights for candidate passes up to `candidates`.
   double (*bytes)(const ModelShape&, std::int64_t history_length, std::int64_t candidates, int threads);
   /// FLOPs of N candidates, and bytes of K and V it holds for them.
@@ -62,6 +66,7 @@ const std::vector<SchemeEntry>& scheme_list();
 const SchemeEntry* find_scheme(const std::string& name);
 
 std::unique_ptr<Scheme> make_naive(const SchemeContext&);
+std::int64_t naive_unit(std::int64_t history_length, int threads);
 double naive_bytes(const ModelShape&, std::int64_t history_length, std::int64_t candidates, int threads);
 std::unique_ptr<Scheme> make_shared(const SchemeContext&);
 double shared_bytes(const ModelShape&, std::int64_t history_length, std::int64_t candidates, int threads);

@@ -283,6 +283,12 @@ class DryRunTest(CliTest):
         self.assertEqual(self.planned("--set", "run.candidates=5", "-N3", name)[1], [3])
         self.assertEqual(self.planned(name, "-N", "2", "--candidates=7", "--no-trim")[1], [7])
 
+    def test_absurd_shape_is_refused_at_once(self):
+        # The plan must not loop over the layers, nor anything be allocated for them.
+        result = subprocess.run([BIN, "run", "smoke", "--dry-run", "--layers", "1000000000000"], cwd=self.dir,
+                                capture_output=True, text=True, timeout=20, stdin=subprocess.DEVNULL, env=environment())
+        self.assert_one_line(result, 2, "memory")
+
     def test_formats_that_cannot_show_a_plan(self):
         formats = re.search(r"--format NAME\s+Format on stdout: (.*) \[", self.kvcast("run", "--help").stdout).group(1)
         for name in set(formats.split(", ")) - {"table", "json"}:
@@ -337,6 +343,9 @@ class RunTest(CliTest):
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("naive", result.stdout)
         self.assertTrue((self.dir / "out/report.json").exists())
+
+    def test_budget_in_which_nothing_can_be_measured(self):
+        self.assert_one_line(self.kvcast("run", "smoke", "-q", "--budget", "1ms"), 4, "--budget")
 
     def test_naive_alone_runs_under_a_mask_that_cannot_share(self):
         result = self.kvcast("run", "smoke", "-q", "--mask", "bidirectional", "--schemes", "naive", "-N", "1,2")
@@ -417,6 +426,23 @@ class VerifyTest(CliTest):
         report = json.loads(self.kvcast("verify", "smoke", "-q", "--format", "json").stdout)
         self.assertTrue(report["equivalence"]["agrees"])
         self.assertIsNone(report["stale"])
+        self.assertEqual(report["skipped"], [])
+
+    def test_names_the_schemes_it_did_not_compare(self):
+        args = ("verify", "smoke", "-q", "--mask", "bidirectional")
+        self.assertRegex(self.kvcast(*args).stdout, r"(?m)^not compared: shared: \S")
+        skipped = json.loads(self.kvcast(*args, "--format", "json").stdout)["skipped"]
+        self.assertIn("shared", [scheme["scheme"] for scheme in skipped])
+        self.assertTrue(all(scheme["reason"] for scheme in skipped))
+
+    def test_refuses_what_it_does_not_use(self):
+        for flag, value, path in (("-N", "5", "run.candidates"), ("--schemes", "naive", "run.schemes"),
+                                  ("--budget", "5s", "measure.budget"), ("--precision", "1%", "measure.precision")):
+            with self.subTest(flag=flag):
+                self.assert_one_line(self.kvcast("verify", "smoke", flag, value), 2, flag, "see kvcast verify --help")
+                self.assert_one_line(self.kvcast("verify", "smoke", "--set", f"{path}={value}"), 2, f"--set {path}",
+                                     "verify does not use it")
+                self.assertNotIn(flag + " ", self.kvcast("verify", "--help").stdout)
 
     def test_shows_how_wrong_sharing_would_be(self):
         for mask in ("bidirectional", "target-first-causal"):

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Runs every kvcast command of the README as it is printed there.
+"""Runs every kvcast command of the README as it is printed there, and follows the links of all pages.
 
 In ```sh blocks: lines that start with `kvcast` or `build/release/kvcast`; a trailing `\\` continues a line. Each must
 exit 0, or N where the line ends with `# exits N`. Lines such as `./dev run` are left to the tests of CI.
@@ -26,6 +26,55 @@ def commands(markdown):
                 expected = re.search(r"#\s*exits (\d+)\s*$", command)
                 found.append((command, int(expected.group(1)) if expected else 0))
     return found
+
+
+def without_code(markdown):
+    """The text without fenced blocks, which hold neither links nor headings."""
+    return re.sub(r"^ *(```|~~~).*?^ *\1 *$", "", markdown, flags=re.DOTALL | re.MULTILINE)
+
+
+def links(markdown):
+    """Targets of inline and reference links, in order."""
+    text = re.sub(r"`[^`\n]*`", "", without_code(markdown))
+    inline = re.findall(r"\]\(\s*<?([^\s<>()]*)>?(?:\s+[\"'][^)]*)?\)", text)
+    return inline + re.findall(r"^ {0,3}\[[^\]]+\]:\s*<?([^\s>]+)", text, re.MULTILINE)
+
+
+def anchors(markdown):
+    """Slugs of all headings as GitHub makes them."""
+    found = set()
+    for heading in re.findall(r"^ {0,3}#{1,6}[ \t]+(.*?)[ \t]*#*[ \t]*$", without_code(markdown), re.MULTILINE):
+        text = re.sub(r"!?\[([^\]]*)\]\([^)]*\)", r"\1", heading)
+        text = re.sub(r"(?<!\w)_+([^_]+)_+(?!\w)", r"\1", text)  # emphasis; an underscore within a word stays
+        slug = re.sub(r"[^\w\- ]", "", text.lower()).replace(" ", "-")
+        unique, copies = slug, 0
+        while unique in found:
+            copies += 1
+            unique = f"{slug}-{copies}"
+        found.add(unique)
+    return found
+
+
+class LinkTest(unittest.TestCase):
+    def test_extraction(self):
+        text = "[a](x.md) `[b](y.md)` ![c](<z.md#d> \"title\")\n[e]: w.md\n```\n[f](v.md)\n# no\n```\n[g](#top)\n"
+        self.assertEqual(links(text), ["x.md", "z.md#d", "#top", "w.md"])
+        text = "# 4. Naive's `fast_form`\n## A [link](x) & more ##\n## Same\n## Same\n## S(N) = N/(1+(N\u22121)\u00b7r)\n```\n# no\n```\n"
+        self.assertEqual(anchors(text), {"4-naives-fast_form", "a-link--more", "same", "same-1", "sn--n1n1r"})
+
+    def test_relative_links_lead_somewhere(self):
+        pages = [SOURCE / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+        for page in pages + sorted((SOURCE / "docs").rglob("*.md")):
+            for link in links(page.read_text()):
+                if re.match(r"[a-z][a-z0-9+.-]*:|//", link, re.IGNORECASE):
+                    continue
+                with self.subTest(page=str(page.relative_to(SOURCE)), link=link):
+                    path, _, anchor = link.partition("#")
+                    target = (page.parent / path).resolve() if path else page
+                    self.assertTrue(target.is_relative_to(SOURCE.resolve()), "outside the repository")
+                    self.assertTrue(target.exists(), "no such file")
+                    if anchor:
+                        self.assertIn(anchor, anchors(target.read_text()))
 
 
 class ReadmeTest(unittest.TestCase):

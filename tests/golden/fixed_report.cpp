@@ -45,7 +45,7 @@ Case sharing_case() {
   Case one;
   one.shape = {1000, 768, 12, 12, 50, 4, "fp32", "fp32", 2, "causal", true};
 
-  one.equivalence = Equivalence{true, 4, 1.5e-5, 2.75e-5, 3, "L=125, layers=2", {}, true};
+  one.equivalence = Equivalence{true, 4, 1.5e-5, 2.75e-5, 1.25e-4, 3, "L=125, layers=2", {}, true};
   one.equivalence->schemes = {
       {"naive", ErrorPair{3.75e-6, 1.25e-6}, std::nullopt, std::nullopt, std::nullopt, true},
       {"shared", ErrorPair{3.5e-6, 1.125e-6}, ErrorPair{0, 0}, 1.0, 1.0, true},
@@ -136,7 +136,7 @@ Case sharing_case() {
 Case naive_only_case() {
   Case one;
   one.shape = {0, 64, 4, 1, 1, 4, "fp32", "fp32", 1, "bidirectional", false};
-  one.equivalence = Equivalence{false, 1, std::nullopt, std::nullopt, 0, "", {}, true};
+  one.equivalence = Equivalence{false, 1, std::nullopt, std::nullopt, std::nullopt, 0, "", {}, true};
   one.equivalence->schemes = {{"naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, true}};
   SchemePoint bare;
   bare.scheme = "naive";

@@ -38,13 +38,23 @@ kvcast::WorkShape small_shape() {
   return shape;
 }
 
+/// A scheme that runs the history once and keeps one cache.
+analysis::SchemeWork sharing_work(const std::string& scheme, const kvcast::WorkShape& shape) {
+  return {scheme,
+          [shape](std::int64_t n) { return history_flops(shape) + static_cast<double>(n) * candidate_flops(shape); },
+          [shape](std::int64_t) { return kv_cache_bytes(shape); }};
+}
+
 analysis::SummaryContext context_with_work() {
   analysis::SummaryContext context;
   context.shape = small_shape();
   context.peak_gflops = 100.0;
-  context.naive_form = "across";
-  context.work = {analysis::sharing_work("shared", small_shape()),
-                  analysis::sharing_work("shared-copy", small_shape())};
+  context.form = [](const std::string& scheme, std::int64_t) -> std::optional<std::string> {
+    if (scheme != analysis::kBaseline) return std::nullopt;
+    return "across";
+  };
+  context.work = {sharing_work("shared", small_shape()),
+                  sharing_work("shared-copy", small_shape())};
   context.work[1].kv_bytes = [](std::int64_t candidates) { return candidates * kvcast::kv_cache_bytes(small_shape()); };
   return context;
 }

@@ -73,9 +73,12 @@ TEST_CASE("a row of a dense product does not depend on the rows beside it", "[ke
   Buffer<float> all(300 * out);
   runner.prepare(weights, 300, Epilogue::gelu);
   runner.run(weights, x.data(), 300, Epilogue::gelu, all.data());
+  CHECK(std::string(runner.implementation(weights, 300, Epilogue::gelu)).find("ref") == std::string::npos);
   for (const std::int64_t rows : {1, 5, 33, 100}) {
     Buffer<float> some(rows * out);
     runner.prepare(weights, rows, Epilogue::gelu);
+    // The one packed copy must suit every row count: a plain loop behind it would be a silent 50x.
+    CHECK(std::string(runner.implementation(weights, rows, Epilogue::gelu)).find("ref") == std::string::npos);
     runner.run(weights, x.data() + 20 * in, rows, Epilogue::gelu, some.data());
     CHECK(std::equal(some.data(), some.data() + some.size(), all.data() + 20 * out));
   }

@@ -42,11 +42,12 @@ TEST_CASE("memory estimates cover what is allocated", "[model]") {
   for (std::int64_t i = 0; i < shape.layers; ++i) {
     const Model::Layer& layer = model.layer(i);
     for (const kernels::DenseWeights* w : {&layer.qkv, &layer.out, &layer.up, &layer.down, &layer.kv}) {
-      packed += static_cast<double>(w->in() * w->out() + w->out()) * sizeof(float);
+      packed += static_cast<double>(w->bytes());
     }
     packed += 4 * 96 * sizeof(float);
   }
-  CHECK(Model::bytes(shape) == Approx(packed).epsilon(0.01));
+  CHECK(Model::bytes(shape) >= packed);
+  CHECK(Model::bytes(shape) <= 1.02 * packed);
   const KvCache cache(shape, 4, 2, 70);
   CHECK(KvCache::bytes(shape, 4, 2, 70) ==
         Approx(4.0 * 2 * sizeof(float) *

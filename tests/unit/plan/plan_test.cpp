@@ -92,9 +92,18 @@ TEST_CASE("a model that does not fit memory is refused", "[plan]") {
   CHECK_NOTHROW(build_plan(config_with({1}, 10, 1510), costs()));
 }
 
-TEST_CASE("the whole check is an N that every scheme can run", "[plan]") {
+TEST_CASE("memory goes to naive first, whatever the order of the schemes", "[plan]") {
+  Costs reordered = costs();
+  std::rotate(reordered.schemes.begin(), reordered.schemes.begin() + 1, reordered.schemes.end());
+  const Plan plan = build_plan(config_with({1, 10}, 1000, 1650), reordered);
+  CHECK(find(plan, "naive", 10).status == Status::measured);
+  CHECK(find(plan, "shared", 1).status == Status::skipped);
+}
+
+TEST_CASE("the whole check is an N that naive can run", "[plan]") {
   const Plan plan = build_plan(config_with({1, 5, 50, 100}, 3, 2300), costs());
   CHECK(find(plan, "copies", 5).status == Status::skipped);
-  CHECK(plan.whole_check_candidates == 0);
+  // The scheme that does not fit there has no point of that size to check; the others are still checked.
+  CHECK(plan.whole_check_candidates == 5);
   CHECK(build_plan(config_with({1, 2}, 0.1, 1 << 20), costs()).whole_check_candidates == 0);
 }
