@@ -36,8 +36,9 @@ std::string equivalence_text(const Equivalence& equivalence) {
   std::string out = text_table({"scheme", "float64 max abs", "max rel", "naive max abs", "max rel",
                                 fmt::format("top-{} overlap", equivalence.top_k), "Kendall tau", "agrees"},
                                rows, {true, false, false, false, false, false, false, true});
-  out += fmt::format("tolerance (max abs): {} against float64, {} against naive\n",
-                     human_error(equivalence.tolerance_reference), human_error(equivalence.tolerance_naive));
+  out += fmt::format("tolerance (max abs): {} against float64, {} against naive; naive itself {} against float64\n",
+                     human_error(equivalence.tolerance_reference), human_error(equivalence.tolerance_naive),
+                     human_error(equivalence.bound_reference));
   return out + fmt::format("float64 ran at shape: {}\n", equivalence.reference_shape);
 }
 
@@ -86,6 +87,7 @@ std::string result_json(const VerifyResult& result) {
   json.begin_object("equivalence").field("shareable", equivalence.shareable).field("agrees", equivalence.agrees);
   json.field("checked_candidates", equivalence.checked_candidates);
   json.field("tolerance_reference", equivalence.tolerance_reference);
+  json.field("bound_reference", equivalence.bound_reference);
   json.field("tolerance_naive", equivalence.tolerance_naive).field("top_k", equivalence.top_k);
   json.field("reference_shape", equivalence.reference_shape).begin_list("schemes");
   for (const SchemeEquivalence& scheme : equivalence.schemes) {

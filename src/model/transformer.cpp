@@ -68,8 +68,8 @@ double Model::bytes(const ModelShape& s) {
     const TensorSize size = tensor_size(s, tensor);
     elements += size.columns == 0 ? static_cast<double>(size.rows) : packed(size.rows, size.columns);
   }
-  elements = elements * static_cast<double>(s.layers) + packed(2 * s.kv_dim(), s.dim) +
-             2.0 * static_cast<double>(s.kv_dim());
+  elements =
+      elements * static_cast<double>(s.layers) + packed(2 * s.kv_dim(), s.dim) + 2.0 * static_cast<double>(s.kv_dim());
   return elements * sizeof(float);
 }
 

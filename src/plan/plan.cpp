@@ -33,10 +33,9 @@ Plan build_plan(const Config& config, const Costs& costs) {
       if (scheme.shares != shares) continue;
       left[s] = limit - used;
       if (!shares && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
-        throw ConfigError("/model",
-                          "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) +
-                              " of memory",
-                          gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+        throw ConfigError(
+            "/model", "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) + " of memory",
+            gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
       }
       for (const std::int64_t n : counts) {
         if (limit <= 0 || used + tokens(std::max(stored, n)) + scheme.bytes(n) <= limit) largest[s] = n;
@@ -63,7 +62,8 @@ Plan build_plan(const Config& config, const Costs& costs) {
     // The smallest N >= 5 that the baseline runs; a scheme that does not fit there has no such point to check.
     for (const std::int64_t n : counts) {
       bool baseline = false;
-      for (std::size_t s = 0; s < costs.schemes.size(); ++s) baseline = baseline || (!costs.schemes[s].shares && runs(s, n));
+      for (std::size_t s = 0; s < costs.schemes.size(); ++s)
+        baseline = baseline || (!costs.schemes[s].shares && runs(s, n));
       if (n >= 5 && baseline) {
         check = n;
         break;
@@ -101,7 +101,8 @@ Plan build_plan(const Config& config, const Costs& costs) {
       if (!runs(s, n)) {
         point.status = Status::skipped;
         point.measured_candidates = 0;
-        point.reason = "needs " + gib(scheme.bytes(n) + tokens(n)) + " of memory beside the rest, " + gib(std::max(0.0, left[s])) + " left";
+        point.reason = "needs " + gib(scheme.bytes(n) + tokens(n)) + " of memory beside the rest, " +
+                       gib(std::max(0.0, left[s])) + " left";
       } else if (whole) {
         point.estimated_s = scheme.user_s + scheme.candidates_s(n);
       } else if (scheme.shares) {

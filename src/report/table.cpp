@@ -137,7 +137,7 @@ std::string counted(std::int64_t count, const char* noun) {
 
 /// Decimals that show `digits` significant ones of `value`.
 int decimals_for(double value, int digits) {
-  if (value == 0) return 0;
+  if (value == 0 || !std::isfinite(value)) return 0;
   return std::clamp(digits - 1 - static_cast<int>(std::floor(std::log10(std::fabs(value)))), 0, 12);
 }
 

@@ -53,8 +53,7 @@ analysis::SummaryContext context_with_work() {
     if (scheme != analysis::kBaseline) return std::nullopt;
     return "across";
   };
-  context.work = {sharing_work("shared", small_shape()),
-                  sharing_work("shared-copy", small_shape())};
+  context.work = {sharing_work("shared", small_shape()), sharing_work("shared-copy", small_shape())};
   context.work[1].kv_bytes = [](std::int64_t candidates) { return candidates * kvcast::kv_cache_bytes(small_shape()); };
   return context;
 }
