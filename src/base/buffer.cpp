@@ -18,13 +18,16 @@ constexpr std::size_t kHugeFrom = std::size_t{1} << 20;
 
 void* aligned_allocate(std::size_t bytes) {
   const std::size_t alignment = bytes >= kHugeFrom ? kHugePage : kCacheLine;
-  if (bytes > std::numeric_limits<std::size_t>::max() - alignment) throw std::bad_alloc();
-  const std::size_t padded = (bytes + alignment - 1) / alignment * alignment;
-  void* memory = std::aligned_alloc(alignment, padded);
-  if (memory == nullptr) throw std::bad_alloc();
+  if (bytes > std::numeric_limits<std::size_t>::max() - kHugePage) throw std::bad_alloc();
+  // Up to a whole huge page where the rest fills at least half of one; a smaller rest stays on small pages, or the
+  // hundreds of matrices of a deep model would waste a megabyte each.
+  const std::size_t unit = bytes % kHugePage >= kHugeFrom ? kHugePage : kCacheLine;
+  const std::size_t padded = (bytes + unit - 1) / unit * unit;
+  void* memory = nullptr;
+  if (posix_memalign(&memory, alignment, padded) != 0) throw std::bad_alloc();
 #ifdef __linux__
   // A refusal only costs speed, so the result does not matter.
-  if (alignment == kHugePage) (void)madvise(memory, padded, MADV_HUGEPAGE);
+  if (alignment == kHugePage) (void)madvise(memory, padded / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   // Touching every page here keeps page faults out of the timed part.
   std::memset(memory, 0, padded);
