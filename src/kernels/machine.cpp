@@ -18,7 +18,10 @@ float FmaBurst(std::int64_t steps) {
   // Factor below 1 and a small addend: values stay normal and bounded however long it runs.
   const auto factor = hn::Set(d, 0.999f);
   const auto addend = hn::Set(d, 1e-3f);
-  auto a0 = hn::Set(d, 1.0f), a1 = a0, a2 = a0, a3 = a0, a4 = a0, a5 = a0, a6 = a0, a7 = a0, a8 = a0, a9 = a0;
+  // Different starts: equal chains would be merged into one.
+  auto a0 = hn::Set(d, 1.0f), a1 = hn::Set(d, 1.1f), a2 = hn::Set(d, 1.2f), a3 = hn::Set(d, 1.3f);
+  auto a4 = hn::Set(d, 1.4f), a5 = hn::Set(d, 1.5f), a6 = hn::Set(d, 1.6f), a7 = hn::Set(d, 1.7f);
+  auto a8 = hn::Set(d, 1.8f), a9 = hn::Set(d, 1.9f);
   for (std::int64_t i = 0; i < steps; ++i) {
     a0 = hn::MulAdd(a0, factor, addend);
     a1 = hn::MulAdd(a1, factor, addend);
@@ -30,14 +33,6 @@ float FmaBurst(std::int64_t steps) {
     a7 = hn::MulAdd(a7, factor, addend);
     a8 = hn::MulAdd(a8, factor, addend);
     a9 = hn::MulAdd(a9, factor, addend);
-    // Equal chains would be merged into one; this tells the compiler each may have changed.
-#if HWY_ARCH_X86
-    asm volatile("" : "+x"(a0), "+x"(a1), "+x"(a2), "+x"(a3), "+x"(a4));
-    asm volatile("" : "+x"(a5), "+x"(a6), "+x"(a7), "+x"(a8), "+x"(a9));
-#elif HWY_ARCH_ARM
-    asm volatile("" : "+w"(a0), "+w"(a1), "+w"(a2), "+w"(a3), "+w"(a4));
-    asm volatile("" : "+w"(a5), "+w"(a6), "+w"(a7), "+w"(a8), "+w"(a9));
-#endif
   }
   const auto s = hn::Add(hn::Add(hn::Add(a0, a1), hn::Add(a2, a3)), hn::Add(hn::Add(a4, a5), hn::Add(a6, a7)));
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(s, hn::Add(a8, a9))));
