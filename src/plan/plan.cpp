@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <set>
+#include <utility>
 
 #include "base/text.h"
 
@@ -70,27 +72,14 @@ Plan build_plan(const Config& config, const Costs& costs) {
       }
     }
   }
-  double check_s = 0;
-  if (whole) {
-    plan.round_s = whole_round;
-  } else {
-    bool base_counted = false;
-    for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
-      const SchemeCost& scheme = costs.schemes[s];
-      if (scheme.shares && largest[s] > 0) plan.round_s += scheme.user_s;
-      for (const std::int64_t n : counts) {
-        if (!runs(s, n)) continue;
-        if (scheme.shares || n < costs.scale_candidates) {
-          plan.round_s += scheme.candidates_s(n);
-        } else if (!base_counted) {
-          plan.round_s += scheme.candidates_s(costs.scale_candidates);
-          base_counted = true;
-        }
-      }
-      if (check > 0 && runs(s, check)) check_s += scheme.user_s + scheme.candidates_s(check);
-    }
+  for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
+    const SchemeCost& scheme = costs.schemes[s];
+    // One history pass serves all composed points of a scheme.
+    if (!whole && scheme.shares && largest[s] > 0) plan.round_s += scheme.user_s;
+    if (check > 0 && runs(s, check)) plan.check_s += scheme.user_s + scheme.candidates_s(check);
   }
 
+  std::set<std::pair<std::size_t, std::int64_t>> timed;  // naive timings: points of one size share theirs
   for (const std::int64_t n : counts) {
     for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
       const SchemeCost& scheme = costs.schemes[s];
@@ -115,6 +104,9 @@ Plan build_plan(const Config& config, const Costs& costs) {
       } else {
         point.estimated_s = scheme.candidates_s(n);
       }
+      if (whole || scheme.shares || timed.insert({s, point.measured_candidates}).second) {
+        plan.round_s += point.estimated_s;
+      }
       plan.points.push_back(point);
     }
   }
@@ -125,7 +117,7 @@ Plan build_plan(const Config& config, const Costs& costs) {
   };
   if (check > 0) {
     // Whole runs beside the composed ones in every round if time allows, else in the first few only.
-    const std::int64_t always = rounds_with(plan.round_s + check_s);
+    const std::int64_t always = rounds_with(plan.round_s + plan.check_s);
     if (always >= kWantedRounds) {
       plan.whole_check_rounds = kMaxRounds;
       plan.rounds = always;
@@ -133,15 +125,14 @@ Plan build_plan(const Config& config, const Costs& costs) {
       plan.whole_check_rounds = kMinRounds;
       plan.rounds = std::max<std::int64_t>(
           0, static_cast<std::int64_t>(
-                 std::floor((available - static_cast<double>(kMinRounds) * check_s) / plan.round_s)));
+                 std::floor((available - static_cast<double>(kMinRounds) * plan.check_s) / plan.round_s)));
     }
   } else {
     plan.rounds = rounds_with(plan.round_s);
   }
   plan.rounds = std::clamp(plan.rounds, std::int64_t{1}, kMaxRounds);
-  plan.check_s = check_s;
   plan.total_s = plan.setup_s + static_cast<double>(plan.rounds) * plan.round_s +
-                 static_cast<double>(std::min(plan.rounds, plan.whole_check_rounds)) * check_s;
+                 static_cast<double>(std::min(plan.rounds, plan.whole_check_rounds)) * plan.check_s;
   return plan;
 }
 

@@ -6,23 +6,15 @@
 #include <vector>
 
 #include "catch.h"
+#include "rows.h"
 
 namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinRel;
 using kvcast::Sample;
 using kvcast::Status;
+using kvcast::testing::row;
 
 namespace {
-
-Sample row(const std::string& scheme, std::int64_t candidates, std::int64_t round, Status status, double seconds) {
-  Sample sample;
-  sample.scheme = scheme;
-  sample.candidates = sample.measured_candidates = candidates;
-  sample.round = round;
-  sample.status = status;
-  sample.measured_seconds = seconds;
-  return sample;
-}
 
 /// One scheme at N = 100: whole/composed as given, a round each.
 std::vector<Sample> rounds_of(const std::vector<double>& whole_over_composed) {

@@ -9,6 +9,7 @@
 #include "analysis/fit.h"
 #include "analysis/statistics.h"
 #include "catch.h"
+#include "rows.h"
 
 namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinRel;
@@ -16,18 +17,9 @@ using kvcast::Point;
 using kvcast::Sample;
 using kvcast::SchemePoint;
 using kvcast::Status;
+using kvcast::testing::row;
 
 namespace {
-
-Sample row(const std::string& scheme, std::int64_t candidates, std::int64_t round, Status status, double seconds) {
-  Sample sample;
-  sample.scheme = scheme;
-  sample.candidates = sample.measured_candidates = candidates;
-  sample.round = round;
-  sample.status = status;
-  sample.measured_seconds = seconds;
-  return sample;
-}
 
 kvcast::WorkShape small_shape() {
   kvcast::WorkShape shape;

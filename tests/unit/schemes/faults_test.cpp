@@ -31,19 +31,32 @@ std::vector<float> with_options(const app::Problem& problem, KvCache& cache, con
   return {forward.stream(), forward.stream() + kCandidates * problem.shape().dim};
 }
 
+// A problem with its truth, the tolerance of docs/model.md §7, and the cache of a clean history pass to tamper with.
+struct Filled {
+  explicit Filled(const Config& config)
+      : problem(config, kCandidates),
+        truth(reference_of(problem, kCandidates)),
+        tolerance(4 * max_difference(run_named("naive", problem, kCandidates), truth)),
+        shared(problem.make(*find_scheme("shared"), kCandidates)) {
+    shared->user_pass();
+  }
+  KvCache& cache() { return dynamic_cast<SharingScheme&>(*shared).cache(); }
+
+  app::Problem problem;
+  std::vector<double> truth;
+  double tolerance;
+  std::unique_ptr<Scheme> shared;
+};
+
 }  // namespace
 
 TEST_CASE("one lost key, a lost self key and two swapped heads exceed the tolerance at every preset",
           "[schemes][faults]") {
   for (const PresetInfo& preset : presets()) {
     CAPTURE(preset.name);
-    const Config config = cut_preset(preset);
-    const app::Problem problem(config, kCandidates);
-    const std::vector<double> truth = reference_of(problem, kCandidates);
-    const double tolerance = 4 * max_difference(run_named("naive", problem, kCandidates), truth);
-    const auto shared = problem.make(*find_scheme("shared"), kCandidates);
-    KvCache& cache = dynamic_cast<SharingScheme&>(*shared).cache();
-    shared->user_pass();
+    Filled filled(cut_preset(preset));
+    const auto& [problem, truth, tolerance, scheme] = filled;
+    KvCache& cache = filled.cache();
     CHECK(max_difference(with_options(problem, cache, {}), truth) <= tolerance);
 
     cache.length -= 1;
@@ -68,12 +81,9 @@ TEST_CASE("one lost key, a lost self key and two swapped heads exceed the tolera
 
 TEST_CASE("one key lost in one layer alone is noticed", "[schemes][faults]") {
   const Config config = small_config(200, 64, 4, 4);
-  const app::Problem problem(config, kCandidates);
-  const std::vector<double> truth = reference_of(problem, kCandidates);
-  const double tolerance = 4 * max_difference(run_named("naive", problem, kCandidates), truth);
-  const auto shared = problem.make(*find_scheme("shared"), kCandidates);
-  KvCache& cache = dynamic_cast<SharingScheme&>(*shared).cache();
-  shared->user_pass();
+  Filled filled(config);
+  const auto& [problem, truth, tolerance, scheme] = filled;
+  KvCache& cache = filled.cache();
   // Its value set to zero in one head of the last layer: the least that can be lost.
   std::fill_n(cache.values(3) + 77 * cache.block_shape().value_stride(), 16, 0.0f);
   CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
