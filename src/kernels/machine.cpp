@@ -6,6 +6,11 @@
 // Must come after foreach_target.h.
 #include "hwy/highway.h"
 
+// Highway 1.0.3 has no bf16 dot product: plain intrinsics, once, outside its targets.
+#if HWY_ARCH_X86_64 && HWY_ONCE
+#include <immintrin.h>
+#endif
+
 HWY_BEFORE_NAMESPACE();
 namespace kvcast::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
@@ -55,6 +60,8 @@ float ReadAll(const float* HWY_RESTRICT data, std::int64_t size) {
   return hn::GetLane(hn::SumOfLanes(d, hn::Add(hn::Add(s0, s1), hn::Add(s2, s3))));
 }
 
+bool HasAvx512() { return HWY_TARGET == HWY_AVX3 || HWY_TARGET == HWY_AVX3_DL; }
+
 const char* TargetName() { return hwy::TargetName(HWY_TARGET); }
 
 }  // namespace kvcast::kernels::HWY_NAMESPACE
@@ -62,6 +69,57 @@ HWY_AFTER_NAMESPACE();
 
 #if HWY_ONCE
 namespace kvcast::kernels {
+namespace {
+
+// More than FmaBurst's: the dot product's latency is longer.
+constexpr int kDotChains = 16;
+
+#if HWY_ARCH_X86_64
+bool cpu_has_bf16_dot() noexcept { return __builtin_cpu_supports("avx512bf16") != 0; }
+
+__attribute__((target("avx512f,avx512bf16"))) float bf16_dots(std::int64_t steps) {
+  // A pair of opposite products adds exactly 0: values stay bounded however long it runs.
+  const __m512 low = _mm512_set1_ps(0.75f);
+  const __m512bh x = _mm512_cvtne2ps_pbh(low, low);
+  const __m512i alternate = _mm512_set1_epi32(static_cast<int>(0xBF803F80u));  // -1, 1
+  const __m512bh y = reinterpret_cast<__m512bh>(alternate);
+  // Different starts: equal chains would be merged into one.
+  __m512 a0 = _mm512_set1_ps(1.0f), a1 = _mm512_set1_ps(1.1f), a2 = _mm512_set1_ps(1.2f), a3 = _mm512_set1_ps(1.3f);
+  __m512 a4 = _mm512_set1_ps(1.4f), a5 = _mm512_set1_ps(1.5f), a6 = _mm512_set1_ps(1.6f), a7 = _mm512_set1_ps(1.7f);
+  __m512 b0 = _mm512_set1_ps(2.0f), b1 = _mm512_set1_ps(2.1f), b2 = _mm512_set1_ps(2.2f), b3 = _mm512_set1_ps(2.3f);
+  __m512 b4 = _mm512_set1_ps(2.4f), b5 = _mm512_set1_ps(2.5f), b6 = _mm512_set1_ps(2.6f), b7 = _mm512_set1_ps(2.7f);
+  for (std::int64_t i = 0; i < steps; ++i) {
+    a0 = _mm512_dpbf16_ps(a0, x, y);
+    a1 = _mm512_dpbf16_ps(a1, x, y);
+    a2 = _mm512_dpbf16_ps(a2, x, y);
+    a3 = _mm512_dpbf16_ps(a3, x, y);
+    a4 = _mm512_dpbf16_ps(a4, x, y);
+    a5 = _mm512_dpbf16_ps(a5, x, y);
+    a6 = _mm512_dpbf16_ps(a6, x, y);
+    a7 = _mm512_dpbf16_ps(a7, x, y);
+    b0 = _mm512_dpbf16_ps(b0, x, y);
+    b1 = _mm512_dpbf16_ps(b1, x, y);
+    b2 = _mm512_dpbf16_ps(b2, x, y);
+    b3 = _mm512_dpbf16_ps(b3, x, y);
+    b4 = _mm512_dpbf16_ps(b4, x, y);
+    b5 = _mm512_dpbf16_ps(b5, x, y);
+    b6 = _mm512_dpbf16_ps(b6, x, y);
+    b7 = _mm512_dpbf16_ps(b7, x, y);
+  }
+  const __m512 a = _mm512_add_ps(_mm512_add_ps(_mm512_add_ps(a0, a1), _mm512_add_ps(a2, a3)),
+                                 _mm512_add_ps(_mm512_add_ps(a4, a5), _mm512_add_ps(a6, a7)));
+  const __m512 b = _mm512_add_ps(_mm512_add_ps(_mm512_add_ps(b0, b1), _mm512_add_ps(b2, b3)),
+                                 _mm512_add_ps(_mm512_add_ps(b4, b5), _mm512_add_ps(b6, b7)));
+  return _mm512_reduce_add_ps(_mm512_add_ps(a, b));
+}
+#else
+bool cpu_has_bf16_dot() noexcept { return false; }
+float bf16_dots(std::int64_t) { return 0; }
+#endif
+
+}  // namespace
+
+HWY_EXPORT(HasAvx512);
 HWY_EXPORT(FmaBurst);
 HWY_EXPORT(FmaBurstFlops);
 HWY_EXPORT(ReadAll);
@@ -69,6 +127,12 @@ HWY_EXPORT(TargetName);
 
 float fma_burst(std::int64_t steps) noexcept { return HWY_DYNAMIC_DISPATCH(FmaBurst)(steps); }
 double fma_burst_flops(std::int64_t steps) noexcept { return HWY_DYNAMIC_DISPATCH(FmaBurstFlops)(steps); }
+double bf16_dot_burst_flops(std::int64_t steps) noexcept {
+  if (!HWY_DYNAMIC_DISPATCH(HasAvx512)() || !cpu_has_bf16_dot()) return 0;
+  constexpr double kPairs = 32;  // multiply-adds of one instruction
+  return 2.0 * kPairs * kDotChains * static_cast<double>(steps);
+}
+float bf16_dot_burst(std::int64_t steps) noexcept { return bf16_dot_burst_flops(1) > 0 ? bf16_dots(steps) : 0.0f; }
 float read_all(std::span<const float> data) noexcept {
   return HWY_DYNAMIC_DISPATCH(ReadAll)(data.data(), static_cast<std::int64_t>(data.size()));
 }

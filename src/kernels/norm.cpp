@@ -7,13 +7,15 @@
 #include "hwy/foreach_target.h"  // IWYU pragma: keep
 // Must come after foreach_target.h.
 #include "hwy/highway.h"
+#include "kernels/element-inl.h"
 
 HWY_BEFORE_NAMESPACE();
 namespace kvcast::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
 
-void LayerNorm(const float* x_in, std::int64_t rows, std::int64_t dim, const float* weight_in, const float* bias_in,
-               float* out_in) {
+template <typename Out>
+void LayerNormTo(const float* x_in, std::int64_t rows, std::int64_t dim, const float* weight_in, const float* bias_in,
+                 Out* out_in) {
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const float* HWY_RESTRICT weight = weight_in;
@@ -21,7 +23,7 @@ void LayerNorm(const float* x_in, std::int64_t rows, std::int64_t dim, const flo
   const std::int64_t whole = dim - dim % lanes;
   for (std::int64_t r = 0; r < rows; ++r) {
     const float* HWY_RESTRICT x = x_in + r * dim;
-    float* HWY_RESTRICT out = out_in + r * dim;
+    Out* HWY_RESTRICT out = out_in + r * dim;
     auto sum = hn::Zero(d);
     float tail = 0;
     for (std::int64_t i = 0; i < whole; i += lanes) sum = hn::Add(sum, hn::LoadU(d, x + i));
@@ -41,9 +43,18 @@ void LayerNorm(const float* x_in, std::int64_t rows, std::int64_t dim, const flo
     const auto inverse_vec = hn::Set(d, inverse);
     for (std::int64_t i = 0; i < whole; i += lanes) {
       const auto c = hn::Mul(hn::Sub(hn::LoadU(d, x + i), mean_vec), inverse_vec);
-      hn::StoreU(hn::MulAdd(c, hn::LoadU(d, weight + i), hn::LoadU(d, bias + i)), d, out + i);
+      StoreElements(hn::MulAdd(c, hn::LoadU(d, weight + i), hn::LoadU(d, bias + i)), d, out + i);
     }
-    for (std::int64_t i = whole; i < dim; ++i) out[i] = (x[i] - mean) * inverse * weight[i] + bias[i];
+    for (std::int64_t i = whole; i < dim; ++i) StoreElement((x[i] - mean) * inverse * weight[i] + bias[i], out + i);
+  }
+}
+
+void LayerNorm(const float* x, std::int64_t rows, std::int64_t dim, const float* weight, const float* bias, void* out,
+               Element out_element) {
+  if (out_element == Element::bf16) {
+    LayerNormTo(x, rows, dim, weight, bias, static_cast<Bf16*>(out));
+  } else {
+    LayerNormTo(x, rows, dim, weight, bias, static_cast<float*>(out));
   }
 }
 
@@ -53,9 +64,9 @@ HWY_AFTER_NAMESPACE();
 #if HWY_ONCE
 namespace kvcast::kernels {
 HWY_EXPORT(LayerNorm);
-void layer_norm(const float* x, std::int64_t rows, std::int64_t dim, const float* weight, const float* bias,
-                float* out) noexcept {
-  HWY_DYNAMIC_DISPATCH(LayerNorm)(x, rows, dim, weight, bias, out);
+void layer_norm(const float* x, std::int64_t rows, std::int64_t dim, const float* weight, const float* bias, void* out,
+                Element out_element) noexcept {
+  HWY_DYNAMIC_DISPATCH(LayerNorm)(x, rows, dim, weight, bias, out, out_element);
 }
 }  // namespace kvcast::kernels
 #endif  // HWY_ONCE

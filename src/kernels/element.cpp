@@ -1,0 +1,40 @@
+#include "kernels/element.h"
+
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/element.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// Must come after foreach_target.h.
+#include "hwy/highway.h"
+#include "kernels/element-inl.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace kvcast::kernels::HWY_NAMESPACE {
+namespace hn = hwy::HWY_NAMESPACE;
+
+void Narrow(const float* HWY_RESTRICT from, std::int64_t n, Bf16* HWY_RESTRICT to) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) StoreElements(hn::LoadU(d, from + i), d, to + i);
+  for (; i < n; ++i) to[i] = to_bf16(from[i]);
+}
+
+void Widen(const Bf16* HWY_RESTRICT from, std::int64_t n, float* HWY_RESTRICT to) {
+  const hn::ScalableTag<float> d;
+  const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
+  std::int64_t i = 0;
+  for (; i + lanes <= n; i += lanes) hn::StoreU(LoadElements(d, from + i), d, to + i);
+  for (; i < n; ++i) to[i] = from_bf16(from[i]);
+}
+
+}  // namespace kvcast::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kvcast::kernels {
+HWY_EXPORT(Narrow);
+HWY_EXPORT(Widen);
+void narrow(const float* from, std::int64_t n, Bf16* to) noexcept { HWY_DYNAMIC_DISPATCH(Narrow)(from, n, to); }
+void widen(const Bf16* from, std::int64_t n, float* to) noexcept { HWY_DYNAMIC_DISPATCH(Widen)(from, n, to); }
+}  // namespace kvcast::kernels
+#endif  // HWY_ONCE
