@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
+#include <type_traits>
+
+#include "kernels/bf16_dot.h"
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/attention.cpp"
@@ -10,6 +13,59 @@
 // Must come after foreach_target.h.
 #include "hwy/cache_control.h"
 #include "hwy/highway.h"
+
+#ifndef KVCAST_ATTENTION_SHARED
+#define KVCAST_ATTENTION_SHARED
+// What does not depend on the target; this file is included once per target.
+namespace kvcast::kernels {
+namespace {
+
+std::int64_t row_tiles(const AttentionArgs& args) { return (args.rows + kRowTile - 1) / kRowTile; }
+
+// What a task works on.
+struct TaskPlace {
+  TaskPlace(const AttentionArgs& args, std::int64_t task) {
+    const std::int64_t tiles = row_tiles(args);
+    const std::int64_t key_tiles = (args.keys + kKeyTile - 1) / kKeyTile;
+    head = task / tiles / args.parts;
+    part = task / tiles % args.parts;
+    row0 = (tiles - 1 - task % tiles) * kRowTile;
+    rows = std::min(kRowTile, args.rows - row0);
+    first_key = key_tiles * part / args.parts * kKeyTile;
+    last_key = std::min(args.keys, key_tiles * (part + 1) / args.parts * kKeyTile);
+  }
+  std::int64_t head, part, row0, rows, first_key, last_key;
+};
+
+// A record of `partial`: o [value_stride], m, d; padded so that no two share a cache line.
+std::int64_t record_floats(const KvShape& shape) { return shape.value_stride() + 16; }
+float* partial_record(const AttentionArgs& args, std::int64_t part, std::int64_t head, std::int64_t row) {
+  return args.partial + ((part * args.heads + head) * args.rows + row) * record_floats(args.kv.shape);
+}
+
+// Result of one row and head from its unnormalised sum and its state.
+void write_out(const AttentionArgs& args, std::int64_t row, std::int64_t head, const float* o, float m, float sum) {
+  const std::int64_t dim = args.kv.shape.head_dim;
+  const std::int64_t at = row * args.out_stride + head * dim;
+  const float* __restrict from = o;
+  float factor = 1.0f / sum;
+  if (args.state_max != nullptr) {
+    args.state_max[row * args.heads + head] = m;
+    args.state_sum[row * args.heads + head] = sum;
+    factor = 1.0f;
+  }
+  if (args.element == Element::f32 || args.state_max != nullptr) {
+    float* __restrict to = static_cast<float*>(args.out) + at;
+    for (std::int64_t i = 0; i < dim; ++i) to[i] = from[i] * factor;
+  } else {
+    Bf16* __restrict to = static_cast<Bf16*>(args.out) + at;
+    for (std::int64_t i = 0; i < dim; ++i) to[i] = to_bf16(from[i] * factor);
+  }
+}
+
+}  // namespace
+}  // namespace kvcast::kernels
+#endif  // KVCAST_ATTENTION_SHARED
 
 HWY_BEFORE_NAMESPACE();
 namespace kvcast::kernels::HWY_NAMESPACE {
@@ -28,11 +84,31 @@ constexpr int kRows = 6;
 // Row stride of the score tile: off a power of two, or rows would fall into the same few L1 sets.
 constexpr std::int64_t kScoreStride = kKeyTile + 16;
 
-// C[R][NV vectors] = (kAdd ? C : 0) + A[R][depth] * B[depth][NV vectors]. Prefetches one cache line per step from
-// `ahead`, at B's stride.
-template <int R, int NV, bool kAdd>
+// A vector of B. fp32: one step of depth; bf16: the pairs of two steps, each widened by a shift or a mask.
+template <Element kB>
+struct Steps;
+template <>
+struct Steps<Element::f32> {
+  static constexpr int kCount = 1;
+  static HWY_INLINE void Load(const float* b, V* out) { out[0] = hn::Load(D(), b); }
+};
+template <>
+struct Steps<Element::bf16> {
+  static constexpr int kCount = 2;
+  static HWY_INLINE void Load(const float* b, V* out) {
+    const hn::RebindToUnsigned<D> du;
+    const auto pairs = hn::BitCast(du, hn::Load(D(), b));
+    out[0] = hn::BitCast(D(), hn::ShiftLeft<16>(pairs));
+    out[1] = hn::BitCast(D(), hn::And(pairs, hn::Set(du, 0xffff0000u)));
+  }
+};
+
+// C[R][NV vectors] = (kAdd ? C : 0) + A[R][depth] * B[depth][NV vectors], where B is of type kB (as pairs along depth:
+// [depth/2][NV vectors], depth even). Prefetches one cache line per row of B from `ahead`, at B's stride.
+template <Element kB, int R, int NV, bool kAdd>
 HWY_NOINLINE void MicroKernel(const float* a_in, std::int64_t a_stride, const float* b_in, std::int64_t b_stride,
                               std::int64_t depth, float* c_in, std::int64_t c_stride, const float* ahead) {
+  constexpr int kSteps = Steps<kB>::kCount;
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const float* HWY_RESTRICT a = a_in;
@@ -44,18 +120,21 @@ HWY_NOINLINE void MicroKernel(const float* a_in, std::int64_t a_stride, const fl
 #pragma GCC unroll 8
     for (int v = 0; v < NV; ++v) acc[r][v] = kAdd ? hn::Load(d, c + r * c_stride + v * lanes) : hn::Zero(d);
   }
-  for (std::int64_t k = 0; k < depth; ++k) {
-    V bv[NV];
+  for (std::int64_t k = 0; k < depth; k += kSteps) {
+    V bv[NV][kSteps];
 #pragma GCC unroll 8
-    for (int v = 0; v < NV; ++v) bv[v] = hn::Load(d, b + v * lanes);
+    for (int v = 0; v < NV; ++v) Steps<kB>::Load(b + v * lanes, bv[v]);
     b += b_stride;
     hwy::Prefetch(ahead);
     ahead += b_stride;
+#pragma GCC unroll 2
+    for (int step = 0; step < kSteps; ++step) {
 #pragma GCC unroll 8
-    for (int r = 0; r < R; ++r) {
-      const V av = hn::Set(d, a[r * a_stride + k]);
+      for (int r = 0; r < R; ++r) {
+        const V av = hn::Set(d, a[r * a_stride + k + step]);
 #pragma GCC unroll 8
-      for (int v = 0; v < NV; ++v) acc[r][v] = hn::MulAdd(av, bv[v], acc[r][v]);
+        for (int v = 0; v < NV; ++v) acc[r][v] = hn::MulAdd(av, bv[v][step], acc[r][v]);
+      }
     }
   }
 #pragma GCC unroll 8
@@ -68,29 +147,18 @@ HWY_NOINLINE void MicroKernel(const float* a_in, std::int64_t a_stride, const fl
 using MicroFunction = void (*)(const float*, std::int64_t, const float*, std::int64_t, std::int64_t, float*,
                                std::int64_t, const float*);
 
-template <bool kAdd>
+template <Element kB, bool kAdd>
 MicroFunction Micro(int rows, int vecs) {
   // [rows-1][vecs-1]; entries past kVecs are never asked for.
-#define KVCAST_ROW(R)                                                                           \
-  {                                                                                             \
-    MicroKernel<R, 1, kAdd>, MicroKernel<R, 2, kAdd>, MicroKernel<R, std::min(3, kVecs), kAdd>, \
-        MicroKernel<R, kVecs, kAdd>                                                             \
+#define KVCAST_ROW(R)                                                                                       \
+  {                                                                                                         \
+    MicroKernel<kB, R, 1, kAdd>, MicroKernel<kB, R, 2, kAdd>, MicroKernel<kB, R, std::min(3, kVecs), kAdd>, \
+        MicroKernel<kB, R, kVecs, kAdd>                                                                     \
   }
   static constexpr MicroFunction kTable[kRows][4] = {KVCAST_ROW(1), KVCAST_ROW(2), KVCAST_ROW(3),
                                                      KVCAST_ROW(4), KVCAST_ROW(5), KVCAST_ROW(6)};
 #undef KVCAST_ROW
   return kTable[rows - 1][vecs - 1];
-}
-
-// C[rows][columns] (+)= A[rows][depth] * B[depth][columns], columns in whole vectors, rows <= kRows.
-template <bool kAdd>
-void Product(int rows, std::int64_t columns, const float* a, std::int64_t a_stride, const float* b,
-             std::int64_t b_stride, std::int64_t depth, float* c, std::int64_t c_stride, const float* ahead) {
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(D()));
-  for (std::int64_t column = 0; column < columns; column += kVecs * lanes) {
-    const int vecs = static_cast<int>(std::min<std::int64_t>(kVecs, (columns - column) / lanes));
-    Micro<kAdd>(rows, vecs)(a, a_stride, b + column, b_stride, depth, c + column, c_stride, ahead);
-  }
 }
 
 // 2^x for x <= 0 with relative error 1.1e-7; exactly 1 at 0 and exactly 0 from -127 down, so that -inf gives 0.
@@ -125,9 +193,9 @@ HWY_INLINE float Dot(const float* HWY_RESTRICT a, const float* HWY_RESTRICT b, s
   return total;
 }
 
-// First half of the softmax of one row of one key tile: hides columns [visible, width), updates m, and rescales the
-// lane-wise sums and the row's accumulated output when the maximum moves.
-HWY_INLINE void RaiseMaximum(float* HWY_RESTRICT s, std::int64_t visible, std::int64_t width, float* m,
+// First half of the softmax of one row of one key tile: hides columns [visible, width), updates m, the maximum of
+// scale * s, and rescales the lane-wise sums and the row's accumulated output when it moves.
+HWY_INLINE void RaiseMaximum(float* HWY_RESTRICT s, std::int64_t visible, std::int64_t width, float scale, float* m,
                              float* HWY_RESTRICT sums, float* HWY_RESTRICT o, std::int64_t o_floats) {
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
@@ -135,7 +203,7 @@ HWY_INLINE void RaiseMaximum(float* HWY_RESTRICT s, std::int64_t visible, std::i
   for (std::int64_t i = std::max<std::int64_t>(visible, 0); i < width; ++i) {
     s[i] = -std::numeric_limits<float>::infinity();
   }
-  V max0 = hn::Set(d, *m), max1 = max0, max2 = max0, max3 = max0;
+  V max0 = hn::Set(d, -std::numeric_limits<float>::infinity()), max1 = max0, max2 = max0, max3 = max0;
   std::int64_t i = 0;
   for (; i + 4 * lanes <= width; i += 4 * lanes) {
     max0 = hn::Max(max0, hn::Load(d, s + i));
@@ -144,7 +212,7 @@ HWY_INLINE void RaiseMaximum(float* HWY_RESTRICT s, std::int64_t visible, std::i
     max3 = hn::Max(max3, hn::Load(d, s + i + 3 * lanes));
   }
   for (; i < width; i += lanes) max0 = hn::Max(max0, hn::Load(d, s + i));
-  const V top = hn::MaxOfLanes(d, hn::Max(hn::Max(max0, max1), hn::Max(max2, max3)));
+  const V top = hn::Mul(hn::MaxOfLanes(d, hn::Max(hn::Max(max0, max1), hn::Max(max2, max3))), hn::Set(d, scale));
   const float top_value = hn::GetLane(top);
   if (top_value > *m) {
     // 2^(-inf) is 0, and sums and o are still 0 then.
@@ -186,43 +254,126 @@ HWY_INLINE void Exponentiate(float* HWY_RESTRICT s, std::int64_t width, float m,
   hn::Store(hn::Add(hn::Add(sum0, sum1), hn::Add(sum2, sum3)), d, sums);
 }
 
-void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
-  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(D()));
-  const KvShape& shape = args.kv.shape;
-  const std::int64_t dim = shape.head_dim;
-  const std::int64_t stride = shape.value_stride();
-  const std::int64_t tiles = (args.rows + kRowTile - 1) / kRowTile;
-  const std::int64_t head = task / tiles;
-  const std::int64_t tile = tiles - 1 - task % tiles;
-  const std::int64_t row0 = tile * kRowTile;
-  const int rows = static_cast<int>(std::min(kRowTile, args.rows - row0));
-  const std::int64_t kv_head = head / (args.heads / shape.kv_heads);
-  const float* keys = args.kv.keys + kv_head * shape.key_floats_per_head();
-  const float* values = args.kv.values + kv_head * shape.value_floats_per_head();
-
-  float* q = scratch;                      // [kRowTile][dim]
-  float* s = q + kRowTile * stride;        // [kRowTile][kScoreStride]
-  float* o = s + kRowTile * kScoreStride;  // [kRowTile][stride]
-  float* sums = o + kRowTile * stride;     // [kRowTile][16], lane-wise
-  float m[kRowTile];
+// What differs between the arithmetic of the products: this one is fp32 against a block of type kB.
+template <Element kB>
+struct Fp32 {
+  using A = float;  // element of the left operands q and p
+  // Depth comes in steps of this many.
+  static constexpr std::int64_t kSteps = Steps<kB>::kCount;
 
   // log2(e)/sqrt(head_dim) once per query instead of once per score.
-  const float scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(dim)));
-  for (int r = 0; r < rows; ++r) {
-    const float* HWY_RESTRICT from = args.q + (row0 + r) * args.q_stride + head * dim;
-    float* HWY_RESTRICT to = q + r * dim;
+  static float QueryScale(float scale) { return scale; }
+  static float ScoreScale(float) { return 1.0f; }
+
+  static void LoadQuery(const float* HWY_RESTRICT from, std::int64_t dim, float scale, float* HWY_RESTRICT to) {
     for (std::int64_t i = 0; i < dim; ++i) to[i] = from[i] * scale;
+    for (std::int64_t i = dim; i % kSteps != 0; ++i) to[i] = 0;
+  }
+  static void LoadQuery(const Bf16* HWY_RESTRICT from, std::int64_t dim, float scale, float* HWY_RESTRICT to) {
+    for (std::int64_t i = 0; i < dim; ++i) to[i] = from_bf16(from[i]) * scale;
+    for (std::int64_t i = dim; i % kSteps != 0; ++i) to[i] = 0;
+  }
+
+  // C[rows][columns] (+)= A[rows][depth] * B[depth][columns], columns in whole vectors, rows <= kRows.
+  template <bool kAdd>
+  static void Product(int rows, std::int64_t columns, const float* a, std::int64_t a_stride, const float* b,
+                      std::int64_t b_stride, std::int64_t depth, float* c, std::int64_t c_stride, const float* ahead) {
+    const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(D()));
+    for (std::int64_t column = 0; column < columns; column += kVecs * lanes) {
+      const int vecs = static_cast<int>(std::min<std::int64_t>(kVecs, (columns - column) / lanes));
+      Micro<kB, kAdd>(rows, vecs)(a, a_stride, b + column, b_stride, depth, c + column, c_stride, ahead);
+    }
+  }
+
+  static void Softmax(float* s, std::int64_t width, float, float m, float* sums) { Exponentiate(s, width, m, sums); }
+};
+
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+// bf16 dot products of bf16 operands, accumulated in fp32. The scale meets the scores in fp32: a scaled q would have to
+// be rounded once more.
+struct Native {
+  using A = std::uint32_t;  // a pair
+
+  static float QueryScale(float) { return 1.0f; }
+  static float ScoreScale(float scale) { return scale; }
+
+  static void LoadQuery(const Bf16* HWY_RESTRICT from, std::int64_t dim, float, std::uint32_t* HWY_RESTRICT to) {
+    for (std::int64_t i = 0; i + 1 < dim; i += 2) {
+      to[i / 2] = from[i] | static_cast<std::uint32_t>(from[i + 1]) << 16;
+    }
+    if (dim % 2 != 0) to[dim / 2] = from[dim - 1];
+  }
+  static void LoadQuery(const float*, std::int64_t, float, std::uint32_t*) {}
+
+  template <bool kAdd>
+  static void Product(int rows, std::int64_t columns, const std::uint32_t* a, std::int64_t a_stride, const float* b,
+                      std::int64_t b_stride, std::int64_t depth, float* c, std::int64_t c_stride, const float* ahead) {
+    bf16_product(kAdd, rows, columns, a, a_stride, reinterpret_cast<const std::uint32_t*>(b), b_stride, (depth + 1) / 2,
+                 c, c_stride, reinterpret_cast<const std::uint32_t*>(ahead));
+  }
+
+  static void Softmax(float* s, std::int64_t width, float scale, float m, float* sums) {
+    bf16_exponentiate(s, width, scale, m, sums);
+  }
+};
+static_assert(kRows <= kBf16Rows);
+#endif
+
+// `n` elements from `offset` on as fp32: in place, or widened into `room`.
+const float* Widened(const void* from, Element element, std::int64_t offset, std::int64_t n, float* room) {
+  if (element == Element::f32) return static_cast<const float*>(from) + offset;
+  const Bf16* HWY_RESTRICT narrow = static_cast<const Bf16*>(from) + offset;
+  for (std::int64_t i = 0; i < n; ++i) room[i] = from_bf16(narrow[i]);
+  return room;
+}
+
+template <class Arithmetic>
+void RunTask(const AttentionArgs& args, std::int64_t task, float* scratch) {
+  using A = typename Arithmetic::A;
+  const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(D()));
+  const KvShape& shape = args.kv.shape;
+  const TaskPlace place(args, task);
+  const std::int64_t dim = shape.head_dim;
+  const std::int64_t stride = shape.value_stride();
+  const std::int64_t head = place.head, row0 = place.row0;
+  const int rows = static_cast<int>(place.rows);
+  const std::int64_t kv_head = head / (args.heads / shape.kv_heads);
+  // Lanes of the block are 4 bytes wide in either type.
+  const float* keys = reinterpret_cast<const float*>(args.kv.keys + kv_head * shape.key_bytes_per_head());
+  const float* values = reinterpret_cast<const float*>(args.kv.values + kv_head * shape.value_bytes_per_head());
+  const std::int64_t panel = shape.panel_rows() * kKeyPanel;
+  const std::int64_t keys_per_lane = shape.element == Element::f32 ? 1 : 2;
+
+  float* s = scratch;                      // [kRowTile][kScoreStride]
+  float* o = s + kRowTile * kScoreStride;  // [kRowTile][stride]
+  float* sums = o + kRowTile * stride;     // [kRowTile][16], lane-wise
+  float* room = sums + kRowTile * 16;      // [3][stride]
+  float* q_room = room + 3 * stride;       // [kRowTile][stride]
+  A* q = reinterpret_cast<A*>(q_room);
+  const A* p = reinterpret_cast<const A*>(s);
+  float m[kRowTile];
+
+  const float scale = static_cast<float>(1.4426950408889634 / std::sqrt(static_cast<double>(dim)));
+  const float score_scale = Arithmetic::ScoreScale(scale);
+  for (int r = 0; r < rows; ++r) {
+    const std::int64_t at = (row0 + r) * args.q_stride + head * dim;
+    if (args.element == Element::f32) {
+      Arithmetic::LoadQuery(static_cast<const float*>(args.q) + at, dim, Arithmetic::QueryScale(scale), q + r * stride);
+    } else {
+      Arithmetic::LoadQuery(static_cast<const Bf16*>(args.q) + at, dim, Arithmetic::QueryScale(scale), q + r * stride);
+    }
   }
   for (int r = 0; r < rows; ++r) {
     float* HWY_RESTRICT o_row = o + r * stride;
     float* HWY_RESTRICT sum_row = sums + r * 16;
     for (int i = 0; i < 16; ++i) sum_row[i] = 0;
-    if (args.self_k != nullptr) {
+    if (args.self_k != nullptr && place.part == 0) {
       // The row's own key is a state of one key: p = 1 at its own score.
-      const float* HWY_RESTRICT k = args.self_k + (row0 + r) * args.self_stride + kv_head * dim;
-      const float* HWY_RESTRICT v = args.self_v + (row0 + r) * args.self_stride + kv_head * dim;
-      const float* HWY_RESTRICT q_row = q + r * dim;
-      m[r] = Dot(q_row, k, dim);
+      const std::int64_t at = (row0 + r) * args.self_stride + kv_head * dim;
+      const float* query = Widened(args.q, args.element, (row0 + r) * args.q_stride + head * dim, dim, room);
+      const float* k = Widened(args.self_k, args.element, at, dim, room + stride);
+      const float* HWY_RESTRICT v = Widened(args.self_v, args.element, at, dim, room + 2 * stride);
+      m[r] = Dot(query, k, dim) * scale;
       sum_row[0] = 1.0f;
       for (std::int64_t i = 0; i < dim; ++i) o_row[i] = v[i];
       for (std::int64_t i = dim; i < stride; ++i) o_row[i] = 0;
@@ -232,12 +383,11 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
     }
   }
 
-  // Keys that the last of `count` rows from `row` sees.
   const auto visible_to = [&args, row0](std::int64_t row) {
     return args.causal ? std::min(args.keys, args.first_visible + row0 + row) : args.keys;
   };
-  const std::int64_t last_key = visible_to(rows - 1);
-  for (std::int64_t key0 = 0; key0 < last_key; key0 += kKeyTile) {
+  const std::int64_t last_key = std::min(place.last_key, visible_to(rows - 1));
+  for (std::int64_t key0 = place.first_key; key0 < last_key; key0 += kKeyTile) {
     // Keys of this tile that the group of rows from r0 needs; at most kKeyTile, not positive when none.
     const auto needed_by = [&](int r0) {
       return std::min(kKeyTile, visible_to(std::min(r0 + kRows, rows) - 1) - key0);
@@ -245,12 +395,13 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
     const std::int64_t tile_keys = needed_by(rows - 1);
     // Panel by panel over all rows, so that a panel comes from L1 for every group but the first.
     for (std::int64_t k = 0; k < tile_keys; k += kKeyPanel) {
+      const float* b = keys + (key0 + k) / kKeyPanel * panel;
       for (int r0 = 0; r0 < rows; r0 += kRows) {
         const std::int64_t wanted = needed_by(r0) - k;
         if (wanted <= 0) continue;
-        Product<false>(std::min(kRows, rows - r0), std::min(kKeyPanel, (wanted + lanes - 1) / lanes * lanes),
-                       q + r0 * dim, dim, keys + (key0 + k) * dim, kKeyPanel, dim, s + r0 * kScoreStride + k,
-                       kScoreStride, keys + (key0 + k + kKeyPanel) * dim + r0 / kRows * 16);
+        Arithmetic::template Product<false>(
+            std::min(kRows, rows - r0), std::min(kKeyPanel, (wanted + lanes - 1) / lanes * lanes), q + r0 * stride,
+            stride, b, kKeyPanel, dim, s + r0 * kScoreStride + k, kScoreStride, b + panel + r0 / kRows * 16);
       }
     }
     for (int r0 = 0; r0 < rows; r0 += kRows) {
@@ -258,35 +409,44 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
       if (needed <= 0) continue;
       const std::int64_t width = (needed + lanes - 1) / lanes * lanes;
       for (int r = r0; r < std::min(r0 + kRows, rows); ++r) {
-        RaiseMaximum(s + r * kScoreStride, std::min(kKeyTile, visible_to(r) - key0), width, &m[r], sums + r * 16,
-                     o + r * stride, stride);
+        RaiseMaximum(s + r * kScoreStride, std::min(kKeyTile, visible_to(r) - key0), width, score_scale, &m[r],
+                     sums + r * 16, o + r * stride, stride);
       }
       for (int r = r0; r < std::min(r0 + kRows, rows); ++r) {
-        Exponentiate(s + r * kScoreStride, width, m[r], sums + r * 16);
+        Arithmetic::Softmax(s + r * kScoreStride, width, score_scale, m[r], sums + r * 16);
       }
     }
     // All keys of the tile in one product: it reads V from L2, and in return loads and stores the accumulators once.
+    // Where keys come in pairs a last key without partner meets p = 0, for widths are even.
+    const float* b = values + key0 / keys_per_lane * stride;
     for (int r0 = 0; r0 < rows; r0 += kRows) {
       const std::int64_t needed = needed_by(r0);
       if (needed <= 0) continue;
-      Product<true>(std::min(kRows, rows - r0), stride, s + r0 * kScoreStride, kScoreStride, values + key0 * stride,
-                    stride, needed, o + r0 * stride, stride, values + (key0 + kKeyTile) * stride + r0 / kRows * 16);
+      Arithmetic::template Product<true>(std::min(kRows, rows - r0), stride, p + r0 * kScoreStride, kScoreStride, b,
+                                         stride, needed, o + r0 * stride, stride,
+                                         b + kKeyTile / keys_per_lane * stride + r0 / kRows * 16);
     }
   }
 
   for (int r = 0; r < rows; ++r) {
-    const float* HWY_RESTRICT from = o + r * stride;
-    float* HWY_RESTRICT to = args.out + (row0 + r) * args.out_stride + head * dim;
     const float sum = hn::GetLane(hn::SumOfLanes(D(), hn::Load(D(), sums + r * 16)));
-    float factor = 1.0f;
-    if (args.state_max != nullptr) {
-      args.state_max[(row0 + r) * args.heads + head] = m[r];
-      args.state_sum[(row0 + r) * args.heads + head] = sum;
+    if (args.parts > 1) {
+      float* HWY_RESTRICT record = partial_record(args, place.part, head, row0 + r);
+      for (std::int64_t i = 0; i < dim; ++i) record[i] = o[r * stride + i];
+      record[stride] = m[r];
+      record[stride + 1] = sum;
     } else {
-      factor = 1.0f / sum;
+      write_out(args, row0 + r, head, o + r * stride, m[r], sum);
     }
-    for (std::int64_t i = 0; i < dim; ++i) to[i] = from[i] * factor;
   }
+}
+
+void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
+  if (args.kv.shape.element == Element::f32) return RunTask<Fp32<Element::f32>>(args, task, scratch);
+#if HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3
+  if (args.element == Element::bf16 && bf16_dot_supported()) return RunTask<Native>(args, task, scratch);
+#endif
+  RunTask<Fp32<Element::bf16>>(args, task, scratch);
 }
 
 }  // namespace kvcast::kernels::HWY_NAMESPACE
@@ -301,41 +461,146 @@ void attention_task(const AttentionArgs& args, std::int64_t task, float* scratch
   HWY_DYNAMIC_DISPATCH(Task)(args, task, scratch);
 }
 
-std::int64_t attention_tasks(const AttentionArgs& args) noexcept {
-  return args.heads * ((args.rows + kRowTile - 1) / kRowTile);
+std::int64_t attention_parts(const AttentionArgs& args, std::int64_t groups) noexcept {
+  // Enough that a few dozen threads find work, few enough that merging stays cheap beside 256 keys of a part.
+  constexpr std::int64_t kEnoughTasks = 32;
+  const std::int64_t tasks = groups * args.heads * row_tiles(args);
+  if (tasks <= 0 || tasks >= kEnoughTasks) return 1;
+  return std::max<std::int64_t>(1, std::min((kEnoughTasks + tasks - 1) / tasks, args.keys / kKeyTile));
 }
 
-std::int64_t attention_scratch_floats(std::int64_t head_dim) noexcept {
+std::int64_t attention_partial_floats(const AttentionArgs& args) noexcept {
+  return args.parts > 1 ? args.parts * args.heads * args.rows * record_floats(args.kv.shape) : 0;
+}
+
+std::int64_t attention_tasks(const AttentionArgs& args) noexcept { return args.heads * row_tiles(args) * args.parts; }
+
+std::int64_t attention_merges(const AttentionArgs& args) noexcept {
+  return args.parts > 1 ? args.heads * row_tiles(args) : 0;
+}
+
+void attention_merge(const AttentionArgs& args, std::int64_t merge) noexcept {
+  const std::int64_t tiles = row_tiles(args);
+  const std::int64_t head = merge / tiles, row0 = merge % tiles * kRowTile;
+  const std::int64_t stride = args.kv.shape.value_stride();
+  for (std::int64_t row = row0; row < std::min(row0 + kRowTile, args.rows); ++row) {
+    float* const first = partial_record(args, 0, head, row);
+    for (std::int64_t part = 1; part < args.parts; ++part) {
+      const float* const next = partial_record(args, part, head, row);
+      merge_states(first, &first[stride], &first[stride + 1], next, next[stride], next[stride + 1],
+                   args.kv.shape.head_dim);
+    }
+    write_out(args, row, head, first, first[stride], first[stride + 1]);
+  }
+}
+
+std::int64_t attention_scratch_floats(const KvShape& shape) noexcept {
   // Threads' scratch must lie far apart: prefetchers that follow the strides of one thread's score tile otherwise
   // pull lines from under the next thread. On Zen 5, two threads, 0.48 of the FMA peak with neighbours 1 KiB apart,
   // 0.61 at 16 KiB, 0.70 at 64 KiB, which is what one thread reaches.
   constexpr std::int64_t kGuard = 16384;
-  const std::int64_t stride = KvShape{1, head_dim, 0}.value_stride();
-  return kRowTile * (2 * stride + kKeyTile + 16 + 16) + kGuard;
+  const std::int64_t stride = shape.value_stride();
+  return kRowTile * (2 * stride + kKeyTile + 16 + 16) + 3 * stride + kGuard;
 }
 
-void pack_kv(const KvShape& shape, const float* k, const float* v, std::int64_t stride, std::int64_t first,
-             std::int64_t count, std::int64_t head_begin, std::int64_t head_end, float* keys, float* values) noexcept {
+namespace {
+
+template <typename To, typename From>
+To convert(From value) {
+  if constexpr (std::is_same_v<To, From>) {
+    return value;
+  } else if constexpr (std::is_same_v<To, Bf16>) {
+    return to_bf16(value);
+  } else {
+    return from_bf16(value);
+  }
+}
+
+// Places of fp32: K [panel][head_dim][64], V [key][stride].
+template <typename From>
+void pack_f32(const KvShape& shape, const From* k, const From* v, std::int64_t row_stride, std::int64_t first,
+              std::int64_t count, float* keys, float* values) {
   const std::int64_t dim = shape.head_dim;
-  for (std::int64_t head = head_begin; head < head_end; ++head) {
-    float* const key_head = keys + head * shape.key_floats_per_head();
-    float* const value_head = values + head * shape.value_floats_per_head();
-    for (std::int64_t row = 0; row < count;) {
-      const std::int64_t key = first + row;
-      const std::int64_t lane = key % kKeyPanel;
-      const std::int64_t run = std::min(count - row, kKeyPanel - lane);
-      const float* __restrict from = k + row * stride + head * dim;
-      float* __restrict to = key_head + (key - lane) * dim + lane;
-      for (std::int64_t i = 0; i < dim; ++i) {
-        for (std::int64_t j = 0; j < run; ++j) to[i * kKeyPanel + j] = from[j * stride + i];
+  for (std::int64_t row = 0; row < count;) {
+    const std::int64_t key = first + row;
+    const std::int64_t lane = key % kKeyPanel;
+    const std::int64_t run = std::min(count - row, kKeyPanel - lane);
+    const From* __restrict from = k + row * row_stride;
+    float* __restrict to = keys + (key - lane) * dim + lane;
+    for (std::int64_t i = 0; i < dim; ++i) {
+      for (std::int64_t j = 0; j < run; ++j) to[i * kKeyPanel + j] = convert<float>(from[j * row_stride + i]);
+    }
+    row += run;
+  }
+  for (std::int64_t row = 0; row < count; ++row) {
+    const From* __restrict from = v + row * row_stride;
+    float* __restrict to = values + (first + row) * shape.value_stride();
+    for (std::int64_t i = 0; i < dim; ++i) to[i] = convert<float>(from[i]);
+  }
+}
+
+// Places of bf16: K [panel][head_dim/2][64][2], V [key/2][stride][2].
+template <typename From>
+void pack_bf16(const KvShape& shape, const From* k, const From* v, std::int64_t row_stride, std::int64_t first,
+               std::int64_t count, Bf16* keys, Bf16* values) {
+  const std::int64_t dim = shape.head_dim;
+  const std::int64_t stride = shape.value_stride();
+  for (std::int64_t row = 0; row < count;) {
+    const std::int64_t key = first + row;
+    const std::int64_t lane = key % kKeyPanel;
+    const std::int64_t run = std::min(count - row, kKeyPanel - lane);
+    const From* __restrict from = k + row * row_stride;
+    Bf16* __restrict to = keys + (key / kKeyPanel * shape.panel_rows() * kKeyPanel + lane) * 2;
+    for (std::int64_t i = 0; i < dim; i += 2) {
+      Bf16* __restrict pairs = to + i * kKeyPanel;
+      for (std::int64_t j = 0; j < run; ++j) {
+        pairs[2 * j] = convert<Bf16>(from[j * row_stride + i]);
+        pairs[2 * j + 1] = i + 1 < dim ? convert<Bf16>(from[j * row_stride + i + 1]) : Bf16{0};
       }
-      row += run;
     }
-    for (std::int64_t row = 0; row < count; ++row) {
-      const float* __restrict from = v + row * stride + head * dim;
-      float* __restrict to = value_head + (first + row) * shape.value_stride();
-      for (std::int64_t i = 0; i < dim; ++i) to[i] = from[i];
+    row += run;
+  }
+  for (std::int64_t row = 0; row < count; ++row) {
+    const std::int64_t key = first + row;
+    const From* __restrict from = v + row * row_stride;
+    Bf16* __restrict to = values + key / 2 * stride * 2 + key % 2;
+    for (std::int64_t i = 0; i < dim; ++i) to[2 * i] = convert<Bf16>(from[i]);
+    // Only p = 0 meets a missing partner, but 0 times what lies there may be NaN.
+    if (row == count - 1 && key % 2 == 0) {
+      for (std::int64_t i = 0; i < dim; ++i) to[2 * i + 1] = 0;
     }
+  }
+}
+
+template <typename From>
+void pack_from(const KvShape& shape, const From* k, const From* v, std::int64_t stride, std::int64_t first,
+               std::int64_t count, std::int64_t head_begin, std::int64_t head_end, std::byte* keys, std::byte* values) {
+  for (std::int64_t head = head_begin; head < head_end; ++head) {
+    std::byte* const key_head = keys + head * shape.key_bytes_per_head();
+    std::byte* const value_head = values + head * shape.value_bytes_per_head();
+    const From* const k_head = k + head * shape.head_dim;
+    const From* const v_head = v + head * shape.head_dim;
+    if (shape.element == Element::f32) {
+      pack_f32(shape, k_head, v_head, stride, first, count, reinterpret_cast<float*>(key_head),
+               reinterpret_cast<float*>(value_head));
+    } else {
+      pack_bf16(shape, k_head, v_head, stride, first, count, reinterpret_cast<Bf16*>(key_head),
+                reinterpret_cast<Bf16*>(value_head));
+    }
+  }
+}
+
+}  // namespace
+
+void pack_kv(const KvShape& shape, Element from, const void* k, const void* v, std::int64_t stride, std::int64_t first,
+             std::int64_t count, std::int64_t head_begin, std::int64_t head_end, std::byte* keys,
+             std::byte* values) noexcept {
+  if (from == Element::f32) {
+    pack_from(shape, static_cast<const float*>(k), static_cast<const float*>(v), stride, first, count, head_begin,
+              head_end, keys, values);
+  } else {
+    pack_from(shape, static_cast<const Bf16*>(k), static_cast<const Bf16*>(v), stride, first, count, head_begin,
+              head_end, keys, values);
   }
 }
 

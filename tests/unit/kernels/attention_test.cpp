@@ -1,7 +1,11 @@
 #include "kernels/attention.h"
 
+#include <hwy/targets.h>
+
 #include <algorithm>
+#include <bit>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <vector>
 
@@ -9,6 +13,7 @@
 #include "base/parallel.h"
 #include "base/random.h"
 #include "catch.h"
+#include "kernels/bf16_dot.h"
 
 using namespace kvcast;
 using namespace kvcast::kernels;
@@ -16,53 +21,109 @@ using namespace kvcast::kernels;
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();
+constexpr double kBf16Unit = 1.0 / 256;  // largest relative error of rounding to bf16
+
+// Types of a run: of the block, of q, self and out, and whether the AVX512-BF16 kernels may be used.
+struct Types {
+  Element block = Element::f32, element = Element::f32;
+  bool native = true;
+};
+constexpr Types kTypes[] = {{Element::f32, Element::f32},
+                            {Element::f32, Element::bf16},
+                            {Element::bf16, Element::f32},
+                            {Element::bf16, Element::bf16, false},
+                            {Element::bf16, Element::bf16, true}};
+
+// Limits Highway to targets below AVX3 while alive.
+class BelowAvx3 {
+ public:
+  BelowAvx3() {
+    const auto all = hwy::SupportedTargets();
+    const auto low = all & ~static_cast<std::int64_t>(HWY_AVX3 | HWY_AVX3_DL);
+    if (low != 0) set(low);
+  }
+  ~BelowAvx3() { set(0); }
+  BelowAvx3(const BelowAvx3&) = delete;
+  BelowAvx3& operator=(const BelowAvx3&) = delete;
+
+ private:
+  static void set(std::int64_t targets) {
+    hwy::SetSupportedTargetsForTest(targets);
+    hwy::GetChosenTarget().Update(hwy::SupportedTargets());
+  }
+};
 
 struct Case {
   std::int64_t rows, keys, heads, kv_heads, head_dim;
   bool causal, self;
   std::int64_t first_visible = 1;
+  std::int64_t parts = 1;
 };
 
-struct Data {
-  explicit Data(const Case& c)
-      : shape{c.kv_heads, c.head_dim, c.keys},
-        dim(c.heads * c.head_dim),
-        kv_dim(c.kv_heads * c.head_dim),
-        q(c.rows * dim),
-        k(c.keys * kv_dim),
-        v(c.keys * kv_dim),
-        self_k(c.rows * kv_dim),
-        self_v(c.rows * kv_dim),
-        keys(shape.key_floats()),
-        values(shape.value_floats()) {
-    std::uint64_t stream = 0;
-    for (Buffer<float>* buffer : {&q, &k, &v, &self_k, &self_v}) {
-      const RandomStream random(7, stream++);
-      for (std::int64_t i = 0; i < buffer->size(); ++i)
-        (*buffer)[i] = 1.5f * random.unit(static_cast<std::uint64_t>(i));
-    }
-    // Padding may hold anything: make it poison.
-    std::fill_n(keys.data(), keys.size(), std::numeric_limits<float>::quiet_NaN());
-    std::fill_n(values.data(), values.size(), std::numeric_limits<float>::quiet_NaN());
-    pack_kv(shape, k.data(), v.data(), kv_dim, 0, c.keys, 0, c.kv_heads, keys.data(), values.data());
-    // The columns between head_dim and the row stride of V take part in products whose results are dropped.
-    for (std::int64_t h = 0; h < c.kv_heads; ++h) {
-      for (std::int64_t j = 0; j < c.keys; ++j) {
-        float* row = values.data() + h * shape.value_floats_per_head() + j * shape.value_stride();
-        std::fill(row + c.head_dim, row + shape.value_stride(), 0.0f);
+// Values as fp32 that `type` can hold, and the same in storage of that type.
+struct Tensor {
+  Tensor(std::int64_t size, Element type, std::uint64_t stream) : element(type), value(size), storage(size * 4) {
+    const RandomStream random(7, stream);
+    for (std::int64_t i = 0; i < size; ++i) value[i] = 1.5f * random.unit(static_cast<std::uint64_t>(i));
+    store();
+  }
+  void store() {
+    for (std::int64_t i = 0; i < value.size(); ++i) {
+      if (element == Element::bf16) {
+        const Bf16 narrow = to_bf16(value[i]);
+        value[i] = from_bf16(narrow);
+        std::memcpy(storage.data() + i * 2, &narrow, 2);
+      } else {
+        std::memcpy(storage.data() + i * 4, &value[i], 4);
       }
     }
   }
+  const void* at(std::int64_t i) const { return storage.data() + i * element_bytes(element); }
 
-  KvShape shape;
-  std::int64_t dim, kv_dim;
-  Buffer<float> q, k, v, self_k, self_v, keys, values;
+  Element element;
+  Buffer<float> value;
+  Buffer<std::byte> storage;
 };
 
-AttentionArgs args_of(const Case& c, const Data& data, float* out) {
+void poison(void* memory, std::int64_t bytes) {
+  if (bytes > 0) std::memset(memory, 0xff, static_cast<std::size_t>(bytes));  // NaN in fp32 and in bf16
+}
+
+struct Data {
+  explicit Data(const Case& c, Types t = {})
+      : types(t),
+        shape{c.kv_heads, c.head_dim, c.keys, t.block},
+        dim(c.heads * c.head_dim),
+        kv_dim(c.kv_heads * c.head_dim),
+        q(c.rows * dim, t.element, 0),
+        // Values that the block can hold, so that float64 sees what the kernel sees.
+        k(c.keys * kv_dim, t.block, 1),
+        v(c.keys * kv_dim, t.block, 2),
+        self_k(c.rows * kv_dim, t.element, 3),
+        self_v(c.rows * kv_dim, t.element, 4),
+        keys(shape.key_bytes()),
+        values(shape.value_bytes()) {
+    pack();
+  }
+  void pack() {
+    poison(keys.data(), keys.size());
+    poison(values.data(), values.size());
+    pack_kv(shape, k.element, k.at(0), v.at(0), kv_dim, 0, shape.capacity, 0, shape.kv_heads, keys.data(),
+            values.data());
+  }
+
+  Types types;
+  KvShape shape;
+  std::int64_t dim, kv_dim;
+  Tensor q, k, v, self_k, self_v;
+  Buffer<std::byte> keys, values;
+};
+
+AttentionArgs args_of(const Case& c, const Data& data, void* out) {
   AttentionArgs args;
+  args.element = data.types.element;
   args.heads = c.heads;
-  args.q = data.q.data();
+  args.q = data.q.at(0);
   args.q_stride = data.dim;
   args.rows = c.rows;
   args.kv = {data.shape, data.keys.data(), data.values.data()};
@@ -70,25 +131,61 @@ AttentionArgs args_of(const Case& c, const Data& data, float* out) {
   args.causal = c.causal;
   args.first_visible = c.first_visible;
   if (c.self) {
-    args.self_k = data.self_k.data();
-    args.self_v = data.self_v.data();
+    args.self_k = data.self_k.at(0);
+    args.self_v = data.self_v.at(0);
     args.self_stride = data.kv_dim;
   }
   args.out = out;
   args.out_stride = data.dim;
+  args.parts = c.parts;
   return args;
 }
 
-void run(const AttentionArgs& args, int threads) {
-  const std::int64_t per_thread = (attention_scratch_floats(args.kv.shape.head_dim) + 15) / 16 * 16;
+// Scratch and partial states start as NaN: nothing may be read that was not written.
+void run(AttentionArgs args, int threads) {
+  const std::int64_t per_thread = (attention_scratch_floats(args.kv.shape) + 15) / 16 * 16;
   Buffer<float> scratch(per_thread * threads);
+  Buffer<float> partial(attention_partial_floats(args));
+  poison(scratch.data(), scratch.size() * 4);
+  poison(partial.data(), partial.size() * 4);
+  args.partial = partial.data();
   parallel_for(threads, attention_tasks(args), [&](std::int64_t task, int thread) {
     attention_task(args, task, scratch.data() + thread * per_thread);
   });
+  parallel_for(threads, attention_merges(args), [&](std::int64_t merge, int) { attention_merge(args, merge); });
 }
 
-// Output of (row, head) in float64 and the bound eps·(tile + L/tile)·Σ p|v| of docs/model.md §7, to which the rounding
-// of scores adds: a score of magnitude s is wrong by eps·(head_dim + 2)·Σ|q k|, and p by as much relatively.
+// The output as fp32.
+std::vector<float> outputs(const Case& c, const Data& data, int threads = 1) {
+  const std::int64_t size = c.rows * data.dim;
+  Buffer<std::byte> out(size * 4);
+  poison(out.data(), out.size());
+  run(args_of(c, data, out.data()), threads);
+  std::vector<float> result(static_cast<std::size_t>(size));
+  for (std::int64_t i = 0; i < size; ++i) {
+    float& value = result[static_cast<std::size_t>(i)];
+    if (data.types.element == Element::f32) {
+      std::memcpy(&value, out.data() + i * 4, 4);
+    } else {
+      Bf16 narrow;
+      std::memcpy(&narrow, out.data() + i * 2, 2);
+      value = from_bf16(narrow);
+    }
+  }
+  return result;
+}
+
+// Output of (row, head) in float64 and a bound on a kernel's error, to first order in u = eps/2. With n keys of which
+// the largest sum |q k|/sqrt(head_dim) is A, in T tiles and P parts:
+//  * scores: head_dim + 5 roundings of at most A (products, scale and its constant), the difference to the maximum one
+//    of at most 2A, the exponential at most 3u. So p is wrong by u((head_dim + 7)A + 3) relatively, in numerator and
+//    denominator: eps((head_dim + 7)A + 3) * w with w = sum p|v|;
+//  * sums: n roundings in numerator and denominator each: eps * n * w;
+//  * each tile rescales both once (factor 3u, product u): eps * 4T * w; each merge twice that: eps * 8P * w;
+//  * division: 2 roundings, in eps * w.
+// With native bf16 products p_j is rounded, p_j(1 + e_j), |e_j| <= U = 2^-8, in numerator and denominator alike, which
+// moves the result by sum p_j e_j (v_j - out)/sum p_j(1 + e_j), at most U/(1-U) * sum p_j|v_j - out|. A bf16 output is
+// rounded once more, by U|out|.
 struct Exact {
   std::vector<double> value, bound;
 };
@@ -97,14 +194,14 @@ Exact exact(const Case& c, const Data& data, std::int64_t row, std::int64_t head
   const std::int64_t visible = c.causal ? std::min(c.keys, c.first_visible + row) : c.keys;
   std::vector<const float*> keys, values;
   for (std::int64_t j = 0; j < visible; ++j) {
-    keys.push_back(data.k.data() + j * data.kv_dim + kv);
-    values.push_back(data.v.data() + j * data.kv_dim + kv);
+    keys.push_back(data.k.value.data() + j * data.kv_dim + kv);
+    values.push_back(data.v.value.data() + j * data.kv_dim + kv);
   }
   if (c.self) {
-    keys.push_back(data.self_k.data() + row * data.kv_dim + kv);
-    values.push_back(data.self_v.data() + row * data.kv_dim + kv);
+    keys.push_back(data.self_k.value.data() + row * data.kv_dim + kv);
+    values.push_back(data.self_v.value.data() + row * data.kv_dim + kv);
   }
-  const float* q = data.q.data() + row * data.dim + head * c.head_dim;
+  const float* q = data.q.value.data() + row * data.dim + head * c.head_dim;
   std::vector<double> p;
   double top = -INFINITY, sum = 0, absolute = 0;
   for (const float* k : keys) {
@@ -119,35 +216,51 @@ Exact exact(const Case& c, const Data& data, std::int64_t row, std::int64_t head
   }
   for (double& value : p) sum += value = std::exp(value - top);
   Exact result{std::vector<double>(static_cast<std::size_t>(c.head_dim)), {}};
-  std::vector<double> weight(result.value.size());
+  std::vector<double> weight(result.value.size()), spread(result.value.size());
   for (std::size_t j = 0; j < p.size(); ++j) {
     for (std::size_t i = 0; i < weight.size(); ++i) {
       result.value[i] += p[j] / sum * static_cast<double>(values[j][i]);
       weight[i] += p[j] / sum * std::abs(static_cast<double>(values[j][i]));
     }
   }
-  const double blocks = static_cast<double>(kKeyTile) + static_cast<double>(c.keys) / static_cast<double>(kKeyTile);
-  for (const double w : weight) {
-    result.bound.push_back(kEps * (blocks + static_cast<double>(c.head_dim + 2) * absolute) * w + 1e-30);
+  for (std::size_t j = 0; j < p.size(); ++j) {
+    for (std::size_t i = 0; i < weight.size(); ++i) {
+      spread[i] += p[j] / sum * std::abs(static_cast<double>(values[j][i]) - result.value[i]);
+    }
+  }
+  const double count = static_cast<double>(keys.size());
+  const double tiles = std::ceil(count / static_cast<double>(kKeyTile));
+  const double steps =
+      count + 4 * tiles + 8 * static_cast<double>(c.parts) + 8 + static_cast<double>(c.head_dim + 7) * absolute;
+  const bool bf16 = data.types.element == Element::bf16;
+  const bool native = bf16 && data.types.block == Element::bf16 && data.types.native && bf16_dot_supported();
+  for (std::size_t i = 0; i < weight.size(); ++i) {
+    double bound = kEps * steps * weight[i];
+    if (native) bound += kBf16Unit / (1 - kBf16Unit) * spread[i];
+    if (bf16) bound += kBf16Unit * (std::abs(result.value[i]) + bound);
+    result.bound.push_back(bound + 1e-30);
   }
   return result;
 }
 
-void check_against_exact(const Case& c) {
-  const Data data(c);
-  Buffer<float> out(c.rows * data.dim);
-  run(args_of(c, data, out.data()), 1);
-  for (std::int64_t row = 0; row < c.rows; ++row) {
-    for (std::int64_t head = 0; head < c.heads; ++head) {
-      const Exact truth = exact(c, data, row, head);
-      for (std::int64_t i = 0; i < c.head_dim; ++i) {
-        const auto at = static_cast<std::size_t>(i);
-        const double error =
-            std::abs(static_cast<double>(out[row * data.dim + head * c.head_dim + i]) - truth.value[at]);
-        if (!(error <= truth.bound[at])) {
-          CAPTURE(c.rows, c.keys, c.heads, c.kv_heads, c.head_dim, c.causal, c.self, row, head, i);
-          CHECK(error <= truth.bound[at]);
-          return;
+// All outputs against float64; stops at the first that is off.
+void check_against_exact(Case c, const Data& data, std::initializer_list<std::int64_t> parts = {1}) {
+  for (const std::int64_t count : parts) {
+    c.parts = count;
+    const std::vector<float> out = outputs(c, data);
+    for (std::int64_t row = 0; row < c.rows; ++row) {
+      for (std::int64_t head = 0; head < c.heads; ++head) {
+        const Exact truth = exact(c, data, row, head);
+        for (std::int64_t i = 0; i < c.head_dim; ++i) {
+          const auto at = static_cast<std::size_t>(i);
+          const auto place = static_cast<std::size_t>(row * data.dim + head * c.head_dim + i);
+          const double error = std::abs(static_cast<double>(out[place]) - truth.value[at]);
+          if (!(error <= truth.bound[at])) {
+            CAPTURE(c.rows, c.keys, c.heads, c.kv_heads, c.head_dim, c.causal, c.self, c.parts, row, head, i);
+            CAPTURE(static_cast<int>(data.types.block), static_cast<int>(data.types.element), data.types.native);
+            CHECK(error <= truth.bound[at]);
+            return;
+          }
         }
       }
     }
@@ -155,105 +268,226 @@ void check_against_exact(const Case& c) {
   CHECK(c.rows > 0);
 }
 
-}  // namespace
-
-TEST_CASE("attention equals float64 within its derived bound at odd sizes", "[kernels][attention]") {
-  for (const std::int64_t head_dim : {1, 7, 16, 32, 63, 64, 65, 80}) {
-    for (const std::int64_t keys : {1, 7, 63, 64, 65, 257, 300}) {
-      for (const std::int64_t rows : {1, 5, 24, 25, 63}) {
-        check_against_exact({rows, keys, 2, 2, head_dim, false, false});
-        check_against_exact({rows, keys, 2, 1, head_dim, false, true});
-      }
-      check_against_exact({keys, keys, 2, 2, head_dim, true, false});
+// Runs `body` with each combination of types, once more below AVX3 where that matters.
+template <typename Body>
+void for_each_types(const Body& body) {
+  for (const Types& types : kTypes) {
+    if (types.native) {
+      body(types);
+    } else {
+      const BelowAvx3 below;
+      CHECK(!bf16_dot_supported());
+      body(types);
     }
   }
 }
 
-TEST_CASE("grouped heads read their own key-value head", "[kernels][attention]") {
-  for (const std::int64_t kv_heads : {1, 2, 3, 6}) {
-    check_against_exact({13, 70, 6, kv_heads, 20, false, true});
-    check_against_exact({70, 70, 6, kv_heads, 20, true, false});
+}  // namespace
+
+TEST_CASE("attention equals float64 within its derived bound at odd sizes, in all types", "[kernels][attention]") {
+  for_each_types([](const Types& types) {
+    for (const std::int64_t head_dim : {1, 7, 16, 64, 65}) {
+      for (const std::int64_t keys : {0, 1, 63, 64, 65, 255, 256, 257, 600}) {
+        for (const std::int64_t rows : {1, 7, 24, 25}) {
+          const Case with_self{rows, keys, 2, 1, head_dim, false, true};
+          check_against_exact(with_self, Data(with_self, types));
+          if (keys == 0) continue;
+          const Case without{rows, keys, 2, 2, head_dim, false, false};
+          check_against_exact(without, Data(without, types));
+        }
+      }
+    }
+  });
+}
+
+TEST_CASE("causal attention equals float64 within its derived bound, in all types", "[kernels][attention]") {
+  for_each_types([](const Types& types) {
+    for (const std::int64_t head_dim : {7, 32, 65}) {
+      for (const std::int64_t keys : {1, 7, 63, 64, 65, 257, 300}) {
+        const Case c{keys, keys, 2, 2, head_dim, true, false};
+        check_against_exact(c, Data(c, types));
+      }
+    }
+  });
+}
+
+TEST_CASE("attention in parts equals float64 within its derived bound, in all types", "[kernels][attention]") {
+  for_each_types([](const Types& types) {
+    for (const std::int64_t keys : {1, 255, 256, 257, 600, 1025}) {
+      for (const std::int64_t rows : {1, 7, 25}) {
+        const Case all{rows, keys, 2, 2, 17, false, rows == 7};
+        check_against_exact(all, Data(all, types), {1, 2, 3, 7});
+        // A few rows appended to a long cache: the last key is the last row's own.
+        if (keys < rows) continue;
+        const Case append{rows, keys, 2, 1, 17, true, false, keys - rows + 1};
+        check_against_exact(append, Data(append, types), {1, 2, 3, 7});
+      }
+    }
+    const Case nothing{5, 0, 2, 2, 17, false, true};
+    check_against_exact(nothing, Data(nothing, types), {1, 2, 3});
+  });
+}
+
+TEST_CASE("how many parts there are depends on shapes alone", "[kernels][attention]") {
+  AttentionArgs args;
+  args.heads = 12;
+  args.rows = 1;
+  args.keys = 1000;
+  CHECK(attention_parts(args, 1) == 3);
+  CHECK(attention_parts(args, 2) == 2);
+  CHECK(attention_parts(args, 3) == 1);
+  args.rows = 3 * kRowTile;
+  CHECK(attention_parts(args, 1) == 1);
+  args.rows = 1;
+  args.heads = 4;
+  for (const std::int64_t keys : {0, 1, 256, 511}) {
+    args.keys = keys;
+    CHECK(attention_parts(args, 1) == 1);
   }
+  args.keys = 512;
+  CHECK(attention_parts(args, 1) == 2);
+  args.keys = 100000;
+  CHECK(attention_parts(args, 1) == 8);
+}
+
+TEST_CASE("grouped heads read their own key-value head", "[kernels][attention]") {
+  for_each_types([](const Types& types) {
+    for (const std::int64_t kv_heads : {1, 2, 3, 6}) {
+      const Case all{13, 70, 6, kv_heads, 20, false, true}, causal{70, 70, 6, kv_heads, 20, true, false};
+      check_against_exact(all, Data(all, types));
+      check_against_exact(causal, Data(causal, types));
+    }
+  });
 }
 
 TEST_CASE("a causal block may start in the middle of the sequence", "[kernels][attention]") {
-  for (const std::int64_t first : {1, 40, 99, 300}) {
-    check_against_exact({30, 300, 2, 2, 16, true, false, first});
-  }
+  for_each_types([](const Types& types) {
+    for (const std::int64_t first : {1, 40, 99, 300}) {
+      const Case c{30, 300, 2, 2, 16, true, false, first};
+      check_against_exact(c, Data(c, types));
+    }
+  });
 }
 
 TEST_CASE("with no cached keys a row attends to itself alone", "[kernels][attention]") {
-  const Case c{5, 0, 2, 2, 8, false, true};
-  const Data data(c);
-  Buffer<float> out(c.rows * data.dim);
-  run(args_of(c, data, out.data()), 1);
-  for (std::int64_t i = 0; i < out.size(); ++i) CHECK(out[i] == data.self_v[i]);
+  for_each_types([](const Types& types) {
+    const Case c{5, 0, 2, 2, 8, false, true};
+    const Data data(c, types);
+    const std::vector<float> out = outputs(c, data);
+    for (std::size_t i = 0; i < out.size(); ++i) CHECK(out[i] == data.self_v.value[static_cast<std::int64_t>(i)]);
+  });
 }
 
 TEST_CASE("attention is bit-identical for any number of threads and any rows beside", "[kernels][attention]") {
-  const Case c{50, 333, 3, 3, 33, false, true};
-  const Data data(c);
-  Buffer<float> one(c.rows * data.dim);
-  run(args_of(c, data, one.data()), 1);
-  for (const int threads : {2, 3, 7}) {
-    Buffer<float> many(c.rows * data.dim);
-    run(args_of(c, data, many.data()), threads);
-    CHECK(std::equal(one.span().begin(), one.span().end(), many.span().begin()));
-  }
-  Buffer<float> fewer(c.rows * data.dim);
-  AttentionArgs args = args_of(c, data, fewer.data());
-  args.rows = 31;
-  run(args, 1);
-  CHECK(std::equal(one.data(), one.data() + 31 * data.dim, fewer.data()));
+  for_each_types([](const Types& types) {
+    for (const std::int64_t parts : {1, 3}) {
+      Case c{50, 777, 3, 3, 33, false, true, 1, parts};
+      const Data data(c, types);
+      const std::vector<float> one = outputs(c, data);
+      for (const int threads : {2, 3, 7}) CHECK(outputs(c, data, threads) == one);
+      c.rows = 31;
+      const std::vector<float> fewer = outputs(c, data);
+      CHECK(std::equal(fewer.begin(), fewer.end(), one.begin()));
+    }
+  });
 }
 
 TEST_CASE("large and masked scores stay finite and exact", "[kernels][attention]") {
   // One key far above the rest takes all the weight; those below 2^-127 of it must be exactly nothing.
-  Case c{3, 130, 1, 1, 16, false, false};
-  Data data(c);
-  std::fill_n(data.k.data(), data.k.size(), 0.0f);
-  for (std::int64_t i = 0; i < 16; ++i) data.k[77 * 16 + i] = 1e4f;
-  std::fill_n(data.q.data(), data.q.size(), 1.0f);
-  pack_kv(data.shape, data.k.data(), data.v.data(), data.kv_dim, 0, c.keys, 0, 1, data.keys.data(), data.values.data());
-  Buffer<float> out(c.rows * data.dim);
-  run(args_of(c, data, out.data()), 1);
-  for (std::int64_t row = 0; row < c.rows; ++row) {
-    for (std::int64_t i = 0; i < 16; ++i) CHECK(out[row * 16 + i] == data.v[77 * 16 + i]);
+  for_each_types([](const Types& types) {
+    const Case c{3, 130, 1, 1, 16, false, false};
+    Data data(c, types);
+    std::fill_n(data.k.value.data(), data.k.value.size(), 0.0f);
+    for (std::int64_t i = 0; i < 16; ++i) data.k.value[77 * 16 + i] = 8192.0f;
+    std::fill_n(data.q.value.data(), data.q.value.size(), 1.0f);
+    data.k.store();
+    data.q.store();
+    data.pack();
+    const std::vector<float> out = outputs(c, data);
+    for (std::int64_t row = 0; row < c.rows; ++row) {
+      for (std::int64_t i = 0; i < 16; ++i) {
+        // p of the maximum may be off 1 by the rounding of its score; p*v/p is then v within two roundings, and a bf16
+        // output is rounded once more.
+        const double v = static_cast<double>(data.v.value[77 * 16 + i]);
+        const double got = static_cast<double>(out[static_cast<std::size_t>(row * 16 + i)]);
+        CHECK(std::abs(got - v) <= (types.element == Element::bf16 ? kBf16Unit + kEps : kEps) * std::abs(v));
+      }
+    }
+  });
+}
+
+TEST_CASE("a value that all keys share comes out unchanged, though p is rounded", "[kernels][attention]") {
+  // The sum that normalises is that of the rounded p. Were it that of the exact p, the result would be off by the mean
+  // of the rounding errors, 2^-8/sqrt(n) and not eps * n.
+  const Case c{4, 100, 1, 1, 16, false, false};
+  Data data(c, {Element::bf16, Element::bf16});
+  std::fill_n(data.v.value.data(), data.v.value.size(), 1.2421875f);
+  data.v.store();
+  data.pack();
+  Buffer<float> o(c.rows * 16);
+  std::vector<float> m(4), d(4);
+  AttentionArgs args = args_of(c, data, o.data());
+  args.state_max = m.data();
+  args.state_sum = d.data();
+  run(args, 1);
+  for (std::int64_t i = 0; i < o.size(); ++i) {
+    const double mean = static_cast<double>(o[i]) / static_cast<double>(d[static_cast<std::size_t>(i / 16)]);
+    CHECK(std::abs(mean - 1.2421875) <= kEps * 100 * 1.2421875);
   }
 }
 
 TEST_CASE("merging the states of any split equals attention over the whole", "[kernels][attention]") {
-  const Case c{4, 200, 2, 2, 24, false, false};
-  const Data data(c);
-  Buffer<float> whole(c.rows * data.dim);
-  run(args_of(c, data, whole.data()), 1);
-  for (const std::int64_t split : {0, 1, 64, 100, 199, 200}) {
-    Buffer<float> o1(c.rows * data.dim), o2(c.rows * data.dim);
-    std::vector<float> m1(8), d1(8), m2(8), d2(8);
-    const auto part = [&](std::int64_t first, std::int64_t count, Buffer<float>& o, std::vector<float>& m,
-                          std::vector<float>& d) {
-      Case piece = c;
-      piece.keys = count;
-      const KvShape shape{c.kv_heads, c.head_dim, count};
-      Buffer<float> keys(shape.key_floats()), values(shape.value_floats());
-      pack_kv(shape, data.k.data() + first * data.kv_dim, data.v.data() + first * data.kv_dim, data.kv_dim, 0, count, 0,
-              c.kv_heads, keys.data(), values.data());
-      AttentionArgs args = args_of(piece, data, o.data());
-      args.kv = {shape, keys.data(), values.data()};
-      args.state_max = m.data();
-      args.state_sum = d.data();
-      run(args, 1);
-    };
-    part(0, split, o1, m1, d1);
-    part(split, c.keys - split, o2, m2, d2);
-    for (std::size_t s = 0; s < 8; ++s) {
-      const auto offset = static_cast<std::int64_t>(s) * c.head_dim;
-      merge_states(o1.data() + offset, &m1[s], &d1[s], o2.data() + offset, m2[s], d2[s], c.head_dim);
-      const Exact truth = exact(c, data, static_cast<std::int64_t>(s) / 2, static_cast<std::int64_t>(s) % 2);
-      for (std::int64_t i = 0; i < c.head_dim; ++i) {
-        const double merged = o1[offset + i] / d1[s];
-        CHECK(std::abs(merged - truth.value[static_cast<std::size_t>(i)]) <= truth.bound[static_cast<std::size_t>(i)]);
+  for_each_types([](const Types& types) {
+    Case c{4, 200, 2, 2, 24, false, false};
+    const Data data(c, types);
+    for (const std::int64_t split : {0, 1, 64, 100, 199, 200}) {
+      Buffer<float> o1(c.rows * data.dim), o2(c.rows * data.dim);
+      std::vector<float> m1(8), d1(8), m2(8), d2(8);
+      const auto part = [&](std::int64_t first, std::int64_t count, Buffer<float>& o, std::vector<float>& m,
+                            std::vector<float>& d) {
+        Case piece = c;
+        piece.keys = count;
+        const KvShape shape{c.kv_heads, c.head_dim, count, types.block};
+        Buffer<std::byte> keys(shape.key_bytes()), values(shape.value_bytes());
+        pack_kv(shape, data.k.element, data.k.at(first * data.kv_dim), data.v.at(first * data.kv_dim), data.kv_dim, 0,
+                count, 0, c.kv_heads, keys.data(), values.data());
+        AttentionArgs args = args_of(piece, data, o.data());
+        args.kv = {shape, keys.data(), values.data()};
+        args.state_max = m.data();
+        args.state_sum = d.data();
+        run(args, 1);
+      };
+      part(0, split, o1, m1, d1);
+      part(split, c.keys - split, o2, m2, d2);
+      c.parts = 2;  // the merge is the kernel's own
+      for (std::size_t s = 0; s < 8; ++s) {
+        const auto offset = static_cast<std::int64_t>(s) * c.head_dim;
+        merge_states(o1.data() + offset, &m1[s], &d1[s], o2.data() + offset, m2[s], d2[s], c.head_dim);
+        const Exact truth = exact(c, data, static_cast<std::int64_t>(s) / 2, static_cast<std::int64_t>(s) % 2);
+        for (std::int64_t i = 0; i < c.head_dim; ++i) {
+          const auto at = static_cast<std::size_t>(i);
+          const double merged = static_cast<double>(o1[offset + i]) / static_cast<double>(d1[s]);
+          CHECK(std::abs(merged - truth.value[at]) <= truth.bound[at]);
+        }
       }
+    }
+  });
+}
+
+TEST_CASE("states that come out of parts are those of the whole", "[kernels][attention]") {
+  const Case c{3, 700, 2, 2, 16, false, true, 1, 3};
+  const Data data(c);
+  Buffer<float> o(c.rows * data.dim);
+  std::vector<float> m(6), d(6);
+  AttentionArgs args = args_of(c, data, o.data());
+  args.state_max = m.data();
+  args.state_sum = d.data();
+  run(args, 1);
+  for (std::size_t s = 0; s < 6; ++s) {
+    const Exact truth = exact(c, data, static_cast<std::int64_t>(s) / 2, static_cast<std::int64_t>(s) % 2);
+    for (std::size_t i = 0; i < 16; ++i) {
+      const double mean = static_cast<double>(o[static_cast<std::int64_t>(s * 16 + i)]) / static_cast<double>(d[s]);
+      CHECK(std::abs(mean - truth.value[i]) <= truth.bound[i]);
     }
   }
 }
@@ -271,22 +505,89 @@ TEST_CASE("an empty attention state is the identity, also against another", "[ke
   CHECK((both[0] == 0 && bd == 0 && bm == minus_infinity));
 }
 
-TEST_CASE("packing in pieces equals packing at once", "[kernels][attention]") {
-  const Case c{1, 150, 2, 2, 9, false, false};
-  const Data data(c);
-  Buffer<float> keys(data.shape.key_floats()), values(data.shape.value_floats());
-  for (std::int64_t first = 0; first < c.keys; first += 37) {
-    const std::int64_t count = std::min<std::int64_t>(37, c.keys - first);
-    pack_kv(data.shape, data.k.data() + first * data.kv_dim, data.v.data() + first * data.kv_dim, data.kv_dim, first,
-            count, 0, 2, keys.data(), values.data());
-  }
-  for (std::int64_t j = 0; j < c.keys; ++j) {
-    for (std::int64_t h = 0; h < 2; ++h) {
-      for (std::int64_t i = 0; i < 9; ++i) {
-        const std::int64_t at = h * data.shape.key_floats_per_head() + (j / 64 * 9 + i) * 64 + j % 64;
-        CHECK(keys[at] == data.k[j * data.kv_dim + h * 9 + i]);
-        CHECK(values[h * data.shape.value_floats_per_head() + j * 16 + i] == data.v[j * data.kv_dim + h * 9 + i]);
+TEST_CASE("packed elements lie where the layout says, from either type into either", "[kernels][attention]") {
+  for (const Element from : {Element::f32, Element::bf16}) {
+    for (const Element to : {Element::f32, Element::bf16}) {
+      for (const std::int64_t dim : {1, 8, 9}) {
+        const std::int64_t count = 151, heads = 2;
+        const KvShape shape{heads, dim, count + 10, to};
+        const Tensor k(count * heads * dim, from, 1), v(count * heads * dim, from, 2);
+        Buffer<std::byte> keys(shape.key_bytes()), values(shape.value_bytes());
+        poison(keys.data(), keys.size());
+        poison(values.data(), values.size());
+        pack_kv(shape, from, k.at(0), v.at(0), heads * dim, 0, count, 0, heads, keys.data(), values.data());
+        const auto narrowed = [to](float x) { return to == Element::f32 ? x : from_bf16(to_bf16(x)); };
+        const auto read = [to](const std::byte* base, std::int64_t at) {
+          if (to == Element::f32) {
+            float x;
+            std::memcpy(&x, base + at * 4, 4);
+            return x;
+          }
+          Bf16 x;
+          std::memcpy(&x, base + at * 2, 2);
+          return from_bf16(x);
+        };
+        bool same = true;
+        for (std::int64_t h = 0; h < heads; ++h) {
+          const std::byte* key_head = keys.data() + h * shape.key_bytes_per_head();
+          const std::byte* value_head = values.data() + h * shape.value_bytes_per_head();
+          for (std::int64_t j = 0; j < count; ++j) {
+            for (std::int64_t i = 0; i < dim; ++i) {
+              const std::int64_t key_at = to == Element::f32
+                                              ? (j / 64 * dim + i) * 64 + j % 64
+                                              : ((j / 64 * ((dim + 1) / 2) + i / 2) * 64 + j % 64) * 2 + i % 2;
+              const std::int64_t value_at = to == Element::f32 ? j * 16 + i : (j / 2 * 16 + i) * 2 + j % 2;
+              same = same && read(key_head, key_at) == narrowed(k.value[(j * heads + h) * dim + i]);
+              same = same && read(value_head, value_at) == narrowed(v.value[(j * heads + h) * dim + i]);
+            }
+            if (to == Element::bf16 && dim % 2 != 0) {
+              same = same && read(key_head, ((j / 64 * ((dim + 1) / 2) + dim / 2) * 64 + j % 64) * 2 + 1) == 0;
+            }
+          }
+          if (to == Element::bf16) {
+            for (std::int64_t i = 0; i < dim; ++i) same = same && read(value_head, (count / 2 * 16 + i) * 2 + 1) == 0;
+          }
+        }
+        CAPTURE(static_cast<int>(from), static_cast<int>(to), dim);
+        CHECK(same);
       }
     }
   }
+}
+
+TEST_CASE("packing in pieces equals packing at once, also at odd keys", "[kernels][attention]") {
+  for (const Element from : {Element::f32, Element::bf16}) {
+    for (const Element to : {Element::f32, Element::bf16}) {
+      for (const std::int64_t step : {1, 2, 37, 64, 65}) {
+        const std::int64_t count = 151, dim = 9, kv_dim = 2 * dim;
+        const KvShape shape{2, dim, count, to};
+        const Tensor k(count * kv_dim, from, 1), v(count * kv_dim, from, 2);
+        Buffer<std::byte> whole_k(shape.key_bytes()), whole_v(shape.value_bytes());
+        Buffer<std::byte> keys(shape.key_bytes()), values(shape.value_bytes());
+        for (Buffer<std::byte>* buffer : {&whole_k, &whole_v, &keys, &values}) poison(buffer->data(), buffer->size());
+        pack_kv(shape, from, k.at(0), v.at(0), kv_dim, 0, count, 0, 2, whole_k.data(), whole_v.data());
+        for (std::int64_t first = 0; first < count; first += step) {
+          for (const std::int64_t head : {1, 0}) {
+            pack_kv(shape, from, k.at(first * kv_dim), v.at(first * kv_dim), kv_dim, first,
+                    std::min(step, count - first), head, head + 1, keys.data(), values.data());
+          }
+        }
+        // Every byte, with the poison of what is never written.
+        CHECK(std::equal(keys.span().begin(), keys.span().end(), whole_k.span().begin()));
+        CHECK(std::equal(values.span().begin(), values.span().end(), whole_v.span().begin()));
+      }
+    }
+  }
+}
+
+TEST_CASE("bf16 rounds to nearest even and keeps NaN and infinity", "[kernels][attention]") {
+  CHECK(to_bf16(1.0f) == 0x3f80);
+  CHECK(from_bf16(0x3f80) == 1.0f);
+  CHECK(to_bf16(1.0f + 1.0f / 256) == 0x3f80);          // a tie goes to the even neighbour below
+  CHECK(to_bf16(1.0f + 3.0f / 256) == 0x3f82);          // and above
+  CHECK(to_bf16(1.0f + 1.0f / 256 + 1e-6f) == 0x3f81);  // past the tie
+  CHECK(to_bf16(-INFINITY) == 0xff80);
+  CHECK(to_bf16(std::numeric_limits<float>::max()) == 0x7f80);
+  CHECK(std::isnan(from_bf16(to_bf16(std::bit_cast<float>(0x7f800001u)))));
+  CHECK(std::isnan(from_bf16(to_bf16(std::bit_cast<float>(0xffffffffu)))));
 }

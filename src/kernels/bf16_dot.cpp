@@ -1,0 +1,135 @@
+#include "kernels/bf16_dot.h"
+
+#include "hwy/targets.h"
+
+#if defined(__x86_64__)
+
+// For this file only, without flags: the functions run after bf16_dot_supported() alone. Standard headers come before
+// the pragma, or their inline functions would be compiled for this CPU as well.
+#include <immintrin.h>
+
+#include <algorithm>
+#include <limits>
+
+#define KVCAST_BF16 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")))
+#define KVCAST_BF16_INLINE KVCAST_BF16 inline __attribute__((always_inline))
+
+namespace kvcast::kernels {
+namespace {
+
+constexpr int kVecs = 4;
+// g++ 12 warns of its own undefined operands in the unmasked forms (GCC bug 105593).
+constexpr __mmask16 kAll = 0xffff;
+
+KVCAST_BF16_INLINE __m512 dot(__m512 c, __m512i a, __m512i b) {
+  return _mm512_dpbf16_ps(c, reinterpret_cast<__m512bh>(a), reinterpret_cast<__m512bh>(b));
+}
+
+template <int R, int NV, bool kAdd>
+KVCAST_BF16 void micro_kernel(const std::uint32_t* a_in, std::int64_t a_stride, const std::uint32_t* b_in,
+                              std::int64_t b_stride, std::int64_t pairs, float* c_in, std::int64_t c_stride,
+                              const std::uint32_t* ahead) {
+  const std::uint32_t* __restrict a = a_in;
+  const std::uint32_t* __restrict b = b_in;
+  float* __restrict c = c_in;
+  __m512 acc[R][NV];
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) acc[r][v] = kAdd ? _mm512_load_ps(c + r * c_stride + v * 16) : _mm512_setzero_ps();
+  }
+  for (std::int64_t k = 0; k < pairs; ++k) {
+    __m512i bv[NV];
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) bv[v] = _mm512_load_si512(b + v * 16);
+    b += b_stride;
+    _mm_prefetch(reinterpret_cast<const char*>(ahead), _MM_HINT_T0);
+    ahead += b_stride;
+#pragma GCC unroll 8
+    for (int r = 0; r < R; ++r) {
+      const __m512i av = _mm512_set1_epi32(static_cast<int>(a[r * a_stride + k]));
+#pragma GCC unroll 8
+      for (int v = 0; v < NV; ++v) acc[r][v] = dot(acc[r][v], av, bv[v]);
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < R; ++r) {
+#pragma GCC unroll 8
+    for (int v = 0; v < NV; ++v) _mm512_store_ps(c + r * c_stride + v * 16, acc[r][v]);
+  }
+}
+
+using MicroFunction = void (*)(const std::uint32_t*, std::int64_t, const std::uint32_t*, std::int64_t, std::int64_t,
+                               float*, std::int64_t, const std::uint32_t*);
+
+template <bool kAdd>
+MicroFunction micro(int rows, int vecs) {
+#define KVCAST_ROW(R) \
+  { micro_kernel<R, 1, kAdd>, micro_kernel<R, 2, kAdd>, micro_kernel<R, 3, kAdd>, micro_kernel<R, 4, kAdd> }
+  static constexpr MicroFunction kTable[kBf16Rows][kVecs] = {KVCAST_ROW(1), KVCAST_ROW(2), KVCAST_ROW(3),
+                                                             KVCAST_ROW(4), KVCAST_ROW(5), KVCAST_ROW(6)};
+#undef KVCAST_ROW
+  return kTable[rows - 1][vecs - 1];
+}
+
+// 2^x as in attention.cpp, for x up to a few ulps of m above 0.
+KVCAST_BF16_INLINE __m512 exp2(__m512 x) {
+  // Round to the nearest integer below or above: the rest lies in [-0.5, 0.5].
+  const __m512 f = _mm512_maskz_reduce_ps(kAll, x, 0);
+  const __m512 f2 = _mm512_mul_ps(f, f);
+  const __m512 low = _mm512_fmadd_ps(f, _mm512_set1_ps(6.931470037e-1f), _mm512_set1_ps(1.0f));
+  const __m512 middle = _mm512_fmadd_ps(f, _mm512_set1_ps(5.550733581e-2f), _mm512_set1_ps(2.402224243e-1f));
+  const __m512 high = _mm512_fmadd_ps(f, _mm512_set1_ps(1.326474245e-3f), _mm512_set1_ps(9.671517648e-3f));
+  const __m512 p = _mm512_fmadd_ps(_mm512_fmadd_ps(high, f2, middle), f2, low);
+  return _mm512_maskz_scalef_ps(kAll, p, _mm512_sub_ps(x, f));
+}
+
+}  // namespace
+
+bool bf16_dot_supported() noexcept {
+  static const bool cpu = __builtin_cpu_supports("avx512bf16") != 0;
+  return cpu && (hwy::SupportedTargets() & (HWY_AVX3 | HWY_AVX3_DL)) != 0;
+}
+
+void bf16_product(bool add, int rows, std::int64_t columns, const std::uint32_t* a, std::int64_t a_stride,
+                  const std::uint32_t* b, std::int64_t b_stride, std::int64_t pairs, float* c, std::int64_t c_stride,
+                  const std::uint32_t* ahead) noexcept {
+  for (std::int64_t column = 0; column < columns; column += kVecs * 16) {
+    const int vecs = static_cast<int>(std::min<std::int64_t>(kVecs, (columns - column) / 16));
+    const MicroFunction kernel = add ? micro<true>(rows, vecs) : micro<false>(rows, vecs);
+    kernel(a, a_stride, b + column, b_stride, pairs, c + column, c_stride, ahead);
+  }
+}
+
+KVCAST_BF16 void bf16_exponentiate(float* s, std::int64_t width, float scale, float m, float* sums) noexcept {
+  const __m512 factor = _mm512_set1_ps(scale);
+  // A row that sees nothing yet has m = -inf: any finite stand-in makes its p exactly 0.
+  const __m512 top = _mm512_set1_ps(std::max(m, std::numeric_limits<float>::lowest()));
+  const __m512i ones = _mm512_set1_epi16(0x3f80);
+  __m512 sum = _mm512_load_ps(sums);
+  // In place: the store of pairs never passes the loads of scores.
+  for (std::int64_t i = 0; i < width; i += 32) {
+    const __m512 p0 = exp2(_mm512_fmsub_ps(_mm512_load_ps(s + i), factor, top));
+    const __m512 p1 =
+        i + 16 < width ? exp2(_mm512_fmsub_ps(_mm512_load_ps(s + i + 16), factor, top)) : _mm512_setzero_ps();
+    const __m512i p = reinterpret_cast<__m512i>(_mm512_cvtne2ps_pbh(p1, p0));
+    _mm512_store_si512(s + i / 2, p);
+    sum = dot(sum, p, ones);
+  }
+  _mm512_store_ps(sums, sum);
+}
+
+}  // namespace kvcast::kernels
+
+#else
+
+namespace kvcast::kernels {
+
+bool bf16_dot_supported() noexcept { return false; }
+void bf16_product(bool, int, std::int64_t, const std::uint32_t*, std::int64_t, const std::uint32_t*, std::int64_t,
+                  std::int64_t, float*, std::int64_t, const std::uint32_t*) noexcept {}
+void bf16_exponentiate(float*, std::int64_t, float, float, float*) noexcept {}
+
+}  // namespace kvcast::kernels
+
+#endif
