@@ -1,11 +1,24 @@
 #include "kernels/bf16_dot.h"
 
-#include "hwy/targets.h"
+#undef HWY_TARGET_INCLUDE
+#define HWY_TARGET_INCLUDE "kernels/bf16_dot.cpp"
+#include "hwy/foreach_target.h"  // IWYU pragma: keep
+// Must come after foreach_target.h.
+#include "hwy/highway.h"
+
+HWY_BEFORE_NAMESPACE();
+namespace kvcast::kernels::HWY_NAMESPACE {
+bool TargetAllowsBf16() { return HWY_ARCH_X86 && HWY_TARGET <= HWY_AVX3; }
+}  // namespace kvcast::kernels::HWY_NAMESPACE
+HWY_AFTER_NAMESPACE();
+
+#if HWY_ONCE
+namespace kvcast::kernels {
+HWY_EXPORT(TargetAllowsBf16);
+}
 
 #if defined(__x86_64__)
 
-// For this file only, without flags: the functions run after bf16_dot_supported() alone. Standard headers come before
-// the pragma, or their inline functions would be compiled for this CPU as well.
 #include <immintrin.h>
 
 #include <algorithm>
@@ -87,8 +100,9 @@ KVCAST_BF16_INLINE __m512 exp2(__m512 x) {
 }  // namespace
 
 bool bf16_dot_supported() noexcept {
+  // Not hwy::SupportedTargets(): that executes CPUID, which takes 25 us in a virtual machine. The dispatcher knows.
   static const bool cpu = __builtin_cpu_supports("avx512bf16") != 0;
-  return cpu && (hwy::SupportedTargets() & (HWY_AVX3 | HWY_AVX3_DL)) != 0;
+  return cpu && HWY_DYNAMIC_DISPATCH(TargetAllowsBf16)();
 }
 
 void bf16_product(bool add, int rows, std::int64_t columns, const std::uint32_t* a, std::int64_t a_stride,
@@ -133,3 +147,4 @@ void bf16_exponentiate(float*, std::int64_t, float, float, float*) noexcept {}
 }  // namespace kvcast::kernels
 
 #endif
+#endif  // HWY_ONCE
