@@ -27,13 +27,14 @@ constexpr bool sees(Mask mask, std::int64_t i, std::int64_t j) {
 }
 
 /// Whether one history's K and V serve every candidate: no layer may compute them from a vector that depends on the
-/// candidate. Layer 0 reads the bare tokens; from layer 1 on a history vector depends on the candidate once any
-/// history position sees it.
-constexpr bool shareable(Mask mask, std::int64_t layers) {
+/// candidate. Layers below `candidate_from_layer` hold no candidate. The candidate's first layer reads history vectors
+/// that have not met it; from the next layer on a history vector depends on the candidate once any history position
+/// sees it.
+constexpr bool shareable(Mask mask, std::int64_t layers, std::int64_t candidate_from_layer = 0) {
   const std::int64_t length = 1;  // one history token stands for all: every mask here treats them alike
   const std::int64_t candidate = candidate_position(mask, length);
   const bool history_sees_candidate = sees(mask, 1 - candidate, candidate);
-  return layers <= 1 || !history_sees_candidate;
+  return layers - candidate_from_layer <= 1 || !history_sees_candidate;
 }
 
 }  // namespace kvcast

@@ -11,8 +11,6 @@ namespace {
 constexpr double kEpsilon = 1e-5;
 constexpr std::int64_t kRowsPerTask = 8;
 
-using Sees = std::function<bool(std::int64_t, std::int64_t)>;
-
 class Reference {
  public:
   Reference(const ModelShape& shape, const TensorSource& source, int threads)
@@ -63,36 +61,39 @@ class Reference {
     return y;
   }
 
-  // Attention of every row over the rows and the stale positions it sees. Returns [rows][dim]; deviation gets the
-  // standard deviation of the logits.
-  std::vector<double> attention(const std::vector<double>& qkv, const Sees& sees, const ReferenceKv* stale,
-                                const Sees& sees_stale, double* deviation) const {
+  // Attention of the rows `queries` over the rows `keys` and the cached positions that they see. qkv has a row per key.
+  // Returns [queries][dim]; deviation gets the standard deviation of the logits.
+  std::vector<double> attention(const ReferenceSequence& sequence, const std::vector<std::int64_t>& queries,
+                                const std::vector<std::int64_t>& keys, const std::vector<double>& qkv,
+                                const ReferenceKv* cached, double* deviation) const {
     const std::int64_t width = shape_.qkv_dim(), hd = shape_.head_dim(), kd = shape_.kv_dim();
-    const std::int64_t rows = static_cast<std::int64_t>(qkv.size()) / width;
-    const std::int64_t stale_rows = stale == nullptr ? 0 : static_cast<std::int64_t>(stale->k.size()) / kd;
     const std::int64_t group = shape_.heads / shape_.kv_heads;
-    std::vector<double> out(static_cast<std::size_t>(rows * shape_.dim));
-    std::vector<double> moments(static_cast<std::size_t>(rows) * 3);
-    parallel_for(threads_, rows, [&](std::int64_t i, int) {
-      std::vector<const double*> keys, values;
-      for (std::int64_t j = 0; j < rows; ++j) {
-        if (!sees(i, j)) continue;
-        keys.push_back(qkv.data() + j * width + shape_.dim);
-        values.push_back(qkv.data() + j * width + shape_.dim + kd);
+    std::vector<double> out(queries.size() * at(shape_.dim));
+    std::vector<double> moments(queries.size() * 3);
+    parallel_for(threads_, static_cast<std::int64_t>(queries.size()), [&](std::int64_t i, int) {
+      const std::int64_t row = queries[at(i)];
+      const double* own = nullptr;
+      std::vector<const double*> k, v;
+      for (std::size_t j = 0; j < keys.size(); ++j) {
+        const double* of_key = qkv.data() + j * at(width);
+        if (keys[j] == row) own = of_key;
+        if (!sequence.sees(row, keys[j])) continue;
+        k.push_back(of_key + shape_.dim);
+        v.push_back(of_key + shape_.dim + kd);
       }
-      for (std::int64_t j = 0; j < stale_rows; ++j) {
-        if (!sees_stale(i, j)) continue;
-        keys.push_back(stale->k.data() + j * kd);
-        values.push_back(stale->v.data() + j * kd);
+      for (std::size_t j = 0; cached != nullptr && j < cached->rows.size(); ++j) {
+        if (!sequence.sees_cached(row, cached->rows[j])) continue;
+        k.push_back(cached->k.data() + j * at(kd));
+        v.push_back(cached->v.data() + j * at(kd));
       }
-      std::vector<double> p(keys.size());
+      std::vector<double> p(k.size());
       for (std::int64_t h = 0; h < shape_.heads; ++h) {
         const std::int64_t kv = h / group * hd;
-        const double* q = qkv.data() + i * width + h * hd;
+        const double* q = own + h * hd;
         double top = -INFINITY, sum = 0;
-        for (std::size_t j = 0; j < keys.size(); ++j) {
+        for (std::size_t j = 0; j < k.size(); ++j) {
           double dot = 0;
-          for (std::int64_t c = 0; c < hd; ++c) dot += q[c] * keys[j][kv + c];
+          for (std::int64_t c = 0; c < hd; ++c) dot += q[c] * k[j][kv + c];
           p[j] = dot / std::sqrt(static_cast<double>(hd));
           top = std::max(top, p[j]);
           moments[at(3 * i)] += 1;
@@ -104,46 +105,80 @@ class Reference {
           sum += value;
         }
         double* o = out.data() + i * shape_.dim + h * hd;
-        for (std::size_t j = 0; j < keys.size(); ++j) {
-          for (std::int64_t c = 0; c < hd; ++c) o[c] += p[j] / sum * values[j][kv + c];
+        for (std::size_t j = 0; j < k.size(); ++j) {
+          for (std::int64_t c = 0; c < hd; ++c) o[c] += p[j] / sum * v[j][kv + c];
         }
       }
     });
     if (deviation != nullptr) {
       double n = 0, s = 0, s2 = 0;
-      for (std::int64_t i = 0; i < rows; ++i) {
-        n += moments[at(3 * i)];
-        s += moments[at(3 * i + 1)];
-        s2 += moments[at(3 * i + 2)];
+      for (std::size_t i = 0; i < queries.size(); ++i) {
+        n += moments[3 * i];
+        s += moments[3 * i + 1];
+        s2 += moments[3 * i + 2];
       }
       *deviation = n == 0 ? 0 : std::sqrt(s2 / n - s / n * (s / n));
     }
     return out;
   }
 
-  // All layers over x in place. on_layer(layer, qkv, attention update, ffn update, logit deviation) sees each.
+  // What one layer did.
+  struct Layer {
+    std::vector<std::int64_t> keys;             // its active rows
+    std::vector<double> qkv;                    // [keys][qkv_dim]
+    std::vector<double> attention_update, ffn;  // [rows that went on][dim]
+    double logit_deviation = 0;
+  };
+
+  // All layers over x in place; on_layer(const Layer&) is called after each.
   template <typename OnLayer>
-  void run(std::vector<double>& x, const Sees& sees, const std::vector<ReferenceKv>* stale, const Sees& sees_stale,
-           const OnLayer& on_layer) const {
+  void run(const ReferenceSequence& sequence, std::vector<double>& x, const OnLayer& on_layer) const {
+    const std::int64_t rows = static_cast<std::int64_t>(x.size()) / shape_.dim;
+    const auto active = [&](std::int64_t layer, std::int64_t row) {
+      return !sequence.active || sequence.active(layer, row);
+    };
     for (std::int64_t layer = 0; layer < shape_.layers; ++layer) {
-      const std::vector<double> qkv = dense(layer, Tensor::qkv_weight, Tensor::qkv_bias,
-                                            norm(layer, Tensor::attn_norm_weight, Tensor::attn_norm_bias, x));
-      double deviation = 0;
-      const ReferenceKv* stale_kv = stale == nullptr ? nullptr : &(*stale)[at(layer)];
-      const std::vector<double> attended =
-          dense(layer, Tensor::out_weight, Tensor::out_bias, attention(qkv, sees, stale_kv, sees_stale, &deviation));
-      for (std::size_t i = 0; i < x.size(); ++i) x[i] += attended[i];
-      std::vector<double> hidden = dense(layer, Tensor::up_weight, Tensor::up_bias,
-                                         norm(layer, Tensor::ffn_norm_weight, Tensor::ffn_norm_bias, x));
+      Layer now;
+      std::vector<std::int64_t> queries;
+      for (std::int64_t row = 0; row < rows; ++row) {
+        if (!active(layer, row)) continue;
+        now.keys.push_back(row);
+        if (layer + 1 == shape_.layers || active(layer + 1, row)) queries.push_back(row);
+      }
+      now.qkv = dense(layer, Tensor::qkv_weight, Tensor::qkv_bias,
+                      norm(layer, Tensor::attn_norm_weight, Tensor::attn_norm_bias, gather(x, now.keys)));
+      const ReferenceKv* cached = sequence.cached == nullptr ? nullptr : &(*sequence.cached)[at(layer)];
+      now.attention_update = dense(layer, Tensor::out_weight, Tensor::out_bias,
+                                   attention(sequence, queries, now.keys, now.qkv, cached, &now.logit_deviation));
+      add(x, queries, now.attention_update);
+      std::vector<double> hidden =
+          dense(layer, Tensor::up_weight, Tensor::up_bias,
+                norm(layer, Tensor::ffn_norm_weight, Tensor::ffn_norm_bias, gather(x, queries)));
       for (double& value : hidden) value = 0.5 * value * (1 + std::erf(value / std::sqrt(2.0)));
-      const std::vector<double> ffn = dense(layer, Tensor::down_weight, Tensor::down_bias, hidden);
-      for (std::size_t i = 0; i < x.size(); ++i) x[i] += ffn[i];
-      on_layer(layer, qkv, attended, ffn, deviation);
+      now.ffn = dense(layer, Tensor::down_weight, Tensor::down_bias, hidden);
+      add(x, queries, now.ffn);
+      on_layer(now);
     }
   }
 
  private:
   static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+  std::vector<double> gather(const std::vector<double>& x, const std::vector<std::int64_t>& rows) const {
+    std::vector<double> picked;
+    for (const std::int64_t row : rows) {
+      picked.insert(picked.end(), x.begin() + row * shape_.dim, x.begin() + (row + 1) * shape_.dim);
+    }
+    return picked;
+  }
+
+  // x[rows[i]] += updates[i].
+  void add(std::vector<double>& x, const std::vector<std::int64_t>& rows, const std::vector<double>& updates) const {
+    const std::size_t dim = at(shape_.dim);
+    for (std::size_t i = 0; i < rows.size(); ++i) {
+      for (std::size_t c = 0; c < dim; ++c) x[at(rows[i]) * dim + c] += updates[i * dim + c];
+    }
+  }
 
   std::vector<float> load(std::int64_t layer, Tensor tensor) const {
     std::vector<float> values(at(tensor_size(shape_, tensor).elements()));
@@ -164,46 +199,47 @@ double squared(const std::vector<double>& values) {
 
 }  // namespace
 
-ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& source, std::span<const double> tokens,
-                               const Sees& sees, int threads, const std::vector<ReferenceKv>* stale,
-                               const Sees& sees_stale) {
+ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& source, const ReferenceSequence& sequence,
+                               int threads) {
   ReferenceRun result;
-  result.outputs.assign(tokens.begin(), tokens.end());
-  const std::int64_t rows = static_cast<std::int64_t>(tokens.size()) / shape.dim;
-  Reference(shape, source, threads)
-      .run(result.outputs, sees, stale, sees_stale,
-           [&](std::int64_t, const std::vector<double>& qkv, const std::vector<double>&, const std::vector<double>&,
-               double) {
-             ReferenceKv kv;
-             for (std::int64_t r = 0; r < rows; ++r) {
-               const double* k = qkv.data() + r * shape.qkv_dim() + shape.dim;
-               kv.k.insert(kv.k.end(), k, k + shape.kv_dim());
-               kv.v.insert(kv.v.end(), k + shape.kv_dim(), k + 2 * shape.kv_dim());
-             }
-             result.kv.push_back(std::move(kv));
-           });
+  result.outputs.assign(sequence.tokens.begin(), sequence.tokens.end());
+  Reference(shape, source, threads).run(sequence, result.outputs, [&](const Reference::Layer& layer) {
+    ReferenceKv kv;
+    kv.rows = layer.keys;
+    for (std::size_t i = 0; i < layer.keys.size(); ++i) {
+      const double* k = layer.qkv.data() + static_cast<std::int64_t>(i) * shape.qkv_dim() + shape.dim;
+      kv.k.insert(kv.k.end(), k, k + shape.kv_dim());
+      kv.v.insert(kv.v.end(), k + shape.kv_dim(), k + 2 * shape.kv_dim());
+    }
+    result.kv.push_back(std::move(kv));
+  });
   return result;
 }
 
 ReferenceUpdates reference_updates(const ModelShape& shape, const TensorSource& source, std::span<const double> tokens,
-                                   const Sees& sees, int threads) {
+                                   const std::function<bool(std::int64_t i, std::int64_t j)>& sees, int threads) {
   ReferenceUpdates updates;
   std::vector<double> x(tokens.begin(), tokens.end());
-  Reference(shape, source, threads)
-      .run(x, sees, nullptr, {},
-           [&](std::int64_t, const std::vector<double>&, const std::vector<double>& attention,
-               const std::vector<double>& ffn, double deviation) {
-             updates.attention.push_back(squared(attention));
-             updates.ffn.push_back(squared(ffn));
-             updates.logit_deviation.push_back(deviation);
-           });
+  ReferenceSequence sequence;
+  sequence.sees = sees;
+  Reference(shape, source, threads).run(sequence, x, [&](const Reference::Layer& layer) {
+    updates.attention.push_back(squared(layer.attention_update));
+    updates.ffn.push_back(squared(layer.ffn));
+    updates.logit_deviation.push_back(layer.logit_deviation);
+  });
   return updates;
 }
 
 double reference_flops(const ModelShape& s, std::int64_t rows) {
-  const double d = static_cast<double>(s.dim), n = static_cast<double>(rows);
-  const double dense = 2 * d * static_cast<double>(s.qkv_dim() + s.dim + 2 * s.ffn_dim);
-  return static_cast<double>(s.layers) * n * (dense + 4 * d * n);
+  const double d = static_cast<double>(s.dim);
+  const auto layer = [&](double keys, double queries) {
+    return keys * 2 * d * static_cast<double>(s.qkv_dim()) +
+           queries * (2 * d * static_cast<double>(s.dim + 2 * s.ffn_dim) + 4 * d * keys);
+  };
+  const bool hybrid = s.query_tokens > 0 && s.layers > 1;
+  const double all = static_cast<double>(rows);
+  const double going_on = hybrid ? static_cast<double>(std::min(rows, s.query_tokens + 1)) : all;
+  return layer(all, going_on) + static_cast<double>(s.layers - 1) * layer(going_on, going_on);
 }
 
 }  // namespace kvcast

@@ -1,42 +1,103 @@
 #include "schemes/check.h"
 
 #include <algorithm>
+#include <cassert>
+#include <cstdlib>
 
 namespace kvcast {
 namespace {
 
-// Rows of the whole sequence in float64, the candidate at its place.
-std::vector<double> sequence_rows(std::span<const float> history, std::span<const float> candidate,
-                                  std::int64_t position, std::int64_t dim) {
-  std::vector<double> rows(history.begin(), history.end());
-  rows.insert(rows.begin() + position * dim, candidate.begin(), candidate.end());
-  return rows;
-}
+constexpr std::size_t kRankedAtOnce = 256;
 
-std::span<const double> row(const std::vector<double>& rows, std::int64_t i, std::int64_t dim) {
-  return std::span(rows).subspan(static_cast<std::size_t>(i * dim), static_cast<std::size_t>(dim));
+// Where history and candidate stand in the whole sequence, and what takes part where.
+struct Layout {
+  Layout(const ModelShape& model, Mask seen_by, std::span<const float> history)
+      : shape(model),
+        mask(seen_by),
+        length(static_cast<std::int64_t>(history.size()) / model.dim),
+        candidate(candidate_position(seen_by, length)),
+        first_history(candidate == 0 ? 1 : 0) {}
+
+  // Whether a position takes part in a layer.
+  bool active(std::int64_t layer, std::int64_t position) const {
+    if (position == candidate) return layer >= shape.candidate_from_layer;
+    return layer == 0 || shape.query_tokens == 0 || std::abs(position - candidate) <= shape.query_tokens;
+  }
+
+  // The history by itself, its rows numbered from 0.
+  ReferenceRun history_alone(const TensorSource& source, std::span<const float> history, int threads) const {
+    const std::vector<double> tokens(history.begin(), history.end());
+    ReferenceSequence sequence;
+    sequence.tokens = tokens;
+    sequence.active = [&](std::int64_t layer, std::int64_t row) { return active(layer, first_history + row); };
+    sequence.sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, first_history + i, first_history + j); };
+    return reference_forward(shape, source, sequence, threads);
+  }
+
+  // History and candidate, every row at its position.
+  ReferenceRun whole(const TensorSource& source, std::span<const float> history, std::span<const float> token,
+                     int threads) const {
+    std::vector<double> tokens(history.begin(), history.end());
+    tokens.insert(tokens.begin() + candidate * shape.dim, token.begin(), token.end());
+    ReferenceSequence sequence;
+    sequence.tokens = tokens;
+    sequence.active = [&](std::int64_t layer, std::int64_t row) { return active(layer, row); };
+    sequence.sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, i, j); };
+    return reference_forward(shape, source, sequence, threads);
+  }
+
+  const ModelShape& shape;
+  Mask mask;
+  std::int64_t length, candidate, first_history;
+};
+
+std::vector<double> row(const std::vector<double>& rows, std::int64_t i, std::int64_t width) {
+  return {rows.begin() + i * width, rows.begin() + (i + 1) * width};
 }
 
 }  // namespace
 
+ModelShape ReferenceShape::cut(ModelShape shape) const {
+  shape.layers = layers;
+  shape.query_tokens = query_tokens;
+  shape.candidate_from_layer = candidate_from_layer;
+  return shape;
+}
+
 ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates,
                                double flops) {
-  const auto cost = [&](std::int64_t length, std::int64_t layers) {
-    ModelShape cut = shape;
+  ReferenceShape result{history_length, shape.layers, shape.query_tokens, shape.candidate_from_layer, true, "full"};
+  const auto cost = [&](std::int64_t layers) {
+    ModelShape cut = result.cut(shape);
     cut.layers = layers;
-    return static_cast<double>(candidates) * reference_flops(cut, length + 1);
+    return static_cast<double>(candidates) * reference_flops(cut, result.history_length + 1);
   };
-  ReferenceShape result{history_length, shape.layers, true, "full"};
-  // Two layers are the fewest in which a history vector of one layer reaches the next.
-  if (result.layers > 2 && cost(history_length, result.layers) > flops) {
-    result.layers = std::max<std::int64_t>(2, static_cast<std::int64_t>(flops / cost(history_length, 1)));
+  const std::int64_t entry = shape.candidate_from_layer, candidate_layers = shape.layers - entry;
+  const std::int64_t fewest = entry > 0 && candidate_layers > 1 ? 3 : 2;
+  if (result.layers > fewest && cost(result.layers) > flops) {
+    // The first layer may cost more than the others, which cost the same.
+    const double fit = 2 + (flops - cost(2)) / (cost(3) - cost(2));
+    result.layers = std::max(fewest, static_cast<std::int64_t>(std::max(fit, 0.0)));
+    if (entry > 0) result.candidate_from_layer = std::max<std::int64_t>(1, result.layers - candidate_layers);
   }
-  while (result.history_length > 16 && cost(result.history_length, result.layers) > flops) {
+  const bool hybrid = shape.query_tokens > 0 && shape.query_tokens < history_length;
+  while (result.history_length > 16 && cost(result.layers) > flops) {
     result.history_length = std::max<std::int64_t>(16, result.history_length / 5 * 4);
+    if (hybrid && shape.query_tokens >= result.history_length) {
+      const double share = static_cast<double>(shape.query_tokens) / static_cast<double>(history_length);
+      const auto tokens = static_cast<std::int64_t>(share * static_cast<double>(result.history_length));
+      result.query_tokens = std::max<std::int64_t>(1, tokens);
+    }
   }
   result.full = result.history_length == history_length && result.layers == shape.layers;
   if (!result.full) {
     result.text = "L=" + std::to_string(result.history_length) + ", layers=" + std::to_string(result.layers);
+    if (result.query_tokens != shape.query_tokens) {
+      result.text += ", query_tokens=" + std::to_string(result.query_tokens);
+    }
+    if (result.candidate_from_layer != shape.candidate_from_layer) {
+      result.text += ", candidate_from_layer=" + std::to_string(result.candidate_from_layer);
+    }
   }
   return result;
 }
@@ -44,65 +105,97 @@ ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_len
 std::vector<double> reference_outputs(const ModelShape& shape, const TensorSource& source,
                                       std::span<const float> history, Mask mask, std::span<const float> candidates,
                                       int threads) {
-  const std::int64_t dim = shape.dim;
-  const std::int64_t length = static_cast<std::int64_t>(history.size()) / dim;
-  const std::int64_t position = candidate_position(mask, length);
+  const Layout layout(shape, mask, history);
+  const auto dim = static_cast<std::size_t>(shape.dim);
   std::vector<double> outputs;
-  for (std::size_t c = 0; c < candidates.size(); c += static_cast<std::size_t>(dim)) {
-    const ReferenceRun run = reference_forward(
-        shape, source, sequence_rows(history, candidates.subspan(c, static_cast<std::size_t>(dim)), position, dim),
-        [mask](std::int64_t i, std::int64_t j) { return sees(mask, i, j); }, threads);
-    const auto out = row(run.outputs, position, dim);
+  for (std::size_t c = 0; c < candidates.size(); c += dim) {
+    const ReferenceRun run = layout.whole(source, history, candidates.subspan(c, dim), threads);
+    const std::vector<double> out = row(run.outputs, layout.candidate, shape.dim);
     outputs.insert(outputs.end(), out.begin(), out.end());
   }
   return outputs;
 }
 
+std::vector<double> reference_shared_outputs(const ModelShape& shape, const TensorSource& source,
+                                             std::span<const float> history, Mask mask,
+                                             std::span<const float> candidates, int threads) {
+  assert(shareable(mask, shape.layers, shape.candidate_from_layer));
+  const Layout layout(shape, mask, history);
+  const std::vector<ReferenceKv> cache = layout.history_alone(source, history, threads).kv;
+  // Blocks bound the memory; in one block the rows are candidates, and each sees itself and the cache only.
+  const std::size_t block = kRankedAtOnce * static_cast<std::size_t>(shape.dim);
+  std::vector<double> outputs;
+  for (std::size_t c = 0; c < candidates.size(); c += block) {
+    const auto tokens = candidates.subspan(c, std::min(block, candidates.size() - c));
+    const std::vector<double> rows(tokens.begin(), tokens.end());
+    ReferenceSequence sequence;
+    sequence.tokens = rows;
+    sequence.active = [&](std::int64_t layer, std::int64_t) { return layout.active(layer, layout.candidate); };
+    sequence.sees = [](std::int64_t i, std::int64_t j) { return i == j; };
+    sequence.cached = &cache;
+    sequence.sees_cached = [&](std::int64_t, std::int64_t j) {
+      return sees(mask, layout.candidate, layout.first_history + j);
+    };
+    const ReferenceRun run = reference_forward(shape, source, sequence, threads);
+    outputs.insert(outputs.end(), run.outputs.begin(), run.outputs.end());
+  }
+  return outputs;
+}
+
+double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates) {
+  const double d = static_cast<double>(shape.dim);
+  const double dense = 2 * d * static_cast<double>(shape.qkv_dim() + shape.dim + 2 * shape.ffn_dim);
+  const double kept =
+      static_cast<double>(shape.query_tokens == 0 ? history_length : std::min(shape.query_tokens, history_length));
+  const double layers = static_cast<double>(shape.layers - shape.candidate_from_layer);
+  double keys = layers * (kept + 1);
+  if (shape.candidate_from_layer == 0) keys += static_cast<double>(history_length) - kept;
+  return reference_flops(shape, history_length) + static_cast<double>(candidates) * (layers * dense + 4 * d * keys);
+}
+
 StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::span<const float> history, Mask mask,
                    std::span<const float> candidate, int threads) {
-  const std::int64_t dim = shape.dim, kv = shape.kv_dim();
-  const std::int64_t length = static_cast<std::int64_t>(history.size()) / dim;
-  const std::int64_t position = candidate_position(mask, length);
-  const std::int64_t history_at = position == 0 ? 1 : 0;  // row of the first history token in the whole sequence
+  assert(shape.query_tokens == 0);
+  const Layout layout(shape, mask, history);
   StaleRun result;
 
-  const ReferenceRun whole = reference_forward(
-      shape, source, sequence_rows(history, candidate, position, dim),
-      [mask](std::int64_t i, std::int64_t j) { return sees(mask, i, j); }, threads);
-  for (const ReferenceKv& layer : whole.kv) {
-    const auto from = [&](const std::vector<double>& rows) {
-      return std::vector<double>(rows.begin() + history_at * kv, rows.begin() + (history_at + length) * kv);
-    };
-    result.true_kv.push_back({from(layer.k), from(layer.v)});
+  const ReferenceRun whole = layout.whole(source, history, candidate, threads);
+  for (ReferenceKv kv : whole.kv) {
+    // Out with the candidate's own, where it has entered.
+    const auto own = std::find(kv.rows.begin(), kv.rows.end(), layout.candidate) - kv.rows.begin();
+    if (own < static_cast<std::ptrdiff_t>(kv.rows.size())) {
+      kv.rows.erase(kv.rows.begin() + own);
+      for (std::vector<double>* values : {&kv.k, &kv.v}) {
+        values->erase(values->begin() + own * shape.kv_dim(), values->begin() + (own + 1) * shape.kv_dim());
+      }
+    }
+    for (std::int64_t& position : kv.rows) position -= layout.first_history;
+    result.true_kv.push_back(std::move(kv));
   }
-
-  const std::vector<double> alone(history.begin(), history.end());
-  const auto history_sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, i + history_at, j + history_at); };
-  result.stale_kv = reference_forward(shape, source, alone, history_sees, threads).kv;
+  result.stale_kv = layout.history_alone(source, history, threads).kv;
 
   const bool at_candidate = mask != Mask::target_first_causal;
   result.read_at = at_candidate ? "candidate" : "last position";
   // The rows that still run on top of the shared history: the candidate, and where that sees nothing of it also the
   // last history position, whose own K and V are among the shared ones.
   std::vector<double> rows(candidate.begin(), candidate.end());
-  std::vector<std::int64_t> positions = {position};
+  std::vector<std::int64_t> positions = {layout.candidate};
   if (!at_candidate) {
-    rows.insert(rows.end(), history.end() - dim, history.end());
-    positions.push_back(length);
+    rows.insert(rows.end(), history.end() - shape.dim, history.end());
+    positions.push_back(layout.length);
   }
-  const auto sees_fresh = [&](std::int64_t i, std::int64_t j) {
-    return j == 0 && sees(mask, positions[static_cast<std::size_t>(i)], positions[0]);
+  const auto position = [&](std::int64_t i) { return positions[static_cast<std::size_t>(i)]; };
+  ReferenceSequence sequence;
+  sequence.tokens = rows;
+  sequence.active = [&](std::int64_t layer, std::int64_t i) { return layout.active(layer, position(i)); };
+  sequence.sees = [&](std::int64_t i, std::int64_t j) { return j == 0 && sees(mask, position(i), position(j)); };
+  sequence.cached = &result.stale_kv;
+  sequence.sees_cached = [&](std::int64_t i, std::int64_t j) {
+    return sees(mask, position(i), layout.first_history + j);
   };
-  const auto sees_stale = [&](std::int64_t i, std::int64_t j) {
-    return sees(mask, positions[static_cast<std::size_t>(i)], j + history_at);
-  };
-  const ReferenceRun shared = reference_forward(shape, source, rows, sees_fresh, threads, &result.stale_kv, sees_stale);
-  const auto read = [&](const std::vector<double>& from, std::int64_t i) {
-    const auto r = row(from, i, dim);
-    return std::vector<double>(r.begin(), r.end());
-  };
-  result.true_output = read(whole.outputs, at_candidate ? position : length);
-  result.stale_output = read(shared.outputs, at_candidate ? 0 : 1);
+  const ReferenceRun shared = reference_forward(shape, source, sequence, threads);
+  result.true_output = row(whole.outputs, at_candidate ? layout.candidate : layout.length, shape.dim);
+  result.stale_output = row(shared.outputs, at_candidate ? 0 : 1, shape.dim);
   return result;
 }
 

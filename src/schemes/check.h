@@ -14,23 +14,45 @@ namespace kvcast {
 
 /// A shape that the float64 reference can run within a few seconds.
 struct ReferenceShape {
-  std::int64_t history_length = 0, layers = 0;
+  std::int64_t history_length = 0;  ///< positions, after token merge
+  std::int64_t layers = 0;
+  std::int64_t query_tokens = 0, candidate_from_layer = 0;  ///< as in ModelShape
   bool full = true;
-  std::string text;  ///< "full" or "L=200, layers=2"
+  std::string text;  ///< "full" or "L=200, layers=2", with query_tokens and candidate_from_layer where they changed
+
+  /// `shape` cut to this.
+  ModelShape cut(ModelShape shape) const;
 };
-/// The full shape if `candidates` of it take at most `flops`; else fewer layers (not below 2), then a shorter history.
+/// The full shape if `candidates` of it take at most `flops`; else fewer layers, then a shorter history. What is left
+/// still computes every kind of layer that the full shape has:
+///  - at least 2 layers, the fewest in which a history vector of one layer reaches the next;
+///  - as many candidate layers (layers - candidate_from_layer) as fit, so cuts are made below the candidate; but a
+///    candidate that enters late keeps one layer below it, and two layers of its own if it had them (then at least 3
+///    layers are kept), so that sharing stays valid or invalid as it was;
+///  - query_tokens below the history if they were: kept while they fit, else cut in proportion to it.
 ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates,
                                double flops);
 
 /// Outputs by the reference, [count][dim]: each candidate's vector after the last layer of its own full sequence.
-/// history: [L][dim]; candidates: [count][dim].
+/// query_tokens and candidate_from_layer are taken from `shape`.
+/// history: [P][dim], merged positions; candidates: [count][dim].
 std::vector<double> reference_outputs(const ModelShape& shape, const TensorSource& source,
                                       std::span<const float> history, Mask mask, std::span<const float> candidates,
                                       int threads);
 
+/// The same outputs for many candidates: the history runs once, and every candidate against its K and V, all in
+/// float64. Mathematically the same where sharing is valid, which must be so (asserted). It assumes what is to be
+/// judged, so the first candidates are judged by reference_outputs, and this is for comparing the ranking of many.
+std::vector<double> reference_shared_outputs(const ModelShape& shape, const TensorSource& source,
+                                             std::span<const float> history, Mask mask,
+                                             std::span<const float> candidates, int threads);
+/// FLOPs of reference_shared_outputs, for deciding how many candidates it can be asked.
+double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates);
+
 /// What sharing would do wrong: K and V of a history computed without the candidate against those computed with it,
 /// and the output read where the error shows (at the candidate; under target-first-causal, where the candidate sees
-/// only itself, at the last position). All in float64, one candidate.
+/// only itself, at the last position). All in float64, one candidate. Layers below candidate_from_layer hold no
+/// candidate. Needs query_tokens = 0: a mask that cannot share has none.
 struct StaleRun {
   std::vector<ReferenceKv> true_kv, stale_kv;     ///< per layer, history positions
   std::vector<double> true_output, stale_output;  ///< [dim]
