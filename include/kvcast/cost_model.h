@@ -36,25 +36,42 @@ double drop_seed_rule(double naive_drop, double speedup);
 double drop_exact(double naive_drop, double speedup);
 
 /// Work and memory of one shape (docs/model.md §2). FLOPs are 2 per multiply-add; causal attention counts the visible
-/// half.
+/// half. Sizes are those of the model that runs: where K tokens are merged into one position, history_length is
+/// P = L/K, dim is K·d, and query_tokens counts merged positions.
 struct WorkShape {
-  std::int64_t history_length = 0, dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_factor = 4;
+  std::int64_t history_length = 0;  ///< P, history positions
+  std::int64_t dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_factor = 4;
   bool trim = true;        ///< last layer of the history computes K,V only
   bool causal = true;      ///< false: every position sees every other (bidirectional)
   std::int64_t bytes = 4;  ///< per stored key or value element
+  /// k: history positions next to the candidate that go on beyond layer 0, so the others are only keys of layer 0
+  /// (LONGER's hybrid attention); 0, or P and more: all of them.
+  std::int64_t query_tokens = 0;
+  std::int64_t candidate_from_layer = 0;  ///< E, below layers: layers 0..E-1 run the history alone
 };
 
-/// C_u in FLOPs: the history pass.
+/// C_u in FLOPs: the history pass. In a layer where only q of p history rows go on, all p pay their K,V projections
+/// (4·d·d_kv) and the q pay Q, attention, output projection and FFN; under `causal` row i of the q sees p-q+1+i keys.
 double history_flops(const WorkShape& shape);
-/// C_f in FLOPs: one candidate against L cached keys and itself.
+/// C_f in FLOPs: one candidate, in every layer from E on, against the cached keys of that layer and itself.
 double candidate_flops(const WorkShape& shape);
-/// FLOPs of one naive candidate: the full forward of L+1 tokens. Equals C_u + C_f where sharing is valid.
+/// FLOPs of one naive candidate: the full forward of P+1 positions. Equals C_u + C_f where sharing is valid.
 double naive_flops(const WorkShape& shape);
+/// FLOPs of bringing the cache of a history up to date when its last `added` of P positions in causal order are new
+/// and the cache holds all K,V of the history without them. Needs 0 <= added <= P; 0 costs nothing.
+/// Causal, all rows going on: only the new rows run, against P-added+1+j keys each. Otherwise only layer 0 keeps what
+/// it had, because its K,V read the bare tokens: with query_tokens the window of k rows has moved, and without
+/// `causal` the old rows see the new ones. Everything after those K,V is the history pass again.
+double append_flops(const WorkShape& shape, std::int64_t added);
+/// FLOPs of N candidates in passes of at most `batch` of them together with the history, which runs again in each:
+/// ceil(N/batch)·C_u + N·C_f. Needs batch >= 1.
+double packed_flops(const WorkShape& shape, std::int64_t candidates, std::int64_t batch);
 /// r by FLOPs alone: C_f/(C_u+C_f).
 double r_flops(const WorkShape& shape);
-/// Bytes of K and V of every layer of one history: 2·M·L·d_kv·bytes.
+/// Bytes of K and V of one history: 2·d_kv·bytes per key, P keys in layer 0 and k in each later one, over the layers
+/// from E on. Layers below E are read by no candidate, so none is kept.
 std::int64_t kv_cache_bytes(const WorkShape& shape);
-/// Bytes of K and V that naive holds for one sequence at a time: 2·(L+1)·d_kv·bytes.
+/// Bytes of K and V that naive holds for one sequence at a time: those of its largest layer.
 std::int64_t naive_kv_bytes(const WorkShape& shape);
 
 }  // namespace kvcast

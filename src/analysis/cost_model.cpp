@@ -1,6 +1,8 @@
 // Arithmetic of docs/model.md §2 and §3. Nothing here is measured.
 #include "kvcast/cost_model.h"
 
+#include <algorithm>
+#include <array>
 #include <cassert>
 #include <limits>
 
@@ -16,18 +18,57 @@ double kv_width(const WorkShape& shape) {
   return real(shape.kv_heads) * real(shape.dim) / real(shape.heads);
 }
 
-/// FLOPs of one token in one layer apart from attention: Q and output projections (2d²), K and V (2·d·d_kv), FFN
-/// (2·f·d² multiply-adds). Source: docs/model.md §2.
-double token_flops(const WorkShape& shape) {
-  const double d = real(shape.dim);
-  return 2 * (2 * d * d + 2 * d * kv_width(shape)) + 4 * real(shape.ffn_factor) * d * d;
-}
-
-/// FLOPs of the K and V projections alone: all that a trimmed layer does for a history token.
+/// FLOPs of the K and V projections of one row: all that a layer does for a row that does not go on.
 double key_value_flops(const WorkShape& shape) { return 4 * real(shape.dim) * kv_width(shape); }
 
-/// FLOPs of one query row over `keys` keys: the scores and the weighted sum of values, 2·d each per key.
-double attention_row_flops(const WorkShape& shape, double keys) { return 4 * real(shape.dim) * keys; }
+/// FLOPs of one row that goes on, apart from K, V and attention: Q and output projections (2·d² multiply-adds), FFN
+/// (2·f·d²). Source: docs/model.md §2.
+double query_flops(const WorkShape& shape) {
+  const double d = real(shape.dim);
+  return 4 * d * d + 4 * real(shape.ffn_factor) * d * d;
+}
+
+/// FLOPs of attention over so many (query, key) pairs: the scores and the weighted sum of values, 2·d each.
+double attention_flops(const WorkShape& shape, double pairs) { return 4 * real(shape.dim) * pairs; }
+
+/// History rows of every layer but the first.
+std::int64_t window(const WorkShape& shape) {
+  return shape.query_tokens == 0 ? shape.history_length : std::min(shape.query_tokens, shape.history_length);
+}
+
+/// History rows whose keys a layer holds.
+std::int64_t history_keys(const WorkShape& shape, std::int64_t layer) {
+  return layer == 0 ? shape.history_length : window(shape);
+}
+
+/// History rows that a layer computes beyond K and V: those that the next one reads. After the last layer none is
+/// read, and only trimming saves them.
+std::int64_t history_queries(const WorkShape& shape, std::int64_t layer) {
+  if (layer + 1 < shape.layers) return window(shape);
+  return shape.trim ? 0 : history_keys(shape, layer);
+}
+
+/// (query, key) pairs of the last `queries` of `keys` rows among themselves and those before them.
+double visible_pairs(const WorkShape& shape, std::int64_t queries, std::int64_t keys) {
+  const double q = real(queries), p = real(keys);
+  // Causal: row i = 0 … q-1 sees p-q+1+i keys.
+  return shape.causal ? q * (p - q) + q * (q + 1) / 2 : q * p;
+}
+
+/// Sum over all layers. Only the first, the last and the one where the candidate enters differ from the layer before,
+/// so a layer between is computed once.
+template <typename LayerFlops>
+double over_layers(const WorkShape& shape, const LayerFlops& flops) {
+  assert(shape.layers >= 1);
+  assert(shape.candidate_from_layer >= 0 && shape.candidate_from_layer < shape.layers);
+  std::array starts = {std::int64_t{0}, std::int64_t{1}, shape.candidate_from_layer, shape.layers - 1, shape.layers};
+  std::sort(starts.begin(), starts.end());
+  double sum = 0;
+  for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
+    if (starts[i] < starts[i + 1]) sum += real(starts[i + 1] - starts[i]) * flops(starts[i]);
+  }
+  return sum;
+}
 
 /// The largest int64 where a size does not fit, so that any memory limit refuses it.
 std::int64_t saturated(Checked bytes) { return bytes.value_or(std::numeric_limits<std::int64_t>::max()); }
@@ -78,36 +119,64 @@ double drop_exact(double naive_drop, double speedup) {
 }
 
 double history_flops(const WorkShape& shape) {
-  const double length = real(shape.history_length);
-  // Causal: row i of L sees i keys, L(L+1)/2 in all.
-  const double seen = shape.causal ? length * (length + 1) / 2 : length * length;
-  const double full_layer = length * token_flops(shape) + attention_row_flops(shape, seen);
-  const double last_layer = shape.trim ? length * key_value_flops(shape) : full_layer;
-  return (real(shape.layers) - 1) * full_layer + last_layer;
+  return over_layers(shape, [&](std::int64_t layer) {
+    const std::int64_t keys = history_keys(shape, layer), queries = history_queries(shape, layer);
+    return real(keys) * key_value_flops(shape) + real(queries) * query_flops(shape) +
+           attention_flops(shape, visible_pairs(shape, queries, keys));
+  });
 }
 
 double candidate_flops(const WorkShape& shape) {
-  return real(shape.layers) * (token_flops(shape) + attention_row_flops(shape, real(shape.history_length) + 1));
+  return over_layers(shape, [&](std::int64_t layer) {
+    if (layer < shape.candidate_from_layer) return 0.0;
+    return key_value_flops(shape) + query_flops(shape) + attention_flops(shape, real(history_keys(shape, layer)) + 1);
+  });
 }
 
 double naive_flops(const WorkShape& shape) {
   if (shape.causal) return history_flops(shape) + candidate_flops(shape);
-  // Every row sees all n = L+1 keys, the candidate's too, so the parts are not those of history_flops.
-  const double tokens = real(shape.history_length) + 1;
-  const double full_layer = tokens * (token_flops(shape) + attention_row_flops(shape, tokens));
-  const double output_row_only =
-      real(shape.history_length) * key_value_flops(shape) + token_flops(shape) + attention_row_flops(shape, tokens);
-  return (real(shape.layers) - 1) * full_layer + (shape.trim ? output_row_only : full_layer);
+  // History rows see the candidate's key too, so the parts are not those of history_flops.
+  return over_layers(shape, [&](std::int64_t layer) {
+    const std::int64_t candidate = layer >= shape.candidate_from_layer ? 1 : 0;
+    const double keys = real(history_keys(shape, layer) + candidate);
+    const double queries = real(history_queries(shape, layer) + candidate);
+    return keys * key_value_flops(shape) + queries * query_flops(shape) + attention_flops(shape, queries * keys);
+  });
+}
+
+double append_flops(const WorkShape& shape, std::int64_t added) {
+  assert(added >= 0 && added <= shape.history_length);
+  if (added == 0) return 0;
+  const bool window_moves = shape.layers > 1 && window(shape) < shape.history_length;
+  if (window_moves || !shape.causal) {
+    return history_flops(shape) - real(shape.history_length - added) * key_value_flops(shape);
+  }
+  return over_layers(shape, [&](std::int64_t layer) {
+    const std::int64_t queries = shape.trim && layer + 1 == shape.layers ? 0 : added;
+    return real(added) * key_value_flops(shape) + real(queries) * query_flops(shape) +
+           attention_flops(shape, visible_pairs(shape, queries, shape.history_length));
+  });
+}
+
+double packed_flops(const WorkShape& shape, std::int64_t candidates, std::int64_t batch) {
+  assert(candidates >= 0 && batch >= 1);
+  const std::int64_t passes = candidates / batch + (candidates % batch == 0 ? 0 : 1);
+  return real(passes) * history_flops(shape) + real(candidates) * candidate_flops(shape);
 }
 
 double r_flops(const WorkShape& shape) { return r_from_costs(history_flops(shape), candidate_flops(shape)); }
 
 std::int64_t kv_cache_bytes(const WorkShape& shape) {
-  return saturated(checked_mul(layer_kv_bytes(shape, shape.history_length), shape.layers));
+  const std::int64_t first = std::max<std::int64_t>(1, shape.candidate_from_layer);
+  const Checked later = checked_mul(layer_kv_bytes(shape, window(shape)), shape.layers - first);
+  if (shape.candidate_from_layer > 0) return saturated(later);
+  return saturated(checked_add(layer_kv_bytes(shape, shape.history_length), later));
 }
 
 std::int64_t naive_kv_bytes(const WorkShape& shape) {
-  return saturated(layer_kv_bytes(shape, shape.history_length + 1));
+  const std::int64_t first = shape.history_length + (shape.candidate_from_layer == 0 ? 1 : 0);
+  const std::int64_t later = shape.layers > 1 ? window(shape) + 1 : 0;
+  return saturated(layer_kv_bytes(shape, std::max(first, later)));
 }
 
 }  // namespace kvcast

@@ -1,5 +1,6 @@
 #include "kvcast/cost_model.h"
 
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -56,6 +57,78 @@ double counted_flops(const WorkShape& s, std::int64_t tokens, std::int64_t outpu
   }
   return flops;
 }
+
+/// Whose work a count takes in.
+struct Counted {
+  bool history = true;      ///< the history rows' own work
+  bool candidate = true;    ///< the candidate is there
+  std::int64_t added = -1;  ///< K,V of all but the newest `added` history rows are known; -1: none are
+};
+
+/// FLOPs by walking the definition of docs/model.md §1 row by row and key by key: history rows 0 … P-1, the candidate
+/// at P, who is active in which layer, who goes on from it, and who sees whom.
+double walked_flops(const WorkShape& s, const Counted& counted) {
+  const double d = double(s.dim), d_kv = double(s.kv_heads * (s.dim / s.heads)), f = double(s.ffn_factor);
+  const std::int64_t candidate = s.history_length;
+  const auto active = [&](std::int64_t layer, std::int64_t row) {
+    if (row == candidate) return layer >= s.candidate_from_layer;
+    return layer == 0 || s.query_tokens == 0 || row >= candidate - s.query_tokens;
+  };
+  const bool window_moves = s.layers > 1 && s.query_tokens > 0 && s.query_tokens < s.history_length;
+  const auto known = [&](std::int64_t layer, std::int64_t row) {
+    if (counted.added < 0 || row >= candidate - counted.added) return false;
+    return layer == 0 || !(window_moves || !s.causal);
+  };
+  double flops = 0;
+  for (std::int64_t layer = 0; layer < s.layers; ++layer) {
+    const bool last = layer + 1 == s.layers;
+    for (std::int64_t row = 0; row <= candidate; ++row) {
+      if (!active(layer, row) || !(row == candidate ? counted.candidate : counted.history)) continue;
+      if (!known(layer, row)) flops += 2 * d * d_kv + 2 * d * d_kv;  // K, V
+      const bool goes_on = last ? !s.trim || row == candidate : active(layer + 1, row);
+      // What the next layer's K,V would be made of is known with them.
+      if (!goes_on || known(layer + 1, row)) continue;
+      flops += 2 * d * d + 2 * d * d;              // Q, output projection
+      flops += 2 * d * (f * d) + 2 * (f * d) * d;  // FFN up, down
+      for (std::int64_t key = 0; key <= candidate; ++key) {
+        if (!active(layer, key) || (s.causal && key > row) || (key == candidate && !counted.candidate)) continue;
+        flops += 2 * d + 2 * d;  // score, weighted value
+      }
+    }
+  }
+  return flops;
+}
+
+/// Calls check(shape) over a grid of every option.
+template <typename Check>
+void over_grid(const Check& check) {
+  for (const std::int64_t length : {0, 1, 7, 20}) {
+    for (const std::int64_t layers : {1, 2, 3, 6}) {
+      for (const std::int64_t from : {0, 1, 2, 5}) {
+        for (const std::int64_t k : {0, 1, 6, 7, 19, 50}) {
+          for (const std::int64_t kv_heads : {1, 2, 6}) {
+            for (const bool trim : {false, true}) {
+              for (const bool causal : {false, true}) {
+                if (from >= layers) continue;
+                WorkShape s = shape(length, 12, 6, layers, trim);
+                s.kv_heads = kv_heads;
+                s.ffn_factor = 3;
+                s.causal = causal;
+                s.query_tokens = k;
+                s.candidate_from_layer = from;
+                check(s);
+              }
+            }
+          }
+        }
+      }
+    }
+  }
+}
+
+#define CAPTURE_SHAPE(s)                                                                        \
+  CAPTURE((s).history_length, (s).layers, (s).kv_heads, (s).trim, (s).causal, (s).query_tokens, \
+          (s).candidate_from_layer)
 
 }  // namespace
 
@@ -174,6 +247,160 @@ TEST_CASE("FLOPs equal a count of every product", "[analysis][cost_model]") {
       }
     }
   }
+}
+
+TEST_CASE("FLOPs equal a walk over layers, rows and keys", "[analysis][cost_model]") {
+  // Small whole numbers, so doubles hold every sum exactly.
+  over_grid([](const WorkShape& s) {
+    CAPTURE_SHAPE(s);
+    Counted history, candidate, naive;
+    history.candidate = false;
+    candidate.history = false;
+    CHECK(kvcast::history_flops(s) == walked_flops(s, history));
+    CHECK(kvcast::candidate_flops(s) == walked_flops(s, candidate));
+    CHECK(kvcast::naive_flops(s) == walked_flops(s, naive));
+    if (s.causal) CHECK(kvcast::naive_flops(s) == kvcast::history_flops(s) + kvcast::candidate_flops(s));
+    for (const std::int64_t added : {std::int64_t{1}, std::int64_t{3}, s.history_length}) {
+      if (added > s.history_length || added == 0) continue;
+      Counted append = history;
+      append.added = added;
+      CAPTURE(added);
+      CHECK(kvcast::append_flops(s, added) == walked_flops(s, append));
+    }
+  });
+}
+
+TEST_CASE("without query tokens and with the candidate in every layer the formulas are the plain ones",
+          "[analysis][cost_model]") {
+  over_grid([](WorkShape s) {
+    CAPTURE_SHAPE(s);
+    s.candidate_from_layer = 0;
+    const bool plain = s.query_tokens == 0 || s.query_tokens >= s.history_length;
+    if (!plain) return;
+    const double d = 12, d_kv = 2.0 * double(s.kv_heads), length = double(s.history_length), layers = double(s.layers);
+    const double token = 2 * (2 * d * d + 2 * d * d_kv) + 4 * 3 * d * d;
+    const double seen = s.causal ? length * (length + 1) / 2 : length * length;
+    const double full_layer = length * token + 4 * d * seen;
+    const double last_layer = s.trim ? 4 * d * d_kv * length : full_layer;
+    CHECK(kvcast::history_flops(s) == (layers - 1) * full_layer + last_layer);
+    CHECK(kvcast::candidate_flops(s) == layers * (token + 4 * d * (length + 1)));
+    CHECK(kvcast::kv_cache_bytes(s) == 2 * s.layers * s.history_length * 2 * s.kv_heads * s.bytes);
+    CHECK(kvcast::naive_kv_bytes(s) == 2 * (s.history_length + 1) * 2 * s.kv_heads * s.bytes);
+  });
+}
+
+TEST_CASE("a hybrid by hand", "[analysis][cost_model]") {
+  // d = 4, one head, f = 1: K,V 64 per row; Q, out, FFN 4·16 + 4·16 = 128 per row; 16 per pair. P = 5, k = 2, 3 layers.
+  WorkShape s = shape(5, 4, 1, 3, true);
+  s.ffn_factor = 1;
+  s.query_tokens = 2;
+  // Layer 0: 5 rows' K,V; the last 2 see 4 and 5 keys. Layer 1: 2 rows see 1 and 2. Layer 2: K,V of 2.
+  CHECK(kvcast::history_flops(s) == (5 * 64 + 2 * 128 + 16 * 9) + (2 * 64 + 2 * 128 + 16 * 3) + 2 * 64);
+  CHECK(kvcast::candidate_flops(s) == 3 * (64 + 128) + 16 * (6 + 3 + 3));
+  CHECK(kvcast::naive_flops(s) == kvcast::history_flops(s) + kvcast::candidate_flops(s));
+  CHECK(kvcast::kv_cache_bytes(s) == 2 * (5 + 2 + 2) * 4 * 4);
+  CHECK(kvcast::naive_kv_bytes(s) == 2 * 6 * 4 * 4);
+  // The window moved: only layer 0's K,V of the 4 old rows are saved.
+  CHECK(kvcast::append_flops(s, 1) == kvcast::history_flops(s) - 4 * 64);
+  s.trim = false;
+  CHECK(kvcast::history_flops(s) == (5 * 64 + 2 * 128 + 16 * 9) + 2 * (2 * 64 + 2 * 128 + 16 * 3));
+  s.causal = false;
+  CHECK(kvcast::history_flops(s) == (5 * 64 + 2 * 128 + 16 * 10) + 2 * (2 * 64 + 2 * 128 + 16 * 4));
+  CHECK(kvcast::naive_flops(s) == (6 * 64 + 3 * 128 + 16 * 18) + 2 * (3 * 64 + 3 * 128 + 16 * 9));
+}
+
+TEST_CASE("a late candidate by hand", "[analysis][cost_model]") {
+  WorkShape s = shape(5, 4, 1, 3, true);
+  s.ffn_factor = 1;
+  s.candidate_from_layer = 2;
+  CHECK(kvcast::candidate_flops(s) == 64 + 128 + 16 * 6);
+  CHECK(kvcast::history_flops(s) == 2 * (5 * 64 + 5 * 128 + 16 * 15) + 5 * 64);
+  CHECK(kvcast::kv_cache_bytes(s) == 2 * 5 * 4 * 4);
+  CHECK(kvcast::naive_kv_bytes(s) == 2 * 6 * 4 * 4);
+  // The largest layer of a hybrid whose candidate is not in layer 0 is that of the bare history.
+  s.query_tokens = 3;
+  CHECK(kvcast::kv_cache_bytes(s) == 2 * 3 * 4 * 4);
+  CHECK(kvcast::naive_kv_bytes(s) == 2 * 5 * 4 * 4);
+  s.query_tokens = 4;
+  s.candidate_from_layer = 1;
+  CHECK(kvcast::kv_cache_bytes(s) == 2 * (4 + 4) * 4 * 4);
+  CHECK(kvcast::naive_kv_bytes(s) == 2 * 5 * 4 * 4);
+  // The candidate in the last layer only never reaches another layer's K,V, so it shares under any mask.
+  s.query_tokens = 0;
+  s.candidate_from_layer = 2;
+  s.causal = false;
+  CHECK(kvcast::naive_flops(s) == kvcast::history_flops(s) + kvcast::candidate_flops(s));
+  s.candidate_from_layer = 1;
+  CHECK(kvcast::naive_flops(s) > kvcast::history_flops(s) + kvcast::candidate_flops(s));
+}
+
+TEST_CASE("bytes equal a walk over layers and keys", "[analysis][cost_model]") {
+  over_grid([](const WorkShape& s) {
+    CAPTURE_SHAPE(s);
+    std::int64_t cached = 0, largest = 0;
+    for (std::int64_t layer = 0; layer < s.layers; ++layer) {
+      std::int64_t keys = 0;
+      for (std::int64_t row = 0; row < s.history_length; ++row) {
+        keys += layer == 0 || s.query_tokens == 0 || row >= s.history_length - s.query_tokens ? 1 : 0;
+      }
+      const bool candidate = layer >= s.candidate_from_layer;
+      if (candidate) cached += keys;
+      largest = std::max(largest, keys + (candidate ? 1 : 0));
+    }
+    const std::int64_t each = 2 * s.kv_heads * 2 * s.bytes;
+    CHECK(kvcast::kv_cache_bytes(s) == cached * each);
+    CHECK(kvcast::naive_kv_bytes(s) == largest * each);
+  });
+}
+
+TEST_CASE("appending all or nothing", "[analysis][cost_model]") {
+  over_grid([](const WorkShape& s) {
+    CAPTURE_SHAPE(s);
+    CHECK(kvcast::append_flops(s, 0) == 0);
+    CHECK(kvcast::append_flops(s, s.history_length) == kvcast::history_flops(s));
+  });
+  // A plain history grown in two steps costs what it costs at once.
+  WorkShape s = shape(20, 12, 6, 3, true);
+  WorkShape shorter = s;
+  shorter.history_length = 13;
+  CHECK(kvcast::history_flops(shorter) + kvcast::append_flops(s, 7) == kvcast::history_flops(s));
+  // A hybrid's does not: its window is computed again.
+  s.query_tokens = shorter.query_tokens = 5;
+  CHECK(kvcast::history_flops(shorter) + kvcast::append_flops(s, 7) > kvcast::history_flops(s));
+}
+
+TEST_CASE("packed passes run the history once each", "[analysis][cost_model]") {
+  const WorkShape s = shape(20, 12, 6, 3, true);
+  const double user = kvcast::history_flops(s), each = kvcast::candidate_flops(s);
+  CHECK(kvcast::packed_flops(s, 10, 10) == user + 10 * each);
+  CHECK(kvcast::packed_flops(s, 10, 64) == user + 10 * each);
+  CHECK(kvcast::packed_flops(s, 10, 3) == 4 * user + 10 * each);
+  CHECK(kvcast::packed_flops(s, 9, 3) == 3 * user + 9 * each);
+  // One at a time is naive.
+  CHECK(kvcast::packed_flops(s, 7, 1) == 7 * kvcast::naive_flops(s));
+  CHECK(kvcast::packed_flops(s, 0, 3) == 0);
+}
+
+TEST_CASE("LONGER's token merge saves what the paper says", "[analysis][cost_model]") {
+  // arXiv 2505.04421, token merge: 24·L·d² + 4·L²·d FLOPs of a layer become 24·L·K·d² + 4·L²·d/K, 42.8% less at
+  // L = 2048, d = 32, K = 4.
+  const std::int64_t length = 2048, dim = 32, merge = 4;
+  WorkShape before = shape(length, dim, 4, 1, false), after = shape(length / merge, dim * merge, 4, 1, false);
+  // The paper counts every pair.
+  before.causal = after.causal = false;
+  const double l = double(length), d = double(dim), k = double(merge);
+  CHECK(kvcast::history_flops(before) == 24 * l * d * d + 4 * l * l * d);
+  CHECK(kvcast::history_flops(after) == 24 * l * k * d * d + 4 * l * l * d / k);
+  const double ratio = kvcast::history_flops(after) / kvcast::history_flops(before);
+  CHECK(ratio == (6 * d * k + l / k) / (6 * d + l));
+  CHECK(std::floor(1000 * (1 - ratio)) / 10 == 42.8);
+  // kvcast counts P(P+1)/2 of P² pairs, the visible half. The dense products, which merging makes K times as large,
+  // stay whole, so by this count merging saves less: 318.9 MFLOP, 50.3 of them dense, become 268.6 with 201.3 dense.
+  before.causal = after.causal = true;
+  CHECK(kvcast::history_flops(before) == 24 * l * d * d + 2 * d * l * (l + 1));
+  CHECK(kvcast::history_flops(after) == 24 * l * k * d * d + 2 * d * l * (l / k + 1));
+  const double visible = kvcast::history_flops(after) / kvcast::history_flops(before);
+  CHECK(printed(100 * (1 - visible), 1) == "15.8");
 }
 
 TEST_CASE("one bidirectional trimmed layer can share, so its parts add up", "[analysis][cost_model]") {
