@@ -56,7 +56,8 @@ class DenseRunner {
 
   /// x: [rows][in] of the weights' element, out: [rows][out] of out_element, both contiguous. Products are accumulated
   /// in fp32; a bf16 result is rounded once, after the epilogue. The size must have been prepared; rows 0 does nothing.
-  /// Results of a row do not depend on how many rows run with it.
+  /// With AVX-512 the bits of a row do not depend on how many rows or threads run with it; below, the library's kernels
+  /// follow the row count and only the error bound holds.
   void run(const DenseWeights& weights, const void* x, std::int64_t rows, Epilogue epilogue, void* out,
            Element out_element) noexcept;
 

@@ -13,27 +13,53 @@
 HWY_BEFORE_NAMESPACE();
 namespace kvcast::kernels::HWY_NAMESPACE {
 
-// Lanes(d) fp32 to bf16 in memory, with the bits of to_bf16(). Integer rounding, not the CPU's bf16 instruction:
+// fp32 to their bf16 in the upper halves, with the bits of to_bf16(). Integer rounding, not the CPU's bf16 instruction:
 // that one flushes denormals, and results would depend on the target.
 template <class D>
-HWY_INLINE void StoreElements(hwy::HWY_NAMESPACE::Vec<D> v, D, Bf16* to) {
+HWY_INLINE hwy::HWY_NAMESPACE::Vec<hwy::HWY_NAMESPACE::RebindToUnsigned<D>> RoundElements(hwy::HWY_NAMESPACE::Vec<D> v,
+                                                                                          D) {
   namespace hn = hwy::HWY_NAMESPACE;
   const hn::RebindToUnsigned<D> du;
+  const auto bits = hn::BitCast(du, v);
+  const auto odd = hn::And(hn::ShiftRight<16>(bits), hn::Set(du, 1u));
+  const auto rounded = hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu)));
+  const auto nan = hn::RebindMask(du, hn::IsNaN(v));
+  return hn::IfThenElse(nan, hn::Or(bits, hn::Set(du, 0x400000u)), rounded);
+}
+
+template <class D>
+HWY_INLINE void StoreElements(hwy::HWY_NAMESPACE::Vec<D> v, D d, Bf16* to) {
+  namespace hn = hwy::HWY_NAMESPACE;
   const hn::RebindToSigned<D> di;
   const hn::Rebind<std::uint16_t, D> d16;
-  const auto bits = hn::BitCast(du, v);
-  const auto high = hn::ShiftRight<16>(bits);
-  const auto odd = hn::And(high, hn::Set(du, 1u));
-  const auto rounded = hn::ShiftRight<16>(hn::Add(bits, hn::Add(odd, hn::Set(du, 0x7FFFu))));
-  const auto nan = hn::RebindMask(du, hn::IsNaN(v));
-  const auto result = hn::IfThenElse(nan, hn::Or(high, hn::Set(du, 0x40u)), rounded);
   // Saturating, but the values are within 16 bits.
-  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, result)), d16, to);
+  const auto low = hn::ShiftRight<16>(RoundElements(v, d));
+  hn::StoreU(hn::DemoteTo(d16, hn::BitCast(di, low)), d16, to);
 }
 
 template <class D>
 HWY_INLINE void StoreElements(hwy::HWY_NAMESPACE::Vec<D> v, D d, float* to) {
   hwy::HWY_NAMESPACE::StoreU(v, d, to);
+}
+
+// Two vectors that follow each other. Upper halves of both make one vector of bf16: cheaper than two times half a one.
+template <class D>
+HWY_INLINE void StoreElements2(hwy::HWY_NAMESPACE::Vec<D> v0, hwy::HWY_NAMESPACE::Vec<D> v1, D d, Bf16* to) {
+  namespace hn = hwy::HWY_NAMESPACE;
+#if HWY_TARGET == HWY_SCALAR
+  StoreElements(v0, d, to);
+  StoreElements(v1, d, to + hn::Lanes(d));
+#else
+  const hn::Repartition<std::uint16_t, D> d16;
+  const auto low = hn::BitCast(d16, RoundElements(v0, d)), high = hn::BitCast(d16, RoundElements(v1, d));
+  hn::StoreU(hn::ConcatOdd(d16, high, low), d16, to);
+#endif
+}
+
+template <class D>
+HWY_INLINE void StoreElements2(hwy::HWY_NAMESPACE::Vec<D> v0, hwy::HWY_NAMESPACE::Vec<D> v1, D d, float* to) {
+  StoreElements(v0, d, to);
+  StoreElements(v1, d, to + hwy::HWY_NAMESPACE::Lanes(d));
 }
 
 template <class D>

@@ -15,7 +15,9 @@ void Narrow(const float* HWY_RESTRICT from, std::int64_t n, Bf16* HWY_RESTRICT t
   const hn::ScalableTag<float> d;
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
-  for (; i + lanes <= n; i += lanes) StoreElements(hn::LoadU(d, from + i), d, to + i);
+  for (; i + 2 * lanes <= n; i += 2 * lanes) {
+    StoreElements2(hn::LoadU(d, from + i), hn::LoadU(d, from + i + lanes), d, to + i);
+  }
   for (; i < n; ++i) to[i] = to_bf16(from[i]);
 }
 

@@ -52,6 +52,9 @@ void GeluTo(const float* x, std::int64_t count, Out* out) {
   const auto lanes = static_cast<std::int64_t>(hn::Lanes(d));
   std::int64_t i = 0;
   // No restrict: out may be x. Each vector is read before it is written.
+  for (; i + 2 * lanes <= count; i += 2 * lanes) {
+    StoreElements2(Gelu(hn::LoadU(d, x + i)), Gelu(hn::LoadU(d, x + i + lanes)), d, out + i);
+  }
   for (; i + lanes <= count; i += lanes) StoreElements(Gelu(hn::LoadU(d, x + i)), d, out + i);
   if (i == count) return;
   // The rest by the same vector code, so that an element's bits do not depend on its place.
