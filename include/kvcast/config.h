@@ -19,19 +19,30 @@ enum class Mask {
 
 struct ModelConfig {
   std::int64_t history_length = 256;  ///< L, tokens; 0 is allowed
-  std::int64_t dim = 256;             ///< d, model width
+  std::int64_t dim = 256;             ///< d, width of a token
   std::int64_t heads = 4;             ///< H, query heads; divides dim
   std::int64_t kv_heads = 0;          ///< H_kv; divides heads; 0 until resolved means "as heads"
   std::int64_t layers = 4;            ///< M
   std::int64_t ffn_factor = 4;        ///< f; FFN width is f*dim
   Mask mask = Mask::causal;
+  /// K: history tokens joined into one position of width K*d (LONGER's token merge); divides L. The transformer is of
+  /// width K*d, candidates too.
+  std::int64_t token_merge = 1;
+  std::int64_t query_tokens = 0;          ///< positions that go on after the first layer; 0 = all
+  std::int64_t candidate_from_layer = 0;  ///< first layer that the candidate takes part in
+  std::string import;                     ///< safetensors file of weights and tokens; empty = seeded
 };
 
 struct RunConfig {
   std::vector<std::int64_t> candidates = {1, 5, 10, 50, 100};  ///< N of every point, ascending, unique
   std::vector<std::string> schemes = {"naive", "shared"};      ///< names from the scheme list
-  std::string dtype = "fp32";
-  std::int64_t threads = 0;  ///< 0 until resolved means "the CPUs this process may use"
+  std::string dtype = "fp32";             ///< weights, activations: "fp32", "bf16"; accumulation is fp32
+  std::string kv_dtype = "auto";          ///< KV cache: "fp32", "bf16"; "auto" until resolved means "as dtype"
+  bool cached = false;                    ///< also a returning user whose whole history is cached: adds the scheme
+  std::int64_t append = 0;                ///< also one with this many new history tokens: adds the scheme; 0 = no
+  std::vector<std::int64_t> micro_batch;  ///< candidates per pass of packed, one row each; empty = all in one pass
+  std::string isa = "auto";               ///< SIMD target to run on, "auto" = the best here
+  std::int64_t threads = 0;               ///< 0 until resolved means "the CPUs this process may use"
   std::int64_t seed = 1;
   bool trim = true;  ///< last layer of the history computes K and V only, in every scheme
 };
@@ -39,6 +50,7 @@ struct RunConfig {
 struct MeasureConfig {
   double budget_s = 20.0;             ///< wall time of the whole command
   double precision = 0.02;            ///< stop when every speed-up's interval is narrower (half-width / value)
+  bool profile = false;               ///< also report where the time of each pass goes
   std::int64_t max_memory_bytes = 0;  ///< 0 until resolved means "what the machine has available"
 };
 
@@ -75,7 +87,7 @@ struct HostLimits {
 };
 
 /// Config from a preset name or file (empty = defaults), then the assignments in order, validated and resolved
-/// (kv_heads, threads and max_memory have their values).
+/// (kv_heads, kv_dtype, threads and max_memory have their values; cached and append have added their schemes).
 /// Errors: ConfigError naming file or flag, JSON pointer, value and what is allowed; IoError when a file cannot be
 /// read.
 Config load_config(const std::string& preset_or_file, const std::vector<Assignment>& assignments,
@@ -96,5 +108,9 @@ const std::vector<PresetInfo>& presets();
 
 /// Text of a mask as on the command line ("history-blind").
 std::string to_string(Mask mask);
+
+/// History positions and width of the transformer, after token merge.
+inline std::int64_t positions(const ModelConfig& model) { return model.history_length / model.token_merge; }
+inline std::int64_t width(const ModelConfig& model) { return model.dim * model.token_merge; }
 
 }  // namespace kvcast

@@ -23,6 +23,16 @@ ToolInfo tool_info();
 /// CPU, ISA, memory; with `threads` > 0 also the measured FMA peak and DRAM read rate on that many threads (~0.3 s).
 MachineInfo machine_info(std::int64_t threads);
 
+/// SIMD targets that this build has and this CPU can run, best first: what run.isa may be, besides "auto".
+std::vector<std::string> isa_names();
+/// Makes kernels and dense products run on this target. To be called once, before any work of this process.
+/// Errors: ConfigError when the name is none of isa_names(), or work has been done already.
+void select_isa(const std::string& name);
+
+/// What a safetensors file says of its model, as JSON text for parse_config: the model and seed of the config that it
+/// was exported with, or the sizes that follow from its tensors. Errors: ConfigError, IoError.
+std::string imported_config(const std::string& file);
+
 /// One line of the scheme list.
 struct SchemeInfo {
   std::string name, doc;
@@ -78,6 +88,8 @@ struct SkippedScheme {
 };
 struct VerifyResult {
   Shape shape;
+  MachineInfo machine;
+  std::vector<Warning> warnings;
   Equivalence equivalence;
   std::optional<StaleError> stale;  ///< set when the mask cannot share
   std::int64_t candidates = 0;
@@ -85,9 +97,9 @@ struct VerifyResult {
   bool interrupted = false;            ///< stop_requested said so; the rest is incomplete
 };
 /// Errors of every scheme of the list against float64 and naive, on as many candidates (4 to 64) as the shape allows;
-/// of `config` it reads the model, dtype, threads, seed, trim and max_memory. Under a mask that cannot share, the error
-/// sharing would make. export_file: when not empty, writes the safetensors case of docs/model.md.
-/// Errors: ConfigError, IoError; CheckError when no sharing scheme fits the memory.
+/// of `config` it reads the model, types, append, threads, seed, trim and max_memory. Under a mask that cannot share,
+/// the error sharing would make. export_file: when not empty, writes the safetensors case of docs/model.md. Errors:
+/// ConfigError, IoError; CheckError when no sharing scheme fits the memory.
 VerifyResult verify(const Config& config, const std::string& export_file, const Observer& observer);
 
 /// Names of the formats that render() knows, in list order: "table", "json", "csv", "samples.csv".

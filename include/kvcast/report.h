@@ -29,15 +29,18 @@ struct ToolInfo {
 };
 
 struct MachineInfo {
-  std::string cpu_model, isa;  ///< isa: the SIMD target that kernels run on
-  std::int64_t threads = 0;    ///< CPUs this process may use
+  std::string cpu_model, isa, dense_isa;  ///< isa: the SIMD target that kernels run on; dense_isa: the dense library's
+  std::int64_t threads = 0;               ///< CPUs this process may use
   std::optional<std::int64_t> memory_bytes;
-  std::optional<double> peak_gflops;    ///< fp32 FMA over the run's threads, measured
-  std::optional<double> read_gb_per_s;  ///< DRAM read over the run's threads, measured
+  std::optional<double> peak_gflops;       ///< fp32 FMA over the run's threads, measured
+  std::optional<double> bf16_peak_gflops;  ///< bf16 dot product over them, where the CPU and the ISA in use have it
+  std::optional<double> read_gb_per_s;     ///< DRAM read over the run's threads, measured
 };
 
 struct Shape {
   std::int64_t history_length = 0, dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_factor = 0;
+  std::int64_t token_merge = 1, candidate_from_layer = 0;
+  std::optional<std::int64_t> query_tokens;  ///< nullopt: all go on
   std::string dtype, kv_dtype;
   std::int64_t threads = 0;
   std::string mask;
@@ -77,12 +80,15 @@ struct SchemeEquivalence {
   std::optional<ErrorPair> vs_naive;      ///< at the full shape
   std::optional<double> top_k_overlap;    ///< of the candidates scored by the readout vector, against naive, in [0,1]
   std::optional<double> kendall_tau;
+  /// The same against the ranking by float64, of the first Equivalence::ranked_candidates at `reference_shape`.
+  std::optional<double> reference_top_k_overlap, reference_kendall_tau;
   bool agrees = false;
 };
 
 struct Equivalence {
   bool shareable = false;
   std::int64_t checked_candidates = 0;
+  std::int64_t ranked_candidates = 0;         ///< ranked by float64 too; 0 where sharing is not valid
   std::optional<double> tolerance_reference;  ///< absolute, at reference_shape: 4 x naive's own max_abs there
   std::optional<double> tolerance_naive;      ///< absolute, at the full shape
   std::optional<double> bound_reference;      ///< absolute, what naive itself is held to against float64
@@ -119,6 +125,8 @@ struct SchemePoint {
   std::optional<std::int64_t> kv_bytes;
   std::optional<Estimate> speedup;                       ///< over naive; absent for naive
   std::optional<double> improvement, predicted_speedup;  ///< predicted by a fit that left this N out
+  /// Over `shared` at this N: what a cache kept since an earlier request gains on top. cached and append only.
+  std::optional<Estimate> gain_over_shared;
 };
 
 struct Point {
@@ -153,13 +161,37 @@ struct CompositionCheck {
   bool agrees = false;
 };
 
+/// Where the time of one pass goes.
+struct ProfileStep {
+  std::string name;
+  double seconds = 0;  ///< median over the repeats
+  double share = 0;    ///< of the pass
+};
+struct Profile {
+  std::string scheme, pass;     ///< pass: "history", "candidates" or "forward"
+  std::int64_t candidates = 0;  ///< in the pass
+  double seconds = 0;           ///< of the pass, median
+  std::int64_t dispatches = 0;  ///< parallel regions and products that were started
+  double dispatch_seconds = 0;  ///< that many times an empty region, measured; it is inside the steps
+  std::vector<ProfileStep> steps;
+};
+
+/// The fastest of the micro-batches that `packed` was swept over, at one N.
+struct BestMicroBatch {
+  std::int64_t candidates = 0, micro_batch = 0;
+  std::string scheme;        ///< its row
+  double slowest_ratio = 1;  ///< time of the slowest over its
+};
+
 struct Case {
   Shape shape;
   std::optional<Equivalence> equivalence;
   std::vector<Point> points;
   std::vector<Fit> fits;
   std::vector<CompositionCheck> composition;
-  std::vector<Sample> samples;  ///< raw; written to samples.csv, not to report.json
+  std::vector<BestMicroBatch> micro_batches;  ///< when more than one was asked for
+  std::vector<Profile> profiles;              ///< when asked for
+  std::vector<Sample> samples;                ///< raw; written to samples.csv, not to report.json
 };
 
 struct Warning {

@@ -11,6 +11,9 @@
 namespace kvcast::analysis {
 namespace {
 
+// What a returning user is compared with.
+constexpr const char* kShared = "shared";
+
 /// nullptr when there are none.
 const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates) {
   const auto points = table.find(scheme);
@@ -73,12 +76,13 @@ void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int
   point.time_over_minimum = middle / (*point.flops / (*peak_gflops * 1e9));
 }
 
-void fill_speedup(SchemePoint& point, const std::vector<Timing>& naive, const std::vector<Timing>& timings) {
+/// Time of `base` over that of `timings`, by rounds; unknown without a pair.
+std::optional<Estimate> gain(const std::vector<Timing>* base, const std::vector<Timing>& timings) {
+  if (base == nullptr) return std::nullopt;
   std::vector<double> ratios;
-  for (const TimingPair& pair : pair_rounds(naive, timings).pairs) ratios.push_back(pair.ratio());
-  if (ratios.empty()) return;
-  point.speedup = Estimate{geometric_mean(ratios), geometric_mean_interval(ratios)};
-  point.improvement = 1 - 1 / point.speedup->value;
+  for (const TimingPair& pair : pair_rounds(*base, timings).pairs) ratios.push_back(pair.ratio());
+  if (ratios.empty()) return std::nullopt;
+  return Estimate{geometric_mean(ratios), geometric_mean_interval(ratios)};
 }
 
 std::string skip_reason(const SummaryContext& context, const std::string& scheme, std::int64_t candidates) {
@@ -100,7 +104,9 @@ std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vect
   const TimingTable table = tabulate(samples);
   std::map<std::string, std::map<std::int64_t, double>> predictions;
   for (const std::string& scheme : schemes) {
-    if (scheme != kBaseline) predictions.emplace(scheme, loo_predictions(samples, scheme));
+    // Only what is fitted predicts.
+    if (scheme != kBaseline && !context.unfitted.contains(scheme))
+      predictions.emplace(scheme, loo_predictions(samples, scheme));
   }
 
   std::vector<Point> points;
@@ -116,9 +122,15 @@ std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vect
       if (const std::vector<Timing>* timings = find_timings(table, scheme, count)) {
         fill_times(entry, *timings, count, context.peak_gflops);
         if (scheme != kBaseline) {
-          if (naive) fill_speedup(entry, *naive, *timings);
-          const auto& predicted = predictions.at(scheme);
-          if (const auto at = predicted.find(count); at != predicted.end()) entry.predicted_speedup = at->second;
+          entry.speedup = gain(naive, *timings);
+          if (entry.speedup) entry.improvement = 1 - 1 / entry.speedup->value;
+          if (context.returning.contains(scheme)) {
+            entry.gain_over_shared = gain(find_timings(table, kShared, count), *timings);
+          }
+          if (const auto fitted = predictions.find(scheme); fitted != predictions.end()) {
+            const auto at = fitted->second.find(count);
+            if (at != fitted->second.end()) entry.predicted_speedup = at->second;
+          }
         }
       } else {
         entry.status = Status::skipped;

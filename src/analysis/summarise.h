@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -35,6 +36,8 @@ struct SummaryContext {
   std::vector<SchemeWork> work;       ///< by scheme; naive follows from `shape` unless listed here
   std::optional<double> peak_gflops;  ///< over the run's threads
   std::vector<SkipReason> skipped;
+  std::set<std::string> returning;  ///< schemes that start from a cache of an earlier request: also set against shared
+  std::set<std::string> unfitted;   ///< schemes that neither form of the model describes
   /// How a scheme used its threads at an N; nullopt or an empty function = unknown.
   std::function<std::optional<std::string>(const std::string& scheme, std::int64_t candidates)> form;
 };

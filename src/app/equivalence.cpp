@@ -22,7 +22,7 @@ Outputs outputs_of(const Problem& problem, const NamedScheme& named, const std::
     return std::vector<double>(from + i * dim, from + (i + 1) * dim);
   };
   Outputs result;
-  if (named.entry->shares) {
+  if (named.instance.entry->shares) {
     std::vector<float> outputs(static_cast<std::size_t>(named.batch * dim));
     named.scheme->user_pass();
     named.scheme->candidate_pass(problem.candidates().data(), named.batch, outputs.data());
@@ -68,16 +68,25 @@ double growth(const ModelShape& shape, std::int64_t history_length, const Refere
          blocked(cut.history_length);
 }
 
-// What naive is itself held to: a sum of n terms is wrong by eps·n relative to its size, and a layer sums over dim,
-// the FFN width, head_dim and the keys in turn (docs/model.md §7). Far above real rounding, far below any fault that
+// What naive is itself held to. In fp32 a sum of n terms is wrong by eps·n relative to its size, and a layer sums over
+// dim, the FFN width, head_dim and the keys in turn (docs/model.md §7). bf16 rounds operands, not sums: 8 activations
+// and 4 weight matrices of a layer by 2^-8 each, K and V alone when only they are stored so; the errors of a sum of
+// random signs stay in proportion to it. Layers add at most linearly. Far above real rounding, far below any fault that
 // all schemes could share.
 double baseline_bound(const ModelShape& shape, std::int64_t history_length, const Outputs& truth) {
+  constexpr double kBf16Rounding = 1.0 / 256;
   double largest = 0;
   for (const auto& [candidate, exact] : truth) {
     for (const double value : exact) largest = std::max(largest, std::abs(value));
   }
   const double terms = static_cast<double>(2 * shape.dim + shape.ffn_dim + shape.head_dim()) + blocked(history_length);
-  return std::numeric_limits<float>::epsilon() * terms * static_cast<double>(shape.layers) * largest;
+  double relative = std::numeric_limits<float>::epsilon() * terms;
+  if (shape.element == kernels::Element::bf16) {
+    relative += 12 * kBf16Rounding;
+  } else if (shape.kv_element == kernels::Element::bf16) {
+    relative += 2 * kBf16Rounding;
+  }
+  return relative * static_cast<double>(shape.layers) * largest;
 }
 
 }  // namespace
@@ -104,47 +113,72 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   const Mask mask = config.model.mask;
   const int threads = static_cast<int>(config.run.threads);
   Equivalence result;
-  result.shareable = shareable(mask, shape.layers);
+  result.shareable = shareable(mask, shape.layers, shape.candidate_from_layer);
 
   // Each scheme is compared on candidates of its own batch; naive runs them all.
   std::vector<std::vector<std::int64_t>> picked;
   std::set<std::int64_t> all;
+  std::int64_t ranked = checked;  // by float64; every scheme must have them
   for (const NamedScheme& named : schemes) {
     picked.push_back(sampled_candidates(named.batch, checked));
     all.insert(picked.back().begin(), picked.back().end());
+    ranked = std::min(ranked, named.batch);
   }
   const std::vector<std::int64_t> everyone(all.begin(), all.end());
   picked.front() = everyone;
+  const auto top_k = [](std::int64_t of) { return std::min<std::int64_t>(10, std::max<std::int64_t>(1, of / 4)); };
   result.checked_candidates = static_cast<std::int64_t>(everyone.size());
-  result.top_k = std::min<std::int64_t>(10, std::max<std::int64_t>(1, result.checked_candidates / 4));
+  result.top_k = top_k(result.checked_candidates);
 
   // Against float64: at the full shape on the first candidates, or with the same schemes on a smaller problem.
   const std::int64_t referenced = std::min<std::int64_t>(2, everyone.back() + 1);
-  const ReferenceShape cut = reference_shape(shape, config.model.history_length, referenced, reference_flops);
+  ranked = result.shareable ? std::max(ranked, referenced) : referenced;
+  const ReferenceShape cut = reference_shape(shape, positions(config.model), referenced, reference_flops);
   result.reference_shape = cut.text;
   std::optional<Problem> smaller;
   std::vector<std::unique_ptr<Scheme>> owned;
   std::vector<NamedScheme> small = schemes;
   if (!cut.full) {
     Config smaller_config = config;
-    smaller_config.model.history_length = cut.history_length;
+    smaller_config.model.history_length = cut.history_length * config.model.token_merge;
     smaller_config.model.layers = cut.layers;
-    smaller.emplace(smaller_config, referenced);
+    smaller_config.model.query_tokens = cut.query_tokens;
+    smaller_config.model.candidate_from_layer = cut.candidate_from_layer;
+    smaller.emplace(smaller_config, ranked);
     for (NamedScheme& named : small) {
-      named.batch = std::min(named.batch, referenced);
-      owned.push_back(smaller->make(*named.entry, referenced));
+      named.batch = std::min(named.batch, ranked);
+      owned.push_back(smaller->make(named.instance, ranked));
       owned.back()->prepare(std::vector<std::int64_t>{named.batch});
       named.scheme = owned.back().get();
     }
   }
   const Problem& reference_problem = smaller ? *smaller : problem;
+  const auto tokens = [&](std::int64_t first, std::int64_t count) {
+    return reference_problem.candidates().subspan(static_cast<std::size_t>(first * shape.dim),
+                                                  static_cast<std::size_t>(count * shape.dim));
+  };
   Outputs truth;
   for (std::int64_t i = 0; i < referenced; ++i) {
     if (stopped()) return std::nullopt;
-    const auto token = reference_problem.candidates().subspan(static_cast<std::size_t>(i * shape.dim),
-                                                              static_cast<std::size_t>(shape.dim));
     truth[i] = reference_outputs(reference_problem.shape(), reference_problem.source(), reference_problem.history(),
-                                 mask, token, threads);
+                                 mask, tokens(i, 1), threads);
+  }
+  const auto scores = [&](const Outputs& rows) {
+    std::vector<double> values;
+    for (const auto& [candidate, output] : rows) values.push_back(problem.score(output));
+    return values;
+  };
+  std::vector<double> true_scores;
+  if (result.shareable && ranked > 1) {
+    if (stopped()) return std::nullopt;
+    const std::vector<double> outputs =
+        reference_shared_outputs(reference_problem.shape(), reference_problem.source(), reference_problem.history(),
+                                 mask, tokens(0, ranked), threads);
+    for (std::int64_t i = 0; i < ranked; ++i) {
+      true_scores.push_back(problem.score(
+          std::span(outputs).subspan(static_cast<std::size_t>(i * shape.dim), static_cast<std::size_t>(shape.dim))));
+    }
+    result.ranked_candidates = ranked;
   }
 
   Outputs naive_outputs;
@@ -152,28 +186,31 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   for (std::size_t s = 0; s < schemes.size(); ++s) {
     if (stopped()) return std::nullopt;
     SchemeEquivalence row;
-    row.scheme = schemes[s].entry->name;
-    std::vector<std::int64_t> first;
-    for (std::int64_t i = 0; i < (s == 0 ? referenced : std::min(referenced, small[s].batch)); ++i) first.push_back(i);
-    row.vs_reference = error_between(outputs_of(reference_problem, small[s], first), part_of(truth, first));
+    row.scheme = schemes[s].instance.label;
+    std::vector<std::int64_t> first, judged;
+    for (std::int64_t i = 0; i < (s == 0 ? ranked : std::min(ranked, small[s].batch)); ++i) {
+      first.push_back(i);
+      if (i < referenced) judged.push_back(i);
+    }
+    const Outputs at_reference = outputs_of(reference_problem, small[s], first);
+    row.vs_reference = error_between(at_reference, part_of(truth, judged));
+    if (first.size() == true_scores.size() && !true_scores.empty()) {
+      row.reference_top_k_overlap = analysis::top_k_overlap(true_scores, scores(at_reference), top_k(ranked));
+      row.reference_kendall_tau = analysis::kendall_tau(true_scores, scores(at_reference));
+    }
     if (stopped()) return std::nullopt;
     const Outputs outputs = outputs_of(problem, schemes[s], picked[s]);
     if (s == 0) {
       result.tolerance_reference = 4 * row.vs_reference->max_abs;
       result.tolerance_naive =
-          *result.tolerance_reference * (cut.full ? 1.0 : growth(shape, config.model.history_length, cut));
+          *result.tolerance_reference * (cut.full ? 1.0 : growth(shape, positions(config.model), cut));
       result.bound_reference =
-          baseline_bound(reference_problem.shape(), reference_problem.config().model.history_length, truth);
+          baseline_bound(reference_problem.shape(), positions(reference_problem.config().model), truth);
       naive_outputs = outputs;
       row.agrees = row.vs_reference->max_abs <= *result.bound_reference;
     } else {
       const Outputs naive = part_of(naive_outputs, picked[s]);
       row.vs_naive = error_between(outputs, naive);
-      const auto scores = [&](const Outputs& rows) {
-        std::vector<double> values;
-        for (const auto& [candidate, output] : rows) values.push_back(problem.score(output));
-        return values;
-      };
       row.top_k_overlap = analysis::top_k_overlap(scores(naive), scores(outputs), result.top_k);
       row.kendall_tau = analysis::kendall_tau(scores(naive), scores(outputs));
       row.agrees =

@@ -16,7 +16,8 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
   const std::int64_t dim = shape.dim;
   const auto candidates = problem.candidates().first(static_cast<std::size_t>(n * dim));
   std::vector<StoredTensor> tensors;
-  tensors.push_back({"history", {config.model.history_length, dim}, [&] { return copy(problem.history()); }, {}});
+  tensors.push_back(
+      {"history", {config.model.history_length, config.model.dim}, [&] { return copy(problem.history()); }, {}});
   tensors.push_back({"candidates", {n, dim}, [&] { return copy(candidates); }, {}});
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     for (const Tensor tensor : kTensors) {
@@ -39,7 +40,7 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
       named.scheme->candidate_pass(candidates.data(), n, outputs.data());
       return outputs;
     };
-    tensors.push_back({"outputs." + named.entry->name, {n, dim}, run, {}});
+    tensors.push_back({"outputs." + named.instance.label, {n, dim}, run, {}});
   }
   const auto reference = [&] {
     return reference_outputs(shape, problem.source(), problem.history(), config.model.mask, candidates,

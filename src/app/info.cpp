@@ -3,7 +3,9 @@
 #include <nlohmann/json.hpp>
 
 #include "app/build_info.h"
+#include "base/text.h"
 #include "kernels/dense.h"
+#include "kernels/isa.h"
 #include "kvcast/kvcast.h"
 #include "measure/machine.h"
 
@@ -12,6 +14,19 @@ namespace kvcast {
 HostLimits host_limits() { return measure::probe_limits(); }
 
 MachineInfo machine_info(std::int64_t threads) { return measure::probe_machine(threads); }
+
+std::vector<std::string> isa_names() { return kernels::isa_names(); }
+
+void select_isa(const std::string& name) {
+  if (!kernels::select_isa(name)) {
+    throw ConfigError("/run/isa", in_quotes(name) + " is not a SIMD target of this CPU",
+                      "allowed: auto, " + join(isa_names(), ", "));
+  }
+  if (name != "auto" && !kernels::dense_isa_follows()) {
+    throw ConfigError("/run/isa", in_quotes(name) + " comes too late: dense products have run already",
+                      "select it first");
+  }
+}
 
 ToolInfo tool_info() {
   ToolInfo info{app::kVersion, app::kGitCommit, app::kCompiler, app::kBuildType, {}};

@@ -31,7 +31,7 @@ double pass_seconds(const Config& config, const MachineInfo& machine, double flo
   const auto threads = static_cast<double>(config.run.threads);
   const double rate = machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
   const double read = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
-  return std::max(flops / rate, Model::bytes(model_shape(config.model)) / read);
+  return std::max(flops / rate, Model::bytes(model_shape(config)) / read);
 }
 
 EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
@@ -45,8 +45,7 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
   plan.batch = std::min(plan.batch, std::max<std::int64_t>(most, 1));
   plan.checked = std::min(plan.checked, plan.batch);
   // The form that spreads candidates over the threads is checked too where it is cheap.
-  const std::int64_t unit =
-      scheme_list().front().unit(config.model.history_length, static_cast<int>(config.run.threads));
+  const std::int64_t unit = baseline().entry->unit(scheme_size(config, {}, most));
   if (unit <= 64) plan.checked = std::max(plan.checked, std::min(unit, plan.batch));
   plan.reference_s = std::clamp(0.1 * config.measure.budget_s, 0.2, 3.0);
   return plan;
@@ -55,58 +54,56 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
 }  // namespace app
 
 Plan make_plan(const Config& config, const MachineInfo& machine) {
-  const ModelShape shape = app::model_shape(config.model);
+  const ModelShape shape = app::model_shape(config);
   const WorkShape work = app::work_shape(config);
   const auto threads = static_cast<double>(config.run.threads);
   const double bytes_per_s = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
   const double weight_bytes = Model::bytes(shape);
-  const std::int64_t length = config.model.history_length;
+  const std::int64_t length = positions(config.model);
   const int team = static_cast<int>(config.run.threads);
 
   const auto pass_s = [=](double flops) { return app::pass_seconds(config, machine, flops); };
   plan::Costs costs;
-  for (const std::string& name : config.run.schemes) {
-    const SchemeEntry* entry = find_scheme(name);
-    if (entry == nullptr) throw ConfigError("/run/schemes", "unknown scheme '" + name + "'", "see kvcast info");
-    if (entry->shares && !shareable(config.model.mask, config.model.layers)) {
+  for (const SchemeInstance& instance : scheme_instances(config)) {
+    const SchemeEntry* entry = instance.entry;
+    const SchemeOptions options = instance.options;
+    if (const std::string reason = why_not(*entry, config.model); !reason.empty()) {
       throw ConfigError("/run/schemes",
-                        "'" + name + "' cannot run under mask '" + to_string(config.model.mask) +
-                            "': history positions see the candidate, so no history K,V can be shared",
+                        "'" + entry->name + "' cannot run under mask '" + to_string(config.model.mask) + "': " + reason,
                         "use --mask causal or history-blind, or --schemes naive; kvcast verify shows the error");
     }
     plan::SchemeCost cost;
-    cost.name = name;
-    cost.shares = entry->shares;
-    cost.user_s = entry->shares ? pass_s(history_flops(work)) : 0;
-    if (entry->shares) {
-      const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
-      cost.candidates_s = [=](std::int64_t n) {
-        return pass_s(static_cast<double>(n) * candidate_flops(work)) + static_cast<double>(n) * copies / bytes_per_s;
-      };
-    } else {
-      cost.candidates_s = [=](std::int64_t n) { return static_cast<double>(n) * pass_s(naive_flops(work)); };
-    }
-    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, length, n, team); };
+    cost.name = instance.label;
+    cost.baseline = !entry->shares;
+    cost.user_pass = entry->user_pass;
+    cost.unit = entry->unit(app::scheme_size(config, options, config.run.candidates.back()));
+    cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, options)) : 0;
+    // What is not in the history pass, in as many passes as the scheme makes of it.
+    const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
+    cost.candidates_s = [=](std::int64_t n) {
+      const double flops = entry->flops(work, n, options) - entry->user_flops(work, options);
+      const double passes = entry->shares ? 1 : static_cast<double>(n);
+      return passes * pass_s(flops / passes) + static_cast<double>(n) * copies / bytes_per_s;
+    };
+    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, app::scheme_size(config, options, n)); };
     costs.schemes.push_back(cost);
   }
 
-  costs.scale_candidates = scheme_list().front().unit(length, team);
   const double naive_s = pass_s(naive_flops(work));
   const app::EqualityPlan equality = app::plan_equality(config, machine);
   const double elements = weight_bytes / sizeof(float);
   // The check runs naive on `checked` candidates and sharing on a batch; calibration runs naive twice in each form.
   costs.setup_s = kStartSeconds + kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
                   static_cast<double>(equality.checked) * naive_s;
-  const std::int64_t unit = costs.scale_candidates;
+  const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, 1));
   if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
   for (const plan::SchemeCost& cost : costs.schemes) {
-    if (cost.shares) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
+    if (!cost.baseline) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
   }
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
   const ReferenceShape cut =
       reference_shape(shape, length, 2, app::reference_budget(equality.reference_s, config.run.threads));
-  ModelShape cut_shape = shape;
-  cut_shape.layers = cut.layers;
+  const ModelShape cut_shape = cut.cut(shape);
   // The reference holds float64 activations and one weight matrix in both precisions.
   const double reference_bytes =
       static_cast<double>(cut.history_length + 1) *

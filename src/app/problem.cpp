@@ -5,63 +5,112 @@
 
 namespace kvcast::app {
 
-ModelShape model_shape(const ModelConfig& m) { return {m.dim, m.heads, m.kv_heads, m.layers, m.ffn_factor * m.dim}; }
+namespace {
+
+kernels::Element element(const std::string& dtype) {
+  return dtype == "bf16" ? kernels::Element::bf16 : kernels::Element::f32;
+}
+
+}  // namespace
+
+ModelShape model_shape(const Config& config) {
+  const ModelConfig& m = config.model;
+  ModelShape shape;
+  shape.dim = width(m);
+  shape.heads = m.heads;
+  shape.kv_heads = m.kv_heads;
+  shape.layers = m.layers;
+  shape.ffn_dim = m.ffn_factor * width(m);
+  shape.query_tokens = m.query_tokens;
+  shape.candidate_from_layer = m.candidate_from_layer;
+  shape.element = element(config.run.dtype);
+  shape.kv_element = element(config.run.kv_dtype);
+  return shape;
+}
 
 WorkShape work_shape(const Config& config) {
   const ModelConfig& m = config.model;
   WorkShape w;
-  w.history_length = m.history_length;
-  w.dim = m.dim;
+  w.history_length = positions(m);
+  w.dim = width(m);
   w.heads = m.heads;
   w.kv_heads = m.kv_heads;
   w.layers = m.layers;
   w.ffn_factor = m.ffn_factor;
+  w.query_tokens = m.query_tokens;
+  w.candidate_from_layer = m.candidate_from_layer;
   w.trim = config.run.trim;
   w.causal = m.mask != Mask::bidirectional;
-  w.bytes = sizeof(float);
+  w.bytes = kernels::element_bytes(element(config.run.kv_dtype));
   return w;
 }
 
 Shape report_shape(const Config& config) {
   const ModelConfig& m = config.model;
-  return {m.history_length,
-          m.dim,
-          m.heads,
-          m.kv_heads,
-          m.layers,
-          m.ffn_factor,
-          config.run.dtype,
-          config.run.dtype,
-          config.run.threads,
-          to_string(m.mask),
-          config.run.trim};
+  Shape shape;
+  shape.history_length = m.history_length;
+  shape.dim = m.dim;
+  shape.heads = m.heads;
+  shape.kv_heads = m.kv_heads;
+  shape.layers = m.layers;
+  shape.ffn_factor = m.ffn_factor;
+  shape.token_merge = m.token_merge;
+  if (m.query_tokens > 0) shape.query_tokens = m.query_tokens;
+  shape.candidate_from_layer = m.candidate_from_layer;
+  shape.dtype = config.run.dtype;
+  shape.kv_dtype = config.run.kv_dtype;
+  shape.threads = config.run.threads;
+  shape.mask = to_string(m.mask);
+  shape.trim = config.run.trim;
+  return shape;
+}
+
+SchemeInstance baseline() { return {scheme_list().front().name, &scheme_list().front(), {}}; }
+
+SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::int64_t candidates) {
+  return {positions(config.model), candidates, static_cast<int>(config.run.threads), options};
 }
 
 Problem::Problem(const Config& config, std::int64_t candidates)
     : config_(config),
-      shape_(model_shape(config.model)),
-      source_(
-          seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed), static_cast<int>(config.run.threads))),
+      shape_(model_shape(config)),
+      imported_(config.model.import.empty() ? std::nullopt : std::optional(load_import(config.model.import))),
+      source_(imported_ ? imported_->source(shape_)
+                        : seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed),
+                                         static_cast<int>(config.run.threads))),
       model_(shape_, source_),
       history_(static_cast<std::size_t>(config.model.history_length * config.model.dim)),
-      readout_(static_cast<std::size_t>(config.model.dim)),
-      candidates_(candidates * config.model.dim) {
+      readout_(static_cast<std::size_t>(shape_.dim)),
+      candidates_(candidates * shape_.dim) {
   const auto seed = static_cast<std::uint64_t>(config.run.seed);
-  seeded_history(seed, config.model.history_length, shape_.dim, history_);
+  seeded_history(seed, positions(config.model), shape_.dim, history_);
   seeded_candidates(seed, 0, candidates, shape_.dim, candidates_.span());
   seeded_readout(seed, shape_.dim, readout_);
+  if (!imported_) return;
+  // Real tokens as far as the file has them. A history is taken whole or not at all: half of one is nobody's.
+  const std::vector<float> history = imported_->history(), tokens = imported_->candidates();
+  if (history.size() >= history_.size()) {
+    std::copy_n(history.begin(), history_.size(), history_.begin());
+  } else {
+    seeded_parts_.emplace_back("history");
+  }
+  std::copy_n(tokens.begin(), std::min(tokens.size(), candidates_.span().size()), candidates_.data());
+  if (tokens.size() < candidates_.span().size()) seeded_parts_.emplace_back("candidates");
+  const std::vector<float> readout = imported_->readout();
+  if (readout.size() == readout_.size()) readout_ = readout;
 }
 
-std::unique_ptr<Scheme> Problem::make(const SchemeEntry& entry, std::int64_t max_candidates) const {
+std::unique_ptr<Scheme> Problem::make(const SchemeInstance& instance, std::int64_t max_candidates) const {
   SchemeContext context;
   context.model = &model_;
   context.history = history_;
-  context.history_length = config_.model.history_length;
+  context.history_length = positions(config_.model);
   context.mask = config_.model.mask;
   context.trim = config_.run.trim;
   context.threads = static_cast<int>(config_.run.threads);
   context.max_candidates = max_candidates;
-  return entry.make(context);
+  context.options = instance.options;
+  return instance.entry->make(context);
 }
 
 double Problem::score(std::span<const double> output) const {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "kvcast/kvcast.h"
+#include "model/import.h"
 #include "model/reference.h"
 #include "model/transformer.h"
 #include "schemes/check.h"
@@ -17,7 +18,7 @@
 
 namespace kvcast::app {
 
-ModelShape model_shape(const ModelConfig& config);
+ModelShape model_shape(const Config& config);
 WorkShape work_shape(const Config& config);
 Shape report_shape(const Config& config);
 
@@ -33,9 +34,11 @@ class Problem {
   std::span<const float> history() const { return history_; }
   std::span<const float> candidates() const { return candidates_.span(); }
   std::span<const float> readout() const { return readout_; }
+  /// What an imported file did not have and was seeded instead: "history", "candidates"; empty without import.
+  const std::vector<std::string>& seeded_parts() const { return seeded_parts_; }
 
   /// A scheme made for candidate passes up to `max_candidates`.
-  std::unique_ptr<Scheme> make(const SchemeEntry& entry, std::int64_t max_candidates) const;
+  std::unique_ptr<Scheme> make(const SchemeInstance& instance, std::int64_t max_candidates) const;
 
   /// readout · output.
   double score(std::span<const double> output) const;
@@ -43,18 +46,24 @@ class Problem {
  private:
   Config config_;
   ModelShape shape_;
+  std::optional<ImportedCase> imported_;
   TensorSource source_;
   Model model_;
   std::vector<float> history_, readout_;
   Buffer<float> candidates_;
+  std::vector<std::string> seeded_parts_;
 };
 
-/// A scheme of the list, made for and prepared with candidate passes of `batch`.
+/// A scheme made for and prepared with candidate passes of `batch`.
 struct NamedScheme {
-  const SchemeEntry* entry;
+  SchemeInstance instance;
   Scheme* scheme;
   std::int64_t batch;
 };
+/// The baseline of the list.
+SchemeInstance baseline();
+/// Sizes of a scheme's memory and work for passes of up to `candidates`.
+SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::int64_t candidates);
 
 /// Errors of every scheme against float64 and against the first, which must be the baseline. `checked` candidates,
 /// spread over a scheme's batch, are compared at the full shape. reference_flops: what the reference may cost.

@@ -9,7 +9,9 @@
 #include "analysis/statistics.h"
 #include "analysis/summarise.h"
 #include "app/equality_plan.h"
+#include "app/notes.h"
 #include "app/problem.h"
+#include "app/profile.h"
 #include "base/text.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
@@ -62,23 +64,41 @@ bool precise_enough(const std::vector<Sample>& samples, double precision) {
 }
 
 struct Prepared {
-  const SchemeEntry* entry;
+  SchemeInstance instance;
   std::unique_ptr<Scheme> scheme;
   std::vector<std::int64_t> counts;  ///< N that it runs
+  std::int64_t unit;                 ///< of them, what larger N are scaled from and forms are compared at
 };
 
-// Times every form alternately on `count` candidates and keeps the fastest.
-void choose_fastest_form(Scheme& scheme, const float* candidates, std::int64_t count, float* outputs) {
-  std::vector<double> best(scheme.forms(), INFINITY);
-  for (int repeat = 0; repeat < 2 && best.size() > 1; ++repeat) {
-    for (std::size_t form = 0; form < best.size(); ++form) {
-      scheme.choose_form(form);
-      const double start = measure::now();
-      scheme.candidate_pass(candidates, count, outputs);
-      best[form] = std::min(best[form], measure::now() - start);
+// The fastest micro-batch at every N, where packed was swept over several.
+std::vector<BestMicroBatch> best_micro_batches(const std::vector<Point>& points,
+                                               const std::vector<SchemeInstance>& instances) {
+  std::vector<BestMicroBatch> result;
+  for (const Point& point : points) {
+    BestMicroBatch best;
+    double fastest = 0, slowest = 0;
+    std::int64_t swept = 0;
+    for (std::size_t i = 0; i < instances.size(); ++i) {
+      const SchemePoint& scheme = point.schemes[i];
+      if (instances[i].options.micro_batch == 0 || !scheme.seconds) continue;
+      const double seconds = scheme.seconds->median;
+      if (swept++ == 0 || seconds < fastest) {
+        fastest = seconds;
+        best = {point.candidates, instances[i].options.micro_batch, scheme.scheme, 1};
+      }
+      slowest = std::max(slowest, seconds);
     }
+    if (swept < 2) continue;
+    best.slowest_ratio = slowest / fastest;
+    result.push_back(best);
   }
-  scheme.choose_form(static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin()));
+  return result;
+}
+
+// The law of r is for one pass over the history: not for a sweep of micro-batches, nor for a cache that was there.
+bool fitted(const SchemeInstance& instance, std::int64_t most) {
+  const std::int64_t batch = instance.options.micro_batch;
+  return instance.entry->law && (batch == 0 || batch >= most);
 }
 
 std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const measure::Result& measured) {
@@ -167,16 +187,18 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   stage(observer, "weights");
   const WorkShape work = app::work_shape(config);
   const app::EqualityPlan equality = app::plan_equality(config, machine);
+  const std::vector<SchemeInstance> instances = scheme_instances(config);
   const app::Problem problem(config, most);
-  Buffer<float> outputs(most * config.model.dim);
+  const float* candidates = problem.candidates().data();
+  Buffer<float> outputs(most * problem.shape().dim);
   std::vector<Prepared> prepared;
-  for (const std::string& name : config.run.schemes) {
-    if (counts[name].empty()) continue;
-    const SchemeEntry* entry = find_scheme(name);
-    prepared.push_back({entry, problem.make(*entry, counts[name].back()), counts[name]});
-    std::vector<std::int64_t> sizes = counts[name];
-    // Also what larger N are scaled from.
-    sizes.push_back(std::min(sizes.back(), entry->unit(config.model.history_length, threads)));
+  for (const SchemeInstance& instance : instances) {
+    std::vector<std::int64_t> sizes = counts[instance.label];
+    if (sizes.empty()) continue;
+    const std::int64_t unit = instance.entry->unit(app::scheme_size(config, instance.options, sizes.back()));
+    prepared.push_back(
+        {instance, problem.make(instance, sizes.back()), sizes, std::clamp<std::int64_t>(unit, 1, sizes.back())});
+    sizes.push_back(prepared.back().unit);
     prepared.back().scheme->prepare(sizes);
   }
   Case& measured_case = report.cases.emplace_back();
@@ -188,12 +210,13 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
     if (stopped()) break;
     Scheme* scheme = p.scheme.get();
     scheme->user_pass();
-    choose_fastest_form(*scheme, problem.candidates().data(),
-                        std::min(p.counts.back(), p.entry->unit(config.model.history_length, threads)), outputs.data());
-    workloads.push_back({p.entry->name, p.entry->shares, [scheme] { scheme->user_pass(); },
-                         [scheme, &problem, &outputs](std::int64_t n) {
-                           scheme->candidate_pass(problem.candidates().data(), n, outputs.data());
-                         }});
+    scheme->choose_form(measure::fastest_form(scheme->forms(), measure::now, [&](std::size_t form) {
+      scheme->choose_form(form);
+      scheme->candidate_pass(candidates, p.unit, outputs.data());
+    }));
+    workloads.push_back(
+        {p.instance.label, p.instance.entry->user_pass, [scheme] { scheme->user_pass(); },
+         [scheme, candidates, &outputs](std::int64_t n) { scheme->candidate_pass(candidates, n, outputs.data()); }});
   }
 
   if (!stopped()) {
@@ -201,19 +224,20 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
     // Every scheme against naive, also when naive itself is not to be timed. In the form that will be timed.
     std::vector<app::NamedScheme> named;
     std::unique_ptr<Scheme> baseline;
-    const auto naive =
-        std::find_if(prepared.begin(), prepared.end(), [](const Prepared& p) { return !p.entry->shares; });
+    const auto naive = std::find_if(prepared.begin(), prepared.end(),
+                                    [](const Prepared& p) { return p.instance.entry == app::baseline().entry; });
     if (naive == prepared.end()) {
-      baseline = problem.make(scheme_list().front(), std::min(most, equality.batch));
-      named.push_back({&scheme_list().front(), baseline.get(), std::min(most, equality.batch)});
+      const std::int64_t batch = std::min(most, equality.batch);
+      baseline = problem.make(app::baseline(), batch);
+      named.push_back({app::baseline(), baseline.get(), batch});
     } else {
-      named.push_back({naive->entry, naive->scheme.get(), std::min(naive->counts.back(), equality.batch)});
+      named.push_back({naive->instance, naive->scheme.get(), std::min(naive->counts.back(), equality.batch)});
     }
     for (Prepared& p : prepared) {
-      if (p.entry == named.front().entry) continue;
+      if (p.instance.entry == app::baseline().entry) continue;
       const std::int64_t batch = std::min(p.counts.back(), equality.batch);
       p.scheme->prepare(std::vector<std::int64_t>{batch});
-      named.push_back({p.entry, p.scheme.get(), batch});
+      named.push_back({p.instance, p.scheme.get(), batch});
     }
     measured_case.equivalence =
         app::check_equality(problem, named, equality.checked, app::reference_budget(equality.reference_s, threads),
@@ -248,34 +272,56 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   }
 
   measured_case.samples = measured.samples;
-  // The peak that held during the run, not the one of a cool machine before it.
-  if (measured.canary_reference > 0) report.machine.peak_gflops = measured.canary_reference;
+  if (measured.canary_reference > 0) {
+    // The peak that held during the run, not the one of a cool machine before it. The canary speaks for bf16 too.
+    if (report.machine.bf16_peak_gflops && machine.peak_gflops) {
+      *report.machine.bf16_peak_gflops *= measured.canary_reference / *machine.peak_gflops;
+    }
+    report.machine.peak_gflops = measured.canary_reference;
+  }
   analysis::SummaryContext context;
   context.shape = work;
-  context.peak_gflops = report.machine.peak_gflops;
+  context.peak_gflops = config.run.dtype == "bf16" && report.machine.bf16_peak_gflops ? report.machine.bf16_peak_gflops
+                                                                                      : report.machine.peak_gflops;
   context.skipped = skipped;
-  context.form = [&](const std::string& name, std::int64_t n) -> std::optional<std::string> {
+  context.form = [&](const std::string& label, std::int64_t n) -> std::optional<std::string> {
     for (const Prepared& p : prepared) {
-      if (p.entry->name != name) continue;
+      if (p.instance.label != label) continue;
       const std::string form = p.scheme->form_at(n);
       if (!form.empty()) return form;
     }
     return std::nullopt;
   };
-  for (const std::string& name : config.run.schemes) {
-    const SchemeEntry* entry = find_scheme(name);
+  std::vector<std::string> labels;
+  for (const SchemeInstance& instance : instances) {
+    const SchemeEntry* entry = instance.entry;
+    labels.push_back(instance.label);
     context.work.push_back(
-        {name, [entry, work](std::int64_t n) { return entry->flops(work, n); },
+        {instance.label,
+         [entry, work, options = instance.options](std::int64_t n) { return entry->flops(work, n, options); },
          [entry, work](std::int64_t n) { return static_cast<std::int64_t>(entry->kv_bytes(work, n)); }});
+    if (entry->shares && !entry->law) context.returning.insert(instance.label);
+    if (!fitted(instance, config.run.candidates.back())) context.unfitted.insert(instance.label);
   }
-  measured_case.points = analysis::summarise(measured.samples, config.run.candidates, config.run.schemes, context);
-  for (const std::string& name : config.run.schemes) {
-    if (find_scheme(name)->shares && counts.contains(analysis::kBaseline)) {
-      measured_case.fits.push_back(analysis::fit_scheme(measured.samples, name, r_flops(work)));
+  measured_case.points = analysis::summarise(measured.samples, config.run.candidates, labels, context);
+  measured_case.micro_batches = best_micro_batches(measured_case.points, instances);
+  for (const SchemeInstance& instance : instances) {
+    if (fitted(instance, config.run.candidates.back()) && counts.contains(analysis::kBaseline)) {
+      measured_case.fits.push_back(analysis::fit_scheme(measured.samples, instance.label, r_flops(work)));
+    }
+  }
+  if (config.measure.profile && !stopped()) {
+    stage(observer, "profile");
+    for (Prepared& p : prepared) {
+      const std::vector<std::int64_t> sizes = p.instance.entry->runs_history ? std::vector{p.unit} : p.counts;
+      for (Profile& profile : app::profile_scheme(p.instance, *p.scheme, sizes, threads, candidates, outputs.data())) {
+        measured_case.profiles.push_back(std::move(profile));
+      }
     }
   }
   measured_case.composition = analysis::check_composition(measured.samples, config.measure.precision);
   report.warnings = warnings_of(report, plan, measured);
+  for (Warning& note : app::notes_on(problem)) report.warnings.push_back(std::move(note));
   for (const CompositionCheck& check : measured_case.composition) {
     if (!check.agrees) {
       result.checks_passed = false;

@@ -2,6 +2,7 @@
 #include <memory>
 
 #include "app/export.h"
+#include "app/notes.h"
 #include "app/problem.h"
 
 namespace kvcast {
@@ -21,13 +22,19 @@ std::vector<double> joined(const ReferenceKv& kv) {
 }
 
 // Memory that the schemes, the weights and `n` candidates take.
-double bytes_needed(const Config& config, const std::vector<const SchemeEntry*>& entries, std::int64_t n) {
-  const ModelShape shape = app::model_shape(config.model);
+double bytes_needed(const Config& config, const std::vector<SchemeInstance>& instances, std::int64_t n) {
+  const ModelShape shape = app::model_shape(config);
   double bytes = Model::bytes(shape) + 2.0 * static_cast<double>(n) * static_cast<double>(shape.dim) * sizeof(float);
-  for (const SchemeEntry* entry : entries) {
-    bytes += entry->bytes(shape, config.model.history_length, n, static_cast<int>(config.run.threads));
+  for (const SchemeInstance& instance : instances) {
+    bytes += instance.entry->bytes(shape, app::scheme_size(config, instance.options, n));
   }
   return bytes;
+}
+
+// New positions for `append` where the config does not say: a tenth of the history.
+std::int64_t appended(const Config& config) {
+  if (config.run.append > 0) return config.run.append / config.model.token_merge;
+  return std::min(positions(config.model), positions(config.model) / 10 + 1);
 }
 
 }  // namespace
@@ -38,43 +45,58 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   };
   const int threads = static_cast<int>(config.run.threads);
   const WorkShape work = app::work_shape(config);
-  const bool can_share = shareable(config.model.mask, config.model.layers);
+  const bool can_share = shareable(config.model.mask, config.model.layers, config.model.candidate_from_layer);
   VerifyResult result;
   result.shape = app::report_shape(config);
 
-  std::vector<const SchemeEntry*> entries;
+  // Every scheme of the list; packed in two micro-batches, so that the seam between them is checked.
+  std::vector<SchemeInstance> instances;
   for (const SchemeEntry& entry : scheme_list()) {
-    if (can_share || !entry.shares) {
-      entries.push_back(&entry);
-    } else {
-      result.skipped.push_back({entry.name, "mask '" + to_string(config.model.mask) + "' cannot share the history"});
+    if (const std::string reason = why_not(entry, config.model); !reason.empty()) {
+      result.skipped.push_back({entry.name, "mask '" + to_string(config.model.mask) + "': " + reason});
+      continue;
     }
+    SchemeOptions options;
+    if (entry.name == "append") options.append = appended(config);
+    instances.push_back({entry.name, &entry, options});
   }
   std::int64_t n = static_cast<std::int64_t>(
       std::clamp(kNaiveFlopsPerThread * threads / naive_flops(work), 4.0, static_cast<double>(kWantedCandidates)));
   const auto limit = static_cast<double>(config.measure.max_memory_bytes);
-  const auto fits = [&] { return limit <= 0 || bytes_needed(config, entries, n) <= limit; };
+  const auto fits = [&] { return limit <= 0 || bytes_needed(config, instances, n) <= limit; };
   while (n > 2 && !fits()) n = std::max<std::int64_t>(2, n / 2);
   // Literal copies may not fit even then; the other schemes are still checked.
-  while (entries.size() > 1 && !fits()) {
-    result.skipped.push_back({entries.back()->name, "does not fit the memory that is available"});
-    entries.pop_back();
+  while (instances.size() > 1 && !fits()) {
+    const auto largest =
+        std::max_element(instances.begin() + 1, instances.end(), [&](const SchemeInstance& a, const SchemeInstance& b) {
+          const auto bytes = [&](const SchemeInstance& i) {
+            return i.entry->bytes(app::model_shape(config), app::scheme_size(config, i.options, n));
+          };
+          return bytes(a) < bytes(b);
+        });
+    result.skipped.push_back({largest->label, "does not fit the memory that is available"});
+    instances.erase(largest);
+  }
+  for (SchemeInstance& instance : instances) {
+    if (instance.entry->name == "packed") instance.options.micro_batch = (n + 1) / 2;
   }
   if (!fits()) {
     throw ConfigError("/model", "weights and two naive candidates do not fit the memory that is available",
                       "use fewer layers, a smaller dim or a shorter history, or raise --max-memory");
   }
-  if (can_share && entries.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
+  if (can_share && instances.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
   result.candidates = n;
 
   stage("weights");
   const app::Problem problem(config, n);
+  result.machine = machine_info(0);
+  result.warnings = app::notes_on(problem);
   std::vector<std::unique_ptr<Scheme>> owned;
   std::vector<app::NamedScheme> named;
-  for (const SchemeEntry* entry : entries) {
-    owned.push_back(problem.make(*entry, n));
+  for (const SchemeInstance& instance : instances) {
+    owned.push_back(problem.make(instance, n));
     owned.back()->prepare(std::vector<std::int64_t>{n});
-    named.push_back({entry, owned.back().get(), n});
+    named.push_back({instance, owned.back().get(), n});
   }
   stage("checks");
   const auto equivalence = app::check_equality(
@@ -86,17 +108,15 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   }
   result.equivalence = *equivalence;
 
-  if (!can_share && config.model.history_length > 0) {
+  if (!can_share && positions(config.model) > 0) {
     stage("stale keys and values");
-    const ReferenceShape cut = reference_shape(app::model_shape(config.model), config.model.history_length, 3,
+    const ReferenceShape cut = reference_shape(problem.shape(), positions(config.model), 3,
                                                app::reference_budget(kReferenceSeconds, config.run.threads));
-    ModelShape shape = app::model_shape(config.model);
-    shape.layers = cut.layers;
+    const ModelShape shape = cut.cut(problem.shape());
     const auto dim = static_cast<std::size_t>(shape.dim);
-    std::vector<float> history(static_cast<std::size_t>(cut.history_length) * dim), candidate(dim);
-    seeded_history(static_cast<std::uint64_t>(config.run.seed), cut.history_length, shape.dim, history);
-    seeded_candidates(static_cast<std::uint64_t>(config.run.seed), 0, 1, shape.dim, candidate);
-    const StaleRun run = stale_run(shape, problem.source(), history, config.model.mask, candidate, threads);
+    const auto history = problem.history().first(static_cast<std::size_t>(cut.history_length) * dim);
+    const StaleRun run =
+        stale_run(shape, problem.source(), history, config.model.mask, problem.candidates().first(dim), threads);
     StaleError stale;
     for (std::size_t layer = 0; layer < run.true_kv.size(); ++layer) {
       stale.kv_per_layer.push_back(app::vector_error(joined(run.stale_kv[layer]), joined(run.true_kv[layer])));

@@ -131,6 +131,11 @@ Config ConfigArguments::load(const HostLimits& host) const {
       throw ConfigError(assignment.origin, fmt::format("{} does not use it", command_), "");
     }
   }
+  // A file of weights brings its own shape where nothing else does.
+  for (auto last = assignments_.rbegin(); source_.empty() && last != assignments_.rend(); ++last) {
+    if (last->path != "model.import" || last->value.empty()) continue;
+    return parse_config(imported_config(last->value), last->value, assignments_, host);
+  }
   return load_config(source_, assignments_, host);
 }
 

@@ -17,11 +17,14 @@ std::string info_text(const ToolInfo& tool, const MachineInfo& machine, std::int
     out += fmt::format("{:<15}{}\n", name, value);
   };
   line("CPU", machine.cpu_model);
-  line("ISA", machine.isa);
+  line("ISA",
+       fmt::format("{}, dense products {}; --isa: {}", machine.isa, machine.dense_isa, fmt::join(isa_names(), ", ")));
   line("CPUs usable", std::to_string(machine.threads));
   line("memory", machine.memory_bytes ? human_bytes(*machine.memory_bytes) : "unknown");
   line("FMA peak",
        machine.peak_gflops ? fmt::format("{:.1f} GFLOP/s (fp32, {})", *machine.peak_gflops, on) : "unknown");
+  line("bf16 peak", machine.bf16_peak_gflops ? fmt::format("{:.1f} GFLOP/s ({})", *machine.bf16_peak_gflops, on)
+                                             : "no bf16 dot product on this ISA");
   line("DRAM read", machine.read_gb_per_s ? fmt::format("{:.1f} GB/s ({})", *machine.read_gb_per_s, on) : "unknown");
   line("kvcast", fmt::format("{} (commit {})", tool.version, tool.git_commit));
   line("compiler", fmt::format("{}, {}", tool.compiler, tool.build_type));
@@ -36,8 +39,10 @@ std::string info_json(const ToolInfo& tool, const MachineInfo& machine, std::int
   json.field("compiler", tool.compiler).field("build_type", tool.build_type).begin_object("dependencies");
   for (const auto& [name, version] : tool.dependencies) json.field(name, version);
   json.end_object().end_object().begin_object("machine");
-  json.field("cpu_model", machine.cpu_model).field("isa", machine.isa).field("threads", machine.threads);
+  json.field("cpu_model", machine.cpu_model).field("isa", machine.isa);
+  json.field("dense_isa", machine.dense_isa).field("threads", machine.threads);
   json.field("memory_bytes", machine.memory_bytes).field("peak_gflops", machine.peak_gflops);
+  json.field("bf16_peak_gflops", machine.bf16_peak_gflops);
   json.field("read_gb_per_s", machine.read_gb_per_s).end_object();
   return json.field("measured_threads", measured_threads).end_object().str();
 }
@@ -48,6 +53,7 @@ class InfoCommand : public Command {
       : Command(app.add_subcommand("info", "CPU, ISA, memory, measured peak and library versions")),
         format_(*app_, {"table", "json"}) {
     arguments_.attach_field(*app_, "run.threads");
+    arguments_.attach_field(*app_, "run.isa");
     app_->footer(
         "Examples:\n"
         "  kvcast info --threads 1\n"
@@ -56,7 +62,9 @@ class InfoCommand : public Command {
 
   int execute() override {
     format_.check();
-    const std::int64_t threads = arguments_.load(host_limits()).run.threads;
+    const Config config = arguments_.load(host_limits());
+    const std::int64_t threads = config.run.threads;
+    select_isa(config.run.isa);
     const ToolInfo tool = tool_info();
     const MachineInfo machine = machine_info(threads);
     write_stdout(format_.name() == "json" ? info_json(tool, machine, threads) : info_text(tool, machine, threads));

@@ -79,6 +79,7 @@ class RunCommand : public Command {
     format_.check();
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     const Config config = arguments_.load(host_limits());
+    select_isa(config.run.isa);
     // A plan at assumed rates refuses what cannot run before measuring the rates allocates anything.
     make_plan(config, machine_info(0));
     if (dry_run_) return print_plan(config);

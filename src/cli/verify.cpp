@@ -21,9 +21,12 @@ std::optional<double> max_rel(const std::optional<ErrorPair>& error) {
 }
 
 std::string shape_text(const Shape& shape) {
-  return fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn_factor={} {} mask={} trim={}", shape.history_length,
-                     shape.dim, shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor, shape.dtype, shape.mask,
-                     shape.trim);
+  std::string text = fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn_factor={}", shape.history_length,
+                                 shape.dim, shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor);
+  if (shape.token_merge > 1) text += fmt::format(" token_merge={}", shape.token_merge);
+  if (shape.query_tokens) text += fmt::format(" query_tokens={}", *shape.query_tokens);
+  if (shape.candidate_from_layer > 0) text += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
+  return text + fmt::format(" {} KV {} mask={} trim={}", shape.dtype, shape.kv_dtype, shape.mask, shape.trim);
 }
 
 std::string equivalence_text(const Equivalence& equivalence) {
@@ -31,11 +34,14 @@ std::string equivalence_text(const Equivalence& equivalence) {
   for (const SchemeEquivalence& scheme : equivalence.schemes) {
     rows.push_back({scheme.scheme, human_error(max_abs(scheme.vs_reference)), human_error(max_rel(scheme.vs_reference)),
                     human_error(max_abs(scheme.vs_naive)), human_error(max_rel(scheme.vs_naive)),
+                    human_error(scheme.reference_top_k_overlap), human_error(scheme.reference_kendall_tau),
                     human_error(scheme.top_k_overlap), human_error(scheme.kendall_tau), scheme.agrees ? "yes" : "NO"});
   }
-  std::string out = text_table({"scheme", "float64 max abs", "max rel", "naive max abs", "max rel",
-                                fmt::format("top-{} overlap", equivalence.top_k), "Kendall tau", "agrees"},
-                               rows, {true, false, false, false, false, false, false, true});
+  std::string out = text_table({"scheme", "float64 max abs", "max rel", "naive max abs", "max rel", "float64 top-k",
+                                "tau", "naive top-k", "tau", "agrees"},
+                               rows, {true, false, false, false, false, false, false, false, false, true});
+  out += fmt::format("ranking by readout score: overlap of the top {} and Kendall's tau of {} candidates\n",
+                     equivalence.top_k, equivalence.checked_candidates);
   out += fmt::format("tolerance (max abs): {} against float64, {} against naive; naive itself {} against float64\n",
                      human_error(equivalence.tolerance_reference), human_error(equivalence.tolerance_naive),
                      human_error(equivalence.bound_reference));
@@ -75,9 +81,17 @@ std::string result_json(const VerifyResult& result) {
   json.begin_object().begin_object("shape");
   json.field("history_length", shape.history_length).field("dim", shape.dim).field("heads", shape.heads);
   json.field("kv_heads", shape.kv_heads).field("layers", shape.layers).field("ffn_factor", shape.ffn_factor);
+  json.field("token_merge", shape.token_merge).field("query_tokens", shape.query_tokens);
+  json.field("candidate_from_layer", shape.candidate_from_layer);
   json.field("dtype", shape.dtype).field("kv_dtype", shape.kv_dtype).field("threads", shape.threads);
   json.field("mask", shape.mask).field("trim", shape.trim).end_object();
-  json.field("candidates", result.candidates).begin_list("skipped");
+  json.begin_object("machine").field("cpu_model", result.machine.cpu_model).field("isa", result.machine.isa);
+  json.field("dense_isa", result.machine.dense_isa).end_object().begin_list("warnings");
+  for (const Warning& warning : result.warnings) {
+    json.begin_object().field("code", warning.code).field("text", warning.text).field("advice", warning.advice);
+    json.end_object();
+  }
+  json.end_list().field("candidates", result.candidates).begin_list("skipped");
   for (const SkippedScheme& scheme : result.skipped) {
     json.begin_object().field("scheme", scheme.scheme).field("reason", scheme.reason).end_object();
   }
@@ -86,6 +100,7 @@ std::string result_json(const VerifyResult& result) {
   const Equivalence& equivalence = result.equivalence;
   json.begin_object("equivalence").field("shareable", equivalence.shareable).field("agrees", equivalence.agrees);
   json.field("checked_candidates", equivalence.checked_candidates);
+  json.field("ranked_candidates", equivalence.ranked_candidates);
   json.field("tolerance_reference", equivalence.tolerance_reference);
   json.field("bound_reference", equivalence.bound_reference);
   json.field("tolerance_naive", equivalence.tolerance_naive).field("top_k", equivalence.top_k);
@@ -94,6 +109,8 @@ std::string result_json(const VerifyResult& result) {
     json.begin_object().field("scheme", scheme.scheme).field("agrees", scheme.agrees);
     write_error(json, "vs_reference", scheme.vs_reference);
     write_error(json, "vs_naive", scheme.vs_naive);
+    json.field("reference_top_k_overlap", scheme.reference_top_k_overlap);
+    json.field("reference_kendall_tau", scheme.reference_kendall_tau);
     json.field("top_k_overlap", scheme.top_k_overlap).field("kendall_tau", scheme.kendall_tau).end_object();
   }
   json.end_list().end_object();
@@ -114,7 +131,8 @@ class VerifyCommand : public Command {
     app_->add_option("--export", export_file_, "Write weights, inputs and outputs as safetensors")->type_name("FILE");
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
     // It compares all schemes, on as many candidates as are worth it, and times nothing.
-    arguments_.attach(*app_, {"run.candidates", "run.schemes", "measure.budget", "measure.precision"});
+    arguments_.attach(*app_, {"run.candidates", "run.schemes", "run.cached", "run.micro_batch", "measure.budget",
+                              "measure.precision", "measure.profile"});
     app_->footer(
         "Exits 4 when a scheme disagrees, or when the mask cannot share (and shows the error sharing would make).\n"
         "Examples:\n"
@@ -126,6 +144,7 @@ class VerifyCommand : public Command {
     format_.check();
     if (export_file_ && export_file_->empty()) throw ConfigError("--export", "the file has no name", "");
     const Config config = arguments_.load(host_limits());
+    select_isa(config.run.isa);
     Progress progress(quiet_);
     Observer observer;
     observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
@@ -152,9 +171,11 @@ class VerifyCommand : public Command {
 
  private:
   static std::string result_text(const VerifyResult& result) {
-    return fmt::format("{}\n{} candidates checked\n", shape_text(result.shape), result.equivalence.checked_candidates) +
-           equivalence_text(result.equivalence) + skipped_text(result.skipped) +
-           (result.stale ? stale_text(*result.stale) : "");
+    std::string text = fmt::format("{}\n{} candidates checked on {}, dense products {}\n", shape_text(result.shape),
+                                   result.equivalence.checked_candidates, result.machine.isa, result.machine.dense_isa);
+    text += equivalence_text(result.equivalence) + skipped_text(result.skipped);
+    for (const Warning& warning : result.warnings) text += "note: " + warning.text + "\n";
+    return text + (result.stale ? stale_text(*result.stale) : "");
   }
 
   static std::string disagreeing(const Equivalence& equivalence) {

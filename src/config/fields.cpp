@@ -129,6 +129,21 @@ Field integer_list(std::string path, std::string flags, Member<std::vector<std::
       }};
 }
 
+// A list whose emptiness means "not chosen".
+Field automatic_integer_list(std::string path, std::string flags, Member<std::vector<std::int64_t>> member,
+                             std::int64_t least, std::string automatic, std::string doc) {
+  Field field = integer_list(std::move(path), std::move(flags), member, least, std::move(doc));
+  field.allowed += ", or auto (" + automatic + ")";
+  field.read = [member, read = field.read](Config& c, std::string_view typed) {
+    if (typed != "auto") return read(c, typed);
+    member.mutable_of(c).clear();
+    return std::string();
+  };
+  field.text = [member, text = field.text](const Config& c) { return member.of(c).empty() ? "auto" : text(c); };
+  field.json = [member, json = field.json](const Config& c) { return member.of(c).empty() ? "\"auto\"" : json(c); };
+  return field;
+}
+
 // A text out of a closed list.
 Field choice(std::string path, std::string flags, Member<std::string> member, std::vector<std::string> names,
              std::string doc) {
@@ -256,11 +271,11 @@ Field automatic_bytes(std::string path, std::string flags, Member<std::int64_t> 
   return field;
 }
 
-Field free_text(std::string path, Member<std::string> member, std::string doc) {
+Field free_text(std::string path, std::string flags, Member<std::string> member, std::string allowed, std::string doc) {
   return {std::move(path),
-          "",
+          std::move(flags),
           "text",
-          "any UTF-8 text",
+          std::move(allowed),
           std::move(doc),
           [member](Config& c, std::string_view typed) {
             return store(
@@ -280,22 +295,32 @@ std::vector<Field> make_fields() {
   const auto measure = &Config::measure;
   // clang-format off
   return {
-    free_text("comment", at(&Config::comment), "Where the shape comes from"),
+    free_text("comment", "", at(&Config::comment), "any UTF-8 text", "Where the shape comes from"),
     integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens"),
-    integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Model width d; a multiple of heads"),
+    integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Width d of a token; times the token merge a multiple of heads"),
     integer("model.heads", "--heads", at(model, &M::heads), 1, "Query heads"),
     automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
     integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M"),
     integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d"),
     mask("model.mask", "--mask", at(model, &M::mask), "Attention mask"),
+    integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens joined into one position of K times the width; divides L"),
+    automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions next to the candidate that go on after the first layer"),
+    integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers"),
+    free_text("model.import", "--import", at(model, &M::import), "a safetensors file, such as --export writes; empty for seeded weights", "Weights and tokens to use"),
     integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
     scheme_list("run.schemes", "--schemes", at(run, &R::schemes), "Schemes to compare"),
-    choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32"}, "Element type"),
+    choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32", "bf16"}, "Weights and activations; sums are fp32"),
+    choice("run.kv_dtype", "--kv-dtype", at(run, &R::kv_dtype), {"auto", "fp32", "bf16"}, "KV cache; auto is as dtype"),
+    boolean("run.cached", "--cached", at(run, &R::cached), "Also a returning user whose whole history is cached"),
+    integer("run.append", "--append", at(run, &R::append), 0, "Also a returning user with this many new history tokens"),
+    automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Candidates per pass of packed, each a row of its own"),
+    free_text("run.isa", "--isa", at(run, &R::isa), "auto or a SIMD target of this CPU, see kvcast info", "SIMD target to run on"),
     automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use", "Threads"),
     integer("run.seed", "--seed", at(run, &R::seed), 0, "Seed of weights, tokens and schedule"),
     boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
     fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
+    boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes"),
     automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),
   };
   // clang-format on

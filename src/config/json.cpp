@@ -140,6 +140,10 @@ std::string describe(const JsonValue& value) {
 }
 
 JsonValue parse_json(const std::string& text, const std::string& where) {
+  // The parser would take a NUL byte for the end of the text.
+  if (const std::size_t nul = text.find('\0'); nul != std::string::npos) {
+    throw ConfigError(where + ": " + line_and_column(text, nul), "a NUL byte", "");
+  }
   TreeBuilder builder(text, where);
   nlohmann::json::sax_parse(text, &builder);
   return builder.take();

@@ -99,16 +99,44 @@ class Reader {
     if (config_.run.threads == 0) config_.run.threads = cpus;
     if (config_.measure.max_memory_bytes == 0) config_.measure.max_memory_bytes = host.available_memory_bytes;
 
-    if (model.dim % model.heads != 0) {
-      fail({"model.dim", "model.heads"},
-           "dim " + std::to_string(model.dim) + " is not divisible by heads " + std::to_string(model.heads),
-           "dim must be a multiple of heads");
+    if (config_.run.kv_dtype == "auto") config_.run.kv_dtype = config_.run.dtype;
+
+    if (model.history_length % model.token_merge != 0) {
+      fail({"model.history_length", "model.token_merge"},
+           "history_length " + std::to_string(model.history_length) + " is not divisible by token_merge " +
+               std::to_string(model.token_merge),
+           "token_merge must divide history_length");
+    }
+    const Checked model_width = checked_mul(model.dim, model.token_merge);
+    if (!model_width) {
+      fail({"model.dim", "model.token_merge"},
+           "dim " + std::to_string(model.dim) + ", token_merge " + std::to_string(model.token_merge) +
+               ": the width overflows 64 bits",
+           "make one smaller");
+    }
+    if (*model_width % model.heads != 0) {
+      const std::string merged = model.token_merge == 1 ? "" : " x token_merge " + std::to_string(model.token_merge);
+      fail({"model.dim", "model.heads", "model.token_merge"},
+           "dim " + std::to_string(model.dim) + merged + " is not divisible by heads " + std::to_string(model.heads),
+           model.token_merge == 1 ? "dim must be a multiple of heads" : "their product must be a multiple of heads");
     }
     if (model.heads % model.kv_heads != 0) {
       fail({"model.heads", "model.kv_heads"},
            "heads " + std::to_string(model.heads) + " is not divisible by kv_heads " + std::to_string(model.kv_heads),
            "kv_heads must divide heads");
     }
+    if (model.candidate_from_layer >= model.layers) {
+      fail({"model.candidate_from_layer", "model.layers"},
+           "candidate_from_layer " + std::to_string(model.candidate_from_layer) + " with layers " +
+               std::to_string(model.layers),
+           "allowed: 0 to " + std::to_string(model.layers - 1) + ", the last layer");
+    }
+    if (model.query_tokens > 0 && model.mask != Mask::causal && model.mask != Mask::history_blind) {
+      fail({"model.query_tokens", "model.mask"},
+           "query_tokens " + std::to_string(model.query_tokens) + " under mask " + to_string(model.mask),
+           "query tokens need mask causal or history-blind");
+    }
+    resolve_returning_user();
     const Checked most_threads = checked_mul(cpus, kMaxThreadsPerCpu);
     if (most_threads && config_.run.threads > *most_threads) {
       fail({"run.threads"},
@@ -138,6 +166,26 @@ class Reader {
 
   void set_at(const Field& field, const std::string& where) { origins_[field.path] = {where, ++assignments_}; }
 
+  // --cached and --append are short for adding the scheme, which the effective config then names.
+  void resolve_returning_user() {
+    RunConfig& run = config_.run;
+    const ModelConfig& model = config_.model;
+    const auto has = [&](const char* name) {
+      return std::find(run.schemes.begin(), run.schemes.end(), name) != run.schemes.end();
+    };
+    if (run.append > model.history_length || run.append % model.token_merge != 0) {
+      fail({"run.append", "model.history_length", "model.token_merge"},
+           "append " + std::to_string(run.append) + " with history_length " + std::to_string(model.history_length) +
+               " and token_merge " + std::to_string(model.token_merge),
+           "append is part of the history, in whole merged tokens");
+    }
+    if (run.append == 0 && has("append")) {
+      fail({"run.append", "run.schemes"}, "scheme 'append' without new tokens", "say how many, such as --append 20");
+    }
+    if (run.cached && !has("cached")) run.schemes.emplace_back("cached");
+    if (run.append > 0 && !has("append")) run.schemes.emplace_back("append");
+  }
+
   // Blames the field among `paths` that was set last.
   [[noreturn]] void fail(const std::vector<std::string>& paths, const std::string& problem,
                          const std::string& hint) const {
@@ -153,10 +201,11 @@ class Reader {
   void check_sizes() const {
     const ModelConfig& m = config_.model;
     constexpr std::int64_t kElement = 4;
-    const std::int64_t most_candidates = config_.run.candidates.back();
-    const Checked tokens = checked_add(m.history_length, 1);
-    const Checked widest = checked_mul(kElement, checked_add(checked_mul(m.ffn_factor, m.dim), checked_mul(3, m.dim)));
-    const Checked layer = checked_mul(m.dim, widest, 2);
+    const std::int64_t most_candidates = config_.run.candidates.back(), model_width = width(m);
+    const Checked tokens = checked_add(positions(m), 1);
+    const Checked widest =
+        checked_mul(kElement, checked_add(checked_mul(m.ffn_factor, model_width), checked_mul(3, model_width)));
+    const Checked layer = checked_mul(model_width, widest, 2);
     const struct {
       const char* what;
       Checked bytes;
@@ -168,7 +217,7 @@ class Reader {
          checked_mul(tokens, widest),
          {"model.history_length", "model.dim", "model.ffn_factor"}},
         {"the KV cache of one history",
-         checked_mul(2, kElement, m.layers, tokens, m.dim),
+         checked_mul(2, kElement, m.layers, tokens, model_width),
          {"model.history_length", "model.dim", "model.layers"}},
         {"the candidates", checked_mul(most_candidates, widest), {"run.candidates", "model.dim", "model.ffn_factor"}},
     };

@@ -49,7 +49,6 @@ dnnl::matmul::primitive_desc describe(std::int64_t rows, std::int64_t in, std::i
   // The library's own scratch mode allocates while it executes.
   attributes.set_scratchpad_mode(dnnl::scratchpad_mode::user);
   dnnl::post_ops post;
-  if (epilogue == Epilogue::gelu) post.append_eltwise(1.0f, dnnl::algorithm::eltwise_gelu_erf, 0.0f, 0.0f);
   if (epilogue == Epilogue::add) post.append_sum(1.0f);
   attributes.set_post_ops(post);
   const dnnl::matmul::desc desc(rows_desc(rows, in, elements.x), weights, rows_desc(1, out, Element::f32),

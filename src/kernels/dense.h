@@ -11,7 +11,6 @@ namespace kvcast::kernels {
 /// What happens to a product before it is stored.
 enum class Epilogue {
   none,  ///< out = x W^T + b
-  gelu,  ///< out = gelu(x W^T + b), exact erf form
   add,   ///< out += x W^T + b
 };
 

@@ -15,6 +15,7 @@
 
 #include "base/buffer.h"
 #include "base/parallel.h"
+#include "kernels/isa.h"
 #include "kernels/machine.h"
 
 namespace kvcast::measure {
@@ -120,18 +121,41 @@ HostLimits probe_limits() {
   return limits;
 }
 
-double fma_gflops(int threads) {
-  // About a millisecond at 1.1 steps per nanosecond and pipe.
-  constexpr std::int64_t kSteps = 500000;
+namespace {
+
+// Speed of `burst` on all threads at once, where `steps` of it do `flops`.
+double burst_gflops(int threads, float (*burst)(std::int64_t) noexcept, std::int64_t steps, double flops) {
   // Kept from being optimised away by a store that others could see.
   static std::atomic<float> sink;
-  const auto burst = [threads](std::int64_t steps) {
-    on_each_thread(threads, [steps](int) { sink.store(kernels::fma_burst(steps), std::memory_order_relaxed); });
+  const auto run = [&](std::int64_t count) {
+    on_each_thread(threads, [&](int) { sink.store(burst(count), std::memory_order_relaxed); });
   };
-  burst(1000);  // wakes threads that went to sleep: that is not the machine's speed
+  run(1000);  // wakes threads that went to sleep: that is not the machine's speed
   const double start = now();
-  burst(kSteps);
-  return threads * kernels::fma_burst_flops(kSteps) / (now() - start) / 1e9;
+  run(steps);
+  return threads * flops / (now() - start) / 1e9;
+}
+
+// About a millisecond at 1.1 steps per nanosecond and pipe.
+constexpr std::int64_t kBurstSteps = 500000;
+
+template <typename Measure>
+double upper_decile(const Measure& measure) {
+  std::vector<double> bursts;
+  for (int i = 0; i < 40; ++i) bursts.push_back(measure());
+  std::sort(bursts.begin(), bursts.end());
+  return bursts[bursts.size() * 9 / 10];
+}
+
+}  // namespace
+
+double fma_gflops(int threads) {
+  return burst_gflops(threads, kernels::fma_burst, kBurstSteps, kernels::fma_burst_flops(kBurstSteps));
+}
+
+double bf16_gflops(int threads) {
+  const double flops = kernels::bf16_dot_burst_flops(kBurstSteps);
+  return flops > 0 ? burst_gflops(threads, kernels::bf16_dot_burst, kBurstSteps, flops) : 0;
 }
 
 double canary_gflops(int threads) { return std::max({fma_gflops(threads), fma_gflops(threads), fma_gflops(threads)}); }
@@ -141,14 +165,15 @@ MachineInfo probe_machine(std::int64_t threads) {
   info.cpu_model = proc_value("/proc/cpuinfo", "model name");
   if (info.cpu_model.empty()) info.cpu_model = "unknown";
   info.isa = kernels::simd_target();
+  info.dense_isa = kernels::dense_isa();
   info.threads = probe_limits().cpus;
   if (const std::int64_t kib = proc_kib("MemTotal"); kib > 0) info.memory_bytes = kib * 1024;
   if (threads > 0) {
     const int team = static_cast<int>(threads);
-    std::vector<double> bursts;
-    for (int i = 0; i < 40; ++i) bursts.push_back(fma_gflops(team));
-    std::sort(bursts.begin(), bursts.end());
-    info.peak_gflops = bursts[bursts.size() * 9 / 10];
+    info.peak_gflops = upper_decile([team] { return fma_gflops(team); });
+    if (kernels::bf16_dot_burst_flops(1) > 0) {
+      info.bf16_peak_gflops = upper_decile([team] { return bf16_gflops(team); });
+    }
     info.read_gb_per_s = read_rate(team);
   }
   return info;

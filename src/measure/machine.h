@@ -16,10 +16,13 @@ HostLimits probe_limits();
 /// FMA speed of one short burst on `threads` threads at once, GFLOP/s. About a millisecond.
 double fma_gflops(int threads);
 
+/// The same for bf16 dot products; 0 where there are none.
+double bf16_gflops(int threads);
+
 /// The canary beside a timing: the best of three bursts, so that a hiccup in one does not speak for the machine.
 double canary_gflops(int threads);
 
-/// CPU, ISA, memory; the measured peak (90th percentile of bursts) and DRAM read rate when threads > 0.
+/// CPU, ISA, memory; the measured peaks (90th percentile of bursts) and DRAM read rate when threads > 0.
 MachineInfo probe_machine(std::int64_t threads);
 
 }  // namespace kvcast::measure

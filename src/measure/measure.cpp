@@ -1,6 +1,7 @@
 #include "measure/measure.h"
 
 #include <algorithm>
+#include <limits>
 #include <map>
 #include <optional>
 #include <set>
@@ -251,6 +252,19 @@ class Rounds {
 };
 
 }  // namespace
+
+std::size_t fastest_form(std::size_t forms, const std::function<double()>& now,
+                         const std::function<void(std::size_t form)>& run) {
+  std::vector<double> best(forms, std::numeric_limits<double>::infinity());
+  for (int repeat = 0; repeat < 2 && forms > 1; ++repeat) {
+    for (std::size_t form = 0; form < forms; ++form) {
+      const double start = now();
+      run(form);
+      best[form] = std::min(best[form], now() - start);
+    }
+  }
+  return static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
+}
 
 Result run_rounds(const Plan& plan, const std::vector<Workload>& workloads, const Environment& environment,
                   const Options& options) {

@@ -41,6 +41,10 @@ struct Result {
   std::string stopped_by;  ///< "precision", "budget", "rounds" or "interrupt"
 };
 
+/// Which of `forms` ways to do the same is fastest: each is timed twice, alternately, and judged by its better time.
+std::size_t fastest_form(std::size_t forms, const std::function<double()>& now,
+                         const std::function<void(std::size_t form)>& run);
+
 /// Timings shorter than this are repeated until they fill it, and a sample is their mean.
 inline constexpr double kMinTiming = 2e-3;
 

@@ -7,15 +7,27 @@
 #include <span>
 #include <string>
 
+#include "kernels/element.h"
+
 namespace kvcast {
 
-/// Sizes of the transformer, without the sequence.
+/// The transformer, without the sequence.
 struct ModelShape {
   std::int64_t dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_dim = 0;
+  /// History positions next to the candidate that go on after layer 0 (LONGER's hybrid); 0 = all.
+  std::int64_t query_tokens = 0;
+  std::int64_t candidate_from_layer = 0;                ///< first layer that the candidate takes part in
+  kernels::Element element = kernels::Element::f32;     ///< of weights and activations; the residual stream is fp32
+  kernels::Element kv_element = kernels::Element::f32;  ///< of the KV cache
 
   std::int64_t head_dim() const { return dim / heads; }
   std::int64_t kv_dim() const { return kv_heads * head_dim(); }
   std::int64_t qkv_dim() const { return dim + 2 * kv_dim(); }
+  bool hybrid(std::int64_t history) const { return query_tokens > 0 && query_tokens < history; }
+  /// Of `history` positions, those that take part in a layer.
+  std::int64_t active(std::int64_t layer, std::int64_t history) const {
+    return layer > 0 && hybrid(history) ? query_tokens : history;
+  }
 };
 
 enum class Tensor {

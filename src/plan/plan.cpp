@@ -12,6 +12,11 @@ namespace {
 
 std::string gib(double bytes) { return format_significant(bytes / (1024.0 * 1024 * 1024), 3) + " GiB"; }
 
+// What a larger N may be multiplied up from.
+bool scalable(const SchemeCost& scheme, std::int64_t n) {
+  return scheme.unit > 0 && n > scheme.unit && (scheme.baseline || n % scheme.unit == 0);
+}
+
 }  // namespace
 
 Plan build_plan(const Config& config, const Costs& costs) {
@@ -22,19 +27,19 @@ Plan build_plan(const Config& config, const Costs& costs) {
   const auto limit = static_cast<double>(config.measure.max_memory_bytes);
   const std::vector<std::int64_t>& counts = config.run.candidates;
 
-  // Memory: schemes that do not share must fit and come first; the others take what is left, in the order asked for,
-  // each up to the largest N that fits.
+  // Memory: the baseline must fit and comes first; the others take what is left, in the order asked for, each up to the
+  // largest N that fits.
   double used = costs.fixed_bytes;
   std::vector<std::int64_t> largest(costs.schemes.size(), 0);  // 0 when not even the smallest N fits
   std::vector<double> left(costs.schemes.size(), limit);       // what a scheme found when its turn came
   std::int64_t stored = 0;                                     // candidates that inputs and outputs are kept for
   const auto tokens = [&](std::int64_t n) { return costs.bytes_per_candidate * static_cast<double>(n); };
-  for (const bool shares : {false, true}) {
+  for (const bool baseline : {true, false}) {
     for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
       const SchemeCost& scheme = costs.schemes[s];
-      if (scheme.shares != shares) continue;
+      if (scheme.baseline != baseline) continue;
       left[s] = limit - used;
-      if (!shares && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
+      if (baseline && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
         throw ConfigError(
             "/model", "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) + " of memory",
             gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
@@ -65,7 +70,7 @@ Plan build_plan(const Config& config, const Costs& costs) {
     for (const std::int64_t n : counts) {
       bool baseline = false;
       for (std::size_t s = 0; s < costs.schemes.size(); ++s)
-        baseline = baseline || (!costs.schemes[s].shares && runs(s, n));
+        baseline = baseline || (costs.schemes[s].baseline && runs(s, n));
       if (n >= 5 && baseline) {
         check = n;
         break;
@@ -75,7 +80,7 @@ Plan build_plan(const Config& config, const Costs& costs) {
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
     const SchemeCost& scheme = costs.schemes[s];
     // One history pass serves all composed points of a scheme.
-    if (!whole && scheme.shares && largest[s] > 0) plan.round_s += scheme.user_s;
+    if (!whole && scheme.user_pass && largest[s] > 0) plan.round_s += scheme.user_s;
     if (check > 0 && runs(s, check)) plan.check_s += scheme.user_s + scheme.candidates_s(check);
   }
 
@@ -94,17 +99,17 @@ Plan build_plan(const Config& config, const Costs& costs) {
                        gib(std::max(0.0, left[s])) + " left";
       } else if (whole) {
         point.estimated_s = scheme.user_s + scheme.candidates_s(n);
-      } else if (scheme.shares) {
+      } else if (scheme.user_pass) {
         point.status = Status::composed;
         point.estimated_s = scheme.candidates_s(n);
-      } else if (n > costs.scale_candidates) {
+      } else if (scalable(scheme, n)) {
         point.status = Status::scaled;
-        point.measured_candidates = costs.scale_candidates;
-        point.estimated_s = scheme.candidates_s(costs.scale_candidates);
+        point.measured_candidates = scheme.unit;
+        point.estimated_s = scheme.candidates_s(scheme.unit);
       } else {
         point.estimated_s = scheme.candidates_s(n);
       }
-      if (whole || scheme.shares || timed.insert({s, point.measured_candidates}).second) {
+      if (whole || scheme.user_pass || timed.insert({s, point.measured_candidates}).second) {
         plan.round_s += point.estimated_s;
       }
       plan.points.push_back(point);

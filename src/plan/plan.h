@@ -14,18 +14,21 @@ namespace kvcast::plan {
 /// Cost of one scheme as the plan sees it. Seconds are estimates.
 struct SchemeCost {
   std::string name;
-  bool shares = false;                                          ///< has a history pass that serves every N
+  bool baseline = false;
+  bool user_pass = false;  ///< has a history pass that serves every N
+  /// Least candidates that run at the speed of many, from which a larger N may be scaled; 0 = from none. Of a scheme
+  /// that is not the baseline only whole multiples may be.
+  std::int64_t unit = 1;
   double user_s = 0;                                            ///< one history pass
   std::function<double(std::int64_t candidates)> candidates_s;  ///< the candidate pass
   std::function<double(std::int64_t candidates)> bytes;         ///< memory beyond the weights for passes up to this N
 };
 
 struct Costs {
-  std::vector<SchemeCost> schemes;    ///< in the order asked for; the baseline is the one that does not share
-  double setup_s = 0;                 ///< weights, checks and warm-up
-  double fixed_bytes = 0;             ///< weights, tokens, what the check needs
-  double bytes_per_candidate = 0;     ///< inputs and outputs
-  std::int64_t scale_candidates = 1;  ///< the least naive candidates that keep all threads busy
+  std::vector<SchemeCost> schemes;  ///< in the order asked for
+  double setup_s = 0;               ///< weights, checks and warm-up
+  double fixed_bytes = 0;           ///< weights, tokens, what the check needs
+  double bytes_per_candidate = 0;   ///< inputs and outputs
 };
 
 /// Fewest rounds that give an interval, and the number below which parts are composed instead of run whole.

@@ -122,9 +122,12 @@ const std::vector<Column<MachineInfo>>& machine_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("cpu_model", "", "CPU as the system names it", known(&T::cpu_model)),
       describe<T>("isa", "", "SIMD target that the kernels ran on", known(&T::isa)),
+      describe<T>("dense_isa", "", "instruction set of the dense library", known(&T::dense_isa)),
       describe<T>("threads", "", "CPUs that the process may use", &T::threads),
       describe<T>("memory_bytes", "bytes", "memory of the machine", &T::memory_bytes),
       describe<T>("peak_gflops", "GFLOP/s", "fp32 FMA peak over the run's threads, measured", &T::peak_gflops),
+      describe<T>("bf16_peak_gflops", "GFLOP/s",
+                  "bf16 dot product peak over them; null where there is no such instruction", &T::bf16_peak_gflops),
       describe<T>("read_gb_per_s", "GB/s", "DRAM read rate over the run's threads, measured", &T::read_gb_per_s),
   };
   return columns;
@@ -134,11 +137,15 @@ const std::vector<Column<Shape>>& shape_columns() {
   using T = Shape;
   static const std::vector<Column<T>> columns = {
       describe<T>("history_length", "tokens", "L, length of the user history", &T::history_length),
-      describe<T>("dim", "", "d, model width", &T::dim),
+      describe<T>("dim", "", "d, width of a token", &T::dim),
       describe<T>("heads", "", "query heads", &T::heads),
       describe<T>("kv_heads", "", "key and value heads", &T::kv_heads),
       describe<T>("layers", "", "transformer layers", &T::layers),
       describe<T>("ffn_factor", "", "FFN width over model width", &T::ffn_factor),
+      describe<T>("token_merge", "tokens", "history tokens in one position, of this many times the width",
+                  &T::token_merge),
+      describe<T>("query_tokens", "positions", "those that go on after the first layer; null: all", &T::query_tokens),
+      describe<T>("candidate_from_layer", "", "first layer that the candidate takes part in", &T::candidate_from_layer),
       describe<T>("dtype", "", "type of weights and activations", &T::dtype),
       describe<T>("kv_dtype", "", "type of cached keys and values", &T::kv_dtype),
       describe<T>("threads", "", "threads of the run", &T::threads),
@@ -167,6 +174,12 @@ const std::vector<Column<Equivalence>>& equivalence_columns() {
                   smallest(&S::top_k_overlap)),
       describe<T>("kendall_tau", "-1..1", "rank agreement by readout score with naive, smallest",
                   smallest(&S::kendall_tau)),
+      describe<T>("ranked_candidates", "candidates", "ranked by float64 too, at `reference_shape`",
+                  &T::ranked_candidates),
+      describe<T>("reference_top_k_overlap", "0..1", "overlap of the top k with float64's, smallest",
+                  smallest(&S::reference_top_k_overlap)),
+      describe<T>("reference_kendall_tau", "-1..1", "rank agreement with float64, smallest",
+                  smallest(&S::reference_kendall_tau)),
       describe<T>("reference_shape", "", "where float64 ran: `full`, or what was cut down", known(&T::reference_shape)),
       describe<T>("agrees", "", "every scheme is within its tolerances", &T::agrees),
   };
@@ -181,6 +194,9 @@ const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns() {
       describe<T>("vs_naive", "", "errors against naive at the full shape", &T::vs_naive),
       describe<T>("top_k_overlap", "0..1", "overlap of the top k by readout score with naive's", &T::top_k_overlap),
       describe<T>("kendall_tau", "-1..1", "rank agreement by readout score with naive", &T::kendall_tau),
+      describe<T>("reference_top_k_overlap", "0..1", "overlap of the top k with float64's",
+                  &T::reference_top_k_overlap),
+      describe<T>("reference_kendall_tau", "-1..1", "rank agreement with float64", &T::reference_kendall_tau),
       describe<T>("agrees", "", "within the tolerances", &T::agrees),
   };
   return columns;
@@ -211,7 +227,8 @@ const std::vector<Column<SchemePoint>>& scheme_point_columns() {
       describe<T>("candidates_per_s", "1/s", "candidates per second", &T::candidates_per_s),
       describe<T>("flops", "FLOP", "work of this scheme at this N, 2 per multiply-add", &T::flops),
       describe<T>("gflops_per_s", "GFLOP/s", "rate of that work", &T::gflops_per_s),
-      describe<T>("peak_fraction", "0..1", "that rate over `machine.peak_gflops`", &T::peak_fraction),
+      describe<T>("peak_fraction", "0..1", "that rate over the machine's peak, of bf16 when `dtype` is",
+                  &T::peak_fraction),
       describe<T>("time_over_minimum", "ratio", "time over the theoretical minimum of this scheme's own work",
                   &T::time_over_minimum),
       describe<T>("kv_bytes", "bytes",
@@ -221,6 +238,8 @@ const std::vector<Column<SchemePoint>>& scheme_point_columns() {
       describe<T>("improvement", "0..1", "1 - 1/speedup", &T::improvement, Role::sharing_only),
       describe<T>("predicted_speedup", "ratio", "speed-up by a fit that left this N out", &T::predicted_speedup,
                   Role::sharing_only),
+      describe<T>("gain_over_shared", "ratio", "throughput over shared's: what a cache from an earlier request gains",
+                  &T::gain_over_shared, Role::sharing_only),
   };
   return columns;
 }
@@ -256,6 +275,41 @@ const std::vector<Column<CompositionCheck>>& composition_columns() {
       describe<T>("candidates", "candidates", "N that also ran whole", &T::candidates),
       describe<T>("ratio", "ratio", "time of the whole run over the composed (naive: scaled) time", &T::ratio),
       describe<T>("agrees", "", "the two agree within the interval", &T::agrees),
+  };
+  return columns;
+}
+
+const std::vector<Column<BestMicroBatch>>& micro_batch_columns() {
+  using T = BestMicroBatch;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("micro_batch", "candidates", "b_m that was fastest at this N", &T::micro_batch),
+      describe<T>("scheme", "", "row that has it", &T::scheme),
+      describe<T>("slowest_ratio", "ratio", "time of the slowest b_m over its", &T::slowest_ratio),
+  };
+  return columns;
+}
+
+const std::vector<Column<Profile>>& profile_columns() {
+  using T = Profile;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("pass", "", "`history`, `candidates` or `forward` (both in one)", &T::pass),
+      describe<T>("candidates", "candidates", "candidates in the pass", &T::candidates),
+      describe<T>("seconds", "s", "time of the pass, median", &T::seconds),
+      describe<T>("dispatches", "", "parallel regions and products started", &T::dispatches),
+      describe<T>("dispatch_seconds", "s", "that many times an empty region, measured; inside the steps",
+                  &T::dispatch_seconds),
+  };
+  return columns;
+}
+
+const std::vector<Column<ProfileStep>>& profile_step_columns() {
+  using T = ProfileStep;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("name", "", "what was done", &T::name),
+      describe<T>("seconds", "s", "time of it in the pass, median", &T::seconds),
+      describe<T>("share", "0..1", "of the pass", &T::share),
   };
   return columns;
 }

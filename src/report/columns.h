@@ -52,6 +52,9 @@ const std::vector<Column<Point>>& point_columns();
 const std::vector<Column<SchemePoint>>& scheme_point_columns();
 const std::vector<Column<Fit>>& fit_columns();
 const std::vector<Column<CompositionCheck>>& composition_columns();
+const std::vector<Column<BestMicroBatch>>& micro_batch_columns();
+const std::vector<Column<Profile>>& profile_columns();
+const std::vector<Column<ProfileStep>>& profile_step_columns();
 const std::vector<Column<Sample>>& sample_columns();
 const std::vector<Column<Warning>>& warning_columns();
 

@@ -83,6 +83,13 @@ Json point(const Point& value) {
   return result;
 }
 
+Json profile(const Profile& value) {
+  Json result = object(profile_columns(), value);
+  Json& steps = result["steps"] = Json::array();
+  for (const auto& step : value.steps) steps.push_back(object(profile_step_columns(), step));
+  return result;
+}
+
 Json one_case(const Case& value) {
   Json result;
   result["shape"] = object(shape_columns(), value.shape);
@@ -93,6 +100,10 @@ Json one_case(const Case& value) {
   for (const auto& fit : value.fits) fits[valid_utf8(fit.scheme)] = object(fit_columns(), fit);
   Json& composition = result["composition"] = Json::array();
   for (const auto& check : value.composition) composition.push_back(object(composition_columns(), check));
+  Json& micro_batches = result["micro_batches"] = Json::array();
+  for (const auto& best : value.micro_batches) micro_batches.push_back(object(micro_batch_columns(), best));
+  Json& profiles = result["profiles"] = Json::array();
+  for (const auto& p : value.profiles) profiles.push_back(profile(p));
   return result;
 }
 

@@ -262,11 +262,14 @@ std::string head(const Report& report) {
 }
 
 std::string shape_line(const Shape& shape) {
+  std::string model = fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn={}x", shape.history_length, shape.dim,
+                                  shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor);
+  if (shape.token_merge > 1) model += fmt::format(" token_merge={}", shape.token_merge);
+  if (shape.query_tokens) model += fmt::format(" query_tokens={}", *shape.query_tokens);
+  if (shape.candidate_from_layer > 0) model += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
   return paragraph_of_items(
       "shape",
-      {fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn={}x", shape.history_length, shape.dim, shape.heads,
-                   shape.kv_heads, shape.layers, shape.ffn_factor),
-       plain_or_dash(shape.dtype) + ", KV " + plain_or_dash(shape.kv_dtype), counted(shape.threads, "thread"),
+      {model, plain_or_dash(shape.dtype) + ", KV " + plain_or_dash(shape.kv_dtype), counted(shape.threads, "thread"),
        "mask " + plain_or_dash(shape.mask), std::string("trim ") + (shape.trim ? "on" : "off")},
       kMargin);
 }
@@ -395,8 +398,53 @@ std::string point_notes(const Case& one) {
         "-", "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " + plain(key.second),
         kMargin);
   }
-  if (!forms.empty()) text += paragraph_of_items("threads", forms, kMargin);
+  if (!forms.empty()) text += paragraph_of_items("form", forms, kMargin);
   if (!memory.empty()) text += paragraph_of_items("KV held", memory, kMargin);
+  return text;
+}
+
+/// What a returning user gains over one whose history is new, and the best micro-batches.
+std::string gains(const Case& one) {
+  std::string text;
+  for (const auto& name : scheme_names(one)) {
+    std::vector<std::string> items;
+    for (const auto& point : one.points) {
+      const SchemePoint* scheme = find(point, name);
+      if (!scheme || !scheme->gain_over_shared) continue;
+      const Estimate& gain = *scheme->gain_over_shared;
+      const int decimals = estimate_decimals(gain, 3);
+      items.push_back(fmt::format("{} {} at N={}", factor(gain.value, decimals), interval(gain, decimals),
+                                  integer(point.candidates)));
+    }
+    if (items.empty()) continue;
+    items.front() = clipped(name, kSchemeWidth) + " over shared: " + items.front();
+    text += paragraph_of_items(text.empty() ? "returning" : "", items, kMargin);
+  }
+  std::vector<std::string> best;
+  for (const auto& b : one.micro_batches) {
+    best.push_back(fmt::format("{} at N={} (slowest takes {})", integer(b.micro_batch), integer(b.candidates),
+                               with_unit(b.slowest_ratio, 3, "x")));
+  }
+  if (!best.empty()) text += paragraph_of_items("best b_m", best, kMargin);
+  return text;
+}
+
+std::string profiles(const std::vector<Profile>& list) {
+  std::string text;
+  for (const auto& profile : list) {
+    text += fmt::format("{}profile of {}, {} pass{}: {}\n", text.empty() ? "" : "\n",
+                        clipped(profile.scheme, kSchemeWidth), plain(profile.pass),
+                        profile.candidates > 0 ? ", N=" + integer(profile.candidates) : "", seconds(profile.seconds));
+    Grid grid({{"", "step", false}, {"", "time", true}, {"", "share", true}});
+    for (const auto& step : profile.steps) {
+      grid.add({plain(step.name), seconds(step.seconds), fixed(100 * step.share, 1) + "%"});
+    }
+    text += grid.text("  ");
+    text += paragraph("  of which",
+                      fmt::format("dispatch of {} regions and products: {} when they are empty",
+                                  integer(profile.dispatches), seconds(profile.dispatch_seconds)),
+                      kMargin);
+  }
   return text;
 }
 
@@ -453,21 +501,25 @@ std::string equality(const Equivalence& e) {
              {"", "max rel", true},
              {"vs naive", "max abs", true},
              {"", "max rel", true},
-             {"top-k", "overlap", true},
-             {"Kendall", "tau", true},
+             {"vs naive", "top-k", true},
+             {"", "tau", true},
+             {"vs f64", "top-k", true},
+             {"", "tau", true},
              {"", "", false}});
   const auto error = [](double value) { return std::isfinite(value) ? fmt::format("{:.1e}", value) : "NaN"; };
+  const auto rank = [](const std::optional<double>& value) { return value ? fixed(*value, 3) : std::string("-"); };
   const auto part = [&](const std::optional<ErrorPair>& errors, double ErrorPair::*member) {
     return errors ? error(*errors.*member) : std::string("-");
   };
   for (const auto& s : e.schemes) {
     grid.add({clipped(s.scheme, kSchemeWidth), part(s.vs_reference, &ErrorPair::max_abs),
               part(s.vs_reference, &ErrorPair::max_rel), part(s.vs_naive, &ErrorPair::max_abs),
-              part(s.vs_naive, &ErrorPair::max_rel), s.top_k_overlap ? fixed(*s.top_k_overlap, 3) : "-",
-              s.kendall_tau ? fixed(*s.kendall_tau, 3) : "-", s.agrees ? "agrees" : "DISAGREES"});
+              part(s.vs_naive, &ErrorPair::max_rel), rank(s.top_k_overlap), rank(s.kendall_tau),
+              rank(s.reference_top_k_overlap), rank(s.reference_kendall_tau), s.agrees ? "agrees" : "DISAGREES"});
   }
   grid.add({"tolerance", e.tolerance_reference ? error(*e.tolerance_reference) : "-", "",
-            e.tolerance_naive ? error(*e.tolerance_naive) : "-", "", "k=" + integer(e.top_k), "", ""});
+            e.tolerance_naive ? error(*e.tolerance_naive) : "-", "", "k=" + integer(e.top_k), "",
+            e.ranked_candidates > 0 ? "of " + integer(e.ranked_candidates) : "", "", ""});
   return text + grid.text("  ");
 }
 
@@ -508,7 +560,9 @@ std::string render_table(const Report& report) {
       section(point_grid(one));
       text += "\n" + point_notes(one);
     }
+    section(gains(one));
     for (const auto& fit : one.fits) section(fit_block(fit));
+    section(profiles(one.profiles));
     if (one.equivalence) section(equality(*one.equivalence));
     section(composition(one.composition));
   }

@@ -53,6 +53,12 @@ class Naive final : public Scheme {
     return stacked > 1 ? how + ", " + std::to_string(stacked) + " stacked" : how;
   }
 
+  /// Across threads one of them speaks for all.
+  void listen(StepListener* listener) noexcept override {
+    all_->forward.listen(listener);
+    if (!singles_.empty()) singles_.front()->forward.listen(listener);
+  }
+
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     const std::int64_t dim = context_.model->shape().dim;
     std::int64_t done = 0;
@@ -73,7 +79,9 @@ class Naive final : public Scheme {
  private:
   struct Worker {
     Worker(const Model& model, int threads, std::int64_t stack, std::int64_t tokens)
-        : team(model, threads, stack * tokens), forward(team), cache(model.shape(), 1, stack, tokens) {}
+        : team(model, threads, stack * tokens),
+          forward(team),
+          cache(KvCache::one_layer(model.shape(), stack, tokens)) {}
     Team team;
     Forward forward;
     KvCache cache;
@@ -83,24 +91,22 @@ class Naive final : public Scheme {
     return std::make_unique<Worker>(*context_.model, threads, stack_, tokens_);
   }
 
+  SequenceBatch batch(std::int64_t sequences) const {
+    return {sequences, context_.history_length, order_.candidate_row, order_.causal, context_.trim};
+  }
+
   // Primitives for `count` candidates in stacks.
   void prepare_worker(Worker& worker, std::int64_t count) const {
     for (const std::int64_t sequences : {std::min(count, stack_), count % stack_}) {
-      if (sequences > 0) worker.forward.prepare_sequences({sequences, tokens_, order_.causal}, context_.trim);
+      if (sequences > 0) worker.forward.prepare(batch(sequences));
     }
   }
 
   void run(Worker& worker, const float* candidates, std::int64_t count, float* outputs) const noexcept {
     const std::int64_t dim = context_.model->shape().dim;
     for (std::int64_t done = 0; done < count; done += stack_) {
-      const std::int64_t sequences = std::min(stack_, count - done);
-      for (std::int64_t s = 0; s < sequences; ++s) {
-        float* rows = worker.forward.stream() + s * tokens_ * dim;
-        std::copy(order_.history.begin(), order_.history.end(), rows + order_.history_row * dim);
-        std::copy_n(candidates + (done + s) * dim, dim, rows + order_.candidate_row * dim);
-      }
-      worker.forward.sequences({sequences, tokens_, order_.causal}, context_.trim, order_.candidate_row, worker.cache,
-                               outputs + done * dim);
+      worker.forward.sequences(batch(std::min(stack_, count - done)), order_.history.data(), candidates + done * dim,
+                               worker.cache, outputs + done * dim);
     }
   }
 
@@ -116,17 +122,17 @@ class Naive final : public Scheme {
 
 std::unique_ptr<Scheme> make_naive(const SchemeContext& context) { return std::make_unique<Naive>(context); }
 
-std::int64_t naive_unit(std::int64_t history_length, int threads) { return stack_size(history_length + 1) * threads; }
+std::int64_t naive_unit(const SchemeSize& size) { return stack_size(size.history_length + 1) * size.threads; }
 
-double naive_bytes(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates, int threads) {
-  const std::int64_t tokens = history_length + 1;
-  const std::int64_t stack = std::min(stack_size(tokens), candidates);
+double naive_bytes(const ModelShape& shape, const SchemeSize& size) {
+  const std::int64_t tokens = size.history_length + 1;
+  const std::int64_t stack = std::min(stack_size(tokens), size.candidates);
   const auto worker = [&](int team) {
-    return Team::bytes(shape, team, stack * tokens) + KvCache::bytes(shape, 1, stack, tokens);
+    return Team::bytes(shape, team, stack * tokens) + KvCache::one_layer_bytes(shape, stack, tokens);
   };
-  const double history = static_cast<double>(history_length) * static_cast<double>(shape.dim) * sizeof(float);
-  const bool across = threads > 1 && candidates >= threads;
-  return history + worker(threads) + (across ? threads * worker(1) : 0.0);
+  const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
+  const bool across = size.threads > 1 && size.candidates >= size.threads;
+  return history + worker(size.threads) + (across ? size.threads * worker(1) : 0.0);
 }
 
 }  // namespace kvcast

@@ -13,8 +13,7 @@ namespace kvcast {
 /// same sets of visible tokens in reversed order; positions live in the tokens, so only the order of rows changes.
 struct SequenceOrder {
   std::vector<float> history;      ///< [L][dim] in row order
-  std::int64_t candidate_row = 0;  ///< of the full sequence of L+1 rows
-  std::int64_t history_row = 0;    ///< first history row of the full sequence
+  std::int64_t candidate_row = 0;  ///< of the full sequence of L+1 rows: the first or the last
   bool causal = true;
   bool candidate_sees_history = true;
 };
@@ -31,7 +30,6 @@ inline SequenceOrder order_sequence(Mask mask, std::span<const float> history, s
     }
   }
   order.candidate_row = reversed ? length : candidate_position(mask, length);
-  order.history_row = order.candidate_row == 0 && length > 0 ? 1 : 0;
   order.causal = mask != Mask::bidirectional;
   order.candidate_sees_history = mask != Mask::target_first_causal;
   return order;

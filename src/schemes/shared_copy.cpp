@@ -11,12 +11,19 @@ class SharedCopy final : public SharingScheme {
  public:
   explicit SharedCopy(const SchemeContext& context)
       : SharingScheme(context),
-        copies_(context.model->shape(), context.model->shape().layers, context.max_candidates, context.history_length) {
-  }
+        copies_(KvCache::all_layers(context.model->shape(), context.max_candidates, context.history_length,
+                                    context.model->shape().candidate_from_layer)) {}
 
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     copies_.broadcast_from(cache_, count, context_.threads);
-    run_blocks(candidates, count, outputs, copies_, true);
+    run_blocks(candidates, count, outputs, copies_);
+  }
+
+ protected:
+  CandidatePass candidates_in(std::int64_t count) const override {
+    CandidatePass pass = SharingScheme::candidates_in(count);
+    pass.own_cache = true;
+    return pass;
   }
 
  private:
@@ -27,9 +34,9 @@ class SharedCopy final : public SharingScheme {
 
 std::unique_ptr<Scheme> make_shared_copy(const SchemeContext& context) { return std::make_unique<SharedCopy>(context); }
 
-double shared_copy_bytes(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates, int threads) {
-  return shared_bytes(shape, history_length, candidates, threads) +
-         KvCache::bytes(shape, shape.layers, candidates, history_length);
+double shared_copy_bytes(const ModelShape& shape, const SchemeSize& size) {
+  return shared_bytes(shape, size) +
+         KvCache::all_layers_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
 }
 
 }  // namespace kvcast

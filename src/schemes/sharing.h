@@ -1,9 +1,8 @@
-// What shared and shared-copy have in common: the history pass and the walk through N in row blocks.
+// What the schemes that keep a KV cache have in common: the history pass and the walk through N in row blocks.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
-#include <cstring>
 #include <span>
 
 #include "schemes/scheme.h"
@@ -21,47 +20,55 @@ inline std::int64_t sharing_rows(std::int64_t history_length, std::int64_t candi
 
 class SharingScheme : public Scheme {
  public:
-  explicit SharingScheme(const SchemeContext& context)
+  /// keep_all: keep K,V of the layers below candidate_from_layer too, which no candidate reads.
+  explicit SharingScheme(const SchemeContext& context, bool keep_all = false)
       : context_(context),
         order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
         team_(*context.model, context.threads, sharing_rows(context.history_length, context.max_candidates)),
         forward_(team_),
-        cache_(context.model->shape(), context.model->shape().layers, 1, context.history_length) {
-    forward_.prepare_prefill(context.history_length, context.trim);
+        cache_(KvCache::all_layers(context.model->shape(), 1, context.history_length,
+                                   keep_all ? 0 : context.model->shape().candidate_from_layer)) {
+    forward_.prepare(history_pass(context.history_length, context.history_length));
   }
 
   void prepare(std::span<const std::int64_t> counts) override {
     for (const std::int64_t count : counts) {
-      forward_.prepare_candidates(std::min(count, kCandidateBlock));
-      forward_.prepare_candidates(count % kCandidateBlock);
+      for (const std::int64_t block : {std::min(count, kCandidateBlock), count % kCandidateBlock}) {
+        forward_.prepare(candidates_in(block), context_.history_length);
+      }
     }
   }
 
-  void user_pass() noexcept override {
-    if (!order_.history.empty()) {
-      std::memcpy(forward_.stream(), order_.history.data(), order_.history.size() * sizeof(float));
-    }
-    forward_.prefill(context_.history_length, order_.causal, context_.trim, cache_);
+  void user_pass() noexcept override { fill(context_.history_length, context_.history_length); }
+  void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
+    run_blocks(candidates, count, outputs, cache_);
   }
+  void listen(StepListener* listener) noexcept override { forward_.listen(listener); }
 
   /// The cache of the last user pass; tests tamper with it.
   KvCache& cache() noexcept { return cache_; }
 
  protected:
-  /// Candidates in row blocks, all against the first sequence of `cache`, or with own_cache each against its own.
-  void run_blocks(const float* candidates, std::int64_t count, float* outputs, const KvCache& cache,
-                  bool own_cache) noexcept {
+  /// How a candidate pass of this many is run.
+  virtual CandidatePass candidates_in(std::int64_t count) const {
+    CandidatePass pass;
+    pass.count = count;
+    pass.attend_history = order_.candidate_sees_history;
+    return pass;
+  }
+  HistoryPass history_pass(std::int64_t length, std::int64_t fresh) const {
+    return {length, fresh, order_.causal, context_.trim};
+  }
+  /// Brings the cache from the first length - fresh positions to the first `length`.
+  void fill(std::int64_t length, std::int64_t fresh) noexcept {
+    forward_.prefill(history_pass(length, fresh), order_.history.data(), cache_);
+  }
+  void run_blocks(const float* candidates, std::int64_t count, float* outputs, const KvCache& cache) noexcept {
     const std::int64_t dim = context_.model->shape().dim;
-    Forward::CandidateOptions options;
-    options.own_cache = own_cache;
-    options.attend_history = order_.candidate_sees_history;
     for (std::int64_t first = 0; first < count; first += kCandidateBlock) {
-      const std::int64_t block = std::min(kCandidateBlock, count - first);
-      const auto bytes = static_cast<std::size_t>(block * dim) * sizeof(float);
-      options.first_cache = first;
-      std::memcpy(forward_.stream(), candidates + first * dim, bytes);
-      forward_.candidates(block, cache, options);
-      std::memcpy(outputs + first * dim, forward_.stream(), bytes);
+      CandidatePass pass = candidates_in(std::min(kCandidateBlock, count - first));
+      pass.first_cache = pass.own_cache ? first : 0;
+      forward_.candidates(pass, candidates + first * dim, cache, outputs + first * dim);
     }
   }
 

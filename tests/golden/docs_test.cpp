@@ -153,11 +153,18 @@ Json report_schema() {
 
   defs["fit"] = object_of(properties_of(fit_columns()));
   defs["composition"] = object_of(properties_of(composition_columns()));
+  defs["micro_batch"] = object_of(properties_of(micro_batch_columns()));
+  defs["profile_step"] = object_of(properties_of(profile_step_columns()));
+  Json profile = properties_of(profile_columns());
+  profile["steps"] = list_of(reference("profile_step"));
+  defs["profile"] = object_of(profile);
   defs["case"] = object_of({{"shape", reference("shape")},
                             {"equivalence", or_null(reference("equivalence"))},
                             {"points", list_of(reference("point"))},
                             {"fits", map_of(reference("fit"))},
-                            {"composition", list_of(reference("composition"))}});
+                            {"composition", list_of(reference("composition"))},
+                            {"micro_batches", list_of(reference("micro_batch"))},
+                            {"profiles", list_of(reference("profile"))}});
   defs["warning"] = object_of(properties_of(warning_columns()));
 
   Json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -229,6 +236,9 @@ std::vector<Table> tables() {
           {"scheme_point", markdown(scheme_point_columns(), true)},
           {"fit", markdown(fit_columns(), false)},
           {"composition", markdown(composition_columns(), false)},
+          {"micro_batch", markdown(micro_batch_columns(), false)},
+          {"profile", markdown(profile_columns(), false)},
+          {"profile_step", markdown(profile_step_columns(), false)},
           {"warning", markdown(warning_columns(), false)},
           {"sample", markdown(sample_columns(), true)}};
 }

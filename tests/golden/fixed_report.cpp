@@ -43,13 +43,14 @@ SchemePoint skipped(const std::string& scheme, const std::string& reason) {
 
 Case sharing_case() {
   Case one;
-  one.shape = {1000, 768, 12, 12, 50, 4, "fp32", "fp32", 2, "causal", true};
+  one.shape = {1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true};
 
-  one.equivalence = Equivalence{true, 4, 1.5e-5, 2.75e-5, 1.25e-4, 3, "L=125, layers=2", {}, true};
+  one.equivalence = Equivalence{true, 4, 4, 1.5e-5, 2.75e-5, 1.25e-4, 3, "L=125, layers=2", {}, true};
   one.equivalence->schemes = {
-      {"naive", ErrorPair{3.75e-6, 1.25e-6}, std::nullopt, std::nullopt, std::nullopt, true},
-      {"shared", ErrorPair{3.5e-6, 1.125e-6}, ErrorPair{0, 0}, 1.0, 1.0, true},
-      {"shared-copy", ErrorPair{4e-6, 1.5e-6}, ErrorPair{2.5e-6, 1e-6}, 2.0 / 3, 0.875, true},
+      {"naive", ErrorPair{3.75e-6, 1.25e-6}, std::nullopt, std::nullopt, std::nullopt, 1.0, 0.996, true},
+      {"shared", ErrorPair{3.5e-6, 1.125e-6}, ErrorPair{0, 0}, 1.0, 1.0, 0.9, 0.9875, true},
+      {"shared-copy", ErrorPair{4e-6, 1.5e-6}, ErrorPair{2.5e-6, 1e-6}, 2.0 / 3, 0.875, std::nullopt, std::nullopt,
+       true},
   };
 
   Point one_candidate{1, {}};
@@ -91,6 +92,7 @@ Case sharing_case() {
   shared.fusion_seconds = 13.75;
   add_work(shared, 1.36e12, 307200000);
   add_speedup(shared, {329.27, Interval{326.41, 332.15}}, 341.5);
+  shared.gain_over_shared = Estimate{1.4375, Interval{1.41, 1.465}};
   thousand.schemes = {
       naive, shared, skipped("shared-copy", "=cmd|' /C calc'!A0 \"quoted\", naïve 候选\nsecond line \x1b[31m\xff\xfe")};
   one.points = {one_candidate, ten, thousand};
@@ -122,6 +124,11 @@ Case sharing_case() {
                      {"naive", 5, {1.052, Interval{1.021, 1.084}}, false},
                      {"shared-copy", 5, {0.998, std::nullopt}, true}};
 
+  one.micro_batches = {{10, 5, "=packed-5", 1.75}, {1000, 50, "packed-50", 3.5}};
+  one.profiles = {
+      {"shared", "history", 0, 6.75, 412, 0.0009375, {{"matmul", 6.0, 6.0 / 6.75}, {"attention", 0.75, 0.75 / 6.75}}},
+      {"naive", "forward", 2, 13.5, 0, 0, {}}};
+
   one.samples = {
       {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1},
       {1, "shared", 0, Status::composed, 6.875, 1, 6.75, 0.125, 0.9921875},
@@ -135,9 +142,10 @@ Case sharing_case() {
 /// A mask that cannot share: naive alone, nothing else known.
 Case naive_only_case() {
   Case one;
-  one.shape = {0, 64, 4, 1, 1, 4, "fp32", "fp32", 1, "bidirectional", false};
-  one.equivalence = Equivalence{false, 1, std::nullopt, std::nullopt, std::nullopt, 0, "", {}, true};
-  one.equivalence->schemes = {{"naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, true}};
+  one.shape = {0, 64, 4, 1, 1, 4, 1, 0, std::nullopt, "fp32", "fp32", 1, "bidirectional", false};
+  one.equivalence = Equivalence{false, 1, 0, std::nullopt, std::nullopt, std::nullopt, 0, "", {}, true};
+  one.equivalence->schemes = {
+      {"naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true}};
   SchemePoint bare;
   bare.scheme = "naive";
   SchemePoint brief = timed("naive", Status::measured, 1000000, 1000000, 2.5e-4, 1e-6);
@@ -155,11 +163,12 @@ Report fixed_report() {
                  "GNU 12.2.0",
                  "Release",
                  {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
-  report.machine = {"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", 2, 16 * kGiB, 105.25, 11.5};
+  report.machine = {"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 105.25, 210.5, 11.5};
   report.config.comment = "=1+1 \"seed\", 用户 naïve";
-  report.config.model = {1000, 768, 12, 12, 50, 4, Mask::causal};
-  report.config.run = {{1, 10, 1000}, {"naive", "shared", "shared-copy"}, "fp32", 2, 1, true};
-  report.config.measure = {150, 0.02, 6 * kGiB};
+  report.config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors"};
+  report.config.run = {
+      {1, 10, 1000}, {"naive", "shared", "shared-copy"}, "fp32", "bf16", true, 20, {10, 50}, "avx2", 2, 1, true};
+  report.config.measure = {150, 0.02, true, 6 * kGiB};
   report.cases = {sharing_case(), naive_only_case()};
   report.warnings = {
       {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",

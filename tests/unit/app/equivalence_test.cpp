@@ -19,18 +19,16 @@ class Faulty final : public SharingScheme {
   using SharingScheme::SharingScheme;
   void user_pass() noexcept override {
     SharingScheme::user_pass();
-    const kernels::KvShape& block = cache_.block_shape();
     if (g_fault == Fault::lost_key) cache_.length -= 1;
-    if (g_fault == Fault::stale_key) std::fill_n(cache_.keys(0), block.head_dim, 0.5f);
+    if (g_fault == Fault::stale_key) {
+      std::fill_n(reinterpret_cast<float*>(cache_.keys(0)), cache_.view(0).shape.head_dim, 0.5f);
+    }
     if (g_fault == Fault::swapped_heads) {
-      for (std::int64_t layer = 0; layer < context_.model->shape().layers; ++layer) {
-        std::swap_ranges(cache_.values(layer), cache_.values(layer) + block.value_floats_per_head(),
-                         cache_.values(layer) + block.value_floats_per_head());
-      }
+      for (std::int64_t layer = 0; layer < context_.model->shape().layers; ++layer) swap_first_heads(cache_, layer);
     }
   }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
-    run_blocks(candidates, count, outputs, cache_, false);
+    run_blocks(candidates, count, outputs, cache_);
     // Not in the last element, nor in the last candidate: what comes after must not hide it.
     if (g_fault == Fault::nan_first) outputs[0] = std::numeric_limits<float>::quiet_NaN();
     if (g_fault == Fault::one_bad_candidate) outputs[context_.model->shape().dim * (count - 1)] += 0.01f;
@@ -47,11 +45,12 @@ std::optional<Equivalence> check(const Config& config, Fault fault, double refer
   SchemeEntry entry = *find_scheme("shared");
   entry.name = "faulty";
   entry.make = make_faulty;
-  const auto naive = problem.make(scheme_list().front(), kBatch);
-  const auto faulty = problem.make(entry, kBatch);
+  const SchemeInstance instance{entry.name, &entry, {}};
+  const auto naive = problem.make(app::baseline(), kBatch);
+  const auto faulty = problem.make(instance, kBatch);
   faulty->prepare(std::vector<std::int64_t>{kBatch});
-  return app::check_equality(problem, {{&scheme_list().front(), naive.get(), kBatch}, {&entry, faulty.get(), kBatch}},
-                             5, reference_flops, stop);
+  return app::check_equality(problem, {{app::baseline(), naive.get(), kBatch}, {instance, faulty.get(), kBatch}}, 5,
+                             reference_flops, stop);
 }
 
 constexpr double kPlenty = 1e18;
@@ -99,7 +98,7 @@ TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at 
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
     // The preset's own width and heads; as deep and long as a test can afford, with the reference cut below that.
     config.model.layers = std::min<std::int64_t>(config.model.layers, 6);
-    config.model.history_length = std::min<std::int64_t>(config.model.history_length, 120);
+    config.model.history_length = std::min<std::int64_t>(config.model.history_length, 120 * config.model.token_merge);
     config.run.threads = 2;
     CHECK(check(config, Fault::none, 1e9)->agrees);
     CHECK_FALSE(check(config, Fault::lost_key, 1e9)->agrees);

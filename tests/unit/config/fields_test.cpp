@@ -59,14 +59,24 @@ TEST_CASE("the paths and flags of the command-line contract exist", "[config][fi
       {"model.layers", "--layers", "int"},
       {"model.ffn_factor", "--ffn-factor", "int"},
       {"model.mask", "--mask", "text"},
+      {"model.token_merge", "--token-merge", "int"},
+      {"model.query_tokens", "--query-tokens", "int"},
+      {"model.candidate_from_layer", "--candidate-from-layer", "int"},
+      {"model.import", "--import", "text"},
       {"run.candidates", "-N,--candidates", "int list"},
       {"run.schemes", "--schemes", "text list"},
       {"run.dtype", "--dtype", "text"},
+      {"run.kv_dtype", "--kv-dtype", "text"},
+      {"run.cached", "--cached", "bool"},
+      {"run.append", "--append", "int"},
+      {"run.micro_batch", "--micro-batch", "int list"},
+      {"run.isa", "--isa", "text"},
       {"run.threads", "--threads", "int"},
       {"run.seed", "--seed", "int"},
       {"run.trim", "--no-trim", "bool"},
       {"measure.budget", "--budget", "time"},
       {"measure.precision", "--precision", "number"},
+      {"measure.profile", "--profile", "bool"},
       {"measure.max_memory", "--max-memory", "bytes"},
   };
   for (const auto& expected : contract) {
@@ -90,14 +100,24 @@ TEST_CASE("every field reads back the text it shows and the JSON it writes", "[c
       {"model.layers", "3"},
       {"model.ffn_factor", "5"},
       {"model.mask", "bidirectional"},
+      {"model.token_merge", "4"},
+      {"model.query_tokens", "11"},
+      {"model.candidate_from_layer", "2"},
+      {"model.import", "weights \"a\".safetensors"},
       {"run.candidates", "2,4"},
       {"run.schemes", "shared"},
-      {"run.dtype", "fp32"},
+      {"run.dtype", "bf16"},
+      {"run.kv_dtype", "fp32"},
+      {"run.cached", "true"},
+      {"run.append", "8"},
+      {"run.micro_batch", "5,10"},
+      {"run.isa", "avx2"},
       {"run.threads", "3"},
       {"run.seed", "9"},
       {"run.trim", "false"},
       {"measure.budget", "1.5s"},
       {"measure.precision", "0.25"},
+      {"measure.profile", "true"},
       {"measure.max_memory", "3GiB"},
   };
   CHECK(std::size(values) == fields().size());
@@ -123,6 +143,17 @@ TEST_CASE("every field reads back the text it shows and the JSON it writes", "[c
   CHECK(other.model.layers == 3);
   CHECK(other.model.ffn_factor == 5);
   CHECK(other.model.mask == Mask::bidirectional);
+  CHECK(other.model.token_merge == 4);
+  CHECK(other.model.query_tokens == 11);
+  CHECK(other.model.candidate_from_layer == 2);
+  CHECK(other.model.import == "weights \"a\".safetensors");
+  CHECK(other.run.dtype == "bf16");
+  CHECK(other.run.kv_dtype == "fp32");
+  CHECK(other.run.cached);
+  CHECK(other.run.append == 8);
+  CHECK(other.run.micro_batch == std::vector<std::int64_t>{5, 10});
+  CHECK(other.run.isa == "avx2");
+  CHECK(other.measure.profile);
   CHECK(other.run.candidates == std::vector<std::int64_t>{2, 4});
   CHECK(other.run.schemes == std::vector<std::string>{"shared"});
   CHECK(other.run.threads == 3);
@@ -144,6 +175,14 @@ TEST_CASE("a refused value leaves the member as it was", "[config][fields]") {
       {"model.ffn_factor", "-4"},
       {"model.mask", "Causal"},
       {"model.mask", ""},
+      {"model.token_merge", "0"},
+      {"model.query_tokens", "0"},
+      {"model.candidate_from_layer", "-1"},
+      {"run.kv_dtype", "int8"},
+      {"run.append", "-1"},
+      {"run.micro_batch", "0"},
+      {"run.micro_batch", ""},
+      {"measure.profile", "1"},
       {"run.candidates", "0"},
       {"run.candidates", "1,-5"},
       {"run.candidates", ""},

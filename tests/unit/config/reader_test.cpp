@@ -201,6 +201,41 @@ TEST_CASE("faults between fields blame what was set last", "[config][reader]") {
   CHECK(contains(flag_error("model.kv_heads", "8"), "heads 4 is not divisible by kv_heads 8"));
 }
 
+TEST_CASE("merged, hybrid and late models must fit together", "[config][reader]") {
+  CHECK(contains(error_of(R"({"model": {"history_length": 10, "token_merge": 4}})"),
+                 "x.json: /model/token_merge: history_length 10 is not divisible by token_merge 4"));
+  CHECK(contains(error_of(R"({"model": {"dim": 6, "heads": 4}})"), "x.json: /model/heads: dim 6 is not divisible"));
+  CHECK(parse(R"({"model": {"dim": 6, "heads": 4, "token_merge": 2}})").model.heads == 4);  // 12 is
+  CHECK(contains(error_of(R"({"model": {"dim": 7, "heads": 4, "token_merge": 2}})"),
+                 "dim 7 x token_merge 2 is not divisible by heads 4"));
+  CHECK(contains(flag_error("model.candidate_from_layer", "4"),
+                 "--flag: candidate_from_layer 4 with layers 4; allowed: 0 to 3, the last layer"));
+  CHECK(contains(error_of(R"({"model": {"mask": "bidirectional", "query_tokens": 3}})"),
+                 "/model/query_tokens: query_tokens 3 under mask bidirectional; "
+                 "query tokens need mask causal or history-blind"));
+  CHECK(parse(R"({"model": {"mask": "history-blind", "query_tokens": 3}})").model.query_tokens == 3);
+  CHECK(contains(error_of("{}", {{"model.dim", "9223372036854775807", "a"}, {"model.token_merge", "256", "b"}}),
+                 "b: dim 9223372036854775807, token_merge 256: the width overflows 64 bits"));
+}
+
+TEST_CASE("a returning user adds schemes, and only with tokens to append", "[config][reader]") {
+  using Names = std::vector<std::string>;
+  CHECK(parse(R"({"run": {"cached": true}})").run.schemes == Names{"naive", "shared", "cached"});
+  CHECK(parse(R"({"run": {"append": 8}})").run.schemes == Names{"naive", "shared", "append"});
+  const Config both = parse(R"({"run": {"schemes": ["append"], "append": 8, "cached": true}})");
+  CHECK(both.run.schemes == Names{"append", "cached"});
+  CHECK(config_to_json(parse(config_to_json(both))) == config_to_json(both));
+  CHECK(contains(error_of(R"({"run": {"schemes": ["append"]}})"), "scheme 'append' without new tokens"));
+  CHECK(contains(flag_error("run.append", "257"), "--flag: append 257 with history_length 256 and token_merge 1"));
+  CHECK(contains(error_of(R"({"model": {"token_merge": 4}, "run": {"append": 6}})"), "in whole merged tokens"));
+}
+
+TEST_CASE("the cache is stored as the activations are, unless told otherwise", "[config][reader]") {
+  CHECK(parse("{}").run.kv_dtype == "fp32");
+  CHECK(parse(R"({"run": {"dtype": "bf16"}})").run.kv_dtype == "bf16");
+  CHECK(parse(R"({"run": {"dtype": "bf16", "kv_dtype": "fp32"}})").run.kv_dtype == "fp32");
+}
+
 TEST_CASE("threads are bounded by four times the CPUs", "[config][reader]") {
   CHECK(parse("{}", {{"run.threads", "16", "--threads"}}).run.threads == 16);
   CHECK(flag_error("run.threads", "17") == "--flag: 17 threads on 4 CPUs; allowed: 1 to 16, four times the CPUs");
@@ -226,6 +261,7 @@ TEST_CASE("bad syntax names line and column", "[config][reader]") {
   CHECK(contains(error_of("{"), "x.json: line 1, column 2: "));
   CHECK(contains(error_of("{} x"), "x.json: line 1, column 4: "));
   CHECK(contains(error_of("{}\n{}"), "x.json: line 2, column 1: "));
+  CHECK(contains(error_of(std::string("{}\0{}", 5)), "x.json: "));
   for (const char* json : {"{\"measure\": {\"budget\": NaN}}", "{\"measure\": {\"budget\": Infinity}}",
                            "{\"measure\": {\"budget\": -inf}}", "{\"measure\": {\"budget\": 1e999}}", "{'a': 1}",
                            "{\"a\": 01}", "// comment\n{}", "{\"comment\": \"\xff\"}", "{\"comment\": \"a\nb\"}"}) {

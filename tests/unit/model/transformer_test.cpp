@@ -1,10 +1,25 @@
 #include "model/transformer.h"
 
+#include <array>
+
 #include "../schemes/harness.h"
 #include "schemes/check.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;
+
+namespace {
+
+ModelShape plain_shape(std::int64_t dim, std::int64_t heads, std::int64_t layers) {
+  ModelShape shape;
+  shape.dim = dim;
+  shape.heads = shape.kv_heads = heads;
+  shape.layers = layers;
+  shape.ffn_dim = 4 * dim;
+  return shape;
+}
+
+}  // namespace
 
 TEST_CASE("FFN blocks cover the rows in nearly equal parts", "[model]") {
   for (std::int64_t rows = 1; rows < 3000; ++rows) {
@@ -20,7 +35,7 @@ TEST_CASE("FFN blocks cover the rows in nearly equal parts", "[model]") {
 }
 
 TEST_CASE("the reference shape keeps what fits and says what it cut", "[model][check]") {
-  const ModelShape shape{64, 4, 4, 10, 256};
+  const ModelShape shape = plain_shape(64, 4, 10);
   CHECK(reference_shape(shape, 100, 2, 1e18).full);
   CHECK(reference_shape(shape, 100, 2, 1e18).text == "full");
   const ReferenceShape layers = reference_shape(shape, 100, 2, 1.1e8);
@@ -32,42 +47,75 @@ TEST_CASE("the reference shape keeps what fits and says what it cut", "[model][c
   CHECK(both.layers == 2);
   CHECK(both.history_length < 1000);
   // What is already small stays as it is.
-  CHECK(reference_shape({8, 1, 1, 1, 32}, 4, 2, 1).full);
+  CHECK(reference_shape(plain_shape(8, 1, 1), 4, 2, 1).full);
 }
 
 TEST_CASE("memory estimates cover what is allocated", "[model]") {
-  const ModelShape shape{96, 6, 3, 4, 384};
-  const Model model(shape, seeded_weights(shape, 1, 1));
-  double packed = 0;
-  for (std::int64_t i = 0; i < shape.layers; ++i) {
-    const Model::Layer& layer = model.layer(i);
-    for (const kernels::DenseWeights* w : {&layer.qkv, &layer.out, &layer.up, &layer.down, &layer.kv}) {
-      packed += static_cast<double>(w->bytes());
+  for (const kernels::Element element : {kernels::Element::f32, kernels::Element::bf16}) {
+    for (const std::int64_t query_tokens : {0, 9}) {
+      ModelShape shape = plain_shape(96, 6, 4);
+      shape.kv_heads = 3;
+      shape.element = shape.kv_element = element;
+      shape.query_tokens = query_tokens;
+      const Model model(shape, seeded_weights(shape, 1, 1));
+      double packed = 0;
+      for (std::int64_t i = 0; i < shape.layers; ++i) {
+        const Model::Layer& layer = model.layer(i);
+        for (const kernels::DenseWeights* w : {&layer.qkv, &layer.out, &layer.up, &layer.down, &layer.q, &layer.kv}) {
+          packed += static_cast<double>(w->bytes());
+        }
+        packed += 4 * 96 * sizeof(float);
+      }
+      CHECK(Model::bytes(shape) >= packed);
+      CHECK(Model::bytes(shape) <= 1.02 * packed);
+      const KvCache cache = KvCache::all_layers(shape, 2, 70, 1);
+      // Layer 0 is not kept, but its block is: every layer of the history needs one.
+      double held = 0;
+      for (std::int64_t layer = 0; layer < 4; ++layer) {
+        const kernels::KvShape block = cache.view(layer).shape;
+        CHECK(block.capacity == (layer == 0 || query_tokens == 0 ? 70 : query_tokens));
+        held += 2 * static_cast<double>(block.key_bytes() + block.value_bytes());
+      }
+      CHECK(KvCache::all_layers_bytes(shape, 2, 70, 1) == held);
     }
-    packed += 4 * 96 * sizeof(float);
   }
-  CHECK(Model::bytes(shape) >= packed);
-  CHECK(Model::bytes(shape) <= 1.02 * packed);
-  const KvCache cache(shape, 4, 2, 70);
-  CHECK(KvCache::bytes(shape, 4, 2, 70) ==
-        Approx(4.0 * 2 * sizeof(float) *
-               static_cast<double>(cache.block_shape().key_floats() + cache.block_shape().value_floats())));
 }
 
 TEST_CASE("a broadcast cache is the same everywhere", "[model]") {
   const app::Problem problem(small_config(30, 16, 2, 2), 1);
-  const auto shared = problem.make(*find_scheme("shared"), 1);
+  const auto shared = problem.make(instance_of("shared", problem.config()), 1);
   shared->user_pass();
   const KvCache& from = dynamic_cast<SharingScheme&>(*shared).cache();
-  KvCache copies(problem.shape(), 2, 3, 30);
+  KvCache copies = KvCache::all_layers(problem.shape(), 3, 30, 0);
   copies.broadcast_from(from, 3, 2);
   CHECK(copies.length == 30);
   for (std::int64_t layer = 0; layer < 2; ++layer) {
+    const kernels::KvView source = from.view(layer);
     for (std::int64_t s = 0; s < 3; ++s) {
-      CHECK(std::equal(from.view(layer).keys, from.view(layer).keys + from.block_shape().key_floats(),
-                       copies.view(layer, s).keys));
-      CHECK(std::equal(from.view(layer).values, from.view(layer).values + from.block_shape().value_floats(),
-                       copies.view(layer, s).values));
+      CHECK(std::equal(source.keys, source.keys + source.shape.key_bytes(), copies.view(layer, s).keys));
+      CHECK(std::equal(source.values, source.values + source.shape.value_bytes(), copies.view(layer, s).values));
     }
+  }
+}
+
+TEST_CASE("a listener hears of every kind of step, and only while it listens", "[model]") {
+  struct Counter final : StepListener {
+    void step_done(Step step) noexcept override { ++counts[static_cast<std::size_t>(step)]; }
+    std::array<int, 6> counts{};
+  } counter;
+  const app::Problem problem(small_config(30, 16, 2, 2), 4);
+  for (const SchemeInstance& instance : all_instances(problem.config())) {
+    CAPTURE(instance.label);
+    const auto scheme = problem.make(instance, 4);
+    scheme->listen(&counter);
+    counter.counts = {};
+    run_scheme(*scheme, problem, 4);
+    CHECK(counter.counts[static_cast<std::size_t>(Step::norm)] >= 4);
+    CHECK(counter.counts[static_cast<std::size_t>(Step::matmul)] >= 8);
+    CHECK(counter.counts[static_cast<std::size_t>(Step::attention)] >= 2);
+    scheme->listen(nullptr);
+    counter.counts = {};
+    run_scheme(*scheme, problem, 4);
+    CHECK(counter.counts == std::array<int, 6>{});
   }
 }

@@ -46,9 +46,9 @@ TEST_CASE("tokens have mean 0 and variance 1", "[model][weights]") {
 TEST_CASE("softmax is neither flat nor saturated and attention is heard, at every preset", "[model][weights]") {
   for (const PresetInfo& preset : presets()) {
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
-    ModelShape shape = app::model_shape(config.model);
+    ModelShape shape = app::model_shape(config);
     // The preset's own width; as much of its depth and length as float64 does in about a second.
-    const ReferenceShape cut = reference_shape(shape, config.model.history_length, 1, 6e9);
+    const ReferenceShape cut = reference_shape(shape, positions(config.model), 1, 6e9);
     shape.layers = cut.layers;
     std::vector<float> history(static_cast<std::size_t>(cut.history_length * shape.dim));
     seeded_history(1, cut.history_length, shape.dim, history);

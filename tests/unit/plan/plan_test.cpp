@@ -22,12 +22,11 @@ Costs costs() {
   c.setup_s = 1;
   c.fixed_bytes = 1000;
   c.bytes_per_candidate = 10;
-  c.scale_candidates = 2;
-  c.schemes.push_back({"naive", false, 0, [](std::int64_t n) { return 0.1 * static_cast<double>(n); },
+  c.schemes.push_back({"naive", true, false, 2, 0, [](std::int64_t n) { return 0.1 * static_cast<double>(n); },
                        [](std::int64_t) { return 500.0; }});
-  c.schemes.push_back({"shared", true, 0.1, [](std::int64_t n) { return 0.001 * static_cast<double>(n); },
+  c.schemes.push_back({"shared", false, true, 0, 0.1, [](std::int64_t n) { return 0.001 * static_cast<double>(n); },
                        [](std::int64_t) { return 700.0; }});
-  c.schemes.push_back({"copies", true, 0.1, [](std::int64_t n) { return 0.002 * static_cast<double>(n); },
+  c.schemes.push_back({"copies", false, true, 0, 0.1, [](std::int64_t n) { return 0.002 * static_cast<double>(n); },
                        [](std::int64_t n) { return 100.0 * static_cast<double>(n); }});
   return c;
 }

@@ -106,7 +106,8 @@ TEST_CASE("samples.csv has the columns of the contract", "[report]") {
                              {50, "naive", 3, Status::scaled, 0.5, 2, std::nullopt, std::nullopt, 1}};
   const std::string text = render(report, "samples.csv");
   CHECK(text.substr(0, text.find("\r\n")) ==
-        "history_length,dim,heads,kv_heads,layers,ffn_factor,dtype,kv_dtype,threads,mask,trim,"
+        "history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,"
+        "dtype,kv_dtype,threads,mask,trim,"
         "candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio");
   const auto table = read_table(text);
   REQUIRE(table.size() == 2);

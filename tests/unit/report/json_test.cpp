@@ -34,7 +34,8 @@ TEST_CASE("report.json has the sections of the contract in order", "[report]") {
   CHECK(keys(root) ==
         std::vector<std::string>{"schema", "tool", "machine", "config", "cases", "degradation", "sizing", "warnings"});
   CHECK(root["schema"] == "kvcast.report/1");
-  CHECK(keys(root["cases"][0]) == std::vector<std::string>{"shape", "equivalence", "points", "fits", "composition"});
+  CHECK(keys(root["cases"][0]) ==
+        std::vector<std::string>{"shape", "equivalence", "points", "fits", "composition", "micro_batches", "profiles"});
   CHECK(root["cases"][0]["equivalence"].is_null());
   CHECK(root["degradation"].is_null());
   CHECK(root["sizing"].is_null());
@@ -47,7 +48,7 @@ TEST_CASE("unknown is null, and what compares with naive is absent for naive", "
   const Json root = parsed(report);
   CHECK(scheme(root, "shared")["flops"].is_null());
   CHECK(scheme(root, "shared")["predicted_speedup"].is_null());
-  for (const char* name : {"speedup", "improvement", "predicted_speedup"}) {
+  for (const char* name : {"speedup", "improvement", "predicted_speedup", "gain_over_shared"}) {
     CHECK(scheme(root, "shared").contains(name));
     CHECK_FALSE(scheme(root, "naive").contains(name));
   }
@@ -111,15 +112,17 @@ TEST_CASE("valid_utf8 keeps what is valid", "[report]") {
 TEST_CASE("the equality summary is the worst of the schemes", "[report]") {
   Report report = small_report();
   Equivalence equivalence;
-  equivalence.schemes = {{"naive", ErrorPair{3, 1}, std::nullopt, std::nullopt, std::nullopt, true},
-                         {"shared", ErrorPair{1, 4}, ErrorPair{5, 6}, 0.75, 0.5, true},
-                         {"shared-copy", ErrorPair{2, 2}, ErrorPair{7, 0}, 0.5, 1.0, true}};
+  equivalence.schemes = {{"naive", ErrorPair{3, 1}, std::nullopt, std::nullopt, std::nullopt, std::nullopt, 0.25, true},
+                         {"shared", ErrorPair{1, 4}, ErrorPair{5, 6}, 0.75, 0.5, 0.625, 0.375, true},
+                         {"shared-copy", ErrorPair{2, 2}, ErrorPair{7, 0}, 0.5, 1.0, 0.875, std::nullopt, true}};
   report.cases[0].equivalence = equivalence;
   const Json summary = parsed(report)["cases"][0]["equivalence"];
   CHECK(summary["vs_reference"] == Json{{"max_abs", 3.0}, {"max_rel", 4.0}});
   CHECK(summary["vs_naive"] == Json{{"max_abs", 7.0}, {"max_rel", 6.0}});
   CHECK(summary["top_k_overlap"] == 0.5);
   CHECK(summary["kendall_tau"] == 0.5);
+  CHECK(summary["reference_top_k_overlap"] == 0.625);
+  CHECK(summary["reference_kendall_tau"] == 0.25);
   CHECK(summary["schemes"]["shared"]["vs_naive"]["max_abs"] == 5.0);
 
   // A scheme whose output is not a number must not vanish behind one that is.

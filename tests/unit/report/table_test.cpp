@@ -152,7 +152,7 @@ TEST_CASE("a failed check is loud", "[report]") {
   equivalence.checked_candidates = 4;
   equivalence.reference_shape = "full";
   equivalence.schemes = {{"shared", ErrorPair{std::numeric_limits<double>::quiet_NaN(), 1}, std::nullopt, std::nullopt,
-                          std::nullopt, false}};
+                          std::nullopt, std::nullopt, std::nullopt, false}};
   report.cases[0].equivalence = equivalence;
   report.cases[0].composition = {{"shared", 5, {1.25, Interval{1.2, 1.3}}, false}};
   const std::string text = table(report);
@@ -201,7 +201,7 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   one.fits = {fit};
   Equivalence equivalence;
   equivalence.reference_shape = hostile;
-  equivalence.schemes = {{hostile, ErrorPair{1e300, 1e-300}, ErrorPair{}, 1.0, -1.0, true}};
+  equivalence.schemes = {{hostile, ErrorPair{1e300, 1e-300}, ErrorPair{}, 1.0, -1.0, 1.0, -1.0, true}};
   one.equivalence = equivalence;
   one.composition = {{hostile, 5, {1e-9, Interval{-1e300, 1e300}}, true}};
   report.cases.push_back(one);

@@ -14,21 +14,23 @@ constexpr std::int64_t kCandidates = 2;
 // A preset cut down to what float64 does in a second; width and heads are the preset's own.
 Config cut_preset(const PresetInfo& preset) {
   Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
-  const ReferenceShape cut =
-      reference_shape(app::model_shape(config.model), config.model.history_length, kCandidates, 3e9);
-  config.model.history_length = cut.history_length;
+  const ReferenceShape cut = reference_shape(app::model_shape(config), positions(config.model), kCandidates, 3e9);
+  config.model.history_length = cut.history_length * config.model.token_merge;
   config.model.layers = cut.layers;
+  config.model.query_tokens = cut.query_tokens;
+  config.model.candidate_from_layer = cut.candidate_from_layer;
   config.run.threads = 2;
   return config;
 }
 
-std::vector<float> with_options(const app::Problem& problem, KvCache& cache, const Forward::CandidateOptions& options) {
+std::vector<float> with_options(const app::Problem& problem, KvCache& cache, CandidatePass pass) {
+  pass.count = kCandidates;
   Team team(problem.model(), 2, kCandidates);
   Forward forward(team);
-  forward.prepare_candidates(kCandidates);
-  std::copy_n(problem.candidates().data(), kCandidates * problem.shape().dim, forward.stream());
-  forward.candidates(kCandidates, cache, options);
-  return {forward.stream(), forward.stream() + kCandidates * problem.shape().dim};
+  forward.prepare(pass, cache.length);
+  std::vector<float> outputs(static_cast<std::size_t>(kCandidates * problem.shape().dim));
+  forward.candidates(pass, problem.candidates().data(), cache, outputs.data());
+  return outputs;
 }
 
 // A problem with its truth, the tolerance of docs/model.md §7, and the cache of a clean history pass to tamper with.
@@ -37,7 +39,7 @@ struct Filled {
       : problem(config, kCandidates),
         truth(reference_of(problem, kCandidates)),
         tolerance(4 * max_difference(run_named("naive", problem, kCandidates), truth)),
-        shared(problem.make(*find_scheme("shared"), kCandidates)) {
+        shared(problem.make(instance_of("shared", config), kCandidates)) {
     shared->user_pass();
   }
   KvCache& cache() { return dynamic_cast<SharingScheme&>(*shared).cache(); }
@@ -63,18 +65,12 @@ TEST_CASE("one lost key, a lost self key and two swapped heads exceed the tolera
     CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
     cache.length += 1;
 
-    Forward::CandidateOptions no_self;
+    CandidatePass no_self;
     no_self.attend_self = false;
     CHECK(max_difference(with_options(problem, cache, no_self), truth) > tolerance);
 
     REQUIRE(problem.shape().kv_heads > 1);
-    const kernels::KvShape& block = cache.block_shape();
-    for (std::int64_t layer = 0; layer < problem.shape().layers; ++layer) {
-      std::swap_ranges(cache.keys(layer), cache.keys(layer) + block.key_floats_per_head(),
-                       cache.keys(layer) + block.key_floats_per_head());
-      std::swap_ranges(cache.values(layer), cache.values(layer) + block.value_floats_per_head(),
-                       cache.values(layer) + block.value_floats_per_head());
-    }
+    for (std::int64_t layer = 0; layer < problem.shape().layers; ++layer) swap_first_heads(cache, layer);
     CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
   }
 }
@@ -85,7 +81,7 @@ TEST_CASE("one key lost in one layer alone is noticed", "[schemes][faults]") {
   const auto& [problem, truth, tolerance, scheme] = filled;
   KvCache& cache = filled.cache();
   // Its value set to zero in one head of the last layer: the least that can be lost.
-  std::fill_n(cache.values(3) + 77 * cache.block_shape().value_stride(), 16, 0.0f);
+  std::fill_n(fp32_values(cache, 3) + 77 * cache.view(3).shape.value_stride(), 16, 0.0f);
   CHECK(max_difference(with_options(problem, cache, {}), truth) > tolerance);
 }
 

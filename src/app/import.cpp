@@ -1,0 +1,41 @@
+// The config that a file of weights brings with it.
+#include "model/import.h"
+
+#include <nlohmann/json.hpp>
+
+#include "kvcast/kvcast.h"
+
+namespace kvcast {
+
+std::string imported_config(const std::string& file) {
+  using Json = nlohmann::json;
+  const ImportedCase found = load_import(file);
+  Json config = Json::object();
+  if (found.config_json) {
+    const Json stored = Json::parse(*found.config_json, nullptr, false);
+    if (!stored.is_object() || !stored.contains("model") || !stored["model"].is_object()) {
+      throw ConfigError(file, "metadata kvcast.config is not a config", "it must be the JSON of one");
+    }
+    // What the case is; not how long to measure it, nor on how many threads of what machine.
+    config["model"] = stored["model"];
+    if (stored.contains("run") && stored["run"].is_object()) {
+      for (const char* key : {"seed", "trim", "dtype", "kv_dtype", "append"}) {
+        if (stored["run"].contains(key)) config["run"][key] = stored["run"][key];
+      }
+    }
+  } else {
+    Json& model = config["model"];
+    model["dim"] = found.dim;
+    model["layers"] = found.layers;
+    if (found.ffn_dim % found.dim != 0) {
+      throw ConfigError(file, "FFN width " + std::to_string(found.ffn_dim) + " with width " + std::to_string(found.dim),
+                        "it must be a multiple");
+    }
+    model["ffn_factor"] = found.ffn_dim / found.dim;
+    if (found.history_size) model["history_length"] = found.history_size->rows;
+  }
+  config["model"]["import"] = file;
+  return config.dump();
+}
+
+}  // namespace kvcast

@@ -1,0 +1,13 @@
+// What a reader must know about how a problem ran, whatever the command.
+#pragma once
+
+#include <vector>
+
+#include "app/problem.h"
+
+namespace kvcast::app {
+
+/// bf16 without the instructions for it; tokens that an imported file did not have.
+std::vector<Warning> notes_on(const Problem& problem);
+
+}  // namespace kvcast::app

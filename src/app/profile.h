@@ -1,0 +1,19 @@
+// Where the time of a scheme's passes goes.
+#pragma once
+
+#include <cstdint>
+#include <span>
+#include <vector>
+
+#include "kvcast/report.h"
+#include "schemes/scheme.h"
+
+namespace kvcast::app {
+
+/// Profiles of one scheme: its history pass, and its candidate pass at the smallest and the largest of `counts`, which
+/// it must be prepared for. candidates: [largest][dim]; outputs: room for as many. About 0.2 s each.
+std::vector<Profile> profile_scheme(const SchemeInstance& instance, Scheme& scheme,
+                                    std::span<const std::int64_t> counts, int threads, const float* candidates,
+                                    float* outputs);
+
+}  // namespace kvcast::app
