@@ -102,8 +102,9 @@ std::int64_t attention_merges(const AttentionArgs& args) noexcept;
 void attention_merge(const AttentionArgs& args, std::int64_t merge) noexcept;
 
 /// Merges the attention state (o2, m2, d2) into (o1, m1, d1): softmax over the union of two disjoint key sets.
-/// o: [dim] unnormalised sum of p*v; m: maximum score in log2 units, -inf when empty; d: sum of p. An empty state is
-/// the identity, also against another empty one. Normalised output is o/d.
+/// o: [dim] unnormalised sum of p*v; m: score in log2 units that p is relative to, the maximum or up to 8 below it,
+/// -inf when empty; d: sum of p. An empty state is the identity, also against another empty one. Normalised output is
+/// o/d.
 void merge_states(float* o1, float* m1, float* d1, const float* o2, float m2, float d2, std::int64_t dim) noexcept;
 
 }  // namespace kvcast::kernels

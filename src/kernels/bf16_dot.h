@@ -14,10 +14,11 @@ inline constexpr int kBf16Rows = 6;
 
 /// C[rows][columns] = (add ? C : 0) + A[rows][pairs] * B[pairs][columns], where an element of A and B is a pair of bf16
 /// and their product the fp32 sum of the two products. rows <= kBf16Rows; columns a multiple of 16, B and C 64-byte
-/// aligned; strides in pairs (floats for C). Prefetches one cache line per pair from `ahead`, at B's stride.
+/// aligned; strides in pairs (floats for C). `ahead` and `ahead_step`: as Ahead in
+/// attention.cpp.
 void bf16_product(bool add, int rows, std::int64_t columns, const std::uint32_t* a, std::int64_t a_stride,
                   const std::uint32_t* b, std::int64_t b_stride, std::int64_t pairs, float* c, std::int64_t c_stride,
-                  const std::uint32_t* ahead) noexcept;
+                  const std::uint32_t* ahead, std::int64_t ahead_step) noexcept;
 
 /// Second half of the softmax of one row of a key tile: the first `width` scores (a multiple of 16) become
 /// p = 2^(scale*s - m) as bf16 in the row's first width/2 words, and their sum is added lane by lane to sums[16].

@@ -21,7 +21,8 @@ using namespace kvcast::kernels;
 namespace {
 
 constexpr double kEps = std::numeric_limits<float>::epsilon();
-constexpr double kBf16Unit = 1.0 / 256;  // largest relative error of rounding to bf16
+constexpr double kBf16Unit = 1.0 / 256;      // largest relative error of rounding to bf16
+constexpr double kBf16P = kBf16Unit + 9e-5;  // and of p in native products
 
 // Types of a run: of the block, of q, self and out, and whether the AVX512-BF16 kernels may be used.
 struct Types {
@@ -183,8 +184,9 @@ std::vector<float> outputs(const Case& c, const Data& data, int threads = 1) {
 //  * sums: n roundings in numerator and denominator each: eps * n * w;
 //  * each tile rescales both once (factor 3u, product u): eps * 4T * w; each merge twice that: eps * 8P * w;
 //  * division: 2 roundings, in eps * w.
-// With native bf16 products p_j is rounded, p_j(1 + e_j), |e_j| <= U = 2^-8, in numerator and denominator alike, which
-// moves the result by sum p_j e_j (v_j - out)/sum p_j(1 + e_j), at most U/(1-U) * sum p_j|v_j - out|. A bf16 output is
+// With native bf16 products the exponential is good to 8.6e-5 and p_j then rounded, together p_j(1 + e_j) with
+// |e_j| <= E = 2^-8 + 9e-5, in numerator and denominator alike, which moves the result by
+// sum p_j e_j (v_j - out)/sum p_j(1 + e_j), at most E/(1-E) * sum p_j|v_j - out|. A bf16 output is
 // rounded once more, by U|out|.
 struct Exact {
   std::vector<double> value, bound;
@@ -236,7 +238,7 @@ Exact exact(const Case& c, const Data& data, std::int64_t row, std::int64_t head
   const bool native = bf16 && data.types.block == Element::bf16 && data.types.native && bf16_dot_supported();
   for (std::size_t i = 0; i < weight.size(); ++i) {
     double bound = kEps * steps * weight[i];
-    if (native) bound += kBf16Unit / (1 - kBf16Unit) * spread[i];
+    if (native) bound += kBf16P / (1 - kBf16P) * spread[i];
     if (bf16) bound += kBf16Unit * (std::abs(result.value[i]) + bound);
     result.bound.push_back(bound + 1e-30);
   }
@@ -393,24 +395,29 @@ TEST_CASE("attention is bit-identical for any number of threads and any rows bes
 }
 
 TEST_CASE("large and masked scores stay finite and exact", "[kernels][attention]") {
-  // One key far above the rest takes all the weight; those below 2^-127 of it must be exactly nothing.
+  // One key far above the rest takes all the weight; those below 2^-127 of it must be exactly nothing. In the first key
+  // tile, or in a later one that has to raise the reference: by 150, which would overflow, or by 47000.
   for_each_types([](const Types& types) {
-    const Case c{3, 130, 1, 1, 16, false, false};
-    Data data(c, types);
-    std::fill_n(data.k.value.data(), data.k.value.size(), 0.0f);
-    for (std::int64_t i = 0; i < 16; ++i) data.k.value[77 * 16 + i] = 8192.0f;
-    std::fill_n(data.q.value.data(), data.q.value.size(), 1.0f);
-    data.k.store();
-    data.q.store();
-    data.pack();
-    const std::vector<float> out = outputs(c, data);
-    for (std::int64_t row = 0; row < c.rows; ++row) {
-      for (std::int64_t i = 0; i < 16; ++i) {
-        // p of the maximum may be off 1 by the rounding of its score; p*v/p is then v within two roundings, and a bf16
-        // output is rounded once more.
-        const double v = static_cast<double>(data.v.value[77 * 16 + i]);
-        const double got = static_cast<double>(out[static_cast<std::size_t>(row * 16 + i)]);
-        CHECK(std::abs(got - v) <= (types.element == Element::bf16 ? kBf16Unit + kEps : kEps) * std::abs(v));
+    const Case c{3, 600, 1, 1, 16, false, false};
+    for (const std::int64_t key : {77, 577}) {
+      for (const float size : {26.0f, 8192.0f}) {
+        Data data(c, types);
+        std::fill_n(data.k.value.data(), data.k.value.size(), 0.0f);
+        for (std::int64_t i = 0; i < 16; ++i) data.k.value[key * 16 + i] = size;
+        std::fill_n(data.q.value.data(), data.q.value.size(), 1.0f);
+        data.k.store();
+        data.q.store();
+        data.pack();
+        const std::vector<float> out = outputs(c, data);
+        for (std::int64_t row = 0; row < c.rows; ++row) {
+          for (std::int64_t i = 0; i < 16; ++i) {
+            // p of the maximum may be off 1 by the rounding of its score; p*v/p is then v within two roundings, and a
+            // bf16 output is rounded once more.
+            const double v = static_cast<double>(data.v.value[key * 16 + i]);
+            const double got = static_cast<double>(out[static_cast<std::size_t>(row * 16 + i)]);
+            CHECK(std::abs(got - v) <= (types.element == Element::bf16 ? kBf16Unit + kEps : kEps) * std::abs(v));
+          }
+        }
       }
     }
   });
