@@ -167,7 +167,7 @@ class Peer {
       }
     };
     need("mask", "causal");
-    need("query_tokens", 0);
+    need("query_tokens", "auto");
     need("candidate_from_layer", 0);
     need("token_merge", 1);
     dim_ = model["dim"];

@@ -9,7 +9,7 @@ std::vector<float> copy(std::span<const float> values) { return {values.begin(),
 
 }  // namespace
 
-void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t n,
+void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t n, bool reference,
                  const std::string& path) {
   const ModelShape& shape = problem.shape();
   const Config& config = problem.config();
@@ -42,11 +42,13 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
     };
     tensors.push_back({"outputs." + named.instance.label, {n, dim}, run, {}});
   }
-  const auto reference = [&] {
-    return reference_outputs(shape, problem.source(), problem.history(), config.model.mask, candidates,
-                             static_cast<int>(config.run.threads));
-  };
-  tensors.push_back({"outputs.reference", {n, dim}, {}, reference});
+  if (reference) {
+    const auto outputs = [&] {
+      return reference_outputs(shape, problem.source(), problem.history(), config.model.mask, candidates,
+                               static_cast<int>(config.run.threads));
+    };
+    tensors.push_back({"outputs.reference", {n, dim}, {}, outputs});
+  }
   tensors.push_back({"readout", {dim}, [&] { return copy(problem.readout()); }, {}});
   write_safetensors(path, {{"kvcast.config", config_to_json(config)}}, tensors);
 }

@@ -9,9 +9,9 @@
 
 namespace kvcast::app {
 
-/// Writes config, weights, tokens, and outputs of `n` candidates by every scheme and by the float64 reference.
-/// The reference runs at the full shape, whatever it takes. Errors: IoError.
-void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t n,
+/// Writes config, weights, tokens, and outputs of `n` candidates by every scheme and, if asked for, by the float64
+/// reference, which runs at the full shape, whatever it takes. Errors: IoError.
+void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t n, bool reference,
                  const std::string& path);
 
 }  // namespace kvcast::app

@@ -127,7 +127,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   }
   if (!export_file.empty()) {
     stage("export");
-    app::export_case(problem, named, n, export_file);
+    app::export_case(problem, named, n, true, export_file);
   }
   return result;
 }

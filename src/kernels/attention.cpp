@@ -579,12 +579,10 @@ void attention_task(const AttentionArgs& args, std::int64_t task, float* scratch
   HWY_DYNAMIC_DISPATCH(Task)(args, task, scratch);
 }
 
-std::int64_t attention_parts(const AttentionArgs& args, std::int64_t groups) noexcept {
-  // Enough that a few dozen threads find work, few enough that merging stays cheap beside 256 keys of a part.
-  constexpr std::int64_t kEnoughTasks = 32;
-  const std::int64_t tasks = groups * args.heads * row_tiles(args);
-  if (tasks <= 0 || tasks >= kEnoughTasks) return 1;
-  return std::max<std::int64_t>(1, std::min((kEnoughTasks + tasks - 1) / tasks, args.keys / kKeyTile));
+std::int64_t attention_parts(std::int64_t heads, std::int64_t keys) noexcept {
+  // Tasks for a dozen threads; a part long enough that merging it costs little, also where rows alone would do.
+  constexpr std::int64_t kWantedTasks = 16, kLeastKeys = 2 * kKeyTile;
+  return std::max<std::int64_t>(1, std::min((kWantedTasks + heads - 1) / heads, keys / kLeastKeys));
 }
 
 std::int64_t attention_partial_floats(const AttentionArgs& args) noexcept {

@@ -82,9 +82,9 @@ struct AttentionArgs {
   float* partial = nullptr;  ///< attention_partial_floats(args) floats, 64-byte aligned, when parts > 1
 };
 
-/// How many parts to cut the keys of `args` into when `groups` such jobs run together. Depends on shapes only, never on
-/// the number of threads, so that neither do results. 1 when there are tasks enough without.
-std::int64_t attention_parts(const AttentionArgs& args, std::int64_t groups) noexcept;
+/// How many parts to cut `keys` into, so that few rows of few heads keep several threads busy. Depends neither on the
+/// threads nor on the rows: then the bits of a row depend neither on the threads nor on the rows beside it.
+std::int64_t attention_parts(std::int64_t heads, std::int64_t keys) noexcept;
 /// Floats of `partial`: the parts' states; 0 when parts is 1.
 std::int64_t attention_partial_floats(const AttentionArgs& args) noexcept;
 /// Tasks that the work splits into: heads x row tiles x parts; each may run on any thread, results do not depend on

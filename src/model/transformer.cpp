@@ -20,6 +20,8 @@ using kernels::Epilogue;
 constexpr std::int64_t kNormRows = 16;
 
 constexpr std::int64_t kFfnRows = 256;
+// Rows of a history from which its keys are not split over tasks.
+constexpr std::int64_t kManyRows = 64;
 // Values per task of GELU: 8 microseconds or so.
 constexpr std::int64_t kGeluValues = 32768;
 
@@ -435,6 +437,8 @@ Forward::Attention Forward::token_attention(const LayerWork& w) const noexcept {
   job.args.keys = w.keys();
   job.args.causal = w.causal;
   job.args.first_visible = w.cached - w.known + w.kept_first + 1;
+  // Many rows are work enough as they are.
+  job.args.parts = w.kept > kManyRows ? 1 : kernels::attention_parts(shape.heads, w.keys());
   job.args.out = const_cast<std::byte*>(t_.attended_.data());
   job.args.out_stride = shape.dim;
   job.q_group = (w.kept + w.candidates) * job.args.q_stride;
@@ -450,6 +454,7 @@ Forward::Attention Forward::candidate_attention(const LayerWork& w, const Candid
   job.args.rows = w.candidates;
   job.args.causal = false;
   if (!options.attend_history) job.args.keys = 0;
+  job.args.parts = kernels::attention_parts(shape.heads, job.args.keys);
   job.args.q = static_cast<const std::byte*>(job.args.q) + w.kept * job.args.q_stride * element;
   job.args.out = static_cast<std::byte*>(job.args.out) + w.kept * shape.dim * element;
   job.args.self_stride = w.fused() ? shape.qkv_dim() : 2 * shape.kv_dim();
@@ -466,10 +471,8 @@ Forward::Attention Forward::candidate_attention(const LayerWork& w, const Candid
 
 void Forward::prepare(Attention& job) {
   if (job.groups == 0) return;
-  // What the kernel decides by and needs to know: not the data.
-  job.args.kv.shape = block_shape(t_.model_->shape(), job.args.keys);
-  job.args.parts = kernels::attention_parts(job.args, job.groups);
-  const std::int64_t wanted = job.args.parts > 1 ? job.groups * kernels::attention_partial_floats(job.args) : 0;
+  job.args.kv.shape = block_shape(t_.model_->shape(), job.args.keys);  // sizes only, no data yet
+  const std::int64_t wanted = job.groups * kernels::attention_partial_floats(job.args);
   if (wanted > t_.partial_.size()) t_.partial_ = Buffer<float>(wanted);
 }
 
@@ -478,8 +481,7 @@ void Forward::attend(const Attention& job, std::int64_t layer, const KvCache& ca
   const std::int64_t element = element_bytes(t_.model_->shape().element);
   kernels::AttentionArgs args = job.args;
   args.kv = cache.view(layer);
-  args.parts = kernels::attention_parts(args, job.groups);
-  const std::int64_t partial = args.parts > 1 ? kernels::attention_partial_floats(args) : 0;
+  const std::int64_t partial = kernels::attention_partial_floats(args);
   const auto group_args = [&](std::int64_t group) {
     kernels::AttentionArgs own = args;
     own.q = static_cast<const std::byte*>(own.q) + group * job.q_group * element;

@@ -310,7 +310,7 @@ def build(case, which, variant, path):
 def check(config):
     """Only what these graphs compute; a case of another kind must not be timed against them."""
     model = config["model"]
-    wanted = {"mask": "causal", "kv_heads": model["heads"], "query_tokens": 0, "candidate_from_layer": 0,
+    wanted = {"mask": "causal", "kv_heads": model["heads"], "query_tokens": "auto", "candidate_from_layer": 0,
               "token_merge": 1}
     for key, value in wanted.items():
         if model.get(key, value) not in (value, "auto" if key == "kv_heads" else value):

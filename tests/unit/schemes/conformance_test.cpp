@@ -217,11 +217,13 @@ TEST_CASE("threads do not change a bit of any scheme", "[schemes]") {
 }
 
 TEST_CASE("permuting candidates permutes outputs; dropping one leaves the others as they were", "[schemes][oracle]") {
-  const std::int64_t dim = 32, count = 12;
-  const Config config = small_config(50, dim, 2, 3);
+  // Few on a short history; on one whose keys are split over tasks, as many as fill a row tile and one more.
+  const auto [length, heads, count] = GENERATE(table<std::int64_t, std::int64_t, std::int64_t>({{50, 2, 12}, {1300, 1, 25}}));
+  const std::int64_t dim = 32;
+  const Config config = small_config(length, dim, heads, 2);
   const app::Problem problem(config, count);
   for (const SchemeInstance& instance : all_instances(config)) {
-    CAPTURE(instance.label);
+    CAPTURE(instance.label, length);
     const std::vector<float> outputs = run_instance(instance, problem, count);
     std::vector<float> reversed(problem.candidates().begin(), problem.candidates().end());
     for (std::int64_t i = 0; i < count; ++i) {
