@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstring>
 #include <limits>
 #include <type_traits>
 
@@ -566,6 +567,65 @@ void Task(const AttentionArgs& args, std::int64_t task, float* scratch) {
   RunTask<Fp32<Element::bf16>>(args, task, scratch);
 }
 
+// to[i][j] = from[j][i] for `rows` rows of `words` 32-bit words; strides in words, kKeyPanel between rows of `to`.
+// Words are fp32 or pairs of bf16, so both are addressed as bytes.
+void TransposeWords(const std::byte* HWY_RESTRICT from, std::int64_t from_stride, std::int64_t rows, std::int64_t words,
+                    std::byte* HWY_RESTRICT to) {
+  const auto word = [&](std::int64_t j, std::int64_t i) {
+    std::memcpy(to + (i * kKeyPanel + j) * 4, from + (j * from_stride + i) * 4, 4);
+  };
+  std::int64_t j = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<std::uint8_t, 16> d8;
+  const hn::FixedTag<std::uint32_t, 4> d32;
+  const hn::FixedTag<std::uint64_t, 2> d64;
+  for (; j + 4 <= rows; j += 4) {
+    std::int64_t i = 0;
+    for (; i + 4 <= words; i += 4) {
+      const auto load = [&](std::int64_t r) HWY_ATTR {
+        return hn::BitCast(
+            d32, hn::LoadU(d8, reinterpret_cast<const std::uint8_t*>(from + ((j + r) * from_stride + i) * 4)));
+      };
+      const auto a = load(0), b = load(1), c = load(2), d = load(3);
+      const auto ab = hn::BitCast(d64, hn::InterleaveLower(d32, a, b)),
+                 cd = hn::BitCast(d64, hn::InterleaveLower(d32, c, d));
+      const auto ab_up = hn::BitCast(d64, hn::InterleaveUpper(d32, a, b));
+      const auto cd_up = hn::BitCast(d64, hn::InterleaveUpper(d32, c, d));
+      const auto store = [&](std::int64_t column, auto v) HWY_ATTR {
+        hn::StoreU(hn::BitCast(d8, v), d8, reinterpret_cast<std::uint8_t*>(to + ((i + column) * kKeyPanel + j) * 4));
+      };
+      store(0, hn::InterleaveLower(d64, ab, cd));
+      store(1, hn::InterleaveUpper(d64, ab, cd));
+      store(2, hn::InterleaveLower(d64, ab_up, cd_up));
+      store(3, hn::InterleaveUpper(d64, ab_up, cd_up));
+    }
+    for (; i < words; ++i) {
+      for (std::int64_t r = 0; r < 4; ++r) word(j + r, i);
+    }
+  }
+#endif
+  for (; j < rows; ++j) {
+    for (std::int64_t i = 0; i < words; ++i) word(j, i);
+  }
+}
+
+// to = a0 b0 a1 b1 ... for n elements of each.
+void Zip(const Bf16* HWY_RESTRICT a, const Bf16* HWY_RESTRICT b, std::int64_t n, Bf16* HWY_RESTRICT to) {
+  std::int64_t i = 0;
+#if HWY_TARGET != HWY_SCALAR
+  const hn::FixedTag<std::uint16_t, 8> d;
+  for (; i + 8 <= n; i += 8) {
+    const auto va = hn::LoadU(d, a + i), vb = hn::LoadU(d, b + i);
+    hn::StoreU(hn::InterleaveLower(d, va, vb), d, to + 2 * i);
+    hn::StoreU(hn::InterleaveUpper(d, va, vb), d, to + 2 * i + 8);
+  }
+#endif
+  for (; i < n; ++i) {
+    to[2 * i] = a[i];
+    to[2 * i + 1] = b[i];
+  }
+}
+
 }  // namespace kvcast::kernels::HWY_NAMESPACE
 HWY_AFTER_NAMESPACE();
 
@@ -574,6 +634,8 @@ namespace kvcast::kernels {
 
 HWY_EXPORT(Task);
 HWY_EXPORT(Merge);
+HWY_EXPORT(TransposeWords);
+HWY_EXPORT(Zip);
 
 void attention_task(const AttentionArgs& args, std::int64_t task, float* scratch) noexcept {
   HWY_DYNAMIC_DISPATCH(Task)(args, task, scratch);
@@ -632,8 +694,13 @@ void pack_f32(const KvShape& shape, const From* k, const From* v, std::int64_t r
     const std::int64_t run = std::min(count - row, kKeyPanel - lane);
     const From* __restrict from = k + row * row_stride;
     float* __restrict to = keys + (key - lane) * dim + lane;
-    for (std::int64_t i = 0; i < dim; ++i) {
-      for (std::int64_t j = 0; j < run; ++j) to[i * kKeyPanel + j] = convert<float>(from[j * row_stride + i]);
+    if constexpr (std::is_same_v<From, float>) {
+      HWY_DYNAMIC_DISPATCH(TransposeWords)
+      (reinterpret_cast<const std::byte*>(from), row_stride, run, dim, reinterpret_cast<std::byte*>(to));
+    } else {
+      for (std::int64_t i = 0; i < dim; ++i) {
+        for (std::int64_t j = 0; j < run; ++j) to[i * kKeyPanel + j] = convert<float>(from[j * row_stride + i]);
+      }
     }
     row += run;
   }
@@ -656,6 +723,12 @@ void pack_bf16(const KvShape& shape, const From* k, const From* v, std::int64_t 
     const std::int64_t run = std::min(count - row, kKeyPanel - lane);
     const From* __restrict from = k + row * row_stride;
     Bf16* __restrict to = keys + (key / kKeyPanel * shape.panel_rows() * kKeyPanel + lane) * 2;
+    row += run;
+    if (std::is_same_v<From, Bf16> && dim % 2 == 0 && row_stride % 2 == 0) {
+      HWY_DYNAMIC_DISPATCH(TransposeWords)
+      (reinterpret_cast<const std::byte*>(from), row_stride / 2, run, dim / 2, reinterpret_cast<std::byte*>(to));
+      continue;
+    }
     for (std::int64_t i = 0; i < dim; i += 2) {
       Bf16* __restrict pairs = to + i * kKeyPanel;
       for (std::int64_t j = 0; j < run; ++j) {
@@ -663,12 +736,18 @@ void pack_bf16(const KvShape& shape, const From* k, const From* v, std::int64_t 
         pairs[2 * j + 1] = i + 1 < dim ? convert<Bf16>(from[j * row_stride + i + 1]) : Bf16{0};
       }
     }
-    row += run;
   }
   for (std::int64_t row = 0; row < count; ++row) {
     const std::int64_t key = first + row;
     const From* __restrict from = v + row * row_stride;
     Bf16* __restrict to = values + key / 2 * stride * 2 + key % 2;
+    if constexpr (std::is_same_v<From, Bf16>) {
+      if (key % 2 == 0 && row + 1 < count) {
+        HWY_DYNAMIC_DISPATCH(Zip)(from, from + row_stride, dim, to);
+        ++row;
+        continue;
+      }
+    }
     for (std::int64_t i = 0; i < dim; ++i) to[2 * i] = convert<Bf16>(from[i]);
     // Only p = 0 meets a missing partner, but 0 times what lies there may be NaN.
     if (row == count - 1 && key % 2 == 0) {
