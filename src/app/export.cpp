@@ -29,7 +29,9 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
       };
       std::vector<std::int64_t> sizes = {size.rows};
       if (size.columns > 0) sizes.push_back(size.columns);
-      tensors.push_back({"layers." + std::to_string(layer) + "." + tensor_name(tensor), sizes, values, {}});
+      // Matrices as the engine holds them; norms and biases are fp32 in every dtype.
+      const kernels::Element element = size.columns > 0 ? shape.element : kernels::Element::f32;
+      tensors.push_back({"layers." + std::to_string(layer) + "." + tensor_name(tensor), sizes, values, {}, element});
     }
   }
   for (const NamedScheme& named : schemes) {

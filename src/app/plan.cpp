@@ -54,6 +54,12 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
 }  // namespace app
 
 Plan make_plan(const Config& config, const MachineInfo& machine) {
+  if (config.run.threads > machine.threads && machine.threads > 0) {
+    throw ConfigError("/run/threads",
+                      std::to_string(config.run.threads) + " threads on " + std::to_string(machine.threads) +
+                          " CPUs would measure the scheduler",
+                      "allowed: 1 to " + std::to_string(machine.threads));
+  }
   const ModelShape shape = app::model_shape(config);
   const WorkShape work = app::work_shape(config);
   const auto threads = static_cast<double>(config.run.threads);

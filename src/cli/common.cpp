@@ -136,7 +136,7 @@ Config ConfigArguments::load(const HostLimits& host) const {
     if (last->path != "model.import" || last->value.empty()) continue;
     return parse_config(imported_config(last->value), last->value, assignments_, host);
   }
-  return load_config(source_, assignments_, host);
+  return load_config(source_.empty() ? "default" : source_, assignments_, host);
 }
 
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {

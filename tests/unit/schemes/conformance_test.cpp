@@ -1,13 +1,25 @@
 // Every scheme of the list through the same checks.
 #include <algorithm>
+#include <cctype>
 #include <cmath>
+#include <cstdlib>
 
 #include "harness.h"
+#include "kernels/isa.h"
+#include "kernels/machine.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;
 
 namespace {
+
+// The SIMD target to run on: tests/cli/isa_test.py starts this suite once for each, as a process of its own, because
+// the dense library's limit holds from its first use on. Selected before any test runs.
+const std::string kForcedIsa = [] {
+  const char* isa = std::getenv("KVCAST_TEST_ISA");
+  if (isa != nullptr) select_isa(isa);
+  return std::string(isa == nullptr ? "" : isa);
+}();
 
 // 4 x naive's own error against float64 in the same run (docs/model.md §7).
 void check_case(const Config& config, std::int64_t count) {
@@ -38,6 +50,19 @@ const std::vector<std::pair<std::string, std::string>> kTypes = {
     {"fp32", "fp32"}, {"fp32", "bf16"}, {"bf16", "bf16"}, {"bf16", "fp32"}};
 
 }  // namespace
+
+TEST_CASE("the suite runs on the SIMD target that was forced", "[schemes][conformance]") {
+  std::string ran = kernels::simd_target();  // asks a kernel, through the dispatch that all of them use
+  std::transform(ran.begin(), ran.end(), ran.begin(), [](unsigned char c) { return std::tolower(c); });
+  if (kForcedIsa.empty()) {
+    CHECK(ran == isa_names().front());
+    return;
+  }
+  CHECK(ran == kForcedIsa);
+  CHECK(kernels::dense_isa_follows());
+  if (kForcedIsa == "avx2") CHECK(kernels::dense_isa() == "avx2");
+  if (kForcedIsa.substr(0, 3) != "avx") CHECK(kernels::dense_isa() == "sse41");
+}
 
 TEST_CASE("every scheme equals float64 at odd sizes, threads, masks and trimming", "[schemes][conformance]") {
   for (const std::int64_t length : {0, 1, 7, 63, 65}) {
