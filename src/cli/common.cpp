@@ -132,11 +132,11 @@ Config ConfigArguments::load(const HostLimits& host) const {
     }
   }
   // A file of weights brings its own shape where nothing else does.
-  for (auto last = assignments_.rbegin(); source_.empty() && last != assignments_.rend(); ++last) {
+  for (auto last = assignments_.rbegin(); !source_ && last != assignments_.rend(); ++last) {
     if (last->path != "model.import" || last->value.empty()) continue;
     return parse_config(imported_config(last->value), last->value, assignments_, host);
   }
-  return load_config(source_.empty() ? "default" : source_, assignments_, host);
+  return load_config(source_.value_or("default"), assignments_, host);
 }
 
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {

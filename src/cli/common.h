@@ -58,7 +58,7 @@ class ConfigArguments {
  private:
   void add_field_option(CLI::App& app, const FieldInfo& field);
   bool is_unused(const std::string& path) const;
-  std::string source_;  ///< empty: what an imported file brings, or the preset "default"
+  std::optional<std::string> source_;  ///< none: what an imported file brings, or the preset "default"
   std::string command_;
   std::vector<std::string> unused_;
   std::vector<Assignment> assignments_;

@@ -284,3 +284,28 @@ TEST_CASE("points keep the order asked for and ignore the order of samples", "[a
   CHECK(only(backward, 0).speedup->ci95->lo == only(forward, 0).speedup->ci95->lo);
   CHECK(only(backward, 0).seconds->ci95->hi == only(forward, 0).seconds->ci95->hi);
 }
+
+TEST_CASE("a returning user is also set against shared, others are not", "[analysis][summarise]") {
+  std::vector<Sample> samples;
+  for (std::int64_t round = 0; round < 4; ++round) {
+    const double slow = 1.0 + 0.5 * static_cast<double>(round % 2);  // both sides alike: ratios stay
+    samples.push_back(row("naive", 10, round, Status::measured, 1.0 * slow));
+    samples.push_back(row("shared", 10, round, Status::measured, 0.2 * slow));
+    samples.push_back(row("cached", 10, round, Status::measured, 0.05 * slow));
+  }
+  analysis::SummaryContext context;
+  context.returning = {"cached"};
+  context.unfitted = {"cached"};
+  const std::vector<Point> points = analysis::summarise(samples, {10}, {"naive", "shared", "cached"}, context);
+  const auto& schemes = points.at(0).schemes;
+  CHECK_FALSE(schemes[0].gain_over_shared);
+  CHECK_FALSE(schemes[1].gain_over_shared);
+  REQUIRE(schemes[2].gain_over_shared);
+  CHECK_THAT(schemes[2].gain_over_shared->value, WithinRel(4.0, 1e-12));
+  CHECK(schemes[2].gain_over_shared->ci95);
+  CHECK_THAT(schemes[2].speedup->value, WithinRel(20.0, 1e-12));
+  CHECK_FALSE(schemes[2].predicted_speedup);
+  // Without shared there is nothing to gain over.
+  const auto alone = analysis::summarise({samples[0], samples[2]}, {10}, {"naive", "cached"}, context);
+  CHECK_FALSE(alone.at(0).schemes[1].gain_over_shared);
+}

@@ -106,3 +106,21 @@ TEST_CASE("the whole check is an N that naive can run", "[plan]") {
   CHECK(plan.whole_check_candidates == 5);
   CHECK(build_plan(config_with({1, 2}, 0.1, 1 << 20), costs()).whole_check_candidates == 0);
 }
+
+TEST_CASE("only what runs the history again is scaled, and micro-batches only in whole multiples", "[plan]") {
+  Costs c = costs();
+  c.schemes.push_back({"packed-4", false, false, 4, 0, [](std::int64_t n) { return 0.03 * static_cast<double>(n); },
+                       [](std::int64_t) { return 10.0; }});
+  c.schemes.push_back({"cached", false, false, 0, 0, [](std::int64_t n) { return 0.001 * static_cast<double>(n); },
+                       [](std::int64_t) { return 10.0; }});
+  const Plan plan = build_plan(config_with({1, 4, 10, 100}, 12, 1 << 20), c);
+  CHECK(find(plan, "packed-4", 4).status == Status::measured);
+  CHECK(find(plan, "packed-4", 10).status == Status::measured);  // 3 passes, not 2.5
+  CHECK(find(plan, "packed-4", 100).status == Status::scaled);
+  CHECK(find(plan, "packed-4", 100).measured_candidates == 4);
+  for (const std::int64_t n : {1, 4, 10, 100}) CHECK(find(plan, "cached", n).status == Status::measured);
+  // What is scaled from one timing is timed once a round.
+  const double shared_users = 2 * 0.1, shared_candidates = 0.003 * 115, naive = 0.1 + 0.2, cached = 0.001 * 115;
+  const double packed = 0.03 * (1 + 4 + 10);  // N=100 shares the timing of N=4
+  CHECK(plan.round_s == Approx(shared_users + shared_candidates + naive + cached + packed));
+}
