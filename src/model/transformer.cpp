@@ -28,7 +28,10 @@ constexpr std::int64_t kGeluValues = 32768;
 // Largest FFN block of any pass of up to max_rows: block sizes do not grow evenly with the rows.
 std::int64_t ffn_rows(std::int64_t max_rows) { return std::min(max_rows, kFfnRows + kFfnRows / 2); }
 
-std::size_t floats(std::int64_t n) { return static_cast<std::size_t>(n) * sizeof(float); }
+// An empty history has no address.
+void copy_floats(float* to, const float* from, std::int64_t n) {
+  if (n > 0) std::memmove(to, from, static_cast<std::size_t>(n) * sizeof(float));
+}
 
 // Start of the Q rows behind the K,V rows in the activations of a split product, in elements.
 std::int64_t q_offset(std::int64_t kv_elements) { return (kv_elements + 63) / 64 * 64; }
@@ -391,7 +394,7 @@ void Forward::keep(const LayerWork& w) noexcept {
   const auto move = [&](std::int64_t to, std::int64_t from, std::int64_t rows) {
     if (to == from || rows == 0) return;
     const std::int64_t bytes = shape.dim * element_bytes(shape.element);
-    std::memmove(t_.x_.data() + to * shape.dim, t_.x_.data() + from * shape.dim, floats(rows * shape.dim));
+    copy_floats(t_.x_.data() + to * shape.dim, t_.x_.data() + from * shape.dim, rows * shape.dim);
     std::memmove(t_.normed_.data() + to * bytes, t_.normed_.data() + from * bytes,
                  static_cast<std::size_t>(rows * bytes));
   };
@@ -623,14 +626,14 @@ void Forward::sequences(const SequenceBatch& batch, const float* history, const 
   const auto join = [&](const float* from, std::int64_t rows, std::int64_t s) {
     const std::int64_t at = batch.candidate_row > 0 ? rows : 0;
     float* to = x + s * (rows + 1) * dim;
-    std::memmove(to + (at == 0 ? dim : 0), from, floats(rows * dim));
-    std::memcpy(to + at * dim, candidates + s * dim, floats(dim));
+    copy_floats(to + (at == 0 ? dim : 0), from, rows * dim);
+    copy_floats(to + at * dim, candidates + s * dim, dim);
   };
   for (std::int64_t s = 0; s < batch.sequences; ++s) {
     if (shape.candidate_from_layer == 0) {
       join(history, batch.history, s);
     } else {
-      std::memcpy(x + s * batch.history * dim, history, floats(batch.history * dim));
+      copy_floats(x + s * batch.history * dim, history, batch.history * dim);
     }
   }
   done(Step::copy);
@@ -644,7 +647,7 @@ void Forward::sequences(const SequenceBatch& batch, const float* history, const 
   const LayerWork last = work(batch, shape.layers - 1);
   const std::int64_t row = batch.trim || batch.candidate_row == 0 ? 0 : last.tokens - 1;
   for (std::int64_t s = 0; s < batch.sequences; ++s) {
-    std::memcpy(outputs + s * dim, x + (s * last.kept + row) * dim, floats(dim));
+    copy_floats(outputs + s * dim, x + (s * last.kept + row) * dim, dim);
   }
   done(Step::copy);
 }
@@ -659,7 +662,7 @@ void Forward::prefill(const HistoryPass& pass, const float* history, KvCache& ca
   const std::int64_t dim = t_.model_->shape().dim;
   const std::int64_t first = first_row(pass);
   cache.length = pass.length;
-  if (pass.length > first) std::memcpy(t_.x_.data(), history + first * dim, floats((pass.length - first) * dim));
+  copy_floats(t_.x_.data(), history + first * dim, (pass.length - first) * dim);
   done(Step::copy);
   for (std::int64_t i = 0; i < t_.model_->shape().layers; ++i) run(work(pass, i), {}, cache, &cache);
 }
@@ -673,12 +676,12 @@ void Forward::candidates(const CandidatePass& pass, const float* candidates, con
                          float* outputs) noexcept {
   const ModelShape& shape = t_.model_->shape();
   if (pass.count == 0) return;
-  std::memcpy(t_.x_.data(), candidates, floats(pass.count * shape.dim));
+  copy_floats(t_.x_.data(), candidates, pass.count * shape.dim);
   done(Step::copy);
   for (std::int64_t i = shape.candidate_from_layer; i < shape.layers; ++i) {
     run(work(pass, cache.length, i), pass, cache, nullptr);
   }
-  std::memcpy(outputs, t_.x_.data(), floats(pass.count * shape.dim));
+  copy_floats(outputs, t_.x_.data(), pass.count * shape.dim);
   done(Step::copy);
 }
 
@@ -689,17 +692,17 @@ void Forward::prepare(const HistoryPass& pass, const CandidatePass& candidates) 
 void Forward::packed(const HistoryPass& pass, const float* history, const CandidatePass& options,
                      const float* candidates, KvCache& cache, float* outputs) noexcept {
   const ModelShape& shape = t_.model_->shape();
-  const std::size_t bytes = floats(options.count * shape.dim);
+  const std::int64_t values = options.count * shape.dim;
   cache.length = pass.length;
-  if (pass.length > 0) std::memcpy(t_.x_.data(), history, floats(pass.length * shape.dim));
+  copy_floats(t_.x_.data(), history, pass.length * shape.dim);
   done(Step::copy);
   for (std::int64_t i = 0; i < shape.layers; ++i) {
     if (i == shape.candidate_from_layer)
-      std::memcpy(t_.x_.data() + work(pass, i).tokens * shape.dim, candidates, bytes);
+      copy_floats(t_.x_.data() + work(pass, i).tokens * shape.dim, candidates, values);
     run(work(pass, options, i), options, cache, &cache);
   }
   const std::int64_t kept = work(pass, options, shape.layers - 1).kept;
-  std::memcpy(outputs, t_.x_.data() + kept * shape.dim, bytes);
+  copy_floats(outputs, t_.x_.data() + kept * shape.dim, values);
   done(Step::copy);
 }
 

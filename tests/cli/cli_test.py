@@ -116,9 +116,11 @@ class BadConfigTest(CliTest):
         self.refused_file({"run": {"candidates": [0]}}, "/run/candidates", "'0'")
 
     def test_out_of_range(self):
-        for flag in ("--history", "--dim", "--heads", "--kv-heads", "--layers", "--ffn-factor", "--threads", "--seed"):
+        positive = ("--dim", "--heads", "--kv-heads", "--layers", "--ffn-factor", "--threads", "--token-merge",
+                    "--query-tokens", "--micro-batch")
+        for flag in (*positive, "--history", "--seed", "--candidate-from-layer", "--append"):
             self.refused(["smoke", flag, "-1"], flag, "'-1'", "at least")
-        for flag in ("--dim", "--heads", "--kv-heads", "--layers", "--ffn-factor", "--threads"):
+        for flag in positive:
             self.refused(["smoke", flag, "0"], flag, "'0'", "at least 1")
         for value in ("0", "-1s", "nan", "inf", "1e999", "5 apples", ""):
             self.refused(["smoke", "--budget", value], "--budget")
@@ -137,13 +139,18 @@ class BadConfigTest(CliTest):
         most = 4 * len(os.sched_getaffinity(0))
         self.refused(["smoke", "--threads", str(most + 4096)], "--threads", "four times the CPUs")
         self.refused_file({"run": {"threads": most + 4096}}, "/run/threads", "four times the CPUs")
+        # What can be verified cannot always be timed.
+        cpus = json.loads(self.kvcast("info", "--threads", "1", "--format", "json").stdout)["machine"]["threads"]
+        self.refused(["smoke", "--threads", str(cpus + 1)], "threads", f"{cpus + 1} threads", f"1 to {cpus}")
+        self.assertEqual(self.kvcast("verify", "smoke", "--threads", str(cpus + 1)).returncode, 0)
 
     def test_names(self):
         self.refused(["smok"], "'smok': unknown preset", "did you mean 'smoke'?", "default")
         self.refused(["smoke", "--mask", "causall"], "--mask", "'causall'", "history-blind")
         self.refused(["smoke", "--schemes", "naive,shard"], "--schemes", "'shard'", "shared")
         self.refused(["smoke", "--schemes", ""], "--schemes", "empty")
-        self.refused(["smoke", "--dtype", "fp8"], "--dtype", "'fp8'", "fp32")
+        self.refused(["smoke", "--dtype", "fp8"], "--dtype", "'fp8'", "fp32, bf16")
+        self.refused(["smoke", "--kv-dtype", "fp8"], "--kv-dtype", "'fp8'", "auto, fp32, bf16")
         self.refused(["smoke", "--format", "pdf"], "--format", "'pdf'", "table", "json")
 
     def test_memory(self):
@@ -153,6 +160,18 @@ class BadConfigTest(CliTest):
     def test_mask_that_cannot_share(self):
         for mask in ("bidirectional", "target-first-causal"):
             self.refused(["smoke", "--mask", mask], mask)
+
+    def test_token_merge_and_layers(self):
+        self.refused(["smoke", "--token-merge", "5"], "--token-merge", "history_length 64", "token_merge 5")
+        self.refused(["smoke", "--candidate-from-layer", "2"], "--candidate-from-layer", "layers 2", "0 to 1")
+        self.refused(["smoke", "--query-tokens", "5", "--mask", "bidirectional"], "--mask", "query_tokens 5", "causal")
+
+    def test_returning_user(self):
+        self.refused(["smoke", "--token-merge", "2", "--append", "9"], "--append", "append 9", "token_merge 2")
+        self.refused(["smoke", "--append", "65"], "--append", "append 65", "history_length 64")
+        self.refused(["smoke", "--schemes", "naive,append"], "--schemes", "--append")
+        self.refused(["smoke", "--mask", "bidirectional", "--candidate-from-layer", "1", "--append", "8"], "'append'",
+                     "bidirectional")
 
     def test_what_a_user_typed_stays_on_one_line(self):
         self.refused(["smoke", "--dim", "1\n2\x1b[31m"], "--dim")
@@ -217,7 +236,7 @@ class HelpTest(CliTest):
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
                 self.assertIn("Examples:\n  kvcast ", result.stdout)
                 lines = result.stdout.splitlines()
-                self.assertLessEqual(len(lines), 45)
+                self.assertLessEqual(len(lines), 50)
                 self.assertLessEqual(max(map(len, lines)), 110)
 
     def test_version(self):
@@ -228,7 +247,7 @@ class HelpTest(CliTest):
     def test_info(self):
         text = self.kvcast("info", "--threads", "1")
         self.assertEqual((text.returncode, text.stderr), (0, ""))
-        for name in ("CPU", "ISA", "memory", "FMA peak", "DRAM read", "kvcast", "compiler"):
+        for name in ("CPU", "ISA", "memory", "FMA peak", "bf16 peak", "DRAM read", "kvcast", "compiler"):
             self.assertRegex(text.stdout, f"(?m)^{name} ")
         machine = json.loads(self.kvcast("info", "--threads", "1", "--format", "json").stdout)
         self.assertGreater(machine["machine"]["peak_gflops"], 0)
@@ -421,7 +440,7 @@ class VerifyTest(CliTest):
     def test_schemes_agree(self):
         result = self.kvcast("verify", "smoke", "-q")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        for word in ("naive", "shared", "Kendall tau", "tolerance", "float64"):
+        for word in ("naive", "shared", "packed", "cached", "append", "Kendall's tau", "tolerance", "float64"):
             self.assertIn(word, result.stdout)
         report = json.loads(self.kvcast("verify", "smoke", "-q", "--format", "json").stdout)
         self.assertTrue(report["equivalence"]["agrees"])
@@ -437,10 +456,14 @@ class VerifyTest(CliTest):
 
     def test_refuses_what_it_does_not_use(self):
         for flag, value, path in (("-N", "5", "run.candidates"), ("--schemes", "naive", "run.schemes"),
+                                  ("--cached", None, "run.cached"), ("--micro-batch", "2", "run.micro_batch"),
+                                  ("--profile", None, "measure.profile"),
                                   ("--budget", "5s", "measure.budget"), ("--precision", "1%", "measure.precision")):
             with self.subTest(flag=flag):
-                self.assert_one_line(self.kvcast("verify", "smoke", flag, value), 2, flag, "see kvcast verify --help")
-                self.assert_one_line(self.kvcast("verify", "smoke", "--set", f"{path}={value}"), 2, f"--set {path}",
+                typed = [flag] if value is None else [flag, value]
+                self.assert_one_line(self.kvcast("verify", "smoke", *typed), 2, flag, "see kvcast verify --help")
+                assignment = f"{path}={value or 'true'}"
+                self.assert_one_line(self.kvcast("verify", "smoke", "--set", assignment), 2, f"--set {path}",
                                      "verify does not use it")
                 self.assertNotIn(flag + " ", self.kvcast("verify", "--help").stdout)
 
