@@ -87,7 +87,8 @@ struct HostLimits {
 };
 
 /// Config from a preset name or file (empty = defaults), then the assignments in order, validated and resolved
-/// (kv_heads, kv_dtype, threads and max_memory have their values; cached and append have added their schemes).
+/// (kv_heads, kv_dtype, threads and max_memory have their values; cached, append and micro_batch have added their
+/// schemes).
 /// Errors: ConfigError naming file or flag, JSON pointer, value and what is allowed; IoError when a file cannot be
 /// read.
 Config load_config(const std::string& preset_or_file, const std::vector<Assignment>& assignments,

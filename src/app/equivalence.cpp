@@ -128,11 +128,11 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   picked.front() = everyone;
   const auto top_k = [](std::int64_t of) { return std::min<std::int64_t>(10, std::max<std::int64_t>(1, of / 4)); };
   result.checked_candidates = static_cast<std::int64_t>(everyone.size());
-  result.top_k = top_k(result.checked_candidates);
 
   // Against float64: at the full shape on the first candidates, or with the same schemes on a smaller problem.
   const std::int64_t referenced = std::min<std::int64_t>(2, everyone.back() + 1);
   ranked = result.shareable ? std::max(ranked, referenced) : referenced;
+  result.top_k = top_k(result.shareable ? std::min(ranked, result.checked_candidates) : result.checked_candidates);
   const ReferenceShape cut = reference_shape(shape, positions(config.model), referenced, reference_flops);
   result.reference_shape = cut.text;
   std::optional<Problem> smaller;
@@ -195,7 +195,7 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     const Outputs at_reference = outputs_of(reference_problem, small[s], first);
     row.vs_reference = error_between(at_reference, part_of(truth, judged));
     if (first.size() == true_scores.size() && !true_scores.empty()) {
-      row.reference_top_k_overlap = analysis::top_k_overlap(true_scores, scores(at_reference), top_k(ranked));
+      row.reference_top_k_overlap = analysis::top_k_overlap(true_scores, scores(at_reference), result.top_k);
       row.reference_kendall_tau = analysis::kendall_tau(true_scores, scores(at_reference));
     }
     if (stopped()) return std::nullopt;

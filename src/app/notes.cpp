@@ -21,6 +21,13 @@ std::vector<Warning> notes_on(const Problem& problem) {
                      "the imported file has too few tokens: seeded " + join(problem.seeded_parts(), ", "),
                      "-L and -N within what the file has use its own"});
   }
+  if (problem.unused_layers() > 0) {
+    notes.push_back({"import-layers",
+                     "only the first " + std::to_string(problem.shape().layers) +
+                         " layers of the imported file are used, " + std::to_string(problem.unused_layers()) +
+                         " are left out",
+                     "leave --layers out to use all"});
+  }
   return notes;
 }
 

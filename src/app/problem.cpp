@@ -7,6 +7,12 @@ namespace kvcast::app {
 
 namespace {
 
+// A model may use the first layers of a file only: a shorter reference does.
+TensorSource imported_source(const ImportedCase& file, ModelShape shape) {
+  shape.layers = std::max(shape.layers, file.layers);
+  return file.source(shape);
+}
+
 kernels::Element element(const std::string& dtype) {
   return dtype == "bf16" ? kernels::Element::bf16 : kernels::Element::f32;
 }
@@ -75,7 +81,7 @@ Problem::Problem(const Config& config, std::int64_t candidates)
     : config_(config),
       shape_(model_shape(config)),
       imported_(config.model.import.empty() ? std::nullopt : std::optional(load_import(config.model.import))),
-      source_(imported_ ? imported_->source(shape_)
+      source_(imported_ ? imported_source(*imported_, shape_)
                         : seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed),
                                          static_cast<int>(config.run.threads))),
       model_(shape_, source_),
@@ -86,18 +92,27 @@ Problem::Problem(const Config& config, std::int64_t candidates)
   seeded_history(seed, positions(config.model), shape_.dim, history_);
   seeded_candidates(seed, 0, candidates, shape_.dim, candidates_.span());
   seeded_readout(seed, shape_.dim, readout_);
-  if (!imported_) return;
-  // Real tokens as far as the file has them. A history is taken whole or not at all: half of one is nobody's.
-  const std::vector<float> history = imported_->history(), tokens = imported_->candidates();
-  if (history.size() >= history_.size()) {
+  if (imported_) take_tokens();
+}
+
+// Real tokens as far as the file has them. A history is taken whole or not at all: half of one is nobody's.
+void Problem::take_tokens() {
+  const std::optional<TensorSize>& stored = imported_->history_size;
+  if (stored && stored->columns != config_.model.dim) {
+    throw ConfigError(config_.model.import, "history tokens are " + std::to_string(stored->columns) + " wide",
+                      "wanted " + std::to_string(config_.model.dim) + ", the dim of the model");
+  }
+  if (stored && stored->rows >= config_.model.history_length) {
+    const std::vector<float> history = imported_->history();
     std::copy_n(history.begin(), history_.size(), history_.begin());
   } else {
     seeded_parts_.emplace_back("history");
   }
-  std::copy_n(tokens.begin(), std::min(tokens.size(), candidates_.span().size()), candidates_.data());
-  if (tokens.size() < candidates_.span().size()) seeded_parts_.emplace_back("candidates");
-  const std::vector<float> readout = imported_->readout();
-  if (readout.size() == readout_.size()) readout_ = readout;
+  const std::int64_t wanted = candidates_.size() / shape_.dim;
+  const std::int64_t have = imported_->candidates_size ? std::min(imported_->candidates_size->rows, wanted) : 0;
+  if (have > 0) imported_->read_candidates(0, candidates_.span().first(static_cast<std::size_t>(have * shape_.dim)));
+  if (have < wanted) seeded_parts_.emplace_back("candidates");
+  if (imported_->has_readout) readout_ = imported_->readout();
 }
 
 std::unique_ptr<Scheme> Problem::make(const SchemeInstance& instance, std::int64_t max_candidates) const {

@@ -36,6 +36,8 @@ class Problem {
   std::span<const float> readout() const { return readout_; }
   /// What an imported file did not have and was seeded instead: "history", "candidates"; empty without import.
   const std::vector<std::string>& seeded_parts() const { return seeded_parts_; }
+  /// Layers that an imported file has beyond the model's.
+  std::int64_t unused_layers() const { return imported_ ? imported_->layers - shape_.layers : 0; }
 
   /// A scheme made for candidate passes up to `max_candidates`.
   std::unique_ptr<Scheme> make(const SchemeInstance& instance, std::int64_t max_candidates) const;
@@ -44,6 +46,8 @@ class Problem {
   double score(std::span<const double> output) const;
 
  private:
+  void take_tokens();
+
   Config config_;
   ModelShape shape_;
   std::optional<ImportedCase> imported_;

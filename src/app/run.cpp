@@ -313,7 +313,9 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   if (config.measure.profile && !stopped()) {
     stage(observer, "profile");
     for (Prepared& p : prepared) {
-      const std::vector<std::int64_t> sizes = p.instance.entry->runs_history ? std::vector{p.unit} : p.counts;
+      // What runs the history again for every few candidates shows where time goes in the first few.
+      const bool repeats = p.instance.entry->unit(app::scheme_size(config, p.instance.options, p.counts.back())) > 0;
+      const std::vector<std::int64_t> sizes = repeats ? std::vector{p.unit} : p.counts;
       for (Profile& profile : app::profile_scheme(p.instance, *p.scheme, sizes, threads, candidates, outputs.data())) {
         measured_case.profiles.push_back(std::move(profile));
       }

@@ -313,14 +313,14 @@ std::vector<Field> make_fields() {
     choice("run.kv_dtype", "--kv-dtype", at(run, &R::kv_dtype), {"auto", "fp32", "bf16"}, "KV cache; auto is as dtype"),
     boolean("run.cached", "--cached", at(run, &R::cached), "Also a returning user whose whole history is cached"),
     integer("run.append", "--append", at(run, &R::append), 0, "Also a returning user with this many new history tokens"),
-    automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Candidates per pass of packed, each a row of its own"),
+    automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Also packed, with this many candidates per pass, each a row of its own"),
     free_text("run.isa", "--isa", at(run, &R::isa), "auto or a SIMD target of this CPU, see kvcast info", "SIMD target to run on"),
     automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use", "Threads"),
     integer("run.seed", "--seed", at(run, &R::seed), 0, "Seed of weights, tokens and schedule"),
     boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
     fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
-    boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes"),
+    boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes, after the measurement"),
     automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),
   };
   // clang-format on

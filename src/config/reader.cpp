@@ -136,7 +136,7 @@ class Reader {
            "query_tokens " + std::to_string(model.query_tokens) + " under mask " + to_string(model.mask),
            "query tokens need mask causal or history-blind");
     }
-    resolve_returning_user();
+    resolve_added_schemes();
     const Checked most_threads = checked_mul(cpus, kMaxThreadsPerCpu);
     if (most_threads && config_.run.threads > *most_threads) {
       fail({"run.threads"},
@@ -166,8 +166,8 @@ class Reader {
 
   void set_at(const Field& field, const std::string& where) { origins_[field.path] = {where, ++assignments_}; }
 
-  // --cached and --append are short for adding the scheme, which the effective config then names.
-  void resolve_returning_user() {
+  // --cached, --append and --micro-batch are short for adding the scheme, which the effective config then names.
+  void resolve_added_schemes() {
     RunConfig& run = config_.run;
     const ModelConfig& model = config_.model;
     const auto has = [&](const char* name) {
@@ -184,6 +184,7 @@ class Reader {
     }
     if (run.cached && !has("cached")) run.schemes.emplace_back("cached");
     if (run.append > 0 && !has("append")) run.schemes.emplace_back("append");
+    if (!run.micro_batch.empty() && !has("packed")) run.schemes.emplace_back("packed");
   }
 
   // Blames the field among `paths` that was set last.

@@ -440,10 +440,10 @@ std::string profiles(const std::vector<Profile>& list) {
       grid.add({plain(step.name), seconds(step.seconds), fixed(100 * step.share, 1) + "%"});
     }
     text += grid.text("  ");
-    text += paragraph("  of which",
+    text += paragraph("  included",
                       fmt::format("dispatch of {} regions and products: {} when they are empty",
                                   integer(profile.dispatches), seconds(profile.dispatch_seconds)),
-                      kMargin);
+                      kMargin + 2);
   }
   return text;
 }
@@ -523,14 +523,21 @@ std::string equality(const Equivalence& e) {
   return text + grid.text("  ");
 }
 
-std::string composition(const std::vector<CompositionCheck>& checks) {
+std::string composition(const Case& one) {
+  // What the parts of a scheme are: a few candidates multiplied up, or a history pass and a candidate pass.
+  const auto scaled = [&](const std::string& name) {
+    return std::any_of(one.points.begin(), one.points.end(), [&](const Point& point) {
+      const SchemePoint* scheme = find(point, name);
+      return scheme != nullptr && scheme->status == Status::scaled;
+    });
+  };
   std::string text;
-  for (const auto& check : checks) {
+  for (const auto& check : one.composition) {
     const int decimals = std::max(3, estimate_decimals(check.ratio, 3));
     text += paragraph(text.empty() ? "whole run" : "",
                       fmt::format("{} at N={} {}: whole/{} {}  95% {}", clipped(check.scheme, kSchemeWidth),
                                   integer(check.candidates), check.agrees ? "agrees" : "DISAGREES",
-                                  check.scheme == kBaseline ? "scaled" : "composed", fixed(check.ratio.value, decimals),
+                                  scaled(check.scheme) ? "scaled" : "composed", fixed(check.ratio.value, decimals),
                                   interval(check.ratio, decimals)),
                       kMargin);
   }
@@ -564,7 +571,7 @@ std::string render_table(const Report& report) {
     for (const auto& fit : one.fits) section(fit_block(fit));
     section(profiles(one.profiles));
     if (one.equivalence) section(equality(*one.equivalence));
-    section(composition(one.composition));
+    section(composition(one));
   }
   section(warnings(report.warnings));
   return text;

@@ -44,16 +44,13 @@ class ProfileTest(EngineTest):
         profiles = self.run_case(*self.SHAPE, "--schemes", "naive,shared,packed", "--cached", "--append", "8",
                                  "--profile")["profiles"]
         passes = [(profile["scheme"], profile["pass"], profile["candidates"]) for profile in profiles]
-        # Candidate passes at the smallest and the largest N; whoever runs the history in every pass has one form.
-        for scheme in ("naive", "packed"):
-            self.assertEqual([entry[1] for entry in passes if entry[0] == scheme], ["forward"])
-            self.assertIn([entry[2] for entry in passes if entry[0] == scheme], [[1], [5]])
-        for scheme in ("shared", "append"):
-            self.assertEqual([entry[1:] for entry in passes if entry[0] == scheme],
-                             [("history", 0), ("candidates", 1), ("candidates", 5)])
-        self.assertEqual([entry[1:] for entry in passes if entry[0] == "cached"],
-                         [("candidates", 1), ("candidates", 5)])
-        self.assertEqual(len(passes), 10)
+        # At the smallest and the largest N; naive at the N whose parts repeat in larger ones.
+        both = [("history", 0), ("candidates", 1), ("candidates", 5)]
+        expected = {"naive": [("forward", 5)], "shared": both, "packed": [("forward", 1), ("forward", 5)],
+                    "cached": both[1:], "append": both}
+        self.assertEqual({entry[0] for entry in passes}, set(expected))
+        for scheme, wanted in expected.items():
+            self.assertEqual([entry[1:] for entry in passes if entry[0] == scheme], wanted, scheme)
         for profile in profiles:
             with self.subTest(scheme=profile["scheme"], of=profile["pass"]):
                 names = [step["name"] for step in profile["steps"]]
@@ -69,6 +66,11 @@ class ProfileTest(EngineTest):
                 # Two layers of at least attention, four products and two norms.
                 self.assertGreaterEqual(profile["dispatches"], 10)
                 self.assertGreaterEqual(profile["dispatch_seconds"], 0)
+
+    def test_micro_batch_is_profiled_at_its_size(self):
+        profiles = self.run_case(*self.SHAPE, "--schemes", "naive", "--micro-batch", "2", "--profile")["profiles"]
+        self.assertIn(("packed", "forward", 2), [(p["scheme"], p["pass"], p["candidates"]) for p in profiles])
+        self.assertEqual(len([p for p in profiles if p["scheme"] == "packed"]), 1)
 
     def test_only_when_asked_for(self):
         self.assertEqual(self.run_case(*self.SHAPE)["profiles"], [])
@@ -135,7 +137,7 @@ class ReturningUserTest(EngineTest):
         self.assertEqual(again["config"], report["config"])
 
     def test_one_alone(self):
-        for extra, row in ((["--cached"], "cached"), (["--append", "8"], "append")):
+        for extra, row in ((["--cached"], "cached"), (["--append", "8"], "append"), (["--micro-batch", "2"], "packed")):
             with self.subTest(row=row):
                 result = self.kvcast("run", "smoke", "--dry-run", "--format", "json", "--schemes", "naive", *extra)
                 points = json.loads(result.stdout)["points"]

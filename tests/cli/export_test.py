@@ -56,8 +56,8 @@ def norm(x, weight, bias):
 
 
 def forward(tensors, rows, sees, active, model):
-    """All layers over rows. active(layer, i): whether row i takes part in a layer. Those that do are its keys; those that
-    take part in the next one too go on through it."""
+    """All layers over rows. active(layer, i): whether row i takes part in a layer. Those that do are its keys; those
+    that take part in the next one too go on through it."""
     dim, heads, kv_heads = model["dim"] * model["token_merge"], model["heads"], model["kv_heads"]
     head_dim = dim // heads
     for layer in range(model["layers"]):
@@ -119,6 +119,10 @@ class ExportTest(CaseTest):
         self.assertEqual([path.name for path in self.dir.iterdir()], ["case.safetensors"])
         metadata, tensors = read_safetensors(self.dir / "case.safetensors")
         model = json.loads(metadata["kvcast.config"])["model"]
+        for flag, key in (("--token-merge", "token_merge"), ("--query-tokens", "query_tokens"),
+                          ("--candidate-from-layer", "candidate_from_layer"), ("--kv-heads", "kv_heads")):
+            if flag in extra:
+                self.assertEqual(str(model[key]), extra[extra.index(flag) + 1])
         history = merged(matrix(tensors["history"]), model["token_merge"])
         candidates = matrix(tensors["candidates"])
         width, length = model["dim"] * model["token_merge"], len(history)
@@ -230,6 +234,14 @@ class ImportTest(CaseTest):
                          [8, "bf16", "history-blind", 2])
         self.assertEqual(result["warnings"], [])
 
+    def test_first_layers_of_a_file(self):
+        _, _, tensors = self.export("A.safetensors", *SMALL)
+        result, _, copied = self.export("B.safetensors", "--import", "A.safetensors", "--layers", "1")
+        self.assertEqual(result["shape"]["layers"], 1)
+        self.assertEqual([warning["code"] for warning in result["warnings"]], ["import-layers"])
+        first = {name: tensor for name, tensor in inputs(tensors).items() if not name.startswith("layers.1.")}
+        self.assertEqual(inputs(copied), first)
+
     def test_preset_wins_over_the_shape_of_the_file(self):
         # The default preset's shape is none of the file's.
         self.export("A.safetensors", *SMALL)
@@ -264,11 +276,28 @@ class ImportTest(CaseTest):
         self.assert_seeded(json.loads(self.kvcast(*run).stdout)["warnings"], "candidates")
         self.assert_seeded(json.loads(self.kvcast(*run, "-L", "14").stdout)["warnings"], "history", "candidates")
 
+    def test_weights_alone(self):
+        _, _, tensors = self.export("A.safetensors", *SMALL)
+        weights = {name: tensor for name, tensor in tensors.items() if name.startswith("layers.")}
+        write_safetensors(self.dir / "W.safetensors", {}, weights)
+        bare = ["--import", "W.safetensors", "--heads", "4", "--kv-heads", "2", "-L", "12", "--seed", "7"]
+        result, _, copied = self.export("B.safetensors", *bare)
+        self.assert_seeded(result["warnings"], "history", "candidates")
+        self.assertEqual(inputs(copied), inputs(tensors))  # seeded as the original was
+        self.assertEqual(copied["outputs.reference"], tensors["outputs.reference"])
+
+    def test_history_of_another_width(self):
+        # The merged width is that of the weights, the token's is not that of the history.
+        self.export("A.safetensors", *SMALL)
+        self.assert_one_line(self.kvcast("verify", "--import", "A.safetensors", "-d", "8", "--token-merge", "2", "-q"), 2,
+                             "A.safetensors", "history", "16 wide", "wanted 8")
+
     def test_weights_of_another_shape(self):
         self.export("A.safetensors", *SMALL)
         for flag, value, parts in (("--dim", "32", ["tensor 'layers.0.attn_norm.weight'", "[16]", "wanted [32]"]),
                                    ("--kv-heads", "4", ["tensor 'layers.0.attn.qkv.weight'", "[32,16]", "[48,16]"]),
                                    ("--ffn-factor", "4", ["tensor 'layers.0.ffn.up.weight'", "[48,16]", "[64,16]"]),
+                                   ("--token-merge", "2", ["tensor 'layers.0.attn_norm.weight'", "[16]", "[32]"]),
                                    ("--layers", "3", ["2 layers", "wanted 3"])):
             with self.subTest(flag=flag):
                 result = self.kvcast("verify", "--import", "A.safetensors", flag, value, "-q")

@@ -101,6 +101,8 @@ Json config_schema() {
     if (field.type == "text list") type = list_of({{"type", "string"}});
     INFO("config field " << field.path << " of type '" << field.type << "' has no JSON Schema type here");
     REQUIRE(!type.is_null());
+    // What is resolved when the config is loaded never shows as "auto" in a report; what is not may.
+    if (field.allowed.find("or auto") != std::string::npos) type = {{"anyOf", {type, {{"const", "auto"}}}}};
     const auto dot = field.path.find('.');
     if (dot == std::string::npos) {
       sections[field.path] = type;
@@ -111,7 +113,8 @@ Json config_schema() {
   Json properties = Json::object();
   for (const auto& item : sections.items()) {
     // A leaf has its type; a section has members only.
-    properties[item.key()] = item.value().contains("type") ? item.value() : object_of(item.value());
+    const bool leaf = item.value().contains("type") || item.value().contains("anyOf");
+    properties[item.key()] = leaf ? item.value() : object_of(item.value());
   }
   return object_of(properties);
 }

@@ -225,6 +225,7 @@ TEST_CASE("a returning user adds schemes, and only with tokens to append", "[con
   const Config both = parse(R"({"run": {"schemes": ["append"], "append": 8, "cached": true}})");
   CHECK(both.run.schemes == Names{"append", "cached"});
   CHECK(config_to_json(parse(config_to_json(both))) == config_to_json(both));
+  CHECK(parse(R"({"run": {"micro_batch": [5, 10]}})").run.schemes == Names{"naive", "shared", "packed"});
   CHECK(contains(error_of(R"({"run": {"schemes": ["append"]}})"), "scheme 'append' without new tokens"));
   CHECK(contains(flag_error("run.append", "257"), "--flag: append 257 with history_length 256 and token_merge 1"));
   CHECK(contains(error_of(R"({"model": {"token_merge": 4}, "run": {"append": 6}})"), "in whole merged tokens"));
