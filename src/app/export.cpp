@@ -15,6 +15,12 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
   const Config& config = problem.config();
   const std::int64_t dim = shape.dim;
   const auto candidates = problem.candidates().first(static_cast<std::size_t>(n * dim));
+  // Matrices are stored as the engine holds them, and the reference is that of what is stored.
+  const TensorSource source = [&](std::int64_t layer, Tensor tensor, std::span<float> values) {
+    problem.source()(layer, tensor, values);
+    if (shape.element == kernels::Element::f32 || tensor_size(shape, tensor).columns == 0) return;
+    for (float& value : values) value = kernels::from_bf16(kernels::to_bf16(value));
+  };
   std::vector<StoredTensor> tensors;
   tensors.push_back(
       {"history", {config.model.history_length, config.model.dim}, [&] { return copy(problem.history()); }, {}});
@@ -22,14 +28,13 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
   for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
     for (const Tensor tensor : kTensors) {
       const TensorSize size = tensor_size(shape, tensor);
-      const auto values = [&problem, layer, tensor, size] {
+      const auto values = [&source, layer, tensor, size] {
         std::vector<float> out(static_cast<std::size_t>(size.elements()));
-        problem.source()(layer, tensor, out);
+        source(layer, tensor, out);
         return out;
       };
       std::vector<std::int64_t> sizes = {size.rows};
       if (size.columns > 0) sizes.push_back(size.columns);
-      // Matrices as the engine holds them; norms and biases are fp32 in every dtype.
       const kernels::Element element = size.columns > 0 ? shape.element : kernels::Element::f32;
       tensors.push_back({"layers." + std::to_string(layer) + "." + tensor_name(tensor), sizes, values, {}, element});
     }
@@ -46,7 +51,7 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
   }
   if (reference) {
     const auto outputs = [&] {
-      return reference_outputs(shape, problem.source(), problem.history(), config.model.mask, candidates,
+      return reference_outputs(shape, source, problem.history(), config.model.mask, candidates,
                                static_cast<int>(config.run.threads));
     };
     tensors.push_back({"outputs.reference", {n, dim}, {}, outputs});

@@ -19,8 +19,13 @@ std::string imported_config(const std::string& file) {
     // What the case is; not how long to measure it, nor on how many threads of what machine.
     config["model"] = stored["model"];
     if (stored.contains("run") && stored["run"].is_object()) {
-      for (const char* key : {"seed", "trim", "dtype", "kv_dtype", "append"}) {
-        if (stored["run"].contains(key)) config["run"][key] = stored["run"][key];
+      const Json& run = stored["run"];
+      for (const char* key : {"seed", "trim", "dtype", "append"}) {
+        if (run.contains(key)) config["run"][key] = run[key];
+      }
+      // One that only follows dtype is left to follow what --dtype says now.
+      if (run.contains("kv_dtype") && run["kv_dtype"] != run.value("dtype", Json())) {
+        config["run"]["kv_dtype"] = run["kv_dtype"];
       }
     }
   } else {

@@ -132,9 +132,11 @@ Config ConfigArguments::load(const HostLimits& host) const {
     }
   }
   // A file of weights brings its own shape where nothing else does.
-  for (auto last = assignments_.rbegin(); !source_ && last != assignments_.rend(); ++last) {
+  for (auto last = assignments_.rbegin(); last != assignments_.rend(); ++last) {
     if (last->path != "model.import" || last->value.empty()) continue;
-    return parse_config(imported_config(last->value), last->value, assignments_, host);
+    const std::string brought = imported_config(last->value);  // also beside a preset: a broken file shows at once
+    if (!source_) return parse_config(brought, last->value, assignments_, host);
+    break;
   }
   return load_config(source_.value_or("default"), assignments_, host);
 }

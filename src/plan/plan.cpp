@@ -127,10 +127,10 @@ Plan build_plan(const Config& config, const Costs& costs) {
       plan.whole_check_rounds = kMaxRounds;
       plan.rounds = always;
     } else {
+      // Rounds beyond the checked ones, or as many checked ones as there is time for.
       plan.whole_check_rounds = kMinRounds;
-      plan.rounds = std::max<std::int64_t>(
-          0, static_cast<std::int64_t>(
-                 std::floor((available - static_cast<double>(kMinRounds) * plan.check_s) / plan.round_s)));
+      const double beyond = available - static_cast<double>(kMinRounds) * (plan.round_s + plan.check_s);
+      plan.rounds = beyond >= 0 ? kMinRounds + static_cast<std::int64_t>(beyond / plan.round_s) : always;
     }
   } else {
     plan.rounds = rounds_with(plan.round_s);

@@ -289,8 +289,8 @@ class ImportTest(CaseTest):
     def test_history_of_another_width(self):
         # The merged width is that of the weights, the token's is not that of the history.
         self.export("A.safetensors", *SMALL)
-        self.assert_one_line(self.kvcast("verify", "--import", "A.safetensors", "-d", "8", "--token-merge", "2", "-q"), 2,
-                             "A.safetensors", "history", "16 wide", "wanted 8")
+        result = self.kvcast("verify", "--import", "A.safetensors", "-d", "8", "--token-merge", "2", "-q")
+        self.assert_one_line(result, 2, "A.safetensors", "history", "16 wide", "wanted 8")
 
     def test_weights_of_another_shape(self):
         self.export("A.safetensors", *SMALL)
