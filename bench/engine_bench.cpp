@@ -41,11 +41,11 @@ constexpr std::int64_t kMost = 100;
 constexpr double kLeastSeconds = 5e-3;  // shorter runs are repeated until they fill it
 
 struct Row {
-  std::string name, by;         ///< what, and who computes it
-  double flops = 0;             ///< of one run
-  bool bf16 = false;            ///< judged by the bf16 peak
-  std::function<double()> run;  ///< seconds
-  std::string versus;           ///< row (same run) that it is set against, "" for none
+  std::string name, by;                         ///< what, and who computes it
+  double flops = 0;                             ///< of one run
+  bool bf16 = false;                            ///< judged by the bf16 peak
+  std::function<double()> run;                  ///< seconds
+  std::string versus;                           ///< row (same run) that it is set against, "" for none
   std::vector<double> seconds, shares, ratios;  ///< per round; ratios: its throughput over that of `versus`
 };
 
@@ -131,10 +131,13 @@ class AttentionBench {
 
 // The schemes of one dtype, with what they need.
 struct Engine {
-  Engine(Config config, const std::string& dtype) : problem([&] {
-      config.run.dtype = config.run.kv_dtype = dtype;
-      return config;
-    }(), kMost) {
+  Engine(Config config, const std::string& dtype)
+      : problem(
+            [&] {
+              config.run.dtype = config.run.kv_dtype = dtype;
+              return config;
+            }(),
+            kMost) {
     const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, kMost));
     naive = problem.make(app::baseline(), kMost);
     shared = problem.make({"shared", find_scheme("shared"), {}}, kMost);
@@ -199,8 +202,8 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
     const bool bf16 = dtype == "bf16";
     const std::string by = "kvcast " + dtype;
     const auto add = [&](const std::string& name, double flops, std::function<void()> run) {
-      rows.push_back({name, by, flops, bf16, [run] { return repeated(run); }, bf16 ? name + "/kvcast fp32" : "", {}, {},
-                      {}});
+      rows.push_back(
+          {name, by, flops, bf16, [run] { return repeated(run); }, bf16 ? name + "/kvcast fp32" : "", {}, {}, {}});
     };
     const std::size_t form = e->naive->forms() == 1 ? 0 : [&] {
       std::vector<double> best(e->naive->forms(), INFINITY);
@@ -234,27 +237,40 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
     one.run.threads = 1;
     alone = std::make_unique<Engine>(one, "fp32");
     Engine* e = alone.get();
-    rows.push_back({"naive", "1 thread", static_cast<double>(e->count) * naive_flops(work), false,
-                    [e] { return repeated([e] { e->forward(*e->naive, e->count); }); }, "naive/kvcast fp32", {}, {},
+    rows.push_back({"naive",
+                    "1 thread",
+                    static_cast<double>(e->count) * naive_flops(work),
+                    false,
+                    [e] { return repeated([e] { e->forward(*e->naive, e->count); }); },
+                    "naive/kvcast fp32",
+                    {},
+                    {},
                     {}});
   }
 
   const auto peers = start_peers(engines.front()->problem, s, threads, settings);
   for (const auto& peer : peers) {
     const auto add = [&](const std::string& name, const std::string& request, double flops) {
-      rows.push_back({name, peer->name(), flops, false,
+      rows.push_back({name,
+                      peer->name(),
+                      flops,
+                      false,
                       [p = peer.get(), request] {
                         double total = 0;
                         std::int64_t repeats = 0;
                         do {
                           const bench::PeerAnswer answer = p->request(request);
-                          if (answer.max_rel_error > 1e-3) throw bench::PeerError(p->name() + " computes something else");
+                          if (answer.max_rel_error > 1e-3)
+                            throw bench::PeerError(p->name() + " computes something else");
                           total += answer.seconds;
                           ++repeats;
                         } while (total < kLeastSeconds);
                         return total / static_cast<double>(repeats);
                       },
-                      name + "/kvcast fp32", {}, {}, {}});
+                      name + "/kvcast fp32",
+                      {},
+                      {},
+                      {}});
     };
     add("naive", "naive 1", naive_flops(work));
     add("shared(10)", "shared 10", c_u + 10 * c_f);
@@ -270,8 +286,15 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
     const auto add = [&](const std::string& name, std::int64_t n, bool causal, double flops) {
       attention.push_back(std::make_unique<AttentionBench>(s, n, causal, element, threads));
       AttentionBench* a = attention.back().get();
-      rows.push_back({name, by, flops, bf16, [a] { return repeated([a] { a->run(); }); },
-                      bf16 ? name + "/kvcast fp32" : "", {}, {}, {}});
+      rows.push_back({name,
+                      by,
+                      flops,
+                      bf16,
+                      [a] { return repeated([a] { a->run(); }); },
+                      bf16 ? name + "/kvcast fp32" : "",
+                      {},
+                      {},
+                      {}});
       return a;
     };
     add("attention, causal", s.history_length, true, 2 * d * length * (length + 1));
@@ -280,8 +303,15 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
       AttentionBench* a = add(name, n, false, 4 * d * length * static_cast<double>(n));
       if (n == 1) {
         // As if it did the same work: its ratio to the row above is then that of the times.
-        rows.push_back({"plain read of K and V", by + " bytes", 4 * d * length, bf16,
-                        [a] { return repeated([a] { a->read(); }); }, name + "/" + by, {}, {}, {}});
+        rows.push_back({"plain read of K and V",
+                        by + " bytes",
+                        4 * d * length,
+                        bf16,
+                        [a] { return repeated([a] { a->read(); }); },
+                        name + "/" + by,
+                        {},
+                        {},
+                        {}});
       }
     }
   }
@@ -337,9 +367,10 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
                seconds * 1e3, row.flops / seconds / 1e9, share, 1 / share, 1 / quantile(row.shares, 0.9),
                1 / quantile(row.shares, 0.1), ratio);
     const auto spread = [](const std::vector<double>& values) {
-      return values.empty()
-                 ? Json(nullptr)
-                 : Json{{"median", quantile(values, 0.5)}, {"p10", quantile(values, 0.1)}, {"p90", quantile(values, 0.9)}};
+      return values.empty() ? Json(nullptr)
+                            : Json{{"median", quantile(values, 0.5)},
+                                   {"p10", quantile(values, 0.1)},
+                                   {"p90", quantile(values, 0.9)}};
     };
     out["rows"].push_back({{"name", row.name},
                            {"by", row.by},
@@ -374,7 +405,8 @@ int main(int argc, char** argv) {
   settings.peers = !without_peers;
   settings.folder = std::filesystem::canonical("/proc/self/exe").parent_path();
   const MachineInfo machine = kvcast::machine_info(0);
-  fmt::print("{}, {}, dense products {}, {} CPUs\n", machine.cpu_model, machine.isa, machine.dense_isa, machine.threads);
+  fmt::print("{}, {}, dense products {}, {} CPUs\n", machine.cpu_model, machine.isa, machine.dense_isa,
+             machine.threads);
   Json all = {{"cpu_model", machine.cpu_model},
               {"isa", machine.isa},
               {"dense_isa", machine.dense_isa},

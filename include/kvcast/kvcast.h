@@ -20,7 +20,7 @@ HostLimits host_limits();
 /// Version, commit, compiler and linked libraries.
 ToolInfo tool_info();
 
-/// CPU, ISA, memory; with `threads` > 0 also the measured FMA peak and DRAM read rate on that many threads (~0.3 s).
+/// CPU, ISA, memory; with `threads` > 0 also the measured FMA peak and DRAM read rate on that many threads (~0.7 s).
 MachineInfo machine_info(std::int64_t threads);
 
 /// SIMD targets that this build has and this CPU can run, best first: what run.isa may be, besides "auto".

@@ -22,7 +22,7 @@ namespace {
 // Rounds before precision may end a run: with fewer the interval itself is too uncertain to be believed.
 constexpr std::int64_t kPrecisionRounds = 5;
 // What starting up and probing the machine took before run() was called; part of the budget.
-constexpr double kProbeSeconds = 0.4;
+constexpr double kProbeSeconds = 0.8;
 // An estimate of the set-up beyond this many budgets leaves nothing to hope for.
 constexpr double kHopeless = 1.5;
 
@@ -122,7 +122,7 @@ std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const m
   if (slow * 5 > static_cast<std::int64_t>(result.samples.size())) {
     warnings.push_back(
         {"noisy-machine",
-         format_significant(100.0 * static_cast<double>(slow) / static_cast<double>(result.samples.size()), 2) +
+         format_significant(100.0 * static_cast<double>(slow) / static_cast<double>(result.samples.size()), 3) +
              "% of the timings ran beside a slow canary",
          "something else used the CPUs; run again when they are free"});
   }

@@ -241,9 +241,11 @@ TEST_CASE("the fastest form is the one with the best time, whatever the first on
     time += form == 1 ? (order.size() < 3 ? 9.0 : 1.0) : 2.0;
     order.push_back(form);
   };
-  CHECK(fastest_form(3, [&] { return time; }, run) == 1);
+  CHECK(fastest_form(
+            3, [&] { return time; }, run) == 1);
   CHECK(order == std::vector<std::size_t>{0, 1, 2, 0, 1, 2});
   order.clear();
-  CHECK(fastest_form(1, [&] { return time; }, run) == 0);
+  CHECK(fastest_form(
+            1, [&] { return time; }, run) == 0);
   CHECK(order.empty());  // nothing to choose, nothing to time
 }

@@ -243,7 +243,8 @@ TEST_CASE("threads do not change a bit of any scheme", "[schemes]") {
 
 TEST_CASE("permuting candidates permutes outputs; dropping one leaves the others as they were", "[schemes][oracle]") {
   // Few on a short history; on one whose keys are split over tasks, as many as fill a row tile and one more.
-  const auto [length, heads, count] = GENERATE(table<std::int64_t, std::int64_t, std::int64_t>({{50, 2, 12}, {1300, 1, 25}}));
+  const auto [length, heads, count] =
+      GENERATE(table<std::int64_t, std::int64_t, std::int64_t>({{50, 2, 12}, {1300, 1, 25}}));
   const std::int64_t dim = 32;
   const Config config = small_config(length, dim, heads, 2);
   const app::Problem problem(config, count);
