@@ -48,6 +48,7 @@ struct WorkShape {
   /// (LONGER's hybrid attention); 0, or P and more: all of them.
   std::int64_t query_tokens = 0;
   std::int64_t candidate_from_layer = 0;  ///< E, below layers: layers 0..E-1 run the history alone
+  bool candidate_sees_history = true;     ///< false: only itself (target-first-causal)
 };
 
 /// C_u in FLOPs: the history pass. In a layer where only q of p history rows go on, all p pay their K,V projections

@@ -129,12 +129,20 @@ double history_flops(const WorkShape& shape) {
 double candidate_flops(const WorkShape& shape) {
   return over_layers(shape, [&](std::int64_t layer) {
     if (layer < shape.candidate_from_layer) return 0.0;
-    return key_value_flops(shape) + query_flops(shape) + attention_flops(shape, real(history_keys(shape, layer)) + 1);
+    const double seen = shape.candidate_sees_history ? real(history_keys(shape, layer)) : 0;
+    return key_value_flops(shape) + query_flops(shape) + attention_flops(shape, seen + 1);
   });
 }
 
 double naive_flops(const WorkShape& shape) {
-  if (shape.causal) return history_flops(shape) + candidate_flops(shape);
+  if (shape.causal && shape.candidate_sees_history) return history_flops(shape) + candidate_flops(shape);
+  if (shape.causal) {
+    // The candidate stands first: it sees none of the history, and every history row that queries sees it.
+    return history_flops(shape) + candidate_flops(shape) + over_layers(shape, [&](std::int64_t layer) {
+             return layer < shape.candidate_from_layer ? 0.0
+                                                       : attention_flops(shape, real(history_queries(shape, layer)));
+           });
+  }
   // History rows see the candidate's key too, so the parts are not those of history_flops.
   return over_layers(shape, [&](std::int64_t layer) {
     const std::int64_t candidate = layer >= shape.candidate_from_layer ? 1 : 0;

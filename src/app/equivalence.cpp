@@ -147,6 +147,12 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     smaller.emplace(smaller_config, ranked);
     for (NamedScheme& named : small) {
       named.batch = std::min(named.batch, ranked);
+      // What is new stays part of the history, and micro-batches keep their seam.
+      SchemeOptions& options = named.instance.options;
+      if (options.append > 0) {
+        options.append = std::max<std::int64_t>(1, options.append * cut.history_length / positions(config.model));
+      }
+      if (options.micro_batch > 0) options.micro_batch = std::min(options.micro_batch, (named.batch + 1) / 2);
       owned.push_back(smaller->make(named.instance, ranked));
       owned.back()->prepare(std::vector<std::int64_t>{named.batch});
       named.scheme = owned.back().get();

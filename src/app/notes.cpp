@@ -2,24 +2,20 @@
 
 #include "base/text.h"
 #include "kernels/bf16_dot.h"
-#include "kernels/dense.h"
 
 namespace kvcast::app {
 
 std::vector<Warning> notes_on(const Problem& problem) {
   std::vector<Warning> notes;
-  const bool dense = problem.shape().element == kernels::Element::bf16 && !kernels::dense_bf16_native();
-  const bool attention = problem.shape().element == kernels::Element::bf16 && !kernels::bf16_dot_supported();
-  if (dense || attention) {
+  if (problem.shape().element == kernels::Element::bf16 && !kernels::bf16_dot_supported()) {
     notes.push_back({"bf16-portable",
-                     std::string(dense ? "bf16 products and attention" : "bf16 attention") +
-                         " ran in fp32 on rounded values: this CPU, or the ISA asked for, has no bf16 dot product",
+                     "bf16 ran in fp32 on rounded values: this CPU, or the ISA asked for, has no bf16 dot product",
                      "the outputs are those of bf16, the times are not those of a CPU that has it"});
   }
   if (!problem.seeded_parts().empty()) {
     notes.push_back({"import-tokens",
-                     "the imported file has too few tokens: seeded " + join(problem.seeded_parts(), ", "),
-                     "-L and -N within what the file has use its own"});
+                     "the imported file does not have all it takes: seeded " + join(problem.seeded_parts(), ", "),
+                     "a history and candidates within what the file has are its own"});
   }
   if (problem.unused_layers() > 0) {
     notes.push_back({"import-layers",

@@ -88,9 +88,12 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
     const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
     cost.candidates_s = [=](std::int64_t n) {
       const double flops = entry->flops(work, n, options) - entry->user_flops(work, options);
-      const double passes = entry->shares ? 1 : static_cast<double>(n);
+      const std::int64_t batch = entry->shares ? options.micro_batch : 1;
+      const double passes = batch == 0 ? 1 : static_cast<double>((n + batch - 1) / batch);
       return passes * pass_s(flops / passes) + static_cast<double>(n) * copies / bytes_per_s;
     };
+    // A returning user's earlier request is run once, before anything is timed.
+    if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));
     cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, app::scheme_size(config, options, n)); };
     costs.schemes.push_back(cost);
   }
@@ -99,8 +102,8 @@ Plan make_plan(const Config& config, const MachineInfo& machine) {
   const app::EqualityPlan equality = app::plan_equality(config, machine);
   const double elements = weight_bytes / sizeof(float);
   // The check runs naive on `checked` candidates and sharing on a batch; calibration runs naive twice in each form.
-  costs.setup_s = kStartSeconds + kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
-                  static_cast<double>(equality.checked) * naive_s;
+  costs.setup_s += kStartSeconds + kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
+                   static_cast<double>(equality.checked) * naive_s;
   const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, 1));
   if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
   for (const plan::SchemeCost& cost : costs.schemes) {

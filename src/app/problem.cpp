@@ -47,6 +47,7 @@ WorkShape work_shape(const Config& config) {
   w.candidate_from_layer = m.candidate_from_layer;
   w.trim = config.run.trim;
   w.causal = m.mask != Mask::bidirectional;
+  w.candidate_sees_history = m.mask != Mask::target_first_causal;
   w.bytes = kernels::element_bytes(element(config.run.kv_dtype));
   return w;
 }
@@ -112,7 +113,11 @@ void Problem::take_tokens() {
   const std::int64_t have = imported_->candidates_size ? std::min(imported_->candidates_size->rows, wanted) : 0;
   if (have > 0) imported_->read_candidates(0, candidates_.span().first(static_cast<std::size_t>(have * shape_.dim)));
   if (have < wanted) seeded_parts_.emplace_back("candidates");
-  if (imported_->has_readout) readout_ = imported_->readout();
+  if (imported_->has_readout) {
+    readout_ = imported_->readout();
+  } else {
+    seeded_parts_.emplace_back("readout");
+  }
 }
 
 std::unique_ptr<Scheme> Problem::make(const SchemeInstance& instance, std::int64_t max_candidates) const {

@@ -34,7 +34,8 @@ class Problem {
   std::span<const float> history() const { return history_; }
   std::span<const float> candidates() const { return candidates_.span(); }
   std::span<const float> readout() const { return readout_; }
-  /// What an imported file did not have and was seeded instead: "history", "candidates"; empty without import.
+  /// What an imported file did not have and was seeded instead: "history", "candidates", "readout"; empty without
+  /// import.
   const std::vector<std::string>& seeded_parts() const { return seeded_parts_; }
   /// Layers that an imported file has beyond the model's.
   std::int64_t unused_layers() const { return imported_ ? imported_->layers - shape_.layers : 0; }

@@ -27,12 +27,13 @@ class Listener final : public StepListener {
 
 std::vector<Profile> profile_scheme(const SchemeInstance& instance, Scheme& scheme,
                                     std::span<const std::int64_t> counts, int threads, const float* candidates,
-                                    float* outputs) {
+                                    float* outputs, const std::function<bool()>& stop_requested) {
   measure::StepClock clock(std::size(kSteps));
   Listener listener(clock);
   const double region_s = measure::empty_region_seconds(threads);
   std::vector<Profile> profiles;
   const auto add = [&](const std::string& pass, std::int64_t n, const std::function<void()>& run) {
+    if (stop_requested && stop_requested()) return;
     const measure::StepTimes times = measure::time_steps(clock, run, kSecondsPerPass);
     Profile profile;
     profile.scheme = instance.label;

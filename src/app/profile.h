@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <vector>
 
@@ -11,9 +12,10 @@
 namespace kvcast::app {
 
 /// Profiles of one scheme: its history pass, and its candidate pass at the smallest and the largest of `counts`, which
-/// it must be prepared for. candidates: [largest][dim]; outputs: room for as many. About 0.2 s each.
+/// it must be prepared for. candidates: [largest][dim]; outputs: room for as many. About 0.2 s each, or one pass where
+/// that takes longer. stop_requested ends it early.
 std::vector<Profile> profile_scheme(const SchemeInstance& instance, Scheme& scheme,
                                     std::span<const std::int64_t> counts, int threads, const float* candidates,
-                                    float* outputs);
+                                    float* outputs, const std::function<bool()>& stop_requested);
 
 }  // namespace kvcast::app

@@ -77,18 +77,20 @@ std::vector<BestMicroBatch> best_micro_batches(const std::vector<Point>& points,
   for (const Point& point : points) {
     BestMicroBatch best;
     double fastest = 0, slowest = 0;
-    std::int64_t swept = 0;
+    std::set<std::int64_t> swept;  // sizes that ran: no pass has more than N
     for (std::size_t i = 0; i < instances.size(); ++i) {
       const SchemePoint& scheme = point.schemes[i];
       if (instances[i].options.micro_batch == 0 || !scheme.seconds) continue;
+      const std::int64_t size = std::min(instances[i].options.micro_batch, point.candidates);
       const double seconds = scheme.seconds->median;
-      if (swept++ == 0 || seconds < fastest) {
+      if (swept.empty() || seconds < fastest) {
         fastest = seconds;
-        best = {point.candidates, instances[i].options.micro_batch, scheme.scheme, 1};
+        best = {point.candidates, size, scheme.scheme, 1};
       }
       slowest = std::max(slowest, seconds);
+      swept.insert(size);
     }
-    if (swept < 2) continue;
+    if (swept.size() < 2) continue;
     best.slowest_ratio = slowest / fastest;
     result.push_back(best);
   }
@@ -316,7 +318,8 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
       // What runs the history again for every few candidates shows where time goes in the first few.
       const bool repeats = p.instance.entry->unit(app::scheme_size(config, p.instance.options, p.counts.back())) > 0;
       const std::vector<std::int64_t> sizes = repeats ? std::vector{p.unit} : p.counts;
-      for (Profile& profile : app::profile_scheme(p.instance, *p.scheme, sizes, threads, candidates, outputs.data())) {
+      for (Profile& profile : app::profile_scheme(p.instance, *p.scheme, sizes, threads, candidates, outputs.data(),
+                                                  observer.stop_requested)) {
         measured_case.profiles.push_back(std::move(profile));
       }
     }

@@ -19,6 +19,8 @@ std::vector<std::string> format_names() {
   return names;
 }
 
+std::string rounds_text(std::int64_t rounds) { return fmt::format("{} round{}", rounds, rounds == 1 ? "" : "s"); }
+
 std::string plan_text(const Plan& plan, const Config& config) {
   std::vector<std::vector<std::string>> rows;
   for (const PlannedPoint& point : plan.points) {
@@ -30,13 +32,14 @@ std::string plan_text(const Plan& plan, const Config& config) {
   std::string out = text_table({"N", "scheme", "status", "measured N", "per round", ""}, rows,
                                {false, true, true, false, false, true});
   if (plan.whole_check_candidates > 0) {
-    out += fmt::format("N = {} is also run whole in {} rounds ({} each), to check composed and scaled times\n",
-                       plan.whole_check_candidates, std::min(plan.rounds, plan.whole_check_rounds),
+    out += fmt::format("N = {} is also run whole in the first {} ({} each), to check composed and scaled times\n",
+                       plan.whole_check_candidates, rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
                        human_seconds(plan.check_s));
   }
-  out += fmt::format("estimate: {} setup + {} rounds of {} = {} of a budget of {}; peak memory {}",
-                     human_seconds(plan.setup_s), plan.rounds, human_seconds(plan.round_s), human_seconds(plan.total_s),
-                     human_seconds(config.measure.budget_s), human_bytes(plan.memory_bytes));
+  out +=
+      fmt::format("estimate: {} setup + {} of {} = {} of a budget of {}; peak memory {}", human_seconds(plan.setup_s),
+                  rounds_text(plan.rounds), human_seconds(plan.round_s), human_seconds(plan.total_s),
+                  human_seconds(config.measure.budget_s), human_bytes(plan.memory_bytes));
   if (config.measure.max_memory_bytes > 0) {
     out += fmt::format(" of {}", human_bytes(config.measure.max_memory_bytes));
   }

@@ -31,11 +31,16 @@ void StepClock::mark(std::size_t kind) noexcept {
 
 StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double least_s) {
   constexpr std::size_t kLeast = 5, kMost = 1000;
+  constexpr double kLongPass = 1;
   const std::size_t kinds = clock.seconds().size();
   std::vector<std::vector<double>> times(kinds);
   std::vector<double> totals;
   const double begin = now();
-  while (totals.size() < kLeast || (now() - begin < least_s && totals.size() < kMost)) {
+  const auto enough = [&] {
+    if (!totals.empty() && totals.back() >= kLongPass) return true;
+    return totals.size() >= kLeast && (now() - begin >= least_s || totals.size() >= kMost);
+  };
+  while (!enough()) {
     clock.restart();
     const double start = now();
     pass();

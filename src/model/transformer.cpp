@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cstring>
+#include <limits>
 #include <utility>
 
 #include "base/parallel.h"
@@ -20,6 +21,8 @@ using kernels::Epilogue;
 constexpr std::int64_t kNormRows = 16;
 
 constexpr std::int64_t kFfnRows = 256;
+// Candidates whose attention runs together: bounds what parts of their keys leave to be merged.
+constexpr std::int64_t kPartRows = 1024;
 // Rows of a history from which its keys are not split over tasks.
 constexpr std::int64_t kManyRows = 64;
 // Values per task of GELU: 8 microseconds or so.
@@ -263,8 +266,14 @@ double Team::bytes(const ModelShape& s, int threads, std::int64_t max_rows) {
   const auto element = static_cast<double>(element_bytes(s.element));
   const double row =
       static_cast<double>(s.dim) * sizeof(float) + static_cast<double>(2 * s.dim + s.qkv_dim()) * element;
+  kernels::AttentionArgs parts;  // of as many rows as attend together, on a history without end
+  parts.heads = s.heads;
+  parts.rows = std::min(max_rows, kPartRows);
+  parts.kv.shape = block_shape(s, 0);
+  parts.parts = kernels::attention_parts(s.heads, std::numeric_limits<std::int64_t>::max());
   const double hidden = element + (s.element == Element::f32 ? 0.0 : sizeof(float));
   return row * static_cast<double>(max_rows) +
+         static_cast<double>(kernels::attention_partial_floats(parts)) * sizeof(float) +
          static_cast<double>(threads) *
              (static_cast<double>(ffn_rows(max_rows)) * static_cast<double>(s.ffn_dim) * hidden +
               static_cast<double>(kernels::attention_scratch_floats(block_shape(s, 0))) * sizeof(float));
@@ -449,21 +458,23 @@ Forward::Attention Forward::token_attention(const LayerWork& w) const noexcept {
   return job;
 }
 
-Forward::Attention Forward::candidate_attention(const LayerWork& w, const CandidatePass& options) const noexcept {
+// Candidates [first, first + count) of every sequence.
+Forward::Attention Forward::candidate_attention(const LayerWork& w, const CandidatePass& options, std::int64_t first,
+                                                std::int64_t count) const noexcept {
   const ModelShape& shape = t_.model_->shape();
   const std::int64_t element = element_bytes(shape.element);
   Attention job = token_attention(w);
   job.groups = w.candidates > 0 ? w.sequences : 0;
-  job.args.rows = w.candidates;
+  job.args.rows = count;
   job.args.causal = false;
   if (!options.attend_history) job.args.keys = 0;
   job.args.parts = kernels::attention_parts(shape.heads, job.args.keys);
-  job.args.q = static_cast<const std::byte*>(job.args.q) + w.kept * job.args.q_stride * element;
-  job.args.out = static_cast<std::byte*>(job.args.out) + w.kept * shape.dim * element;
+  job.args.q = static_cast<const std::byte*>(job.args.q) + (w.kept + first) * job.args.q_stride * element;
+  job.args.out = static_cast<std::byte*>(job.args.out) + (w.kept + first) * shape.dim * element;
   job.args.self_stride = w.fused() ? shape.qkv_dim() : 2 * shape.kv_dim();
   if (options.attend_self) {
     const std::byte* k = t_.qkv_.data() + (w.fused() ? shape.dim : 0) * element;
-    job.args.self_k = k + (w.tokens - w.known) * job.args.self_stride * element;
+    job.args.self_k = k + (w.tokens - w.known + first) * job.args.self_stride * element;
     job.args.self_v = static_cast<const std::byte*>(job.args.self_k) + shape.kv_dim() * element;
   }
   job.self_group = (w.tokens + w.candidates) * job.args.self_stride;
@@ -593,7 +604,8 @@ void Forward::prepare(const LayerWork& w, const CandidatePass& options) {
       dense.prepare(layer.down, part, Epilogue::add, Element::f32);
     }
   });
-  Attention tokens = token_attention(w), candidates = candidate_attention(w, options);
+  Attention tokens = token_attention(w),
+            candidates = candidate_attention(w, options, 0, std::min(kPartRows, w.candidates));
   prepare(tokens);
   prepare(candidates);
 }
@@ -606,7 +618,9 @@ void Forward::run(const LayerWork& w, const CandidatePass& options, const KvCach
   if (write != nullptr) pack(w, *write);
   if (w.kept_rows() == 0) return;
   attend(token_attention(w), w.layer, read);
-  attend(candidate_attention(w, options), w.layer, read);
+  for (std::int64_t first = 0; first < w.candidates; first += kPartRows) {
+    attend(candidate_attention(w, options, first, std::min(kPartRows, w.candidates - first)), w.layer, read);
+  }
   tail(layer, w.kept_rows());
 }
 

@@ -206,7 +206,8 @@ class Forward {
     std::int64_t first_cache = 0;
   };
   Attention token_attention(const LayerWork& work) const noexcept;
-  Attention candidate_attention(const LayerWork& work, const CandidatePass& options) const noexcept;
+  Attention candidate_attention(const LayerWork& work, const CandidatePass& options, std::int64_t first,
+                                std::int64_t count) const noexcept;
   void prepare(const LayerWork& work, const CandidatePass& options);
   void prepare(Attention& job);
   void run(const LayerWork& work, const CandidatePass& options, const KvCache& read, KvCache* write) noexcept;

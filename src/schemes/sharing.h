@@ -20,7 +20,7 @@ inline std::int64_t sharing_rows(std::int64_t history_length, std::int64_t candi
 
 class SharingScheme : public Scheme {
  public:
-  /// keep_all: keep K,V of the layers below candidate_from_layer too, which no candidate reads.
+  /// keep_all: keep K,V of the layers below candidate_from_layer too, which no candidate reads but later tokens do.
   explicit SharingScheme(const SchemeContext& context, bool keep_all = false)
       : context_(context),
         order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
@@ -28,7 +28,8 @@ class SharingScheme : public Scheme {
         forward_(team_),
         cache_(KvCache::all_layers(context.model->shape(), 1, context.history_length,
                                    keep_all ? 0 : context.model->shape().candidate_from_layer)) {
-    forward_.prepare(history_pass(context.history_length, context.history_length));
+    // One that keeps all layers brings its own history passes.
+    if (!keep_all) forward_.prepare(history_pass(context.history_length, context.history_length));
   }
 
   void prepare(std::span<const std::int64_t> counts) override {

@@ -432,3 +432,36 @@ TEST_CASE("bytes of keys and values", "[analysis][cost_model]") {
   const WorkShape huge = shape(std::int64_t{1} << 50, 1 << 20, 1, 1 << 20, true);
   CHECK(kvcast::kv_cache_bytes(huge) == std::numeric_limits<std::int64_t>::max());
 }
+
+TEST_CASE("a candidate that sees only itself is charged for one key", "[cost_model]") {
+  kvcast::WorkShape shape;
+  shape.history_length = 7;
+  shape.dim = 6;
+  shape.heads = 3;
+  shape.kv_heads = 1;
+  for (const std::int64_t layers : {1, 3}) {
+    for (const std::int64_t from : {std::int64_t{0}, layers - 1}) {
+      for (const bool trim : {true, false}) {
+        shape.layers = layers;
+        shape.candidate_from_layer = from;
+        shape.trim = trim;
+        shape.candidate_sees_history = false;
+        // Row by row: the candidate stands first, so history row i sees i + 1 history keys and, where it is there, it.
+        const double attention = 4.0 * 6, dense = 2.0 * (6 * 6 + 2 * 6 * 2 + 6 * 6 + 2 * 6 * 24), kv = 2.0 * 2 * 6 * 2;
+        double candidate = 0, naive = 0;
+        for (std::int64_t layer = 0; layer < layers; ++layer) {
+          const double there = layer >= from ? 1 : 0;
+          candidate += there * (dense + attention);
+          naive += there * (dense + attention);
+          for (int i = 0; i < 7; ++i) {
+            const bool stops = trim && layer == layers - 1;
+            naive += stops ? kv : dense + attention * (i + 1 + there);
+          }
+        }
+        CAPTURE(layers, from, trim);
+        CHECK(kvcast::candidate_flops(shape) == Approx(candidate).epsilon(1e-12));
+        CHECK(kvcast::naive_flops(shape) == Approx(naive).epsilon(1e-12));
+      }
+    }
+  }
+}
