@@ -126,25 +126,21 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   }
   const std::vector<std::int64_t> everyone(all.begin(), all.end());
   picked.front() = everyone;
-  const auto top_k = [](std::int64_t of) { return std::min<std::int64_t>(10, std::max<std::int64_t>(1, of / 4)); };
   result.checked_candidates = static_cast<std::int64_t>(everyone.size());
 
   // Against float64: at the full shape on the first candidates, or with the same schemes on a smaller problem.
   const std::int64_t referenced = std::min<std::int64_t>(2, everyone.back() + 1);
   ranked = result.shareable ? std::max(ranked, referenced) : referenced;
-  result.top_k = top_k(result.shareable ? std::min(ranked, result.checked_candidates) : result.checked_candidates);
+  const std::int64_t fewest =
+      result.shareable ? std::min(ranked, result.checked_candidates) : result.checked_candidates;
+  result.top_k = std::clamp<std::int64_t>(fewest / 4, 1, 10);
   const ReferenceShape cut = reference_shape(shape, positions(config.model), referenced, reference_flops);
   result.reference_shape = cut.text;
   std::optional<Problem> smaller;
   std::vector<std::unique_ptr<Scheme>> owned;
   std::vector<NamedScheme> small = schemes;
   if (!cut.full) {
-    Config smaller_config = config;
-    smaller_config.model.history_length = cut.history_length * config.model.token_merge;
-    smaller_config.model.layers = cut.layers;
-    smaller_config.model.query_tokens = cut.query_tokens;
-    smaller_config.model.candidate_from_layer = cut.candidate_from_layer;
-    smaller.emplace(smaller_config, ranked);
+    smaller.emplace(cut_config(config, cut), ranked);
     for (NamedScheme& named : small) {
       named.batch = std::min(named.batch, ranked);
       // What is new stays part of the history, and micro-batches keep their seam.

@@ -74,6 +74,14 @@ Shape report_shape(const Config& config) {
 
 SchemeInstance baseline() { return {scheme_list().front().name, &scheme_list().front(), {}}; }
 
+Config cut_config(Config config, const ReferenceShape& cut) {
+  config.model.history_length = cut.history_length * config.model.token_merge;
+  config.model.layers = cut.layers;
+  config.model.query_tokens = cut.query_tokens;
+  config.model.candidate_from_layer = cut.candidate_from_layer;
+  return config;
+}
+
 SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::int64_t candidates) {
   return {positions(config.model), candidates, static_cast<int>(config.run.threads), options};
 }

@@ -67,6 +67,8 @@ struct NamedScheme {
 };
 /// The baseline of the list.
 SchemeInstance baseline();
+/// `config` with its model cut to what the reference can run.
+Config cut_config(Config config, const ReferenceShape& cut);
 /// Sizes of a scheme's memory and work for passes of up to `candidates`.
 SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::int64_t candidates);
 

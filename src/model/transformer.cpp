@@ -151,9 +151,10 @@ CacheLayout one_layer_layout(const ModelShape& shape, std::int64_t capacity) {
   return {{capacity}, std::vector<std::size_t>(static_cast<std::size_t>(shape.layers), 0)};
 }
 
-CacheLayout all_layers_layout(const ModelShape& shape, std::int64_t length, std::int64_t kept_from) {
+// filled: a pass runs through it, so the layers that are not kept need a block too, one for all. Else they have none.
+CacheLayout all_layers_layout(const ModelShape& shape, std::int64_t length, std::int64_t kept_from, bool filled) {
   CacheLayout layout;
-  if (kept_from > 0) layout.capacities.push_back(length);
+  if (kept_from > 0 && filled) layout.capacities.push_back(length);
   for (std::int64_t i = 0; i < shape.layers; ++i) {
     if (i >= kept_from) layout.capacities.push_back(shape.active(i, length));
     layout.block_of.push_back(i < kept_from ? 0 : layout.capacities.size() - 1);
@@ -202,15 +203,27 @@ KvCache KvCache::one_layer(const ModelShape& shape, std::int64_t sequences, std:
 }
 KvCache KvCache::all_layers(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
                             std::int64_t kept_from) {
-  CacheLayout layout = all_layers_layout(shape, length, kept_from);
-  return {blocks_of<Block>(shape, layout), std::move(layout.block_of), sequences};
+  CacheLayout layout = all_layers_layout(shape, length, kept_from, true);
+  KvCache cache{blocks_of<Block>(shape, layout), std::move(layout.block_of), sequences};
+  cache.kept_from_ = kept_from;
+  return cache;
+}
+KvCache KvCache::copies(const ModelShape& shape, std::int64_t sequences, std::int64_t length, std::int64_t kept_from) {
+  CacheLayout layout = all_layers_layout(shape, length, kept_from, false);
+  KvCache cache{blocks_of<Block>(shape, layout), std::move(layout.block_of), sequences};
+  cache.kept_from_ = kept_from;
+  return cache;
 }
 double KvCache::one_layer_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t capacity) {
   return layout_bytes(shape, one_layer_layout(shape, capacity), sequences);
 }
 double KvCache::all_layers_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
                                  std::int64_t kept_from) {
-  return layout_bytes(shape, all_layers_layout(shape, length, kept_from), sequences);
+  return layout_bytes(shape, all_layers_layout(shape, length, kept_from, true), sequences);
+}
+double KvCache::copies_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
+                             std::int64_t kept_from) {
+  return layout_bytes(shape, all_layers_layout(shape, length, kept_from, false), sequences);
 }
 
 kernels::KvView KvCache::view(std::int64_t layer, std::int64_t sequence) const noexcept {
@@ -226,17 +239,12 @@ std::byte* KvCache::values(std::int64_t layer, std::int64_t sequence) noexcept {
 }
 
 void KvCache::broadcast_from(const KvCache& from, std::int64_t count, int threads) noexcept {
-  assert(count <= sequences_ && block_of_ == from.block_of_);
+  assert(count <= sequences_ && block_of_.size() == from.block_of_.size() && kept_from_ == from.kept_from_);
   length = from.length;
   if (length == 0) return;
-  const auto layers = static_cast<std::int64_t>(block_of_.size());
+  const std::int64_t layers = static_cast<std::int64_t>(block_of_.size()) - kept_from_;
   parallel_for(threads, layers * count, [&](std::int64_t task, int) {
-    const std::int64_t layer = task / count, sequence = task % count;
-    // Layers that share a block hold nothing that is kept.
-    if (layer + 1 < layers &&
-        block_of_[static_cast<std::size_t>(layer)] == block_of_[static_cast<std::size_t>(layer + 1)]) {
-      return;
-    }
+    const std::int64_t layer = kept_from_ + task / count, sequence = task % count;
     const kernels::KvView source = from.view(layer);
     std::memcpy(keys(layer, sequence), source.keys, static_cast<std::size_t>(source.shape.key_bytes()));
     std::memcpy(values(layer, sequence), source.values, static_cast<std::size_t>(source.shape.value_bytes()));

@@ -47,15 +47,20 @@ class KvCache {
   static KvCache all_layers(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
                             std::int64_t kept_from);
 
+  /// The same without the block that layers below kept_from run in: for copies, which no pass fills.
+  static KvCache copies(const ModelShape& shape, std::int64_t sequences, std::int64_t length, std::int64_t kept_from);
+
   static double one_layer_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t capacity);
   static double all_layers_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
                                  std::int64_t kept_from);
+  static double copies_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
+                             std::int64_t kept_from);
 
   kernels::KvView view(std::int64_t layer, std::int64_t sequence = 0) const noexcept;
   std::byte* keys(std::int64_t layer, std::int64_t sequence = 0) noexcept;
   std::byte* values(std::int64_t layer, std::int64_t sequence = 0) noexcept;
 
-  /// Copies sequence 0 of `from` into every one of the first `count` sequences.
+  /// Copies the layers that are kept of sequence 0 of `from` into every one of the first `count` sequences.
   void broadcast_from(const KvCache& from, std::int64_t count, int threads) noexcept;
 
   /// History positions that the last pass left per sequence; a hybrid's later layers hold their share of them.
@@ -71,7 +76,7 @@ class KvCache {
 
   std::vector<Block> blocks_;
   std::vector<std::size_t> block_of_;  ///< per layer
-  std::int64_t sequences_ = 0;
+  std::int64_t sequences_ = 0, kept_from_ = 0;
   Buffer<std::byte> keys_, values_;
 };
 

@@ -11,8 +11,8 @@ class SharedCopy final : public SharingScheme {
  public:
   explicit SharedCopy(const SchemeContext& context)
       : SharingScheme(context),
-        copies_(KvCache::all_layers(context.model->shape(), context.max_candidates, context.history_length,
-                                    context.model->shape().candidate_from_layer)) {}
+        copies_(KvCache::copies(context.model->shape(), context.max_candidates, context.history_length,
+                                context.model->shape().candidate_from_layer)) {}
 
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     copies_.broadcast_from(cache_, count, context_.threads);
@@ -36,7 +36,7 @@ std::unique_ptr<Scheme> make_shared_copy(const SchemeContext& context) { return 
 
 double shared_copy_bytes(const ModelShape& shape, const SchemeSize& size) {
   return shared_bytes(shape, size) +
-         KvCache::all_layers_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
+         KvCache::copies_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
 }
 
 }  // namespace kvcast

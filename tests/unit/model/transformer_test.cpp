@@ -98,6 +98,24 @@ TEST_CASE("a broadcast cache is the same everywhere", "[model]") {
   }
 }
 
+TEST_CASE("copies hold and take the layers that candidates read, and no others", "[model]") {
+  Config config = small_config(30, 16, 2, 3);
+  config.model.candidate_from_layer = 2;
+  const app::Problem problem(config, 1);
+  const auto shared = problem.make(instance_of("shared", config), 1);
+  shared->user_pass();
+  const KvCache& from = dynamic_cast<SharingScheme&>(*shared).cache();
+  KvCache copies = KvCache::copies(problem.shape(), 3, 30, 2);
+  copies.broadcast_from(from, 3, 2);
+  const kernels::KvView source = from.view(2);
+  for (std::int64_t s = 0; s < 3; ++s) {
+    CHECK(std::equal(source.keys, source.keys + source.shape.key_bytes(), copies.view(2, s).keys));
+    CHECK(std::equal(source.values, source.values + source.shape.value_bytes(), copies.view(2, s).values));
+  }
+  CHECK(KvCache::copies_bytes(problem.shape(), 3, 30, 2) ==
+        3.0 * static_cast<double>(source.shape.key_bytes() + source.shape.value_bytes()));
+}
+
 TEST_CASE("a listener hears of every kind of step, and only while it listens", "[model]") {
   struct Counter final : StepListener {
     void step_done(Step step) noexcept override { ++counts[static_cast<std::size_t>(step)]; }

@@ -14,13 +14,8 @@ constexpr std::int64_t kCandidates = 2;
 // A preset cut down to what float64 does in a second; width and heads are the preset's own.
 Config cut_preset(const PresetInfo& preset) {
   Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
-  const ReferenceShape cut = reference_shape(app::model_shape(config), positions(config.model), kCandidates, 3e9);
-  config.model.history_length = cut.history_length * config.model.token_merge;
-  config.model.layers = cut.layers;
-  config.model.query_tokens = cut.query_tokens;
-  config.model.candidate_from_layer = cut.candidate_from_layer;
   config.run.threads = 2;
-  return config;
+  return app::cut_config(config, reference_shape(app::model_shape(config), positions(config.model), kCandidates, 3e9));
 }
 
 std::vector<float> with_options(const app::Problem& problem, KvCache& cache, CandidatePass pass) {
