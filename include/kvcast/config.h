@@ -47,9 +47,17 @@ struct RunConfig {
   bool trim = true;  ///< last layer of the history computes K and V only, in every scheme
 };
 
+/// A grid: one case per combination. Empty lists stand for the model's own value.
+struct SweepConfig {
+  std::vector<std::int64_t> history_length;  ///< L, ascending, unique
+  std::vector<std::int64_t> layers;          ///< M, ascending, unique
+};
+
 struct MeasureConfig {
   double budget_s = 20.0;             ///< wall time of the whole command
   double precision = 0.02;            ///< stop when every speed-up's interval is narrower (half-width / value)
+  bool cold = false;                  ///< every timing is another user's, with nothing of it in the caches
+  bool pin = false;                   ///< each thread stays on one CPU
   bool profile = false;               ///< also report where the time of each pass goes
   std::int64_t max_memory_bytes = 0;  ///< 0 until resolved means "what the machine has available"
 };
@@ -57,6 +65,7 @@ struct MeasureConfig {
 struct Config {
   std::string comment;  ///< where the shape comes from
   ModelConfig model;
+  SweepConfig sweep;
   RunConfig run;
   MeasureConfig measure;
 };
@@ -100,6 +109,9 @@ Config parse_config(const std::string& json_text, const std::string& where, cons
 
 /// JSON of a Config, keys by path, 2-space indent, trailing newline. Reading it back gives the same Config.
 std::string config_to_json(const Config& config);
+
+/// The single cases of a grid, by layers, then L: configs without a sweep. At least one.
+std::vector<Config> grid(const Config& config);
 
 struct PresetInfo {
   std::string name, comment, json;

@@ -42,6 +42,7 @@ std::vector<SchemeInfo> schemes();
 
 /// What will be measured, in what way, and what it should cost.
 struct PlannedPoint {
+  std::int64_t case_index = 0;  ///< into Plan::cases
   std::string scheme;
   std::int64_t candidates = 0;
   Status status = Status::measured;
@@ -49,21 +50,31 @@ struct PlannedPoint {
   double estimated_s = 0;  ///< of this point in one round
   std::string reason;      ///< why skipped
 };
+/// One shape of the grid.
+struct PlannedCase {
+  std::int64_t history_length = 0, layers = 0;
+  std::int64_t batch = 0;                   ///< cases of one batch are in memory together and share their rounds
+  double setup_s = 0, round_s = 0;          ///< estimates; a round without its whole check
+  double check_s = 0;                       ///< of the whole check in one round
+  std::int64_t memory_bytes = 0;            ///< estimated
+  std::int64_t whole_check_candidates = 0;  ///< N also run whole to check compositions; 0 = none needed
+};
 struct Plan {
-  std::vector<PlannedPoint> points;  ///< by N, then scheme
-  double setup_s = 0, round_s = 0;   ///< estimates; a round without its whole check
-  double check_s = 0;                ///< of the whole check in one round
-  double total_s = 0;                ///< of the command
-  std::int64_t rounds = 0;           ///< estimated rounds within the budget
+  std::vector<PlannedCase> cases;    ///< those of grid(), or the part of them that a shard measures
+  std::vector<PlannedPoint> points;  ///< by case, N, then scheme
+  std::int64_t batches = 1;
+  double setup_s = 0, round_s = 0, check_s = 0;  ///< estimates, sums over the cases
+  double total_s = 0;                            ///< of the command
+  std::int64_t rounds = 0;                       ///< estimated rounds within the budget
   std::int64_t min_rounds = 3;
   std::int64_t max_rounds = 0;
-  std::int64_t memory_bytes = 0;            ///< estimated peak
-  std::int64_t whole_check_candidates = 0;  ///< N also run whole to check compositions; 0 = none needed
-  std::int64_t whole_check_rounds = 0;      ///< rounds in which it is
+  std::int64_t memory_bytes = 0;        ///< estimated peak
+  std::int64_t whole_check_rounds = 0;  ///< rounds in which the whole checks are run
 };
 /// Pure. Errors: ConfigError when the mask cannot share and a sharing scheme is asked for, or when weights and one
 /// naive candidate do not fit max_memory.
-Plan make_plan(const Config& config, const MachineInfo& machine);
+/// shard: plan only its part of the grid: cases are dealt by their work, the same on every machine.
+Plan make_plan(const Config& config, const MachineInfo& machine, const std::optional<Shard>& shard = std::nullopt);
 
 /// What a long command tells its caller. All callbacks may be empty; they run on the calling thread.
 struct Observer {
@@ -78,10 +89,60 @@ struct RunResult {
   bool checks_passed = true;  ///< equality and composition
   std::string failure;        ///< one line when a check failed
 };
+/// What a run does beside measuring its plan.
+struct RunOptions {
+  std::optional<Shard> shard;
+  bool self_check = false;     ///< every scheme under two names, in place of the comparison
+  std::string journal_folder;  ///< where every round is kept as soon as it is over; empty = nowhere
+};
 /// Checks equality, warms up, measures by the plan, fits. The main job. `machine` and `plan` are those of this machine
-/// and config; --budget counts from the call less what finding them out took.
-/// Errors: ConfigError; CheckError when nothing could be measured.
-RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const Observer& observer);
+/// and config; --budget counts from the call less what finding them out took. A journal is closed, not removed:
+/// discard_journal() once the report is written.
+/// Errors: ConfigError; CheckError when nothing could be measured; IoError when the journal cannot be written.
+RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const RunOptions& options,
+              const Observer& observer);
+
+/// An unfinished run, from its journal.
+struct Unfinished {
+  Config config;
+  Plan plan;
+  RunOptions options;
+  MachineInfo machine;
+  std::int64_t rounds = 0;
+  double measured_s = 0;
+};
+/// Errors: IoError; ConfigError when there is nothing to resume, when another process is at it, or when machine or
+/// build differ from those that began it.
+Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine);
+/// Takes up a run where its journal ends. Errors: those of run().
+RunResult resume(const Unfinished& unfinished, const std::string& folder, const MachineInfo& machine,
+                 const Observer& observer);
+/// The report is written, so that the journal has done its work. Errors: none; what cannot be removed stays.
+void discard_journal(const std::string& folder);
+
+struct FitOptions {
+  std::vector<std::int64_t> candidates;              ///< N to predict
+  std::vector<std::int64_t> history_length, layers;  ///< of the predictions by the surface; empty = those measured
+  std::optional<double> holdout;                     ///< share of the points of a grid that is left out, in (0, 1)
+  std::uint64_t seed = 1;                            ///< of which
+};
+/// Fits anew, without measuring: samples.csv, report.json (with the samples.csv beside it), a folder that has them,
+/// a journal, or a CSV of your own with the columns candidates, naive_seconds, shared_seconds.
+/// Errors: IoError; ConfigError naming file, line, column and value.
+Report fit(const std::string& path, const FitOptions& options);
+
+/// One report of the shards of a grid. Errors: IoError; ConfigError when configs, versions or shards do not fit
+/// together: an overlap, a gap, an unfinished part.
+Report merge(const std::vector<std::string>& folders);
+
+struct CompareOptions {
+  double threshold = 0.05;   ///< how much slower is a regression
+  bool any_machine = false;  ///< compare although the machines differ
+};
+/// Report A (before) against B (after). Errors: IoError; ConfigError when the machines differ or nothing is in both.
+Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
+/// table, json or csv. Errors: ConfigError when the format is unknown.
+std::string render(const Comparison& comparison, const std::string& format);
 
 struct SkippedScheme {
   std::string scheme, reason;

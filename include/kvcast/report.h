@@ -66,6 +66,7 @@ struct Sample {
   std::int64_t measured_candidates = 0;
   std::optional<double> user_seconds, fusion_seconds;  ///< nullopt for schemes without a history pass
   double canary_ratio = 1;  ///< speed of the FMA canary beside this timing over the upper quartile of the run's
+  std::optional<double> canary_gflops{};  ///< that speed itself, the slowest beside this timing
 };
 
 struct ErrorPair {
@@ -140,17 +141,60 @@ struct AffineFit {
   double naive_candidate_s = 0;  ///< c, seconds per naive candidate
 };
 
+/// How far a fit is from one measured N, percent of the speed-up: 100 (fitted/observed - 1).
+struct Residual {
+  std::int64_t candidates = 0;
+  Estimate speedup;                                     ///< observed
+  std::optional<double> one_parameter_pct, affine_pct;  ///< of the fit to every N
+  std::optional<double> loo_pct, affine_loo_pct;        ///< of the fit that left this N out
+};
+
+/// What a model says of one point.
+struct Prediction {
+  std::optional<std::int64_t> history_length, layers;  ///< nullopt: those of the case
+  std::int64_t candidates = 0;
+  Estimate speedup;  ///< the interval holds the fit's own uncertainty and its error at points left out
+  std::optional<double> naive_seconds, scheme_seconds;  ///< for all N candidates
+  std::string source;  ///< "measured" (this point is in the data), "interpolated" or "extrapolated"
+  std::string by;      ///< what said it: "one-parameter", "affine" or "surface"
+  std::optional<double> held_out_error_pct;  ///< RMS error of that model at points left out
+};
+
+/// What the r that one N implies is made of: r_N = (N/S - 1)/(N - 1). The parts add up to it.
+struct RShare {
+  std::int64_t candidates = 0;
+  double r = 0;                       ///< implied by this N
+  double arithmetic = 0;              ///< FLOPs of a candidate at the speed of many
+  std::optional<double> weights, kv;  ///< streaming the weights once per pass, reading the cached keys and values
+  std::optional<double> head;         ///< a ranking head per candidate; nullopt when none is configured
+  double overhead = 0;                ///< what is left: fixed cost per pass, and a history pass unlike naive's share
+};
+struct Explanation {
+  double r_seed = 0.15;        ///< the design note's figure
+  std::vector<RShare> shares;  ///< ascending N > 1
+  std::string basis;           ///< "surface": coefficients fitted over a grid; "rates": measured machine rates
+};
+
 /// Fit of one sharing scheme against naive.
 struct Fit {
   std::string scheme;
   std::optional<Estimate> r;
   std::optional<double> rho, r_flops, asymptote, r_squared, max_residual_pct;
   std::optional<AffineFit> affine;
+  std::optional<Estimate> marginal_r;  ///< b/c of the affine form: r of one more candidate, fixed costs apart
   std::optional<double> affine_max_residual_pct;
   std::optional<double> loo_error_pct, affine_loo_error_pct;  ///< leave-one-N-out RMS error of the speed-up
   std::string preferred;                                      ///< "one-parameter", "affine" or "untested"
   std::int64_t rounds = 0;                                    ///< whole rounds used
   std::int64_t excluded_pairs = 0;                            ///< pairs left out for their canary
+  std::optional<double> lack_of_fit_pct;  ///< spread of the N about the one-parameter form beyond their noise
+  bool identifiable = false;              ///< these N tell r apart from 0 and from its double
+  std::string verdict;                    ///< one sentence: which form to trust, and whether r is known
+  std::string next;                       ///< one sentence: what to measure next; empty when nothing is missing
+  std::vector<std::string> losses;        ///< where sharing is slower than naive, and by how much
+  std::vector<Residual> residuals;        ///< ascending N
+  std::vector<Prediction> predictions;    ///< where asked for
+  std::optional<Explanation> explanation;
 };
 
 /// Whole run against composition at one N.
@@ -183,14 +227,26 @@ struct BestMicroBatch {
   double slowest_ratio = 1;  ///< time of the slowest over its
 };
 
+/// One scheme timed under two names in the same run.
+struct SelfCheck {
+  std::string scheme;
+  std::optional<std::int64_t> candidates;  ///< nullopt: all N together
+  Estimate ratio;                          ///< time under the second name over the first, per round
+  std::optional<Interval> simultaneous;    ///< 95% for all intervals of the check together
+  bool contains_one = false;               ///< the simultaneous interval holds 1
+};
+
 struct Case {
-  Shape shape;
+  std::optional<Shape> shape;  ///< nullopt: timings from elsewhere that do not tell
+  /// Where this case was measured, when a merged report has cases of several machines.
+  std::optional<MachineInfo> machine;
   std::optional<Equivalence> equivalence;
   std::vector<Point> points;
   std::vector<Fit> fits;
   std::vector<CompositionCheck> composition;
   std::vector<BestMicroBatch> micro_batches;  ///< when more than one was asked for
   std::vector<Profile> profiles;              ///< when asked for
+  std::vector<SelfCheck> self_check;          ///< when asked for
   std::vector<Sample> samples;                ///< raw; written to samples.csv, not to report.json
 };
 
@@ -198,12 +254,84 @@ struct Warning {
   std::string code, text, advice;
 };
 
+/// What the machine did while it was measured.
+struct Conditions {
+  std::int64_t rounds = 0;                  ///< whole rounds
+  std::string stopped_by;                   ///< "precision", "budget", "rounds", "interrupt"
+  double measured_s = 0;                    ///< wall time of the rounds, over all parts of a resumed run
+  double warm_up_s = 0;                     ///< not recorded, before the first round
+  bool steady = false;                      ///< the warm-up ended because times no longer fell
+  std::int64_t resumed = 0;                 ///< times the run was taken up again
+  std::optional<double> steal_pct;          ///< of the CPUs' time, taken by the hypervisor
+  std::optional<double> foreign_cpu_pct;    ///< of the CPUs' time, taken by other processes
+  std::optional<double> canary_spread_pct;  ///< 90th over 10th percentile of the canary's speed, less 1
+  std::optional<double> drift_pct;          ///< largest significant trend of a speed-up from first to last round
+  std::optional<double> outlier_pct;        ///< ratios far outside the spread of their point
+};
+
+/// One coefficient of a pass's time, seconds per unit.
+struct SurfaceTerm {
+  std::string pass;  ///< "naive", "history" or "candidates"
+  std::string name;  ///< "dense FLOPs", "attention FLOPs", "streamed bytes", "bytes beyond cache", "layers", "pass"
+  std::string unit;  ///< of what it multiplies: "FLOP", "B", "1"
+  double seconds_per_unit = 0;  ///< not negative
+  double largest_share = 0;     ///< of the time of the pass, where it is largest
+};
+/// A point that a fit of the surface did not see.
+struct HeldOut {
+  std::int64_t history_length = 0, layers = 0, candidates = 0;
+  std::string scheme;
+  double predicted_s = 0, measured_s = 0, error_pct = 0;
+};
+struct HoldoutErrors {
+  std::string left_out;  ///< "points": single (L, N, layers) at random; "shapes": a whole (L, layers) at a time
+  std::int64_t points = 0;
+  double median_pct = 0, p90_pct = 0, max_pct = 0;  ///< of the absolute error of the time
+};
+/// Time of naive and of one sharing scheme over L, N and layers; docs/method.md.
+struct Surface {
+  std::string scheme;
+  std::vector<SurfaceTerm> terms;
+  std::optional<double> cache_bytes;  ///< effective cache, where the data show one
+  std::int64_t least_history = 0, most_history = 0, least_layers = 0, most_layers = 0, least_candidates = 0,
+               most_candidates = 0;  ///< of the data
+  std::vector<HoldoutErrors> errors;
+  std::vector<HeldOut> held_out;        ///< of the random points
+  std::vector<Prediction> predictions;  ///< where asked for
+};
+
+/// The part of a grid that a run measured: index of count, from 1.
+struct Shard {
+  std::int64_t index = 1, count = 1;
+};
+
 struct Report {
   ToolInfo tool;
-  MachineInfo machine;
-  Config config;
+  std::optional<MachineInfo> machine;  ///< nullopt: timings from elsewhere
+  std::optional<Config> config;        ///< likewise
+  std::optional<Shard> shard;          ///< nullopt: the whole grid
+  std::optional<Conditions> conditions;
   std::vector<Case> cases;
+  std::vector<Surface> surfaces;  ///< of every fitted scheme, over a grid that has enough shapes
   std::vector<Warning> warnings;
+};
+
+/// One point of two reports. Ratios are B over A; above 1 is worse for times, better for speed-ups.
+struct ComparedPoint {
+  std::optional<Shape> shape;
+  std::int64_t candidates = 0;
+  std::string scheme;
+  std::optional<Estimate> time_ratio;        ///< seconds
+  std::optional<Estimate> normalised_ratio;  ///< time x FMA peak of its own run: the machine's state taken out
+  std::optional<Estimate> speedup_ratio;     ///< absent for naive
+  bool regression = false, improvement = false;
+  std::string missing_in;  ///< "A" or "B"; empty when both have it
+};
+struct Comparison {
+  double threshold = 0;
+  std::vector<std::string> differences;  ///< of machine, tool and config, in words
+  std::vector<ComparedPoint> points;
+  bool regression = false;
 };
 
 }  // namespace kvcast

@@ -53,7 +53,7 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
 
 }  // namespace app
 
-Plan make_plan(const Config& config, const MachineInfo& machine) {
+Plan make_plan(const Config& config, const MachineInfo& machine, const std::optional<Shard>&) {
   if (config.run.threads > machine.threads && machine.threads > 0) {
     throw ConfigError("/run/threads",
                       std::to_string(config.run.threads) + " threads on " + std::to_string(machine.threads) +

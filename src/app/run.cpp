@@ -116,7 +116,7 @@ std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const m
   } else if (measured.stopped_by == "budget") {
     warnings.push_back({"precision",
                         "the budget ended before every speed-up (without one, every time) was within " +
-                            format_significant(100 * report.config.measure.precision, 3) + "%",
+                            format_significant(100 * report.config->measure.precision, 3) + "%",
                         "raise --budget or --precision; the intervals say how far it got"});
   }
   std::int64_t slow = 0;
@@ -157,7 +157,8 @@ std::vector<Warning> warnings_of(const Report& report, const Plan& plan, const m
 
 }  // namespace
 
-RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const Observer& observer) {
+RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const RunOptions&,
+              const Observer& observer) {
   const double start = measure::now() - kProbeSeconds;
   RunResult result;
   Report& report = result.report;
@@ -276,15 +277,16 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   measured_case.samples = measured.samples;
   if (measured.canary_reference > 0) {
     // The peak that held during the run, not the one of a cool machine before it. The canary speaks for bf16 too.
-    if (report.machine.bf16_peak_gflops && machine.peak_gflops) {
-      *report.machine.bf16_peak_gflops *= measured.canary_reference / *machine.peak_gflops;
+    if (report.machine->bf16_peak_gflops && machine.peak_gflops) {
+      *report.machine->bf16_peak_gflops *= measured.canary_reference / *machine.peak_gflops;
     }
-    report.machine.peak_gflops = measured.canary_reference;
+    report.machine->peak_gflops = measured.canary_reference;
   }
   analysis::SummaryContext context;
   context.shape = work;
-  context.peak_gflops = config.run.dtype == "bf16" && report.machine.bf16_peak_gflops ? report.machine.bf16_peak_gflops
-                                                                                      : report.machine.peak_gflops;
+  context.peak_gflops = config.run.dtype == "bf16" && report.machine->bf16_peak_gflops
+                            ? report.machine->bf16_peak_gflops
+                            : report.machine->peak_gflops;
   context.skipped = skipped;
   context.form = [&](const std::string& label, std::int64_t n) -> std::optional<std::string> {
     for (const Prepared& p : prepared) {

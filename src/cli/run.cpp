@@ -31,10 +31,10 @@ std::string plan_text(const Plan& plan, const Config& config) {
   }
   std::string out = text_table({"N", "scheme", "status", "measured N", "per round", ""}, rows,
                                {false, true, true, false, false, true});
-  if (plan.whole_check_candidates > 0) {
+  if (plan.cases.front().whole_check_candidates > 0) {
     out += fmt::format("N = {} is also run whole in the first {} ({} each), to check composed and scaled times\n",
-                       plan.whole_check_candidates, rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
-                       human_seconds(plan.check_s));
+                       plan.cases.front().whole_check_candidates,
+                       rounds_text(std::min(plan.rounds, plan.whole_check_rounds)), human_seconds(plan.check_s));
   }
   out +=
       fmt::format("estimate: {} setup + {} of {} = {} of a budget of {}; peak memory {}", human_seconds(plan.setup_s),
@@ -59,7 +59,7 @@ std::string plan_json(const Plan& plan) {
   }
   json.end_list().field("setup_s", plan.setup_s).field("round_s", plan.round_s).field("rounds", plan.rounds);
   json.field("check_s", plan.check_s).field("total_s", plan.total_s).field("memory_bytes", plan.memory_bytes);
-  json.field("whole_check_candidates", plan.whole_check_candidates);
+  json.field("whole_check_candidates", plan.cases.front().whole_check_candidates);
   json.field("whole_check_rounds", plan.whole_check_rounds);
   return json.end_object().str();
 }
@@ -101,7 +101,7 @@ class RunCommand : public Command {
       progress.update(fraction, eta_s, current);
     };
     observer.stop_requested = [] { return pending_signal() != 0; };
-    const RunResult result = run(config, machine, plan, observer);
+    const RunResult result = run(config, machine, plan, {}, observer);
     progress.finish();
 
     // Files first: they must not be lost when stdout is.

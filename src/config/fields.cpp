@@ -129,6 +129,12 @@ Field integer_list(std::string path, std::string flags, Member<std::vector<std::
       }};
 }
 
+// An integer that a grid may run over.
+Field swept(Field field, std::string list) {
+  field.swept = std::move(list);
+  return field;
+}
+
 // A list whose emptiness means "not chosen".
 Field automatic_integer_list(std::string path, std::string flags, Member<std::vector<std::int64_t>> member,
                              std::int64_t least, std::string automatic, std::string doc) {
@@ -289,24 +295,28 @@ Field free_text(std::string path, std::string flags, Member<std::string> member,
 std::vector<Field> make_fields() {
   using M = ModelConfig;
   using R = RunConfig;
+  using S = SweepConfig;
   using Me = MeasureConfig;
   const auto model = &Config::model;
+  const auto sweep = &Config::sweep;
   const auto run = &Config::run;
   const auto measure = &Config::measure;
   // clang-format off
   return {
     free_text("comment", "", at(&Config::comment), "any UTF-8 text", "Where the shape comes from"),
-    integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens"),
+    swept(integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens; as a flag also a list"), "sweep.history_length"),
     integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Width d of a token; times the token merge a multiple of heads"),
     integer("model.heads", "--heads", at(model, &M::heads), 1, "Query heads"),
     automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
-    integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M"),
+    swept(integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M; as a flag also a list"), "sweep.layers"),
     integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d"),
     mask("model.mask", "--mask", at(model, &M::mask), "Attention mask"),
     integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens joined into one position of K times the width; divides L"),
     automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions next to the candidate that go on after the first layer"),
     integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers"),
     free_text("model.import", "--import", at(model, &M::import), "a safetensors file, such as --export writes; empty for seeded weights", "Weights and tokens to use"),
+    automatic_integer_list("sweep.history_length", "", at(sweep, &S::history_length), 0, "as model.history_length", "A grid over these L"),
+    automatic_integer_list("sweep.layers", "", at(sweep, &S::layers), 1, "as model.layers", "A grid over these M"),
     integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
     scheme_list("run.schemes", "--schemes", at(run, &R::schemes), "Schemes to compare"),
     choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32", "bf16"}, "Weights and activations; sums are fp32"),
@@ -320,6 +330,8 @@ std::vector<Field> make_fields() {
     boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
     fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
+    boolean("measure.cold", "--cold", at(measure, &Me::cold), "Every timing is another user's, with the caches emptied before it"),
+    boolean("measure.pin", "--pin", at(measure, &Me::pin), "Keep each thread on one CPU"),
     boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes, after the measurement"),
     automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),
   };

@@ -25,6 +25,9 @@ struct Field {
   std::function<std::string(const Config&)> text;
   /// The member as JSON ("30").
   std::function<std::string(const Config&)> json;
+
+  /// Path of the list that a grid runs over in place of this value; empty for most. A flag of this field takes a list.
+  std::string swept{};
 };
 
 /// Every field in display order; fields of one section stand together.

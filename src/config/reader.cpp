@@ -87,6 +87,7 @@ class Reader {
   void assign(const Assignment& assignment) {
     const Field* field = config::find_field(assignment.path);
     if (field == nullptr) throw ConfigError(assignment.origin, "unknown path", suggest_path(assignment.path));
+    if (!field->swept.empty()) field = swept_or_single(*field, assignment.value);
     const std::string problem = field->read(config_, assignment.value);
     if (!problem.empty()) throw ConfigError(assignment.origin, problem, allowed(*field));
     set_at(*field, assignment.origin);
@@ -156,6 +157,14 @@ class Reader {
         throw ConfigError(member_pointer, "unknown key", suggest(member.key, names_in(section.key)));
       read_member(*field, member, member_pointer);
     }
+  }
+
+  // A list asks for a grid; a single value ends the grid that a preset may have asked for.
+  const Field* swept_or_single(const Field& field, std::string_view typed) {
+    const Field* list = config::find_field(field.swept);
+    if (typed.find_first_of(",-", 1) != std::string_view::npos && typed != "auto") return list;
+    list->read(config_, "auto");
+    return &field;
   }
 
   void read_member(const Field& field, const JsonValue& value, const std::string& pointer) {
@@ -276,6 +285,23 @@ bool names_file(const std::string& text) {
 }
 
 }  // namespace
+
+std::vector<Config> grid(const Config& config) {
+  const auto or_own = [](const std::vector<std::int64_t>& list, std::int64_t own) {
+    return list.empty() ? std::vector<std::int64_t>{own} : list;
+  };
+  std::vector<Config> cases;
+  for (const std::int64_t layers : or_own(config.sweep.layers, config.model.layers)) {
+    for (const std::int64_t length : or_own(config.sweep.history_length, config.model.history_length)) {
+      Config one = config;
+      one.sweep = {};
+      one.model.layers = layers;
+      one.model.history_length = length;
+      cases.push_back(std::move(one));
+    }
+  }
+  return cases;
+}
 
 Config parse_config(const std::string& json_text, const std::string& where, const std::vector<Assignment>& assignments,
                     const HostLimits& host) {

@@ -77,7 +77,7 @@ class Rounds {
   std::vector<Step> schedule(std::int64_t round_index) const {
     std::map<std::int64_t, std::vector<Step>> by_count;
     std::vector<Step> first;  // history passes, and the naive timing that larger N are scaled from
-    const bool check = plan_.whole_check_candidates > 0 && round_index < plan_.whole_check_rounds;
+    const bool check = plan_.cases.front().whole_check_candidates > 0 && round_index < plan_.whole_check_rounds;
     std::set<std::pair<std::size_t, std::int64_t>> timed;  // rows that one naive timing serves share it
     for (const PlannedPoint& point : plan_.points) {
       if (point.status == Status::skipped) continue;
@@ -99,7 +99,7 @@ class Rounds {
       } else if (timed.insert({index, point.candidates}).second) {
         steps.push_back({Step::Kind::candidates, index, point.candidates});
       }
-      if (check && point.candidates == plan_.whole_check_candidates && point.status != Status::measured) {
+      if (check && point.candidates == plan_.cases.front().whole_check_candidates && point.status != Status::measured) {
         steps.push_back({Step::Kind::whole, index, point.candidates});
       }
     }

@@ -116,7 +116,14 @@ Plan build_plan(const Config& config, const Costs& costs) {
     }
   }
 
-  plan.whole_check_candidates = check;
+  PlannedCase& only = plan.cases.emplace_back();
+  only.history_length = config.model.history_length;
+  only.layers = config.model.layers;
+  only.setup_s = costs.setup_s;
+  only.round_s = plan.round_s;
+  only.check_s = plan.check_s;
+  only.memory_bytes = plan.memory_bytes;
+  only.whole_check_candidates = check;
   const auto rounds_with = [&](double round) {
     return round <= 0 ? kMaxRounds : static_cast<std::int64_t>(std::floor(std::max(0.0, available) / round));
   };

@@ -54,7 +54,8 @@ std::string render_summary_csv(const Report& report) {
     for (const auto& point : one.points) {
       for (const auto& scheme : point.schemes) {
         std::vector<std::string> cells;
-        append(cells, flat_values(shape_columns(), one.shape));
+        append(cells, one.shape ? flat_values(shape_columns(), *one.shape)
+                                : std::vector<Value>(flat_names(shape_columns()).size()));
         append(cells, flat_values(point_columns(), point));
         append(cells, flat_values(scheme_point_columns(), scheme));
         text += csv_row(cells);
@@ -72,7 +73,8 @@ std::string render_samples_csv(const Report& report) {
   for (const auto& one : report.cases) {
     for (const auto& sample : one.samples) {
       std::vector<std::string> cells;
-      append(cells, flat_values(shape_columns(), one.shape));
+      append(cells, one.shape ? flat_values(shape_columns(), *one.shape)
+                              : std::vector<Value>(flat_names(shape_columns()).size()));
       append(cells, flat_values(sample_columns(), sample));
       text += csv_row(cells);
     }

@@ -92,7 +92,7 @@ Json profile(const Profile& value) {
 
 Json one_case(const Case& value) {
   Json result;
-  result["shape"] = object(shape_columns(), value.shape);
+  result["shape"] = value.shape ? object(shape_columns(), *value.shape) : Json(nullptr);
   result["equivalence"] = value.equivalence ? equivalence(*value.equivalence) : Json(nullptr);
   Json& points = result["points"] = Json::array();
   for (const auto& p : value.points) points.push_back(point(p));
@@ -118,8 +118,8 @@ std::string render_json(const Report& report) {
   Json root;
   root["schema"] = kReportSchema;
   root["tool"] = tool(report.tool);
-  root["machine"] = object(machine_columns(), report.machine);
-  root["config"] = Json::parse(config_to_json(report.config));
+  root["machine"] = report.machine ? object(machine_columns(), *report.machine) : Json(nullptr);
+  root["config"] = report.config ? Json::parse(config_to_json(*report.config)) : Json(nullptr);
   Json& cases = root["cases"] = Json::array();
   for (const auto& value : report.cases) cases.push_back(one_case(value));
   root["degradation"] = nullptr;

@@ -245,12 +245,13 @@ constexpr std::size_t kMargin = 10;
 
 std::string head(const Report& report) {
   const ToolInfo& tool = report.tool;
-  const MachineInfo& machine = report.machine;
   std::string text = paragraph(
       "kvcast",
       fmt::format("{} ({}), {}, {}", plain_or_dash(tool.version), plain_or_dash(prefix(plain(tool.git_commit), 12)),
                   plain_or_dash(tool.compiler), plain_or_dash(tool.build_type)),
       kMargin);
+  if (!report.machine) return text;
+  const MachineInfo& machine = *report.machine;
   text +=
       paragraph_of_items("machine",
                          {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
@@ -562,7 +563,7 @@ std::string render_table(const Report& report) {
   };
   for (const auto& one : report.cases) {
     if (report.cases.size() > 1) text += "\n" + std::string(kWidth, '=') + "\n";
-    text += shape_line(one.shape);
+    if (one.shape) text += shape_line(*one.shape);
     if (!one.points.empty()) {
       section(point_grid(one));
       text += "\n" + point_notes(one);

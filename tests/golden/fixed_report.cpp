@@ -43,7 +43,7 @@ SchemePoint skipped(const std::string& scheme, const std::string& reason) {
 
 Case sharing_case() {
   Case one;
-  one.shape = {1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true};
+  one.shape = Shape{1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true};
 
   one.equivalence = Equivalence{true, 4, 4, 1.5e-5, 2.75e-5, 1.25e-4, 3, "L=125, layers=2", {}, true};
   one.equivalence->schemes = {
@@ -142,7 +142,7 @@ Case sharing_case() {
 /// A mask that cannot share: naive alone, nothing else known.
 Case naive_only_case() {
   Case one;
-  one.shape = {0, 64, 4, 1, 1, 4, 1, 0, std::nullopt, "fp32", "fp32", 1, "bidirectional", false};
+  one.shape = Shape{0, 64, 4, 1, 1, 4, 1, 0, std::nullopt, "fp32", "fp32", 1, "bidirectional", false};
   one.equivalence = Equivalence{false, 1, 0, std::nullopt, std::nullopt, std::nullopt, 0, "", {}, true};
   one.equivalence->schemes = {
       {"naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true}};
@@ -163,12 +163,14 @@ Report fixed_report() {
                  "GNU 12.2.0",
                  "Release",
                  {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
-  report.machine = {"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 105.25, 210.5, 11.5};
-  report.config.comment = "=1+1 \"seed\", 用户 naïve";
-  report.config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors"};
-  report.config.run = {
-      {1, 10, 1000}, {"naive", "shared", "shared-copy"}, "fp32", "bf16", true, 20, {10, 50}, "avx2", 2, 1, true};
-  report.config.measure = {150, 0.02, true, 6 * kGiB};
+  report.machine = MachineInfo{"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 105.25, 210.5, 11.5};
+  Config& config = report.config.emplace();
+  config.comment = "=1+1 \"seed\", 用户 naïve";
+  config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors"};
+  config.run = {{1, 10, 1000}, {"naive", "shared", "shared-copy"}, "fp32", "bf16", true, 20, {10, 50}, "avx2", 2, 1,
+                true};
+  config.sweep = {{}, {2, 50}};
+  config.measure = {150, 0.02, false, true, true, 6 * kGiB};
   report.cases = {sharing_case(), naive_only_case()};
   report.warnings = {
       {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",

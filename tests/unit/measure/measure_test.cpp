@@ -66,7 +66,7 @@ Plan whole_plan() {
 Plan composed_plan() {
   Plan plan;
   plan.max_rounds = 4;
-  plan.whole_check_candidates = 5;
+  plan.cases.emplace_back().whole_check_candidates = 5;
   plan.whole_check_rounds = 3;
   for (const std::int64_t n : {1, 2, 5, 100}) {
     plan.points.push_back(point("naive", n, n > 2 ? Status::scaled : Status::measured, std::min<std::int64_t>(n, 2)));

@@ -45,7 +45,7 @@ TEST_CASE("a generous budget runs every point whole", "[plan]") {
     CHECK(p.status == Status::measured);
     CHECK(p.measured_candidates == p.candidates);
   }
-  CHECK(plan.whole_check_candidates == 0);
+  CHECK(plan.cases.front().whole_check_candidates == 0);
   // naive 1.6, shared 3*0.1 + 0.016, copies 3*0.1 + 0.032.
   CHECK(plan.round_s == Approx(1.6 + 0.316 + 0.332));
   CHECK(plan.rounds == 44);
@@ -53,7 +53,7 @@ TEST_CASE("a generous budget runs every point whole", "[plan]") {
 
 TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 whole", "[plan]") {
   const Plan plan = build_plan(config_with({1, 2, 5, 10, 100}, 12, 1 << 20), costs());
-  CHECK(plan.whole_check_candidates == 5);
+  CHECK(plan.cases.front().whole_check_candidates == 5);
   CHECK(plan.whole_check_rounds >= kMinRounds);
   CHECK(find(plan, "naive", 1).status == Status::measured);
   CHECK(find(plan, "naive", 2).status == Status::measured);
@@ -103,8 +103,8 @@ TEST_CASE("the whole check is an N that naive can run", "[plan]") {
   const Plan plan = build_plan(config_with({1, 5, 50, 100}, 3, 2300), costs());
   CHECK(find(plan, "copies", 5).status == Status::skipped);
   // The scheme that does not fit there has no point of that size to check; the others are still checked.
-  CHECK(plan.whole_check_candidates == 5);
-  CHECK(build_plan(config_with({1, 2}, 0.1, 1 << 20), costs()).whole_check_candidates == 0);
+  CHECK(plan.cases.front().whole_check_candidates == 5);
+  CHECK(build_plan(config_with({1, 2}, 0.1, 1 << 20), costs()).cases.front().whole_check_candidates == 0);
 }
 
 TEST_CASE("only what runs the history again is scaled, and micro-batches only in whole multiples", "[plan]") {

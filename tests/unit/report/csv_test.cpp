@@ -123,7 +123,7 @@ TEST_CASE("summary.csv has a row per shape, N and scheme", "[report]") {
   Report report = small_report();
   small_shared(report).reason = "=cmd|' /C calc'!A0, \"x\"\r\n\xff";
   report.cases.push_back(report.cases[0]);
-  report.cases[1].shape.dim = 512;
+  report.cases[1].shape->dim = 512;
   const auto table = read_table(render(report, "csv"));
   REQUIRE(table.size() == 4);
   CHECK(table[0].at("scheme") == "naive");

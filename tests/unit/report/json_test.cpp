@@ -81,19 +81,19 @@ TEST_CASE("doubles in report.json read back as the same value", "[report]") {
 
 TEST_CASE("the echoed config is the config", "[report]") {
   Report report = small_report();
-  report.config.comment = "用户 \"quoted\"";
-  report.config.run.candidates = {1, 7};
-  report.config.measure.budget_s = 1.0 / 3;
+  report.config->comment = "用户 \"quoted\"";
+  report.config->run.candidates = {1, 7};
+  report.config->measure.budget_s = 1.0 / 3;
   const std::string echo = parsed(report)["config"].dump();
   const Config again = parse_config(echo, "the echo", {}, HostLimits{2, 0});
-  CHECK(config_to_json(again) == config_to_json(report.config));
+  CHECK(config_to_json(again) == config_to_json(*report.config));
 }
 
 TEST_CASE("text from outside cannot break report.json", "[report]") {
   Report report = small_report();
-  report.machine.cpu_model = "bad \xff byte";
-  report.config.comment = "bad \xc3(";
-  report.cases[0].shape.mask = "\xe2\x82";
+  report.machine->cpu_model = "bad \xff byte";
+  report.config->comment = "bad \xc3(";
+  report.cases[0].shape->mask = "\xe2\x82";
   report.warnings = {{"code", std::string("nul \0 quote \" \n", 14), ""}};
   small_shared(report).reason = "\xed\xa0\x80 surrogate";
   const Json root = parsed(report);

@@ -21,13 +21,13 @@ inline SchemePoint small_point(const std::string& scheme, double seconds) {
 inline Report small_report() {
   Report report;
   report.tool.version = "0.1.0";
-  report.machine.threads = 2;
-  report.config.model.kv_heads = 4;
-  report.config.run.threads = 2;
-  report.config.run.kv_dtype = "fp32";
-  report.config.measure.max_memory_bytes = 1 << 30;
+  report.machine.emplace().threads = 2;
+  report.config.emplace().model.kv_heads = 4;
+  report.config->run.threads = 2;
+  report.config->run.kv_dtype = "fp32";
+  report.config->measure.max_memory_bytes = 1 << 30;
   Case one;
-  one.shape = {256, 256, 4, 4, 4, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
+  one.shape = Shape{256, 256, 4, 4, 4, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
   SchemePoint shared = small_point("shared", 0.0625);
   shared.time_over_minimum = 1.75;
   shared.speedup = Estimate{32, Interval{31.5, 32.5}};

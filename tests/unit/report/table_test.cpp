@@ -168,16 +168,16 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
       "31m\t\r\n\x01\x7f\xff " +
       std::string(300, 'x') + " 候选 " + std::string(90, 'y');
   report.tool = {hostile, hostile, hostile, hostile, {}};
-  report.machine.cpu_model = hostile;
-  report.machine.isa = hostile;
-  report.machine.memory_bytes = std::numeric_limits<std::int64_t>::max();
-  report.machine.peak_gflops = 1e300;
-  report.machine.read_gb_per_s = 5e-324;
+  report.machine->cpu_model = hostile;
+  report.machine->isa = hostile;
+  report.machine->memory_bytes = std::numeric_limits<std::int64_t>::max();
+  report.machine->peak_gflops = 1e300;
+  report.machine->read_gb_per_s = 5e-324;
   std::string short_words;
   for (int i = 0; i < 200; ++i) short_words += "a ";
   report.warnings = {{hostile, hostile, hostile}, {"code", short_words, ""}};
   Case& one = report.cases[0];
-  one.shape.mask = hostile;
+  one.shape->mask = hostile;
   small_shared(report).scheme = hostile;
   small_shared(report).form = hostile;
   small_shared(report).status = Status::composed;
