@@ -40,6 +40,12 @@ struct SchemeInfo {
 };
 std::vector<SchemeInfo> schemes();
 
+/// What a run does beside measuring its plan.
+struct RunOptions {
+  std::optional<Shard> shard;
+  bool self_check = false;     ///< every scheme also under a second name: the ratio of the two must be 1
+  std::string journal_folder;  ///< where every round is kept as soon as it is over; empty = nowhere
+};
 /// What will be measured, in what way, and what it should cost.
 struct PlannedPoint {
   std::int64_t case_index = 0;  ///< into Plan::cases
@@ -73,8 +79,8 @@ struct Plan {
 };
 /// Pure. Errors: ConfigError when the mask cannot share and a sharing scheme is asked for, or when weights and one
 /// naive candidate do not fit max_memory.
-/// shard: plan only its part of the grid: cases are dealt by their work, the same on every machine.
-Plan make_plan(const Config& config, const MachineInfo& machine, const std::optional<Shard>& shard = std::nullopt);
+/// A shard is a part of the grid: its cases are dealt by their work, the same on every machine.
+Plan make_plan(const Config& config, const MachineInfo& machine, const RunOptions& options = {});
 
 /// What a long command tells its caller. All callbacks may be empty; they run on the calling thread.
 struct Observer {
@@ -88,12 +94,6 @@ struct RunResult {
   bool interrupted = false;   ///< stop_requested said so; the report holds what was measured
   bool checks_passed = true;  ///< equality and composition
   std::string failure;        ///< one line when a check failed
-};
-/// What a run does beside measuring its plan.
-struct RunOptions {
-  std::optional<Shard> shard;
-  bool self_check = false;     ///< every scheme under two names, in place of the comparison
-  std::string journal_folder;  ///< where every round is kept as soon as it is over; empty = nowhere
 };
 /// Checks equality, warms up, measures by the plan, fits. The main job. `machine` and `plan` are those of this machine
 /// and config; --budget counts from the call less what finding them out took. A journal is closed, not removed:

@@ -13,6 +13,7 @@ struct EqualityPlan {
   std::int64_t batch = 2;    ///< candidates that sharing schemes run, the checked ones among them
   double reference_s = 1;    ///< seconds for the float64 reference
 };
-EqualityPlan plan_equality(const Config& config, const MachineInfo& machine);
+/// Of one case; `cases` of them share the budget.
+EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std::int64_t cases);
 
 }  // namespace kvcast::app

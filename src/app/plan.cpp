@@ -34,12 +34,13 @@ double pass_seconds(const Config& config, const MachineInfo& machine, double flo
   return std::max(flops / rate, Model::bytes(model_shape(config)) / read);
 }
 
-EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
+EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std::int64_t cases) {
   EqualityPlan plan;
+  const auto share = 1.0 / static_cast<double>(cases);
   const double naive_candidate_s = pass_seconds(config, machine, naive_flops(work_shape(config)));
   const std::int64_t most = config.run.candidates.back();
-  // Up to a second of naive; two candidates at least, so that one cannot stand in for another unnoticed.
-  const double affordable = 1.0 / std::max(naive_candidate_s, 1e-9);
+  // Up to a second of naive over all cases; two candidates at least, so that one cannot stand in for another unnoticed.
+  const double affordable = share / std::max(naive_candidate_s, 1e-9);
   plan.checked = static_cast<std::int64_t>(std::clamp(affordable, 2.0, 8.0));
   plan.batch = std::max(plan.checked, std::min<std::int64_t>(most, 128));
   plan.batch = std::min(plan.batch, std::max<std::int64_t>(most, 1));
@@ -47,19 +48,17 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine) {
   // The form that spreads candidates over the threads is checked too where it is cheap.
   const std::int64_t unit = baseline().entry->unit(scheme_size(config, {}, most));
   if (unit <= 64) plan.checked = std::max(plan.checked, std::min(unit, plan.batch));
-  plan.reference_s = std::clamp(0.1 * config.measure.budget_s, 0.2, 3.0);
+  plan.reference_s = std::clamp(0.1 * config.measure.budget_s * share, 0.2 * share, 3.0);
   return plan;
 }
 
 }  // namespace app
 
-Plan make_plan(const Config& config, const MachineInfo& machine, const std::optional<Shard>&) {
-  if (config.run.threads > machine.threads && machine.threads > 0) {
-    throw ConfigError("/run/threads",
-                      std::to_string(config.run.threads) + " threads on " + std::to_string(machine.threads) +
-                          " CPUs would measure the scheduler",
-                      "allowed: 1 to " + std::to_string(machine.threads));
-  }
+namespace {
+
+/// What one case of the grid costs; `cases` of them share the budget.
+plan::Costs case_costs(const Config& config, const MachineInfo& machine, const RunOptions& options,
+                       std::int64_t cases) {
   const ModelShape shape = app::model_shape(config);
   const WorkShape work = app::work_shape(config);
   const auto threads = static_cast<double>(config.run.threads);
@@ -70,9 +69,11 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const std::opti
 
   const auto pass_s = [=](double flops) { return app::pass_seconds(config, machine, flops); };
   plan::Costs costs;
-  for (const SchemeInstance& instance : scheme_instances(config)) {
+  costs.history_length = config.model.history_length;
+  costs.layers = config.model.layers;
+  for (const SchemeInstance& instance : app::measured_instances(config, options)) {
     const SchemeEntry* entry = instance.entry;
-    const SchemeOptions options = instance.options;
+    const SchemeOptions scheme_options = instance.options;
     if (const std::string reason = why_not(*entry, config.model); !reason.empty()) {
       throw ConfigError("/run/schemes",
                         "'" + entry->name + "' cannot run under mask '" + to_string(config.model.mask) + "': " + reason,
@@ -82,27 +83,27 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const std::opti
     cost.name = instance.label;
     cost.baseline = !entry->shares;
     cost.user_pass = entry->user_pass;
-    cost.unit = entry->unit(app::scheme_size(config, options, config.run.candidates.back()));
-    cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, options)) : 0;
+    cost.unit = entry->unit(app::scheme_size(config, scheme_options, config.run.candidates.back()));
+    cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, scheme_options)) : 0;
     // What is not in the history pass, in as many passes as the scheme makes of it.
     const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
     cost.candidates_s = [=](std::int64_t n) {
-      const double flops = entry->flops(work, n, options) - entry->user_flops(work, options);
-      const std::int64_t batch = entry->shares ? options.micro_batch : 1;
+      const double flops = entry->flops(work, n, scheme_options) - entry->user_flops(work, scheme_options);
+      const std::int64_t batch = entry->shares ? scheme_options.micro_batch : 1;
       const double passes = batch == 0 ? 1 : static_cast<double>((n + batch - 1) / batch);
       return passes * pass_s(flops / passes) + static_cast<double>(n) * copies / bytes_per_s;
     };
     // A returning user's earlier request is run once, before anything is timed.
     if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));
-    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, app::scheme_size(config, options, n)); };
+    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, app::scheme_size(config, scheme_options, n)); };
     costs.schemes.push_back(cost);
   }
 
   const double naive_s = pass_s(naive_flops(work));
-  const app::EqualityPlan equality = app::plan_equality(config, machine);
+  const app::EqualityPlan equality = app::plan_equality(config, machine, cases);
   const double elements = weight_bytes / sizeof(float);
   // The check runs naive on `checked` candidates and sharing on a batch; calibration runs naive twice in each form.
-  costs.setup_s += kStartSeconds + kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
+  costs.setup_s += kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
                    static_cast<double>(equality.checked) * naive_s;
   const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, 1));
   if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
@@ -121,7 +122,36 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const std::opti
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
                       (cut.full ? 0.0 : Model::bytes(cut_shape)) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;
-  return plan::build_plan(config, costs);
+  return costs;
+}
+
+}  // namespace
+
+Plan make_plan(const Config& config, const MachineInfo& machine, const RunOptions& options) {
+  if (config.run.threads > machine.threads && machine.threads > 0) {
+    throw ConfigError("/run/threads",
+                      std::to_string(config.run.threads) + " threads on " + std::to_string(machine.threads) +
+                          " CPUs would measure the scheduler",
+                      "allowed: 1 to " + std::to_string(machine.threads));
+  }
+  std::vector<Config> cases = grid(config);
+  if (options.shard) {
+    const auto [index, count] = *options.shard;
+    if (count > static_cast<std::int64_t>(cases.size())) {
+      throw ConfigError("--shard", std::to_string(count) + " shards of " + std::to_string(cases.size()) + " shapes",
+                        "a shape is measured on one machine; allowed: at most as many shards as shapes");
+    }
+    std::vector<double> work;
+    for (const Config& one : cases) work.push_back(naive_flops(app::work_shape(one)));
+    std::vector<Config> mine;
+    for (const std::size_t i : plan::deal(work, index, count)) mine.push_back(cases[i]);
+    cases = std::move(mine);
+  }
+  std::vector<plan::Costs> costs;
+  for (const Config& one : cases) {
+    costs.push_back(case_costs(one, machine, options, static_cast<std::int64_t>(cases.size())));
+  }
+  return plan::build_plan(config, costs, kStartSeconds);
 }
 
 }  // namespace kvcast

@@ -72,6 +72,17 @@ Shape report_shape(const Config& config) {
   return shape;
 }
 
+std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options) {
+  std::vector<SchemeInstance> instances;
+  for (SchemeInstance& instance : scheme_instances(config)) {
+    instances.push_back(instance);
+    if (!options.self_check) continue;
+    instance.label += kAgain;
+    instances.push_back(std::move(instance));
+  }
+  return instances;
+}
+
 SchemeInstance baseline() { return {scheme_list().front().name, &scheme_list().front(), {}}; }
 
 Config cut_config(Config config, const ReferenceShape& cut) {

@@ -65,6 +65,10 @@ struct NamedScheme {
   Scheme* scheme;
   std::int64_t batch;
 };
+/// Second name of a scheme in a self-check.
+inline constexpr const char* kAgain = "/again";
+/// What a run of one case times: the schemes that its config asks for, in a self-check each of them twice.
+std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options);
 /// The baseline of the list.
 SchemeInstance baseline();
 /// `config` with its model cut to what the reference can run.

@@ -189,7 +189,7 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
 
   stage(observer, "weights");
   const WorkShape work = app::work_shape(config);
-  const app::EqualityPlan equality = app::plan_equality(config, machine);
+  const app::EqualityPlan equality = app::plan_equality(config, machine, 1);
   const std::vector<SchemeInstance> instances = scheme_instances(config);
   const app::Problem problem(config, most);
   const float* candidates = problem.candidates().data();

@@ -2,6 +2,12 @@
 
 #include <omp.h>
 
+#ifdef __linux__
+#include <sched.h>
+#endif
+
+#include <atomic>
+#include <cstddef>
 #include <exception>
 
 namespace kvcast {
@@ -50,6 +56,23 @@ void on_each_thread(int threads, TaskFunction function, const void* closure) {
 }
 
 }  // namespace detail
+
+bool pin_threads([[maybe_unused]] int threads, [[maybe_unused]] const std::vector<int>& cpus) {
+#ifdef __linux__
+  std::atomic<bool> all = true;
+#pragma omp parallel num_threads(threads)
+  {
+    const auto thread = static_cast<std::size_t>(omp_get_thread_num());
+    cpu_set_t set;
+    CPU_ZERO(&set);
+    CPU_SET(static_cast<std::size_t>(cpus[thread]), &set);
+    if (sched_setaffinity(0, sizeof set, &set) != 0 || omp_get_num_threads() != threads) all = false;
+  }
+  return all;
+#else
+  return false;
+#endif
+}
 
 LibraryThreads::LibraryThreads(int threads) : previous_(omp_get_max_threads()) { omp_set_num_threads(threads); }
 LibraryThreads::~LibraryThreads() { omp_set_num_threads(previous_); }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <type_traits>
+#include <vector>
 
 namespace kvcast {
 
@@ -35,6 +36,10 @@ void on_each_thread(int threads, const Body& body) {
       threads, [](const void* closure, std::int64_t, int thread) { (*static_cast<const Body*>(closure))(thread); },
       &body);
 }
+
+/// Ties thread t of teams of `threads` to CPU cpus[t], for as long as the process lives. cpus: at least `threads`.
+/// False when the system refuses or cannot.
+bool pin_threads(int threads, const std::vector<int>& cpus);
 
 /// Sets the thread count that libraries on the same OpenMP runtime (oneDNN) see on this thread; restores on exit.
 class LibraryThreads {

@@ -96,15 +96,19 @@ class Reader {
   Config resolve(const HostLimits& host) {
     ModelConfig& model = config_.model;
     const std::int64_t cpus = std::max<std::int64_t>(host.cpus, 1);
+    // The model's own value is the largest of its grid: what holds for it in memory holds for the others.
+    collapse(config_.sweep.history_length, model.history_length);
+    collapse(config_.sweep.layers, model.layers);
     if (model.kv_heads == 0) model.kv_heads = model.heads;
     if (config_.run.threads == 0) config_.run.threads = cpus;
     if (config_.measure.max_memory_bytes == 0) config_.measure.max_memory_bytes = host.available_memory_bytes;
 
     if (config_.run.kv_dtype == "auto") config_.run.kv_dtype = config_.run.dtype;
 
-    if (model.history_length % model.token_merge != 0) {
-      fail({"model.history_length", "model.token_merge"},
-           "history_length " + std::to_string(model.history_length) + " is not divisible by token_merge " +
+    for (const std::int64_t length : values(config_.sweep.history_length, model.history_length)) {
+      if (length % model.token_merge == 0) continue;
+      fail({"model.history_length", "sweep.history_length", "model.token_merge"},
+           "history_length " + std::to_string(length) + " is not divisible by token_merge " +
                std::to_string(model.token_merge),
            "token_merge must divide history_length");
     }
@@ -126,11 +130,12 @@ class Reader {
            "heads " + std::to_string(model.heads) + " is not divisible by kv_heads " + std::to_string(model.kv_heads),
            "kv_heads must divide heads");
     }
-    if (model.candidate_from_layer >= model.layers) {
-      fail({"model.candidate_from_layer", "model.layers"},
+    const std::int64_t fewest_layers = values(config_.sweep.layers, model.layers).front();
+    if (model.candidate_from_layer >= fewest_layers) {
+      fail({"model.candidate_from_layer", "model.layers", "sweep.layers"},
            "candidate_from_layer " + std::to_string(model.candidate_from_layer) + " with layers " +
-               std::to_string(model.layers),
-           "allowed: 0 to " + std::to_string(model.layers - 1) + ", the last layer");
+               std::to_string(fewest_layers),
+           "allowed: 0 to " + std::to_string(fewest_layers - 1) + ", the last layer");
     }
     if (model.query_tokens > 0 && model.mask != Mask::causal && model.mask != Mask::history_blind) {
       fail({"model.query_tokens", "model.mask"},
@@ -175,6 +180,16 @@ class Reader {
 
   void set_at(const Field& field, const std::string& where) { origins_[field.path] = {where, ++assignments_}; }
 
+  // A grid over one value is none.
+  static void collapse(std::vector<std::int64_t>& list, std::int64_t& own) {
+    if (!list.empty()) own = list.back();
+    if (list.size() == 1) list.clear();
+  }
+  /// Ascending.
+  static std::vector<std::int64_t> values(const std::vector<std::int64_t>& list, std::int64_t own) {
+    return list.empty() ? std::vector<std::int64_t>{own} : list;
+  }
+
   // --cached, --append and --micro-batch are short for adding the scheme, which the effective config then names.
   void resolve_added_schemes() {
     RunConfig& run = config_.run;
@@ -182,9 +197,10 @@ class Reader {
     const auto has = [&](const char* name) {
       return std::find(run.schemes.begin(), run.schemes.end(), name) != run.schemes.end();
     };
-    if (run.append > model.history_length || run.append % model.token_merge != 0) {
-      fail({"run.append", "model.history_length", "model.token_merge"},
-           "append " + std::to_string(run.append) + " with history_length " + std::to_string(model.history_length) +
+    const std::int64_t shortest = values(config_.sweep.history_length, model.history_length).front();
+    if (run.append > shortest || run.append % model.token_merge != 0) {
+      fail({"run.append", "model.history_length", "sweep.history_length", "model.token_merge"},
+           "append " + std::to_string(run.append) + " with history_length " + std::to_string(shortest) +
                " and token_merge " + std::to_string(model.token_merge),
            "append is part of the history, in whole merged tokens");
     }
@@ -287,12 +303,11 @@ bool names_file(const std::string& text) {
 }  // namespace
 
 std::vector<Config> grid(const Config& config) {
-  const auto or_own = [](const std::vector<std::int64_t>& list, std::int64_t own) {
-    return list.empty() ? std::vector<std::int64_t>{own} : list;
-  };
+  const SweepConfig& sweep = config.sweep;
   std::vector<Config> cases;
-  for (const std::int64_t layers : or_own(config.sweep.layers, config.model.layers)) {
-    for (const std::int64_t length : or_own(config.sweep.history_length, config.model.history_length)) {
+  for (const std::int64_t layers : sweep.layers.empty() ? std::vector{config.model.layers} : sweep.layers) {
+    for (const std::int64_t length :
+         sweep.history_length.empty() ? std::vector{config.model.history_length} : sweep.history_length) {
       Config one = config;
       one.sweep = {};
       one.model.layers = layers;

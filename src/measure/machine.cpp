@@ -1,13 +1,18 @@
 #include "measure/machine.h"
 
 #include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <fstream>
+#include <set>
 #include <sstream>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <sys/resource.h>
+#include <unistd.h>
 
 #ifdef __linux__
 #include <sched.h>
@@ -163,6 +168,72 @@ double bf16_gflops(int threads) {
 }
 
 double canary_gflops(int threads) { return std::max({fma_gflops(threads), fma_gflops(threads), fma_gflops(threads)}); }
+
+bool pin([[maybe_unused]] int threads) {
+#ifdef __linux__
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return false;
+  std::vector<int> first, second;  // of each core
+  std::set<std::string> cores;
+  for (int cpu = 0; cpu < CPU_SETSIZE; ++cpu) {
+    if (!CPU_ISSET(static_cast<std::size_t>(cpu), &set)) continue;
+    std::ifstream in("/sys/devices/system/cpu/cpu" + std::to_string(cpu) + "/topology/thread_siblings_list");
+    std::string siblings;
+    const bool told = static_cast<bool>(std::getline(in, siblings));
+    (!told || cores.insert(siblings).second ? first : second).push_back(cpu);
+  }
+  first.insert(first.end(), second.begin(), second.end());
+  return static_cast<int>(first.size()) >= threads && pin_threads(threads, first);
+#else
+  return false;
+#endif
+}
+
+std::int64_t eviction_bytes() {
+  constexpr std::int64_t kLeast = std::int64_t{128} << 20;
+#ifdef _SC_LEVEL3_CACHE_SIZE
+  return std::max<std::int64_t>(kLeast, 2 * sysconf(_SC_LEVEL3_CACHE_SIZE));
+#else
+  return kLeast;
+#endif
+}
+
+Evictor::Evictor(int threads)
+    : threads_(threads), memory_(eviction_bytes() / static_cast<std::int64_t>(sizeof(float))) {}
+
+void Evictor::operator()() noexcept {
+  const std::int64_t share = memory_.size() / threads_;
+  // Written, not only read, so that what was in the caches cannot stay beside it.
+  on_each_thread(threads_, [&](int thread) {
+    for (float& value : memory_.span().subspan(static_cast<std::size_t>(thread * share),
+                                               static_cast<std::size_t>(share))) {
+      value += 1;
+    }
+  });
+}
+
+std::optional<CpuTimes> cpu_times() {
+  std::ifstream in("/proc/stat");
+  std::string name;
+  // user, nice, system, idle, iowait, irq, softirq, steal; guest time is part of user time.
+  std::array<double, 8> ticks{};
+  if (!(in >> name) || name != "cpu") return std::nullopt;
+  for (double& value : ticks) {
+    if (!(in >> value)) return std::nullopt;
+  }
+  const auto per_s = static_cast<double>(sysconf(_SC_CLK_TCK));
+  CpuTimes times;
+  for (const double value : ticks) times.total_s += value / per_s;
+  times.stolen_s = ticks[7] / per_s;
+  times.busy_s = times.total_s - times.stolen_s - (ticks[3] + ticks[4]) / per_s;
+  rusage usage{};
+  if (getrusage(RUSAGE_SELF, &usage) != 0) return std::nullopt;
+  for (const timeval& part : {usage.ru_utime, usage.ru_stime}) {
+    times.own_s += static_cast<double>(part.tv_sec) + 1e-6 * static_cast<double>(part.tv_usec);
+  }
+  return times;
+}
 
 MachineInfo probe_machine(std::int64_t threads) {
   MachineInfo info;

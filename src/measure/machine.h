@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 
+#include "base/buffer.h"
 #include "kvcast/kvcast.h"
 
 namespace kvcast::measure {
@@ -21,6 +23,34 @@ double bf16_gflops(int threads);
 
 /// The canary beside a timing: the best of three bursts, so that a hiccup in one does not speak for the machine.
 double canary_gflops(int threads);
+
+/// Ties each thread of the team to a CPU of its own among those that this process may use, whole cores before the
+/// second thread of any. False when the system refuses.
+bool pin(int threads);
+
+/// Bytes that Evictor keeps, whatever the threads: twice the last-level cache where the system tells its size, 128 MiB
+/// at least.
+std::int64_t eviction_bytes();
+
+/// Empties the caches of all threads by walking through memory of its own. Errors of the constructor: std::bad_alloc.
+class Evictor {
+ public:
+  explicit Evictor(int threads);
+  void operator()() noexcept;
+
+ private:
+  int threads_;
+  Buffer<float> memory_;
+};
+
+/// CPU time since some start, seconds over all CPUs of the machine. nullopt where the system does not tell.
+struct CpuTimes {
+  double total_s = 0;  ///< busy, idle and stolen
+  double busy_s = 0;   ///< of all processes
+  double stolen_s = 0; ///< by the hypervisor
+  double own_s = 0;    ///< of this process
+};
+std::optional<CpuTimes> cpu_times();
 
 /// CPU, ISA, memory; the measured peaks (90th percentile of bursts) and DRAM read rate when threads > 0.
 MachineInfo probe_machine(std::int64_t threads);

@@ -1,6 +1,8 @@
 #include "measure/measure.h"
 
 #include <algorithm>
+#include <cmath>
+#include <cstddef>
 #include <limits>
 #include <map>
 #include <optional>
@@ -26,6 +28,9 @@ class Rounds {
       : plan_(plan), workloads_(workloads), env_(environment), options_(options) {}
 
   Result run() {
+    samples_ = options_.earlier;
+    result_.rounds = options_.first_round;
+    if (options_.warm_up_s > 0) warm_up();
     canaries_.push_back(env_.canary());
     const double start = env_.now();
     while (true) {
@@ -39,7 +44,7 @@ class Rounds {
         break;
       }
       if (result_.rounds >= plan_.min_rounds) {
-        if (options_.precise_enough && options_.precise_enough(samples_with_ratios())) {
+        if (options_.precise_enough && options_.precise_enough(samples_)) {
           result_.stopped_by = "precision";
           break;
         }
@@ -49,6 +54,7 @@ class Rounds {
         }
       }
       const double round_start = env_.now();
+      const std::size_t before = samples_.size();
       if (!round(start)) {
         if (result_.stopped_by.empty()) result_.stopped_by = "budget";
         break;
@@ -56,33 +62,65 @@ class Rounds {
       // Rounds with whole checks are longer; once they are over, a plain round is what the next will be like.
       if (result_.rounds == plan_.whole_check_rounds) longest_round_ = 0;
       longest_round_ = std::max(longest_round_, env_.now() - round_start);
+      if (options_.on_round) {
+        options_.on_round(result_.rounds,
+                          {samples_.begin() + static_cast<std::ptrdiff_t>(before), samples_.end()});
+      }
       ++result_.rounds;
     }
-    result_.samples = samples_with_ratios();
-    result_.canary_reference = canary_reference();
+    result_.samples = std::move(samples_);
     return std::move(result_);
   }
 
  private:
   bool stop() const { return options_.stop_requested && options_.stop_requested(); }
 
-  const Workload& workload(const std::string& name, std::size_t& index) const {
-    for (index = 0; index < workloads_.size(); ++index) {
-      if (workloads_[index].name == name) break;
-    }
-    return workloads_[index];
+  // Index of the workload that runs a point; the number of workloads when its case is of another batch.
+  std::size_t workload_of(const PlannedPoint& point) const {
+    const auto found = std::find_if(workloads_.begin(), workloads_.end(), [&](const Workload& load) {
+      return load.case_index == point.case_index && load.name == point.scheme;
+    });
+    return static_cast<std::size_t>(found - workloads_.begin());
   }
 
-  // Steps of one round. Composed parts and whole ones of an N stay together, schemes adjacent; N in seeded order.
+  // Cases of this batch, ascending.
+  std::vector<std::int64_t> cases() const {
+    std::set<std::int64_t> indices;
+    for (const Workload& load : workloads_) indices.insert(load.case_index);
+    return {indices.begin(), indices.end()};
+  }
+
+  // Steps of one round, case by case in seeded order.
   std::vector<Step> schedule(std::int64_t round_index) const {
+    const RandomStream random(options_.seed, 0x726f756e64ULL + static_cast<std::uint64_t>(round_index));
+    std::uint64_t draw = 0;
+    const Shuffle shuffle = [&](std::size_t count) { return random.bits(draw++) % count; };
+    std::vector<std::int64_t> order = cases();
+    if (order.size() > 1) shuffle_items(order, shuffle);
+    std::vector<Step> steps;
+    for (const std::int64_t one : order) {
+      const std::vector<Step> of_case = case_schedule(one, round_index, shuffle);
+      steps.insert(steps.end(), of_case.begin(), of_case.end());
+    }
+    return steps;
+  }
+
+  using Shuffle = std::function<std::size_t(std::size_t count)>;
+  template <typename Items>
+  static void shuffle_items(Items& items, const Shuffle& draw) {
+    for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[draw(i)]);
+  }
+
+  // Steps of one case. Composed parts and whole ones of an N stay together, schemes adjacent; N in seeded order.
+  std::vector<Step> case_schedule(std::int64_t case_index, std::int64_t round_index, const Shuffle& draw) const {
     std::map<std::int64_t, std::vector<Step>> by_count;
     std::vector<Step> first;  // history passes, and the naive timing that larger N are scaled from
-    const bool check = plan_.cases.front().whole_check_candidates > 0 && round_index < plan_.whole_check_rounds;
+    const std::int64_t whole_check = plan_.cases.at(static_cast<std::size_t>(case_index)).whole_check_candidates;
+    const bool check = whole_check > 0 && round_index < plan_.whole_check_rounds;
     std::set<std::pair<std::size_t, std::int64_t>> timed;  // rows that one naive timing serves share it
     for (const PlannedPoint& point : plan_.points) {
-      if (point.status == Status::skipped) continue;
-      std::size_t index = 0;
-      const Workload& load = workload(point.scheme, index);
+      if (point.case_index != case_index || point.status == Status::skipped) continue;
+      const std::size_t index = workload_of(point);
       std::vector<Step>& steps = by_count[point.candidates];
       if (point.status == Status::composed) {
         if (std::none_of(first.begin(), first.end(),
@@ -94,30 +132,85 @@ class Rounds {
         if (timed.insert({index, point.measured_candidates}).second) {
           first.push_back({Step::Kind::candidates, index, point.measured_candidates});
         }
-      } else if (load.has_user_pass) {
+      } else if (workloads_[index].has_user_pass) {
         steps.push_back({Step::Kind::whole, index, point.candidates});
       } else if (timed.insert({index, point.candidates}).second) {
         steps.push_back({Step::Kind::candidates, index, point.candidates});
       }
-      if (check && point.candidates == plan_.cases.front().whole_check_candidates && point.status != Status::measured) {
+      if (check && point.candidates == whole_check && point.status != Status::measured) {
         steps.push_back({Step::Kind::whole, index, point.candidates});
       }
     }
-    const RandomStream random(options_.seed, 0x726f756e64ULL + static_cast<std::uint64_t>(round_index));
-    std::uint64_t draw = 0;
-    const auto shuffle = [&](auto& items) {
-      for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[random.bits(draw++) % i]);
-    };
     std::vector<std::int64_t> counts;
     for (const auto& [n, steps] : by_count) counts.push_back(n);
-    shuffle(counts);
-    shuffle(first);
+    shuffle_items(counts, draw);
+    shuffle_items(first, draw);
     std::vector<Step> order = first;
     for (const std::int64_t n : counts) {
-      shuffle(by_count[n]);
+      shuffle_items(by_count[n], draw);
       order.insert(order.end(), by_count[n].begin(), by_count[n].end());
     }
     return order;
+  }
+
+  // Every different step once, cheap ones first, as far as the time allows; then the cheapest of each workload again
+  // and again until they no longer get faster. First runs pay page faults, cold caches and a CPU that is still waking.
+  void warm_up() {
+    const double start = env_.now();
+    const double end = std::min(start + options_.warm_up_s, options_.deadline);
+    std::vector<const PlannedPoint*> points;
+    for (const PlannedPoint& point : plan_.points) {
+      if (point.status != Status::skipped && workload_of(point) < workloads_.size()) points.push_back(&point);
+    }
+    std::stable_sort(points.begin(), points.end(), [](const PlannedPoint* a, const PlannedPoint* b) {
+      return a->estimated_s < b->estimated_s;
+    });
+    std::map<std::size_t, std::int64_t> cheapest;  // candidates by workload
+    for (const PlannedPoint* point : points) {
+      cheapest.try_emplace(workload_of(*point), point->measured_candidates);
+      if (stop() || env_.now() + point->estimated_s > end) continue;
+      run_once(workload_of(*point), point->measured_candidates);
+    }
+    double least = std::numeric_limits<double>::infinity();
+    for (int unimproved = 0; unimproved < kSteadyPasses;) {
+      const double before = env_.now();
+      if (stop() || before > end || (std::isfinite(least) && before + least > end)) break;
+      for (const auto& [index, count] : cheapest) run_once(index, count);
+      const double taken = env_.now() - before;
+      unimproved = taken < kSteadyGain * least ? 0 : unimproved + 1;
+      least = std::min(least, taken);
+      result_.steady = unimproved >= kSteadyPasses;
+    }
+    result_.warm_up_s = env_.now() - start;
+  }
+  // The warm-up ends when so many passes in a row have not been faster than the best by more than 1%.
+  static constexpr int kSteadyPasses = 3;
+  static constexpr double kSteadyGain = 0.99;
+
+  void run_once(std::size_t index, std::int64_t candidates) const {
+    const Workload& load = workloads_[index];
+    if (load.has_user_pass) load.user_pass();
+    load.candidate_pass(candidates);
+  }
+
+  // Brings a case back into the caches when another one was there.
+  void touch(const Step& step) {
+    const std::int64_t one = workloads_[step.workload].case_index;
+    if (one == last_case_ || env_.evict) return;
+    if (last_case_ >= 0) run_cheapest(one);
+    last_case_ = one;
+  }
+
+  // A history pass, or the fewest candidates that the case times.
+  void run_cheapest(std::int64_t case_index) const {
+    const PlannedPoint* fewest = nullptr;
+    for (const PlannedPoint& point : plan_.points) {
+      if (point.case_index != case_index || point.status == Status::skipped) continue;
+      const Workload& load = workloads_[workload_of(point)];
+      if (load.has_user_pass) return load.user_pass();
+      if (fewest == nullptr || point.measured_candidates < fewest->measured_candidates) fewest = &point;
+    }
+    workloads_[workload_of(*fewest)].candidate_pass(fewest->measured_candidates);
   }
 
   struct Timing {
@@ -125,9 +218,16 @@ class Rounds {
     std::size_t canary = 0;  // index of the canary before; the one after follows it
   };
 
-  // Mean over enough repeats to fill kMinTiming.
+  // Mean over enough repeats to fill kMinTiming; one pass when caches are to be cold.
   Timing time(const Step& step) {
     const Workload& load = workloads_[step.workload];
+    touch(step);
+    if (env_.evict) {
+      if (load.next_user) load.next_user();
+      env_.evict();
+      // A request's candidates meet the K,V that its own history pass has just left.
+      if (step.kind == Step::Kind::candidates && load.has_user_pass) load.user_pass();
+    }
     Timing timing;
     timing.canary = canaries_.size() - 1;
     std::int64_t repeats = 0;
@@ -142,7 +242,7 @@ class Rounds {
       timing.user += t1 - t0;
       timing.candidates += end - t1;
       ++repeats;
-    } while (end - begin < kMinTiming && repeats < 1000);
+    } while (!env_.evict && end - begin < kMinTiming && repeats < 1000);
     timing.user /= static_cast<double>(repeats);
     timing.candidates /= static_cast<double>(repeats);
     canaries_.push_back(env_.canary());
@@ -150,8 +250,9 @@ class Rounds {
   }
 
   void add(const PlannedPoint& point, Status status, std::int64_t measured, double seconds, std::optional<double> user,
-           std::optional<double> fusion, std::vector<std::size_t> canaries) {
-    Sample sample;
+           std::optional<double> fusion, const std::vector<std::size_t>& canaries) {
+    CaseSample sample;
+    sample.case_index = point.case_index;
     sample.candidates = point.candidates;
     sample.scheme = point.scheme;
     sample.round = result_.rounds;
@@ -160,7 +261,9 @@ class Rounds {
     sample.measured_seconds = seconds;
     sample.user_seconds = user;
     sample.fusion_seconds = fusion;
-    samples_.push_back({sample, std::move(canaries)});
+    sample.canary_gflops = canaries_[canaries.front()];
+    for (const std::size_t i : canaries) sample.canary_gflops = std::min(*sample.canary_gflops, canaries_[i]);
+    samples_.push_back(std::move(sample));
   }
 
   // False when cut short.
@@ -196,7 +299,8 @@ class Rounds {
         continue;
       }
       for (const PlannedPoint& point : plan_.points) {
-        if (point.scheme != load.name || point.status == Status::skipped) continue;
+        if (point.scheme != load.name || point.case_index != load.case_index) continue;
+        if (point.status == Status::skipped) continue;
         if (step.kind == Step::Kind::whole && point.candidates == step.candidates) {
           const double total = timing.user + timing.candidates;
           if (load.has_user_pass) {
@@ -221,32 +325,13 @@ class Rounds {
     return true;
   }
 
-  // The upper quartile stands for the undisturbed machine: the maximum may be a turbo state that a loaded CPU does
-  // not hold, and the median fails when a neighbour is busy half of the time.
-  double canary_reference() const {
-    std::vector<double> sorted = canaries_;
-    std::sort(sorted.begin(), sorted.end());
-    return sorted[static_cast<std::size_t>(0.75 * static_cast<double>(sorted.size() - 1))];
-  }
-
-  std::vector<Sample> samples_with_ratios() const {
-    const double reference = canary_reference();
-    std::vector<Sample> samples;
-    for (const auto& [sample, indices] : samples_) {
-      samples.push_back(sample);
-      double least = reference;
-      for (const std::size_t i : indices) least = std::min(least, canaries_[i]);
-      samples.back().canary_ratio = least / reference;
-    }
-    return samples;
-  }
-
   const Plan& plan_;
   const std::vector<Workload>& workloads_;
   const Environment& env_;
   const Options& options_;
   std::vector<double> canaries_;
-  std::vector<std::pair<Sample, std::vector<std::size_t>>> samples_;
+  std::vector<CaseSample> samples_;
+  std::int64_t last_case_ = -1;  // whose timing was the last
   double longest_round_ = 0;
   Result result_;
 };
@@ -264,6 +349,20 @@ std::size_t fastest_form(std::size_t forms, const std::function<double()>& now,
     }
   }
   return static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
+}
+
+double set_canary_ratios(std::vector<CaseSample>& samples) {
+  std::vector<double> speeds;
+  for (const CaseSample& sample : samples) {
+    if (sample.canary_gflops) speeds.push_back(*sample.canary_gflops);
+  }
+  if (speeds.empty()) return 0;
+  std::sort(speeds.begin(), speeds.end());
+  const double reference = speeds[static_cast<std::size_t>(0.75 * static_cast<double>(speeds.size() - 1))];
+  for (CaseSample& sample : samples) {
+    if (sample.canary_gflops) sample.canary_ratio = std::min(1.0, *sample.canary_gflops / reference);
+  }
+  return reference;
 }
 
 Result run_rounds(const Plan& plan, const std::vector<Workload>& workloads, const Environment& environment,

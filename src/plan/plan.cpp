@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 #include <set>
 #include <utility>
 
@@ -17,78 +18,89 @@ bool scalable(const SchemeCost& scheme, std::int64_t n) {
   return scheme.unit > 0 && n > scheme.unit && (scheme.baseline || n % scheme.unit == 0);
 }
 
-}  // namespace
+/// What fits of one case, were it alone.
+struct Fitting {
+  std::vector<std::int64_t> largest;  ///< N of each scheme; 0 when not even the smallest fits
+  std::vector<double> left;           ///< bytes that a scheme found when its turn came
+  double bytes = 0;
+};
 
-Plan build_plan(const Config& config, const Costs& costs) {
-  Plan plan;
-  plan.min_rounds = kMinRounds;
-  plan.max_rounds = kMaxRounds;
-  plan.setup_s = costs.setup_s;
+/// The baseline must fit and comes first; the others take what is left, in the order asked for, each up to the largest
+/// N that fits.
+Fitting fit_memory(const Config& config, const Costs& costs) {
   const auto limit = static_cast<double>(config.measure.max_memory_bytes);
-  const std::vector<std::int64_t>& counts = config.run.candidates;
-
-  // Memory: the baseline must fit and comes first; the others take what is left, in the order asked for, each up to the
-  // largest N that fits.
+  Fitting fitting;
+  fitting.largest.assign(costs.schemes.size(), 0);
+  fitting.left.assign(costs.schemes.size(), limit);
   double used = costs.fixed_bytes;
-  std::vector<std::int64_t> largest(costs.schemes.size(), 0);  // 0 when not even the smallest N fits
-  std::vector<double> left(costs.schemes.size(), limit);       // what a scheme found when its turn came
-  std::int64_t stored = 0;                                     // candidates that inputs and outputs are kept for
+  std::int64_t stored = 0;  // candidates that inputs and outputs are kept for
   const auto tokens = [&](std::int64_t n) { return costs.bytes_per_candidate * static_cast<double>(n); };
   for (const bool baseline : {true, false}) {
     for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
       const SchemeCost& scheme = costs.schemes[s];
       if (scheme.baseline != baseline) continue;
-      left[s] = limit - used;
+      fitting.left[s] = limit - used;
       if (baseline && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
         throw ConfigError(
             "/model", "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) + " of memory",
             gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
       }
-      for (const std::int64_t n : counts) {
-        if (limit <= 0 || used + tokens(std::max(stored, n)) + scheme.bytes(n) <= limit) largest[s] = n;
+      for (const std::int64_t n : config.run.candidates) {
+        if (limit <= 0 || used + tokens(std::max(stored, n)) + scheme.bytes(n) <= limit) fitting.largest[s] = n;
       }
-      if (largest[s] > 0) used += scheme.bytes(largest[s]);
-      stored = std::max(stored, largest[s]);
+      if (fitting.largest[s] > 0) used += scheme.bytes(fitting.largest[s]);
+      stored = std::max(stored, fitting.largest[s]);
     }
   }
-  plan.memory_bytes = static_cast<std::int64_t>(used + tokens(stored));
+  fitting.bytes = used + tokens(stored);
+  return fitting;
+}
 
-  // Whole rounds if enough of them fit.
-  const auto runs = [&](std::size_t s, std::int64_t n) { return n <= largest[s]; };
-  double whole_round = 0;
+/// Seconds of a round in which every point of the case is run whole.
+double whole_round(const Config& config, const Costs& costs, const Fitting& fitting) {
+  double seconds = 0;
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
-    for (const std::int64_t n : counts) {
-      if (runs(s, n)) whole_round += costs.schemes[s].user_s + costs.schemes[s].candidates_s(n);
+    for (const std::int64_t n : config.run.candidates) {
+      if (n <= fitting.largest[s]) seconds += costs.schemes[s].user_s + costs.schemes[s].candidates_s(n);
     }
   }
-  const double available = config.measure.budget_s - costs.setup_s;
-  const bool whole = whole_round * static_cast<double>(kWantedRounds) <= available;
+  return seconds;
+}
 
-  std::int64_t check = 0;
-  if (!whole) {
-    // The smallest N >= 5 that the baseline runs; a scheme that does not fit there has no such point to check.
-    for (const std::int64_t n : counts) {
-      bool baseline = false;
-      for (std::size_t s = 0; s < costs.schemes.size(); ++s)
-        baseline = baseline || (costs.schemes[s].baseline && runs(s, n));
-      if (n >= 5 && baseline) {
-        check = n;
-        break;
-      }
+/// The smallest N >= 5 that the baseline runs, 0 without one; a scheme that does not fit there has no such point to
+/// check.
+std::int64_t check_candidates(const Config& config, const Costs& costs, const Fitting& fitting) {
+  for (const std::int64_t n : config.run.candidates) {
+    for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
+      if (n >= 5 && costs.schemes[s].baseline && n <= fitting.largest[s]) return n;
     }
   }
+  return 0;
+}
+
+/// Adds the case and its points to the plan.
+void add_case(Plan& plan, const Config& config, const Costs& costs, const Fitting& fitting, bool whole) {
+  PlannedCase planned;
+  planned.history_length = costs.history_length;
+  planned.layers = costs.layers;
+  planned.setup_s = costs.setup_s;
+  planned.memory_bytes = static_cast<std::int64_t>(fitting.bytes);
+  const auto runs = [&](std::size_t s, std::int64_t n) { return n <= fitting.largest[s]; };
+  const auto tokens = [&](std::int64_t n) { return costs.bytes_per_candidate * static_cast<double>(n); };
+  const std::int64_t check = whole ? 0 : check_candidates(config, costs, fitting);
+  planned.whole_check_candidates = check;
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
     const SchemeCost& scheme = costs.schemes[s];
     // One history pass serves all composed points of a scheme.
-    if (!whole && scheme.user_pass && largest[s] > 0) plan.round_s += scheme.user_s;
-    if (check > 0 && runs(s, check)) plan.check_s += scheme.user_s + scheme.candidates_s(check);
+    if (!whole && scheme.user_pass && fitting.largest[s] > 0) planned.round_s += scheme.user_s;
+    if (check > 0 && runs(s, check)) planned.check_s += scheme.user_s + scheme.candidates_s(check);
   }
-
   std::set<std::pair<std::size_t, std::int64_t>> timed;  // naive timings: points of one size share theirs
-  for (const std::int64_t n : counts) {
+  for (const std::int64_t n : config.run.candidates) {
     for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
       const SchemeCost& scheme = costs.schemes[s];
       PlannedPoint point;
+      point.case_index = static_cast<std::int64_t>(plan.cases.size());
       point.scheme = scheme.name;
       point.candidates = n;
       point.measured_candidates = n;
@@ -96,7 +108,7 @@ Plan build_plan(const Config& config, const Costs& costs) {
         point.status = Status::skipped;
         point.measured_candidates = 0;
         point.reason = "needs " + gib(scheme.bytes(n) + tokens(n)) + " of memory beside the rest, " +
-                       gib(std::max(0.0, left[s])) + " left";
+                       gib(std::max(0.0, fitting.left[s])) + " left";
       } else if (whole) {
         point.estimated_s = scheme.user_s + scheme.candidates_s(n);
       } else if (scheme.user_pass) {
@@ -110,24 +122,57 @@ Plan build_plan(const Config& config, const Costs& costs) {
         point.estimated_s = scheme.candidates_s(n);
       }
       if (whole || scheme.user_pass || timed.insert({s, point.measured_candidates}).second) {
-        plan.round_s += point.estimated_s;
+        planned.round_s += point.estimated_s;
       }
       plan.points.push_back(point);
     }
   }
+  plan.cases.push_back(planned);
+}
 
-  PlannedCase& only = plan.cases.emplace_back();
-  only.history_length = config.model.history_length;
-  only.layers = config.model.layers;
-  only.setup_s = costs.setup_s;
-  only.round_s = plan.round_s;
-  only.check_s = plan.check_s;
-  only.memory_bytes = plan.memory_bytes;
-  only.whole_check_candidates = check;
+/// As few batches as memory allows, in order.
+void put_into_batches(Plan& plan, double limit) {
+  double used = 0;
+  plan.batches = 1;
+  for (PlannedCase& one : plan.cases) {
+    const auto bytes = static_cast<double>(one.memory_bytes);
+    if (limit > 0 && used > 0 && used + bytes > limit) {
+      ++plan.batches;
+      used = 0;
+    }
+    used += bytes;
+    one.batch = plan.batches - 1;
+    plan.memory_bytes = std::max(plan.memory_bytes, static_cast<std::int64_t>(used));
+  }
+}
+
+}  // namespace
+
+Plan build_plan(const Config& config, const std::vector<Costs>& cases, double start_s) {
+  Plan plan;
+  plan.min_rounds = kMinRounds;
+  plan.max_rounds = kMaxRounds;
+  plan.setup_s = start_s;
+  std::vector<Fitting> fittings;
+  double whole_s = 0;
+  for (const Costs& costs : cases) {
+    fittings.push_back(fit_memory(config, costs));
+    plan.setup_s += costs.setup_s;
+    whole_s += whole_round(config, costs, fittings.back());
+  }
+  const double available = config.measure.budget_s - plan.setup_s;
+  const bool whole = whole_s * static_cast<double>(kWantedRounds) <= available;
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    add_case(plan, config, cases[i], fittings[i], whole);
+    plan.round_s += plan.cases.back().round_s;
+    plan.check_s += plan.cases.back().check_s;
+  }
+  put_into_batches(plan, static_cast<double>(config.measure.max_memory_bytes));
+
   const auto rounds_with = [&](double round) {
     return round <= 0 ? kMaxRounds : static_cast<std::int64_t>(std::floor(std::max(0.0, available) / round));
   };
-  if (check > 0) {
+  if (plan.check_s > 0) {
     // Whole runs beside the composed ones in every round if time allows, else in the first few only.
     const std::int64_t always = rounds_with(plan.round_s + plan.check_s);
     if (always >= kWantedRounds) {
@@ -146,6 +191,29 @@ Plan build_plan(const Config& config, const Costs& costs) {
   plan.total_s = plan.setup_s + static_cast<double>(plan.rounds) * plan.round_s +
                  static_cast<double>(std::min(plan.rounds, plan.whole_check_rounds)) * plan.check_s;
   return plan;
+}
+
+std::vector<std::size_t> deal(const std::vector<double>& work, std::int64_t index, std::int64_t count) {
+  std::vector<std::size_t> order(work.size());
+  std::iota(order.begin(), order.end(), std::size_t{0});
+  std::stable_sort(order.begin(), order.end(), [&](std::size_t a, std::size_t b) { return work[a] > work[b]; });
+  struct Load {
+    std::int64_t cases = 0;
+    double work = 0;
+  };
+  std::vector<Load> loads(static_cast<std::size_t>(count));
+  std::vector<std::size_t> mine;
+  for (const std::size_t one : order) {
+    // Fewest cases among equal work, so that cases without any work are spread too.
+    const auto least = std::min_element(loads.begin(), loads.end(), [](const Load& a, const Load& b) {
+      return std::pair(a.work, a.cases) < std::pair(b.work, b.cases);
+    });
+    if (least - loads.begin() == index - 1) mine.push_back(one);
+    least->work += work[one];
+    ++least->cases;
+  }
+  std::sort(mine.begin(), mine.end());
+  return mine;
 }
 
 }  // namespace kvcast::plan

@@ -24,7 +24,9 @@ struct SchemeCost {
   std::function<double(std::int64_t candidates)> bytes;         ///< memory beyond the weights for passes up to this N
 };
 
+/// Of one case of the grid.
 struct Costs {
+  std::int64_t history_length = 0, layers = 0;
   std::vector<SchemeCost> schemes;  ///< in the order asked for
   double setup_s = 0;               ///< weights, checks and warm-up
   double fixed_bytes = 0;           ///< weights, tokens, what the check needs
@@ -36,7 +38,13 @@ inline constexpr std::int64_t kMinRounds = 3;
 inline constexpr std::int64_t kWantedRounds = 7;
 inline constexpr std::int64_t kMaxRounds = 200;
 
-/// Errors: ConfigError when the fixed memory and one naive candidate do not fit.
-Plan build_plan(const Config& config, const Costs& costs);
+/// Cases are put into as few batches as memory allows, in their order: those of one batch are measured in the same
+/// rounds. All are run whole, or all composed. start_s: what the command takes before its first case.
+/// Errors: ConfigError when the fixed memory of a case and one naive candidate do not fit.
+Plan build_plan(const Config& config, const std::vector<Costs>& cases, double start_s);
+
+/// Indices, ascending, of the cases that shard `index` of `count` measures: dealt by work, most first, to the shard
+/// that has least, so that the same config gives the same parts on every machine. Needs count <= work.size().
+std::vector<std::size_t> deal(const std::vector<double>& work, std::int64_t index, std::int64_t count);
 
 }  // namespace kvcast::plan

@@ -44,6 +44,10 @@ class Naive final : public Scheme {
     });
   }
 
+  void take_history(std::span<const float> history) override {
+    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
+  }
+
   std::size_t forms() const override { return singles_.empty() ? 1 : 2; }
   void choose_form(std::size_t form) override { across_ = form == 1; }
   std::string form_at(std::int64_t candidates) const override {

@@ -40,6 +40,10 @@ class Packed final : public Scheme {
     }
   }
 
+  void take_history(std::span<const float> history) override {
+    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
+  }
+
   std::string form_at(std::int64_t count) const override {
     return "b_m " + std::to_string(batch_size(count, context_.options));
   }

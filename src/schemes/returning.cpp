@@ -11,6 +11,10 @@ namespace {
 class Cached final : public SharingScheme {
  public:
   explicit Cached(const SchemeContext& context) : SharingScheme(context) { SharingScheme::user_pass(); }
+  void take_history(std::span<const float> history) override {
+    SharingScheme::take_history(history);
+    SharingScheme::user_pass();
+  }
   void user_pass() noexcept override {}  // the earlier request did it
 };
 
@@ -21,6 +25,11 @@ class Append final : public SharingScheme {
     const std::int64_t known = context.history_length - fresh_;
     forward_.prepare(history_pass(known, known));
     forward_.prepare(history_pass(context.history_length, fresh_));
+    fill(known, known);
+  }
+  void take_history(std::span<const float> history) override {
+    SharingScheme::take_history(history);
+    const std::int64_t known = context_.history_length - fresh_;
     fill(known, known);
   }
   void user_pass() noexcept override { fill(context_.history_length, fresh_); }

@@ -45,6 +45,10 @@ class Scheme {
   /// Scores `count` candidates. candidates: [count][dim], outputs: [count][dim].
   virtual void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept = 0;
 
+  /// The next request is this user's. history: [history_length][dim] in time order. What an earlier request of that
+  /// user would have left in a cache is made here, outside of any timer.
+  virtual void take_history(std::span<const float> history) = 0;
+
   /// Ways to run that give the same outputs at different speeds; the fastest is picked by timing. At least one.
   virtual std::size_t forms() const { return 1; }
   virtual void choose_form(std::size_t) {}

@@ -40,6 +40,10 @@ class SharingScheme : public Scheme {
     }
   }
 
+  void take_history(std::span<const float> history) override {
+    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
+  }
+
   void user_pass() noexcept override { fill(context_.history_length, context_.history_length); }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     run_blocks(candidates, count, outputs, cache_);
