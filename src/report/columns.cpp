@@ -1,6 +1,10 @@
 #include "report/columns.h"
 
+#include <algorithm>
 #include <cmath>
+
+#include "base/text.h"
+#include "report/describe.h"
 
 namespace kvcast {
 
@@ -20,59 +24,6 @@ std::string to_string(Status status) {
 
 namespace report {
 namespace {
-
-template <typename T>
-struct Unwrapped {
-  using type = T;
-  static constexpr bool optional = false;
-};
-template <typename T>
-struct Unwrapped<std::optional<T>> {
-  using type = T;
-  static constexpr bool optional = true;
-};
-
-template <typename T>
-constexpr Kind kind_of() {
-  if constexpr (std::is_same_v<T, bool>) return Kind::boolean;
-  if constexpr (std::is_same_v<T, std::int64_t>) return Kind::integer;
-  if constexpr (std::is_same_v<T, double>) return Kind::number;
-  if constexpr (std::is_same_v<T, std::string>) return Kind::text;
-  if constexpr (std::is_same_v<T, Status>) return Kind::status;
-  if constexpr (std::is_same_v<T, Estimate>) return Kind::estimate;
-  if constexpr (std::is_same_v<T, SecondsSummary>) return Kind::seconds;
-  if constexpr (std::is_same_v<T, ErrorPair>) return Kind::errors;
-  if constexpr (std::is_same_v<T, AffineFit>) return Kind::affine;
-}
-
-template <typename T>
-Value to_value(const T& value) {
-  if constexpr (std::is_same_v<T, Status>) {
-    return to_string(value);
-  } else {
-    return value;
-  }
-}
-template <typename T>
-Value to_value(const std::optional<T>& value) {
-  return value ? to_value(*value) : Value{};
-}
-
-/// get: a member of Row or a function of it; its type gives the kind, and std::optional means "may be unknown".
-template <typename Row, typename Get>
-Column<Row> describe(const char* name, const char* unit, const char* doc, Get get, Role role = Role::field) {
-  using Result = std::remove_cvref_t<std::invoke_result_t<Get, const Row&>>;
-  using Type = typename Unwrapped<Result>::type;
-  const Kind kind = kind_of<Type>();
-  const bool nullable = Unwrapped<Result>::optional || kind == Kind::number;
-  return {name, unit, doc, kind, nullable, role, [get](const Row& row) { return to_value(std::invoke(get, row)); }};
-}
-
-/// A text member whose empty value means unknown.
-template <typename Row>
-auto known(std::string Row::*member) {
-  return [member](const Row& row) { return (row.*member).empty() ? std::nullopt : std::optional(row.*member); };
-}
 
 // NaN wins in both: a summary must not hide that an output was not a number.
 double larger(double a, double b) { return std::isnan(a) || a > b ? a : b; }
@@ -105,6 +56,12 @@ auto smallest(std::optional<double> SchemeEquivalence::*member) {
 }
 
 }  // namespace
+
+std::optional<Status> status_of(const std::string& name) {
+  const auto* found = std::find_if(std::begin(kStatuses), std::end(kStatuses),
+                                   [&](Status status) { return to_string(status) == name; });
+  return found == std::end(kStatuses) ? std::nullopt : std::optional(*found);
+}
 
 const std::vector<Column<ToolInfo>>& tool_columns() {
   using T = ToolInfo;
@@ -328,6 +285,7 @@ const std::vector<Column<Sample>>& sample_columns() {
       describe<T>("fusion_seconds", "s", "candidate pass", &T::fusion_seconds),
       describe<T>("canary_ratio", "ratio", "speed of the canary beside this timing over the upper quartile of the run",
                   &T::canary_ratio),
+      describe<T>("canary_gflops", "GFLOP/s", "that speed itself, the slowest beside this timing", &T::canary_gflops),
   };
   return columns;
 }
@@ -342,8 +300,19 @@ const std::vector<Column<Warning>>& warning_columns() {
   return columns;
 }
 
+const std::vector<Column<Shard>>& shard_columns() {
+  using T = Shard;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("index", "", "which part of the grid was measured, from 1", &T::index),
+      describe<T>("count", "", "parts that the grid was cut into", &T::count),
+  };
+  return columns;
+}
+
 std::vector<std::string> flat_names(const std::string& name, Kind kind) {
   switch (kind) {
+    case Kind::interval:
+      return {name + "_lo", name + "_hi"};
     case Kind::estimate:
       return {name, name + "_lo", name + "_hi"};
     case Kind::seconds:
@@ -356,6 +325,7 @@ std::vector<std::string> flat_names(const std::string& name, Kind kind) {
     case Kind::integer:
     case Kind::number:
     case Kind::text:
+    case Kind::texts:
     case Kind::status:
       break;
   }
@@ -366,6 +336,8 @@ std::vector<Value> flat_values(Kind kind, const Value& value) {
   const auto end = [](const std::optional<Interval>& interval, double Interval::*member) {
     return interval ? Value(*interval.*member) : Value{};
   };
+  if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) return {join(*texts, "; ")};
+  if (const auto* interval = std::get_if<Interval>(&value)) return {interval->lo, interval->hi};
   if (const auto* estimate = std::get_if<Estimate>(&value)) {
     return {estimate->value, end(estimate->ci95, &Interval::lo), end(estimate->ci95, &Interval::hi)};
   }

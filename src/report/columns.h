@@ -1,5 +1,6 @@
 // THE description of every field that a report shows: one line per field in columns.cpp gives its name, unit, doc
-// and value, and feeds report.json, the CSV heads and rows, the tables of docs/report-schema.md and the JSON Schema.
+// and value, and feeds report.json, the CSV heads and rows, their readers, the tables of docs/report-schema.md and the
+// JSON Schema.
 #pragma once
 
 #include <cstdint>
@@ -18,19 +19,25 @@ namespace kvcast::report {
 /// What every speed-up is over.
 inline constexpr const char* kBaseline = "naive";
 
-/// Type of a column. The compound ones are an object in JSON and several columns in CSV.
-enum class Kind { boolean, integer, number, text, status, estimate, seconds, errors, affine };
+/// Type of a column. The compound ones are an object (interval: a list of two) in JSON and several columns in CSV;
+/// texts is a list in JSON and one text in CSV.
+enum class Kind { boolean, integer, number, text, texts, status, interval, estimate, seconds, errors, affine };
 
 /// Where a column stands.
 enum class Role {
   field,         ///< a member of the JSON object and a CSV column
   key,           ///< names the JSON object, so not a member of it; a CSV column
   sharing_only,  ///< as field, but has no meaning for naive: absent from its JSON, empty in its CSV
+  added,         ///< as field; reports written before it was added lack it although it cannot be unknown
 };
 
 /// Value of one column in one row; monostate is unknown.
-using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, Estimate, SecondsSummary, ErrorPair,
-                           AffineFit>;
+using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::string>, Interval,
+                           Estimate, SecondsSummary, ErrorPair, AffineFit>;
+
+/// Every status in the order of the enum, and the one of that name; nullopt when there is none.
+inline constexpr Status kStatuses[] = {Status::measured, Status::composed, Status::scaled, Status::skipped};
+std::optional<Status> status_of(const std::string& name);
 
 template <typename Row>
 struct Column {
@@ -41,6 +48,8 @@ struct Column {
   bool nullable = false;  ///< may be unknown (numbers also when not finite)
   Role role = Role::field;
   std::function<Value(const Row&)> value;
+  /// Reads a value back: it holds the type of `kind` or, where nullable, nothing. Empty for what is derived.
+  std::function<void(Row&, const Value&)> set;
 };
 
 const std::vector<Column<ToolInfo>>& tool_columns();
@@ -57,6 +66,7 @@ const std::vector<Column<Profile>>& profile_columns();
 const std::vector<Column<ProfileStep>>& profile_step_columns();
 const std::vector<Column<Sample>>& sample_columns();
 const std::vector<Column<Warning>>& warning_columns();
+const std::vector<Column<Shard>>& shard_columns();
 
 /// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).
 std::vector<std::string> flat_names(const std::string& name, Kind kind);
