@@ -115,8 +115,7 @@ struct Unfinished {
 /// build differ from those that began it.
 Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine);
 /// Takes up a run where its journal ends. Errors: those of run().
-RunResult resume(const Unfinished& unfinished, const std::string& folder, const MachineInfo& machine,
-                 const Observer& observer);
+RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer);
 /// The report is written, so that the journal has done its work. Errors: none; what cannot be removed stays.
 void discard_journal(const std::string& folder);
 

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "app/equality_plan.h"
+#include "app/prepared_case.h"
 #include "app/problem.h"
 #include "schemes/scheme.h"
 
@@ -120,7 +121,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
           static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
       static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
-                      (cut.full ? 0.0 : Model::bytes(cut_shape)) + 32e6;
+                      (cut.full ? 0.0 : Model::bytes(cut_shape)) + app::cold_bytes(config) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;
   return costs;
 }

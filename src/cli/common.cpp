@@ -13,6 +13,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -141,6 +142,25 @@ Config ConfigArguments::load(const HostLimits& host) const {
   return load_config(source_.value_or("default"), assignments_, host);
 }
 
+void ConfigArguments::refuse_unless_like(const Config& begun, const std::string& folder, const HostLimits& host) const {
+  if (!source_ && assignments_.empty()) return;
+  // Without PRESET|FILE only what is named counts.
+  const Config wanted = source_ ? load(host) : parse_config(config_to_json(begun), folder, assignments_, host);
+  const auto lines = [](const Config& config) {
+    std::vector<std::string> result;
+    std::istringstream text(config_to_json(config));
+    for (std::string line; std::getline(text, line);) result.push_back(line);
+    return result;
+  };
+  const std::vector<std::string> old_lines = lines(begun), new_lines = lines(wanted);
+  for (std::size_t i = 0; i < old_lines.size() && i < new_lines.size(); ++i) {
+    // What the machine has available differs from minute to minute.
+    if (old_lines[i] == new_lines[i] || old_lines[i].find("\"max_memory\"") != std::string::npos) continue;
+    throw ConfigError("--resume " + folder, "was begun with" + old_lines[i] + ", the command line says" + new_lines[i],
+                      "leave the config out: --resume takes that of the folder");
+  }
+}
+
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {
   app.add_option("--format", name_, fmt::format("Format on stdout: {} [table]", join(names_)))->type_name("NAME");
 }
@@ -176,6 +196,12 @@ void write_stdout(std::string_view text) {
 
 void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, text)); }
 
+void write_warnings(const std::vector<Warning>& warnings) {
+  for (const Warning& warning : warnings) {
+    write_stderr("warning: " + warning.text + (warning.advice.empty() ? "" : "; " + warning.advice) + "\n");
+  }
+}
+
 void print_error(std::string_view message) {
   write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), on_one_line(message)));
 }
@@ -196,6 +222,7 @@ void install_signal_handlers() {
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
   std::signal(SIGPIPE, SIG_IGN);
+  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit becomes a write error, too
 }
 
 int pending_signal() { return g_signal.load(); }

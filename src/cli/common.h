@@ -54,6 +54,9 @@ class ConfigArguments {
   /// The config that the arguments name; without PRESET|FILE the preset `default`. Errors: those of load_config();
   /// ConfigError when --set names an unused path.
   Config load(const HostLimits& host) const;
+  /// Errors: ConfigError naming the first field that the arguments would give another value than `begun`, the config
+  /// of a run that is taken up again from `folder`; nothing where there are no arguments.
+  void refuse_unless_like(const Config& begun, const std::string& folder, const HostLimits& host) const;
 
  private:
   void add_field_option(CLI::App& app, const FieldInfo& field);
@@ -94,12 +97,14 @@ class OutputFolder {
 void write_stdout(std::string_view text);
 /// Writes to stderr; a lost message is nobody's error.
 void write_stderr(std::string_view text);
+/// Each on a line of stderr.
+void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.
 void print_error(std::string_view message);
 
 /// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
 void reserve_standard_streams();
-/// SIGINT and SIGTERM are remembered once, a second one kills; SIGPIPE becomes a write error.
+/// SIGINT and SIGTERM are remembered once, a second one kills; SIGPIPE and SIGXFSZ become write errors.
 void install_signal_handlers();
 /// The signal that arrived, 0 when none did.
 int pending_signal();

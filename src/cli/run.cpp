@@ -2,8 +2,10 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -21,20 +23,36 @@ std::vector<std::string> format_names() {
 
 std::string rounds_text(std::int64_t rounds) { return fmt::format("{} round{}", rounds, rounds == 1 ? "" : "s"); }
 
+const PlannedCase& case_of(const Plan& plan, const PlannedPoint& point) {
+  return plan.cases[static_cast<std::size_t>(point.case_index)];
+}
+
 std::string plan_text(const Plan& plan, const Config& config) {
   std::vector<std::vector<std::string>> rows;
   for (const PlannedPoint& point : plan.points) {
     const bool skipped = point.status == Status::skipped;
-    rows.push_back({std::to_string(point.candidates), point.scheme, to_string(point.status),
-                    skipped ? "-" : std::to_string(point.measured_candidates),
+    const PlannedCase& one = case_of(plan, point);
+    rows.push_back({std::to_string(one.history_length), std::to_string(one.layers), std::to_string(point.candidates),
+                    point.scheme, to_string(point.status), skipped ? "-" : std::to_string(point.measured_candidates),
                     skipped ? "-" : human_seconds(point.estimated_s), point.reason});
   }
-  std::string out = text_table({"N", "scheme", "status", "measured N", "per round", ""}, rows,
-                               {false, true, true, false, false, true});
-  if (plan.cases.front().whole_check_candidates > 0) {
+  std::string out = text_table({"L", "layers", "N", "scheme", "status", "measured N", "per round", ""}, rows,
+                               {false, false, false, true, true, false, false, true});
+  if (plan.cases.size() > 1) {
+    out += fmt::format("{} shapes, {} points", plan.cases.size(), plan.points.size());
+    if (plan.batches > 1) {
+      out += fmt::format(", measured in {} parts one after the other: memory does not hold all at once", plan.batches);
+    }
+    out += "\n";
+  }
+  if (plan.check_s > 0) {
+    std::set<std::int64_t> checked;
+    for (const PlannedCase& one : plan.cases) {
+      if (one.whole_check_candidates > 0) checked.insert(one.whole_check_candidates);
+    }
     out += fmt::format("N = {} is also run whole in the first {} ({} each), to check composed and scaled times\n",
-                       plan.cases.front().whole_check_candidates,
-                       rounds_text(std::min(plan.rounds, plan.whole_check_rounds)), human_seconds(plan.check_s));
+                       fmt::join(checked, ", "), rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
+                       human_seconds(plan.check_s));
   }
   out +=
       fmt::format("estimate: {} setup + {} of {} = {} of a budget of {}; peak memory {}", human_seconds(plan.setup_s),
@@ -51,17 +69,44 @@ std::string plan_json(const Plan& plan) {
   json.begin_object().begin_list("points");
   for (const PlannedPoint& point : plan.points) {
     const bool skipped = point.status == Status::skipped;
-    json.begin_object().field("candidates", point.candidates).field("scheme", point.scheme);
+    const PlannedCase& one = case_of(plan, point);
+    json.begin_object().field("history_length", one.history_length).field("layers", one.layers);
+    json.field("candidates", point.candidates).field("scheme", point.scheme);
     json.field("status", to_string(point.status));
     json.field("measured_candidates", skipped ? std::nullopt : std::optional(point.measured_candidates));
     json.field("estimated_s", skipped ? std::nullopt : std::optional(point.estimated_s));
     json.field("reason", point.reason.empty() ? std::nullopt : std::optional(point.reason)).end_object();
   }
-  json.end_list().field("setup_s", plan.setup_s).field("round_s", plan.round_s).field("rounds", plan.rounds);
+  json.end_list().begin_list("cases");
+  for (const PlannedCase& one : plan.cases) {
+    json.begin_object().field("history_length", one.history_length).field("layers", one.layers);
+    json.field("batch", one.batch).field("setup_s", one.setup_s).field("round_s", one.round_s);
+    json.field("check_s", one.check_s).field("memory_bytes", one.memory_bytes);
+    json.field("whole_check_candidates", one.whole_check_candidates).end_object();
+  }
+  json.end_list()
+      .field("batches", plan.batches)
+      .field("setup_s", plan.setup_s)
+      .field("round_s", plan.round_s)
+      .field("rounds", plan.rounds);
   json.field("check_s", plan.check_s).field("total_s", plan.total_s).field("memory_bytes", plan.memory_bytes);
-  json.field("whole_check_candidates", plan.cases.front().whole_check_candidates);
   json.field("whole_check_rounds", plan.whole_check_rounds);
   return json.end_object().str();
+}
+
+// "2/8" as typed after --shard.
+Shard parse_shard(const std::string& text) {
+  Shard shard;
+  const char* const end = text.data() + text.size();
+  const auto index = std::from_chars(text.data(), end, shard.index);
+  bool good = index.ec == std::errc() && index.ptr != end && *index.ptr == '/';
+  if (good) {
+    const auto count = std::from_chars(index.ptr + 1, end, shard.count);
+    good = count.ec == std::errc() && count.ptr == end && shard.count >= 1 && shard.index >= 1 &&
+           shard.index <= shard.count;
+  }
+  if (!good) throw ConfigError("--shard", "'" + text + "' is not i/n", "allowed: 1/n to n/n, such as 2/8");
+  return shard;
 }
 
 class RunCommand : public Command {
@@ -69,31 +114,67 @@ class RunCommand : public Command {
   explicit RunCommand(CLI::App& app)
       : Command(app.add_subcommand("run", "Measure naive against shared and fit r")), format_(*app_, format_names()) {
     app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
+    app_->add_option("--resume", resume_, "Go on with the unfinished run of this folder")->type_name("DIR");
+    app_->add_option("--shard", shard_, "Measure the i-th of n parts of the grid, see kvcast merge")->type_name("i/n");
+    app_->add_flag("--self-check", self_check_, "Time every scheme under two names; exit 4 when they differ");
     app_->add_flag("--dry-run", dry_run_, "Print the plan and its cost, measure nothing");
     app_->add_flag("-q,--quiet", quiet_, "No plan and no progress on stderr");
     arguments_.attach(*app_);
     app_->footer(
         "Examples:\n"
         "  kvcast run -L 512 -d 128 --layers 2 -N 1-64*2 --budget 20s -o out\n"
+        "  kvcast run -L 128,256,512 --layers 2,4 --budget 2min -o grid\n"
         "  kvcast run seed --dry-run");
   }
 
   int execute() override {
     format_.check();
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
+    if (resume_) return resume_run();
+    RunOptions options;
+    if (shard_) options.shard = parse_shard(*shard_);
+    options.self_check = self_check_;
     const Config config = arguments_.load(host_limits());
     select_isa(config.run.isa);
     // A plan at assumed rates refuses what cannot run before measuring the rates allocates anything.
-    make_plan(config, machine_info(0));
-    if (dry_run_) return print_plan(config);
+    make_plan(config, machine_info(0), options);
+    if (dry_run_) return print_plan(config, options);
 
     // Before any folder is made.
     const MachineInfo machine = machine_info(config.run.threads);
-    const Plan plan = make_plan(config, machine);
+    const Plan plan = make_plan(config, machine, options);
     std::unique_ptr<OutputFolder> folder;
-    if (output_) folder = std::make_unique<OutputFolder>(*output_);
+    if (output_) {
+      folder = std::make_unique<OutputFolder>(*output_);
+      options.journal_folder = *output_;
+    }
     if (!quiet_) write_stderr(plan_text(plan, config));
+    return report(folder.get(), output_,
+                  [&](const Observer& observer) { return run(config, machine, plan, options, observer); });
+  }
 
+ private:
+  int resume_run() {
+    if (resume_->empty()) throw ConfigError("--resume", "the folder has no name", "such as --resume out");
+    if (output_ || shard_ || self_check_ || dry_run_) {
+      throw ConfigError("--resume", "the run is finished as it was begun",
+                        "without --output, --shard, --self-check and --dry-run");
+    }
+    const MachineInfo bare = machine_info(0);
+    const Unfinished unfinished = read_unfinished(*resume_, bare);
+    select_isa(unfinished.config.run.isa);
+    arguments_.refuse_unless_like(unfinished.config, *resume_, host_limits());
+    if (!quiet_) {
+      write_stderr(fmt::format("{}: {} of {} are kept, {} measured\n", *resume_, rounds_text(unfinished.rounds),
+                               rounds_text(unfinished.plan.rounds), human_seconds(unfinished.measured_s)));
+    }
+    const MachineInfo machine = machine_info(unfinished.config.run.threads);
+    return report(nullptr, resume_, [&](const Observer& observer) { return resume(unfinished, machine, observer); });
+  }
+
+  // Runs, then writes and prints what came out.
+  template <typename Measure>
+  int report(OutputFolder* folder, const std::optional<std::string>& output, const Measure& measure) const {
     Progress progress(quiet_);
     Observer observer;
     observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
@@ -101,26 +182,26 @@ class RunCommand : public Command {
       progress.update(fraction, eta_s, current);
     };
     observer.stop_requested = [] { return pending_signal() != 0; };
-    const RunResult result = run(config, machine, plan, {}, observer);
+    const RunResult result = measure(observer);
     progress.finish();
 
     // Files first: they must not be lost when stdout is.
     std::vector<std::string> paths;
-    if (folder != nullptr) {
-      paths = write_report(result.report, *output_);
-      folder->keep();
+    if (output) {
+      paths = write_report(result.report, *output);
+      if (folder != nullptr) folder->keep();
+      // An interrupted run keeps its journal, to be resumed from.
+      if (!result.interrupted) discard_journal(*output);
     }
     write_stdout(render(result.report, format_.name()));
     if (!quiet_) {
       for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
       // The table says them itself.
-      for (const Warning& warning : format_.name() == "table" ? std::vector<Warning>() : result.report.warnings) {
-        const std::string advice = warning.advice.empty() ? "" : "; " + warning.advice;
-        write_stderr("warning: " + warning.text + advice + "\n");
-      }
+      if (format_.name() != "table") write_warnings(result.report.warnings);
     }
     if (pending_signal() != 0) {
-      print_error("interrupted; what was measured so far is reported");
+      print_error("interrupted; what was measured so far is reported" +
+                  (output ? ", kvcast run --resume " + *output + " goes on" : std::string()));
       return kExitSignal + pending_signal();
     }
     if (!result.checks_passed) {
@@ -130,19 +211,19 @@ class RunCommand : public Command {
     return kExitOk;
   }
 
- private:
-  int print_plan(const Config& config) const {
+  int print_plan(const Config& config, const RunOptions& options) const {
     if (format_.name() != "table" && format_.name() != "json") {
       throw ConfigError("--format", "'" + format_.name() + "' cannot show a plan", "with --dry-run: table, json");
     }
-    const Plan plan = make_plan(config, machine_info(config.run.threads));
+    const Plan plan = make_plan(config, machine_info(config.run.threads), options);
     write_stdout(format_.name() == "json" ? plan_json(plan) : plan_text(plan, config));
     return kExitOk;
   }
 
   ConfigArguments arguments_;
   FormatOption format_;
-  std::optional<std::string> output_;
+  std::optional<std::string> output_, resume_, shard_;
+  bool self_check_ = false;
   bool dry_run_ = false;
   bool quiet_ = false;
 };

@@ -1,5 +1,8 @@
 #include "measure/machine.h"
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <algorithm>
 #include <array>
 #include <atomic>
@@ -10,9 +13,6 @@
 #include <string>
 #include <thread>
 #include <vector>
-
-#include <sys/resource.h>
-#include <unistd.h>
 
 #ifdef __linux__
 #include <sched.h>
@@ -206,8 +206,8 @@ void Evictor::operator()() noexcept {
   const std::int64_t share = memory_.size() / threads_;
   // Written, not only read, so that what was in the caches cannot stay beside it.
   on_each_thread(threads_, [&](int thread) {
-    for (float& value : memory_.span().subspan(static_cast<std::size_t>(thread * share),
-                                               static_cast<std::size_t>(share))) {
+    for (float& value :
+         memory_.span().subspan(static_cast<std::size_t>(thread * share), static_cast<std::size_t>(share))) {
       value += 1;
     }
   });

@@ -45,10 +45,10 @@ class Evictor {
 
 /// CPU time since some start, seconds over all CPUs of the machine. nullopt where the system does not tell.
 struct CpuTimes {
-  double total_s = 0;  ///< busy, idle and stolen
-  double busy_s = 0;   ///< of all processes
-  double stolen_s = 0; ///< by the hypervisor
-  double own_s = 0;    ///< of this process
+  double total_s = 0;   ///< busy, idle and stolen
+  double busy_s = 0;    ///< of all processes
+  double stolen_s = 0;  ///< by the hypervisor
+  double own_s = 0;     ///< of this process
 };
 std::optional<CpuTimes> cpu_times();
 

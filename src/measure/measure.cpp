@@ -63,8 +63,7 @@ class Rounds {
       if (result_.rounds == plan_.whole_check_rounds) longest_round_ = 0;
       longest_round_ = std::max(longest_round_, env_.now() - round_start);
       if (options_.on_round) {
-        options_.on_round(result_.rounds,
-                          {samples_.begin() + static_cast<std::ptrdiff_t>(before), samples_.end()});
+        options_.on_round(result_.rounds, {samples_.begin() + static_cast<std::ptrdiff_t>(before), samples_.end()});
       }
       ++result_.rounds;
     }
@@ -162,9 +161,8 @@ class Rounds {
     for (const PlannedPoint& point : plan_.points) {
       if (point.status != Status::skipped && workload_of(point) < workloads_.size()) points.push_back(&point);
     }
-    std::stable_sort(points.begin(), points.end(), [](const PlannedPoint* a, const PlannedPoint* b) {
-      return a->estimated_s < b->estimated_s;
-    });
+    std::stable_sort(points.begin(), points.end(),
+                     [](const PlannedPoint* a, const PlannedPoint* b) { return a->estimated_s < b->estimated_s; });
     std::map<std::size_t, std::int64_t> cheapest;  // candidates by workload
     for (const PlannedPoint* point : points) {
       cheapest.try_emplace(workload_of(*point), point->measured_candidates);

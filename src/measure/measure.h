@@ -38,9 +38,9 @@ struct Options {
   std::uint64_t seed = 1;
   double deadline = 0;  ///< on `now`'s clock; no timing starts after it, and no round that would end after it
   std::function<bool()> stop_requested;
-  double warm_up_s = 0;                 ///< at most this long before the first round; 0 = no warm-up
-  std::vector<CaseSample> earlier;      ///< of the rounds before, when a run is taken up again
-  std::int64_t first_round = 0;         ///< how many those are
+  double warm_up_s = 0;             ///< at most this long before the first round; 0 = no warm-up
+  std::vector<CaseSample> earlier;  ///< of the rounds before, when a run is taken up again
+  std::int64_t first_round = 0;     ///< how many those are
   /// Called after each round with all there is so far: true when it is precise enough.
   std::function<bool(const std::vector<CaseSample>&)> precise_enough;
   /// Called after each whole round with its samples. What it throws ends the run.

@@ -1,0 +1,202 @@
+#include "app/analyse.h"
+
+#include <algorithm>
+#include <limits>
+#include <optional>
+#include <set>
+#include <utility>
+
+#include "analysis/composition.h"
+#include "analysis/conditions.h"
+#include "analysis/fit.h"
+// PREDICT
+#include "analysis/self_check.h"
+#include "analysis/statistics.h"
+#include "analysis/summarise.h"
+#include "app/problem.h"
+
+namespace kvcast::app {
+namespace {
+
+// Rounds before precision may end a run: with fewer the interval itself is too uncertain to be believed.
+constexpr std::int64_t kPrecisionRounds = 5;
+
+/// The law of r is for one pass over the history: not for a sweep of micro-batches, nor for a cache that was there.
+bool fitted(const SchemeInstance& instance, std::int64_t most) {
+  const std::int64_t batch = instance.options.micro_batch;
+  return instance.entry->law && (batch == 0 || batch >= most);
+}
+
+/// The fastest micro-batch at every N, where packed was swept over several.
+std::vector<BestMicroBatch> best_micro_batches(const std::vector<Point>& points,
+                                               const std::vector<SchemeInstance>& instances) {
+  std::vector<BestMicroBatch> result;
+  for (const Point& point : points) {
+    BestMicroBatch best;
+    double fastest = 0, slowest = 0;
+    std::set<std::int64_t> swept;  // sizes that ran: no pass has more than N
+    for (std::size_t i = 0; i < instances.size(); ++i) {
+      const SchemePoint& scheme = point.schemes[i];
+      if (instances[i].options.micro_batch == 0 || !scheme.seconds) continue;
+      const std::int64_t size = std::min(instances[i].options.micro_batch, point.candidates);
+      const double seconds = scheme.seconds->median;
+      if (swept.empty() || seconds < fastest) {
+        fastest = seconds;
+        best = {point.candidates, size, scheme.scheme, 1};
+      }
+      slowest = std::max(slowest, seconds);
+      swept.insert(size);
+    }
+    if (swept.size() < 2) continue;
+    best.slowest_ratio = slowest / fastest;
+    result.push_back(best);
+  }
+  return result;
+}
+
+/// What the config asked for; without one the schemes that the samples name, naive first, others by name.
+std::vector<SchemeInstance> instances_of(const Report& report, const Case& one) {
+  if (report.config) {
+    Config config = *report.config;
+    if (one.shape) config.model.history_length = one.shape->history_length;
+    return scheme_instances(config);
+  }
+  std::set<std::string> names;
+  for (const Sample& sample : one.samples) names.insert(sample.scheme);
+  std::vector<SchemeInstance> instances;
+  for (const SchemeEntry& entry : scheme_list()) {
+    if (names.contains(entry.name)) instances.push_back({entry.name, &entry, {}});
+  }
+  return instances;
+}
+
+std::vector<std::int64_t> counts_of(const Report& report, const Case& one) {
+  if (report.config) return report.config->run.candidates;
+  std::set<std::int64_t> counts;
+  for (const Sample& sample : one.samples) counts.insert(sample.candidates);
+  return {counts.begin(), counts.end()};
+}
+
+analysis::SummaryContext context_of(const Report& report, const Case& one, const std::vector<SchemeInstance>& instances,
+                                    std::int64_t most) {
+  analysis::SummaryContext context;
+  const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;
+  if (machine) {
+    const bool bf16 = one.shape && one.shape->dtype == "bf16" && machine->bf16_peak_gflops;
+    context.peak_gflops = bf16 ? machine->bf16_peak_gflops : machine->peak_gflops;
+  }
+  std::map<std::pair<std::string, std::int64_t>, std::string> forms;
+  for (const Point& point : one.points) {
+    for (const SchemePoint& scheme : point.schemes) {
+      if (scheme.form) forms[{scheme.scheme, point.candidates}] = *scheme.form;
+      if (scheme.reason) context.skipped.push_back({scheme.scheme, point.candidates, *scheme.reason});
+    }
+  }
+  context.form = [forms](const std::string& label, std::int64_t n) -> std::optional<std::string> {
+    const auto found = forms.find({label, n});
+    return found == forms.end() ? std::nullopt : std::optional(found->second);
+  };
+  if (one.shape) context.shape = work_shape(config_of(*one.shape));
+  for (const SchemeInstance& instance : instances) {
+    const SchemeEntry* entry = instance.entry;
+    if (context.shape) {
+      const WorkShape work = *context.shape;
+      context.work.push_back(
+          {instance.label,
+           [entry, work, options = instance.options](std::int64_t n) { return entry->flops(work, n, options); },
+           [entry, work](std::int64_t n) { return static_cast<std::int64_t>(entry->kv_bytes(work, n)); }});
+    }
+    if (entry->shares && !entry->law) context.returning.insert(instance.label);
+    if (!fitted(instance, most)) context.unfitted.insert(instance.label);
+  }
+  return context;
+}
+
+void analyse_case(const Report& report, Case& one, const FitOptions& options) {
+  const std::vector<SchemeInstance> instances = instances_of(report, one);
+  const std::vector<std::int64_t> counts = counts_of(report, one);
+  if (counts.empty()) return;
+  const analysis::SummaryContext context = context_of(report, one, instances, counts.back());
+  std::vector<std::string> labels;
+  for (const SchemeInstance& instance : instances) labels.push_back(instance.label);
+  one.points = analysis::summarise(one.samples, counts, labels, context);
+  one.micro_batches = best_micro_batches(one.points, instances);
+
+  const bool naive = std::any_of(one.samples.begin(), one.samples.end(),
+                                 [](const Sample& sample) { return sample.scheme == analysis::kBaseline; });
+  const double work_r = context.shape ? r_flops(*context.shape) : std::numeric_limits<double>::quiet_NaN();
+  one.fits.clear();
+  for (const std::string& label : labels) {
+    if (!naive || label == analysis::kBaseline || context.unfitted.contains(label)) continue;
+    Fit fit = analysis::fit_scheme(one.samples, label, work_r);
+    // PREDICT fit.predictions = analysis::predict(one.samples, label, fit, options.candidates);
+    one.fits.push_back(std::move(fit));
+  }
+  one.composition = analysis::check_composition(one.samples, report.config ? report.config->measure.precision : 0.02);
+  one.self_check = analysis::self_check(one.samples, kAgain);
+}
+
+}  // namespace
+
+Config config_of(const Shape& shape) {
+  Config config;
+  ModelConfig& m = config.model;
+  m.history_length = shape.history_length;
+  m.dim = shape.dim;
+  m.heads = shape.heads;
+  m.kv_heads = shape.kv_heads;
+  m.layers = shape.layers;
+  m.ffn_factor = shape.ffn_factor;
+  m.token_merge = shape.token_merge;
+  m.query_tokens = shape.query_tokens.value_or(0);
+  m.candidate_from_layer = shape.candidate_from_layer;
+  for (const Mask mask : {Mask::causal, Mask::history_blind, Mask::target_first_causal, Mask::bidirectional}) {
+    if (to_string(mask) == shape.mask) m.mask = mask;
+  }
+  config.run.dtype = shape.dtype;
+  config.run.kv_dtype = shape.kv_dtype;
+  config.run.threads = shape.threads;
+  config.run.trim = shape.trim;
+  return config;
+}
+
+bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision) {
+  const auto precise = [precision](std::vector<double> values) {
+    if (static_cast<std::int64_t>(values.size()) < kPrecisionRounds) return false;
+    const auto interval = analysis::trimmed_ratio(std::move(values)).ci95;
+    return interval && interval->hi / interval->lo <= (1 + precision) / (1 - precision);
+  };
+  bool any = false;
+  for (const auto& [case_index, of_case] : samples) {
+    const analysis::TimingTable table = analysis::tabulate(of_case);
+    const auto naive = table.find(analysis::kBaseline);
+    const bool ratios = naive != table.end() && table.size() > 1;
+    for (const auto& [scheme, points] : table) {
+      if (ratios && scheme == analysis::kBaseline) continue;
+      for (const auto& [n, timings] : points) {
+        std::vector<double> values;
+        if (ratios) {
+          const auto base = naive->second.find(n);
+          if (base == naive->second.end()) continue;
+          for (const auto& pair :
+               analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
+            values.push_back(pair.ratio());
+          }
+        } else {
+          for (const auto& timing : analysis::prevailing(timings)) values.push_back(timing.seconds);
+        }
+        if (!precise(std::move(values))) return false;
+        any = true;
+      }
+    }
+  }
+  return any;
+}
+
+void analyse(Report& report, const FitOptions& options) {
+  for (Case& one : report.cases) analyse_case(report, one, options);
+  if (report.conditions) analysis::diagnose(*report.conditions, report.cases);
+  refresh_warnings(report);
+}
+
+}  // namespace kvcast::app

@@ -1,0 +1,29 @@
+// From raw samples to a finished report: the pure end of a run, and all of `fit` and `merge`.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "kvcast/kvcast.h"
+
+namespace kvcast::app {
+
+/// The shape of a case as a config, everything else by default: what sizes and work follow from.
+Config config_of(const Shape& shape);
+
+/// Fills in what follows from the samples: points, fits, surfaces, compositions, self-check, conditions and warnings.
+/// Of what is there already it keeps the forms of points and the reasons of skipped ones, and warnings that do not
+/// come from samples. Pure.
+void analyse(Report& report, const FitOptions& options);
+
+/// Every speed-up over naive at every N of every case has an interval no wider than the precision; where there are no
+/// speed-ups, every scheme's time has. samples: by case.
+bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision);
+
+/// Replaces the warnings that follow from the rest of the report.
+void refresh_warnings(Report& report);
+
+}  // namespace kvcast::app

@@ -1,0 +1,162 @@
+#include "app/prepared_case.h"
+
+#include <algorithm>
+#include <utility>
+
+#include "app/equality_plan.h"
+#include "app/profile.h"
+#include "measure/machine.h"
+#include "model/weights.h"
+
+namespace kvcast::app {
+namespace {
+
+/// Users whose requests follow one another in cold mode. The caches are emptied between them, so that more would
+/// change nothing but the memory.
+constexpr std::size_t kColdUsers = 4;
+
+std::map<std::string, std::vector<std::int64_t>> planned_counts(const Plan& plan, std::int64_t case_index) {
+  std::map<std::string, std::vector<std::int64_t>> counts;
+  for (const PlannedPoint& point : plan.points) {
+    if (point.case_index == case_index && point.status != Status::skipped) {
+      counts[point.scheme].push_back(point.candidates);
+    }
+  }
+  return counts;
+}
+
+std::int64_t largest(const std::map<std::string, std::vector<std::int64_t>>& counts) {
+  std::int64_t most = 1;
+  for (const auto& [label, list] : counts) most = std::max(most, list.back());
+  return most;
+}
+
+}  // namespace
+
+PreparedCase::PreparedCase(const Config& config, const Plan& plan, std::int64_t case_index, const RunOptions& options)
+    : config_(config),
+      case_index_(case_index),
+      most_(largest(planned_counts(plan, case_index))),
+      problem_(config, most_),
+      outputs_(most_ * problem_.shape().dim) {
+  const auto counts = planned_counts(plan, case_index);
+  for (const SchemeInstance& instance : measured_instances(config, options)) {
+    const auto planned = counts.find(instance.label);
+    if (planned == counts.end()) continue;
+    std::vector<std::int64_t> sizes = planned->second;
+    const std::int64_t unit = instance.entry->unit(scheme_size(config, instance.options, sizes.back()));
+    prepared_.push_back(
+        {instance, problem_.make(instance, sizes.back()), sizes, std::clamp<std::int64_t>(unit, 1, sizes.back())});
+    sizes.push_back(prepared_.back().unit);
+    prepared_.back().scheme->prepare(sizes);
+  }
+  if (!config.measure.cold) return;
+  users_.emplace_back(problem_.history().begin(), problem_.history().end());
+  while (users_.size() < kColdUsers) {
+    users_.emplace_back(users_.front().size());
+    const auto seed = static_cast<std::uint64_t>(config.run.seed) + (users_.size() << 32);
+    seeded_history(seed, positions(config.model), problem_.shape().dim, users_.back());
+  }
+}
+
+void PreparedCase::choose_forms(const std::function<bool()>& stop_requested) {
+  const float* candidates = problem_.candidates().data();
+  for (Prepared& p : prepared_) {
+    if (stop_requested()) return;
+    p.scheme->user_pass();
+    p.scheme->choose_form(measure::fastest_form(p.scheme->forms(), measure::now, [&](std::size_t form) {
+      p.scheme->choose_form(form);
+      p.scheme->candidate_pass(candidates, p.unit, outputs_.data());
+    }));
+  }
+  // The two names of a self-check must not differ in form.
+  for (Prepared& p : prepared_) {
+    if (!p.instance.label.ends_with(kAgain) || p.scheme->forms() < 2) continue;
+    for (Prepared& first : prepared_) {
+      if (first.instance.label + kAgain != p.instance.label) continue;
+      for (std::size_t form = 0; form < p.scheme->forms(); ++form) {
+        p.scheme->choose_form(form);
+        if (p.scheme->form_at(most_) == first.scheme->form_at(most_)) break;
+      }
+    }
+  }
+}
+
+std::optional<Equivalence> PreparedCase::check(const MachineInfo& machine, std::int64_t cases,
+                                               const std::function<bool()>& stop_requested) {
+  const EqualityPlan equality = plan_equality(config_, machine, cases);
+  std::vector<NamedScheme> named;
+  std::unique_ptr<Scheme> own_baseline;
+  const auto naive = std::find_if(prepared_.begin(), prepared_.end(),
+                                  [](const Prepared& p) { return p.instance.entry == baseline().entry; });
+  if (naive == prepared_.end()) {
+    const std::int64_t batch = std::min(most_, equality.batch);
+    own_baseline = problem_.make(baseline(), batch);
+    named.push_back({baseline(), own_baseline.get(), batch});
+  } else {
+    named.push_back({naive->instance, naive->scheme.get(), std::min(naive->counts.back(), equality.batch)});
+  }
+  for (Prepared& p : prepared_) {
+    if (naive != prepared_.end() && &p == &*naive) continue;
+    const std::int64_t batch = std::min(p.counts.back(), equality.batch);
+    p.scheme->prepare(std::vector<std::int64_t>{batch});
+    named.push_back({p.instance, p.scheme.get(), batch});
+  }
+  return check_equality(problem_, named, equality.checked, reference_budget(equality.reference_s, config_.run.threads),
+                        stop_requested);
+}
+
+void PreparedCase::next_user(Prepared& prepared) const {
+  prepared.user = (prepared.user + 1) % users_.size();
+  prepared.scheme->take_history(users_[prepared.user]);
+}
+
+std::vector<measure::Workload> PreparedCase::workloads() {
+  std::vector<measure::Workload> workloads;
+  const float* candidates = problem_.candidates().data();
+  for (Prepared& p : prepared_) {
+    Scheme* scheme = p.scheme.get();
+    measure::Workload load;
+    load.name = p.instance.label;
+    load.has_user_pass = p.instance.entry->user_pass;
+    load.user_pass = [scheme] { scheme->user_pass(); };
+    load.candidate_pass = [this, scheme, candidates](std::int64_t n) {
+      scheme->candidate_pass(candidates, n, outputs_.data());
+    };
+    load.case_index = case_index_;
+    if (!users_.empty()) load.next_user = [this, &p] { next_user(p); };
+    workloads.push_back(std::move(load));
+  }
+  return workloads;
+}
+
+std::optional<std::string> PreparedCase::form(const std::string& label, std::int64_t candidates) const {
+  for (const Prepared& p : prepared_) {
+    if (p.instance.label != label) continue;
+    const std::string form = p.scheme->form_at(candidates);
+    if (!form.empty()) return form;
+  }
+  return std::nullopt;
+}
+
+std::vector<Profile> PreparedCase::profiles(const std::function<bool()>& stop_requested) {
+  std::vector<Profile> profiles;
+  for (Prepared& p : prepared_) {
+    // What runs the history again for every few candidates shows where time goes in the first few.
+    const bool repeats = p.instance.entry->unit(scheme_size(config_, p.instance.options, p.counts.back())) > 0;
+    const std::vector<std::int64_t> sizes = repeats ? std::vector{p.unit} : p.counts;
+    for (Profile& profile : profile_scheme(p.instance, *p.scheme, sizes, static_cast<int>(config_.run.threads),
+                                           problem_.candidates().data(), outputs_.data(), stop_requested)) {
+      profiles.push_back(std::move(profile));
+    }
+  }
+  return profiles;
+}
+
+double cold_bytes(const Config& config) {
+  if (!config.measure.cold) return 0;
+  const auto history = static_cast<double>(config.model.history_length * config.model.dim) * sizeof(float);
+  return static_cast<double>(kColdUsers) * history + static_cast<double>(measure::eviction_bytes());
+}
+
+}  // namespace kvcast::app

@@ -1,0 +1,60 @@
+// One case of a run in memory: its problem, its schemes, and everything that is done with them.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "app/problem.h"
+#include "base/buffer.h"
+#include "measure/measure.h"
+
+namespace kvcast::app {
+
+class PreparedCase {
+ public:
+  /// Makes weights, tokens and the schemes that `plan` runs in its case `case_index`, of which `config` is the config
+  /// (without a grid). Errors: std::bad_alloc; ConfigError of an imported file.
+  PreparedCase(const Config& config, const Plan& plan, std::int64_t case_index, const RunOptions& options);
+
+  /// Runs every scheme and picks its fastest form. stop_requested ends it early.
+  void choose_forms(const std::function<bool()>& stop_requested);
+  /// Every scheme against float64 and naive, also when naive itself is not to be timed; in the form that will be timed.
+  /// nullopt when stop_requested said so.
+  std::optional<Equivalence> check(const MachineInfo& machine, std::int64_t cases,
+                                   const std::function<bool()>& stop_requested);
+  /// The schemes as measure sees them; they refer to this object.
+  std::vector<measure::Workload> workloads();
+  /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
+  std::optional<std::string> form(const std::string& label, std::int64_t candidates) const;
+  std::vector<Profile> profiles(const std::function<bool()>& stop_requested);
+  const Problem& problem() const { return problem_; }
+  std::int64_t case_index() const { return case_index_; }
+
+ private:
+  struct Prepared {
+    SchemeInstance instance;
+    std::unique_ptr<Scheme> scheme;
+    std::vector<std::int64_t> counts;  ///< N that it runs, ascending
+    std::int64_t unit;                 ///< of them, what larger N are scaled from and forms are compared at
+    std::size_t user = 0;              ///< whose history it has
+  };
+  void next_user(Prepared& prepared) const;
+
+  Config config_;
+  std::int64_t case_index_;
+  std::int64_t most_;  ///< N
+  Problem problem_;
+  Buffer<float> outputs_;
+  std::vector<Prepared> prepared_;
+  std::vector<std::vector<float>> users_;  ///< histories to rotate through in cold mode; the first is the problem's
+};
+
+/// Bytes that cold mode takes beyond the schemes: histories of other users, memory that empties the caches.
+double cold_bytes(const Config& config);
+
+}  // namespace kvcast::app

@@ -1,0 +1,137 @@
+#include <cmath>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "analysis/composition.h"
+#include "app/analyse.h"
+#include "base/text.h"
+#include "plan/plan.h"
+
+namespace kvcast::app {
+namespace {
+
+// What a share of the CPUs' time, a spread or a trend must reach to be worth a word, percent.
+constexpr double kStolenPct = 1, kForeignPct = 5, kCanarySpreadPct = 5, kOutlierPct = 5;
+
+std::string percent(double value) { return format_significant(value, 2) + "%"; }
+
+/// " at L=…, layers=…" where a report has several cases.
+std::string place(const Report& report, const Case& one) {
+  if (report.cases.size() < 2 || !one.shape) return "";
+  return " (L=" + std::to_string(one.shape->history_length) + ", layers=" + std::to_string(one.shape->layers) + ")";
+}
+
+void about_the_end(const Report& report, std::vector<Warning>& warnings) {
+  if (!report.conditions || !report.config) return;
+  const Conditions& conditions = *report.conditions;
+  if (conditions.stopped_by == "interrupt") {
+    warnings.push_back({"interrupted",
+                        "the run was stopped after " + std::to_string(conditions.rounds) + " whole rounds",
+                        "figures rest on fewer samples than planned; kvcast run --resume goes on where it ended"});
+  } else if (conditions.rounds < plan::kMinRounds) {
+    warnings.push_back({"few-rounds", "only " + std::to_string(conditions.rounds) + " whole rounds fit the budget",
+                        "raise --budget: intervals from fewer than " + std::to_string(plan::kMinRounds) +
+                            " rounds are missing or wide"});
+  } else if (conditions.stopped_by == "budget") {
+    warnings.push_back({"precision",
+                        "the budget ended before every speed-up (without one, every time) was within " +
+                            format_significant(100 * report.config->measure.precision, 3) + "%",
+                        "raise --budget or --precision; the intervals say how far it got"});
+  }
+}
+
+void about_the_machine(const Report& report, std::vector<Warning>& warnings) {
+  std::int64_t slow = 0, samples = 0;
+  for (const Case& one : report.cases) {
+    samples += static_cast<std::int64_t>(one.samples.size());
+    for (const Sample& sample : one.samples) slow += sample.canary_ratio < analysis::kCanaryFloor ? 1 : 0;
+  }
+  if (slow * 5 > samples) {
+    warnings.push_back({"noisy-machine",
+                        format_significant(100.0 * static_cast<double>(slow) / static_cast<double>(samples), 3) +
+                            "% of the timings ran beside a slow canary",
+                        "something else used the CPUs; run again when they are free"});
+  }
+  if (!report.conditions) return;
+  const Conditions& conditions = *report.conditions;
+  if (conditions.steal_pct.value_or(0) > kStolenPct) {
+    warnings.push_back({"cpu-steal", "the hypervisor took " + percent(*conditions.steal_pct) + " of the CPUs' time",
+                        "use a machine with CPUs of its own, or fewer --threads than it has CPUs"});
+  }
+  if (conditions.foreign_cpu_pct.value_or(0) > kForeignPct) {
+    warnings.push_back({"other-load",
+                        "other processes took " + percent(*conditions.foreign_cpu_pct) + " of the CPUs' time",
+                        "stop them, or keep kvcast apart from them with taskset and --pin"});
+  }
+  if (conditions.canary_spread_pct.value_or(0) > kCanarySpreadPct) {
+    warnings.push_back({"frequency",
+                        "the CPUs' speed moved by " + percent(*conditions.canary_spread_pct) + " during the run",
+                        "times are of a mix of clock states; ratios within a round are not. A fixed clock (cpupower "
+                        "frequency-set -g performance, no turbo) narrows both"});
+  }
+  if (conditions.outlier_pct.value_or(0) > kOutlierPct) {
+    warnings.push_back({"outliers",
+                        percent(*conditions.outlier_pct) + " of the ratios lie far from those of their point",
+                        "estimates leave the tails out; see samples.csv. --pin helps where threads are moved"});
+  }
+  if (conditions.drift_pct && report.config &&
+      std::abs(*conditions.drift_pct) > 100 * report.config->measure.precision) {
+    warnings.push_back(
+        {"drift", "the speed-ups moved by " + percent(*conditions.drift_pct) + " from the first round to the last",
+         "the machine has not settled: run again, or give a larger --budget"});
+  }
+}
+
+void about_one_case(const Report& report, const Case& one, std::vector<Warning>& warnings) {
+  const std::string at = place(report, one);
+  for (const CompositionCheck& check : one.composition) {
+    if (check.agrees) continue;
+    warnings.push_back({"composition",
+                        check.scheme + " at N=" + std::to_string(check.candidates) + at + ": a whole run took " +
+                            format_significant(check.ratio.value, 4) + " times what its parts add up to",
+                        "raise --budget so that points run whole"});
+  }
+  std::set<std::string> unchecked;
+  for (const Sample& sample : one.samples) {
+    if (sample.status == Status::composed || sample.status == Status::scaled) unchecked.insert(sample.scheme);
+  }
+  for (const CompositionCheck& check : one.composition) unchecked.erase(check.scheme);
+  for (const std::string& scheme : unchecked) {
+    warnings.push_back(
+        {"composition-unchecked",
+         scheme + at + ": no N was run whole in two rounds or more to check its composed or scaled times",
+         "raise --budget, or add an N >= 5 that is cheap"});
+  }
+  for (const Fit& fit : one.fits) {
+    if (fit.preferred != "affine") continue;
+    warnings.push_back({"form",
+                        fit.scheme + at + ": the affine form predicts left-out N better than the one-parameter law",
+                        "use a, b and c for sizing; r alone hides a fixed cost per request"});
+  }
+  for (const SelfCheck& check : one.self_check) {
+    if (check.contains_one) continue;
+    warnings.push_back({"self-check",
+                        check.scheme + at + ": the same scheme under two names differs, ratio " +
+                            format_significant(check.ratio.value, 4),
+                        "no ratio of this run can be trusted to better than that"});
+  }
+}
+
+}  // namespace
+
+void refresh_warnings(Report& report) {
+  static const std::set<std::string> kOurs = {
+      "interrupted", "few-rounds", "precision",   "noisy-machine",         "cpu-steal", "other-load", "frequency",
+      "outliers",    "drift",      "composition", "composition-unchecked", "form",      "self-check"};
+  std::vector<Warning> warnings;
+  about_the_end(report, warnings);
+  about_the_machine(report, warnings);
+  for (const Case& one : report.cases) about_one_case(report, one, warnings);
+  for (Warning& warning : report.warnings) {
+    if (!kOurs.contains(warning.code)) warnings.push_back(std::move(warning));
+  }
+  report.warnings = std::move(warnings);
+}
+
+}  // namespace kvcast::app
