@@ -2,7 +2,9 @@
 // does not depend on the order of the rows it came from, to the last bit.
 #pragma once
 
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <vector>
 
@@ -29,6 +31,10 @@ double geometric_mean(std::vector<double> values);
 /// Two-sided Student factor: a t variable of `degrees` > 0 lies within ± this with probability `confidence` in (0,1).
 /// Fractions of a degree come from variances that are put together (Satterthwaite).
 double student_t_factor(double confidence, double degrees);
+template <std::integral Count>
+double student_t_factor(double confidence, Count degrees) {
+  return student_t_factor(confidence, static_cast<double>(degrees));
+}
 
 /// Student-t interval of the mean, mean ± t·s/√n; nullopt below two values.
 /// Why t and not a bootstrap: at the 3-5 rounds a run has, percentile bootstrap covers 75-82% (docs/design.md §9).

@@ -9,7 +9,7 @@
 #include "analysis/composition.h"
 #include "analysis/conditions.h"
 #include "analysis/fit.h"
-// PREDICT
+#include "analysis/predict.h"
 #include "analysis/self_check.h"
 #include "analysis/statistics.h"
 #include "analysis/summarise.h"
@@ -129,7 +129,7 @@ void analyse_case(const Report& report, Case& one, const FitOptions& options) {
   for (const std::string& label : labels) {
     if (!naive || label == analysis::kBaseline || context.unfitted.contains(label)) continue;
     Fit fit = analysis::fit_scheme(one.samples, label, work_r);
-    // PREDICT fit.predictions = analysis::predict(one.samples, label, fit, options.candidates);
+    fit.predictions = analysis::predict(one.samples, label, fit, options.candidates);
     one.fits.push_back(std::move(fit));
   }
   one.composition = analysis::check_composition(one.samples, report.config ? report.config->measure.precision : 0.02);

@@ -86,13 +86,15 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
     cost.user_pass = entry->user_pass;
     cost.unit = entry->unit(app::scheme_size(config, scheme_options, config.run.candidates.back()));
     cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, scheme_options)) : 0;
+    // Emptying the caches reads and writes, before every timing.
+    const double evict_s = config.measure.cold ? 2 * app::cold_bytes(config) / bytes_per_s : 0;
     // What is not in the history pass, in as many passes as the scheme makes of it.
     const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
     cost.candidates_s = [=](std::int64_t n) {
       const double flops = entry->flops(work, n, scheme_options) - entry->user_flops(work, scheme_options);
       const std::int64_t batch = entry->shares ? scheme_options.micro_batch : 1;
       const double passes = batch == 0 ? 1 : static_cast<double>((n + batch - 1) / batch);
-      return passes * pass_s(flops / passes) + static_cast<double>(n) * copies / bytes_per_s;
+      return passes * pass_s(flops / passes) + static_cast<double>(n) * copies / bytes_per_s + evict_s;
     };
     // A returning user's earlier request is run once, before anything is timed.
     if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));

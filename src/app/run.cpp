@@ -52,6 +52,7 @@ class Run {
         observer_(observer),
         earlier_(earlier),
         writer_(std::move(writer)),
+        kept_rounds_(static_cast<std::int64_t>(earlier.rounds.size())),
         end_(measure::now() - kProbeSeconds + config.measure.budget_s - earlier.measured_s) {
     Report& report = result_.report;
     report.tool = tool_info();
@@ -68,6 +69,17 @@ class Run {
   }
 
   RunResult run() {
+    try {
+      return measure_all();
+    } catch (...) {
+      // A journal without a round has nothing to resume from.
+      if (writer_ && kept_rounds_ == 0) discard_journal(options_.journal_folder);
+      throw;
+    }
+  }
+
+ private:
+  RunResult measure_all() {
     if (config_.measure.pin && !measure::pin(static_cast<int>(config_.run.threads))) {
       result_.report.warnings.push_back({"not-pinned", "the system did not let the threads be tied to CPUs",
                                          "the run was not pinned; taskset may help"});
@@ -81,7 +93,6 @@ class Run {
     return std::move(result_);
   }
 
- private:
   bool stopped() const { return observer_.stop_requested && observer_.stop_requested(); }
   void stage(const std::string& name) const {
     if (observer_.on_stage) observer_.on_stage(name);
@@ -180,6 +191,7 @@ class Run {
         journal::JournalRound line{round, batch, now - last, {}};
         for (const measure::CaseSample& sample : samples) line.samples.emplace_back(sample.case_index, sample);
         writer_->append(line);
+        ++kept_rounds_;
       }
       last = now;
     };
@@ -277,7 +289,8 @@ class Run {
   const Observer& observer_;
   const Earlier& earlier_;
   std::optional<journal::JournalWriter> writer_;
-  double end_;  ///< of the budget, on measure's clock
+  std::int64_t kept_rounds_ = 0;  ///< in the journal
+  double end_;                    ///< of the budget, on measure's clock
   std::vector<measure::CaseSample> samples_;
   RunResult result_;
 };

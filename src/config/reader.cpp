@@ -25,6 +25,8 @@ using config::Field;
 using config::JsonValue;
 
 constexpr std::size_t kMaxFileBytes = std::size_t{16} << 20;
+// A grid is planned point by point before it is measured.
+constexpr std::int64_t kMaxShapes = 10000;
 // More threads than this per CPU only measure the scheduler.
 constexpr std::int64_t kMaxThreadsPerCpu = 4;
 
@@ -105,6 +107,12 @@ class Reader {
 
     if (config_.run.kv_dtype == "auto") config_.run.kv_dtype = config_.run.dtype;
 
+    const auto shapes = static_cast<std::int64_t>(values(config_.sweep.history_length, 0).size()) *
+                        static_cast<std::int64_t>(values(config_.sweep.layers, 0).size());
+    if (shapes > kMaxShapes) {
+      fail({"sweep.history_length", "sweep.layers"}, std::to_string(shapes) + " shapes",
+           "allowed: at most " + std::to_string(kMaxShapes) + " in one grid");
+    }
     for (const std::int64_t length : values(config_.sweep.history_length, model.history_length)) {
       if (length % model.token_merge == 0) continue;
       fail({"model.history_length", "sweep.history_length", "model.token_merge"},

@@ -28,8 +28,8 @@ double canary_gflops(int threads);
 /// second thread of any. False when the system refuses.
 bool pin(int threads);
 
-/// Bytes that Evictor keeps, whatever the threads: twice the last-level cache where the system tells its size, 128 MiB
-/// at least.
+/// Bytes that Evictor keeps, whatever the threads: twice the last-level cache where the system tells its size, 128 to
+/// 256 MiB.
 std::int64_t eviction_bytes();
 
 /// Empties the caches of all threads by walking through memory of its own. Errors of the constructor: std::bad_alloc.

@@ -41,8 +41,13 @@ Fitting fit_memory(const Config& config, const Costs& costs) {
       if (scheme.baseline != baseline) continue;
       fitting.left[s] = limit - used;
       if (baseline && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
+        const std::string which =
+            config.sweep.history_length.empty() && config.sweep.layers.empty()
+                ? ""
+                : "at L=" + std::to_string(costs.history_length) + ", layers=" + std::to_string(costs.layers) + ": ";
         throw ConfigError(
-            "/model", "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) + " of memory",
+            "/model",
+            which + "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) + " of memory",
             gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
       }
       for (const std::int64_t n : config.run.candidates) {

@@ -125,8 +125,9 @@ TEST_CASE("the echoed config reads back to itself", "[config][reader]") {
 TEST_CASE("unknown keys name their place and a near name", "[config][reader]") {
   CHECK(error_of(R"({"model": {"dimm": 1}})") == "x.json: /model/dimm: unknown key; did you mean 'dim'?");
   CHECK(error_of(R"({"modle": {}})") == "x.json: /modle: unknown key; did you mean 'model'?");
-  CHECK(error_of(R"({"zzz": 1})") == "x.json: /zzz: unknown key; allowed: comment, model, run, measure");
-  CHECK(error_of(R"({"model.dim": 4})") == "x.json: /model.dim: unknown key; allowed: comment, model, run, measure");
+  CHECK(error_of(R"({"zzz": 1})") == "x.json: /zzz: unknown key; allowed: comment, model, sweep, run, measure");
+  CHECK(error_of(R"({"model.dim": 4})") ==
+        "x.json: /model.dim: unknown key; allowed: comment, model, sweep, run, measure");
   CHECK(contains(error_of(R"({"": 1})"), "x.json: /: unknown key"));
   CHECK(error_of("{}", {{"model.dmi", "1", "--set model.dmi"}}) ==
         "--set model.dmi: unknown path; did you mean 'model.dim'?");
@@ -307,4 +308,49 @@ TEST_CASE("a name with a slash or .json is a file", "[config][reader]") {
   const TempFile largest("{}" + std::string((std::size_t{16} << 20) - 2, ' '));
   CHECK_NOTHROW(load_config(largest.path(), {}, kHost));
   CHECK_THROWS_AS(load_config("/dev/zero", {}, kHost), ConfigError);
+}
+
+TEST_CASE("a list for L or layers is a grid, a single value ends it", "[config][reader]") {
+  const Config grid_config = parse("{}", {{"model.history_length", "64,16,32", "-L"}, {"model.layers", "2-4", "t"}});
+  CHECK(grid_config.sweep.history_length == std::vector<std::int64_t>{16, 32, 64});
+  CHECK(grid_config.sweep.layers == std::vector<std::int64_t>{2, 3, 4});
+  // The model's own value is the largest of its grid.
+  CHECK(grid_config.model.history_length == 64);
+  CHECK(grid_config.model.layers == 4);
+  const std::vector<Config> cases = grid(grid_config);
+  REQUIRE(cases.size() == 9);
+  CHECK(cases[1].model.history_length == 32);
+  CHECK(cases[1].model.layers == 2);
+  CHECK(cases[8].model.history_length == 64);
+  CHECK(cases[8].model.layers == 4);
+  CHECK(cases[4].sweep.history_length.empty());
+
+  const std::string file = R"({"sweep": {"history_length": "8-32*2", "layers": [2]}, "model": {"history_length": 4}})";
+  CHECK(parse(file).sweep.history_length == std::vector<std::int64_t>{8, 16, 32});
+  CHECK(parse(file).sweep.layers.empty());  // one value is no grid
+  CHECK(parse(file).model.layers == 2);
+  CHECK(grid(parse(file)).size() == 3);
+  const Config single = parse(file, {{"model.history_length", "7", "-L"}});
+  CHECK(single.sweep.history_length.empty());
+  CHECK(grid(single).size() == 1);
+  CHECK(single.model.history_length == 7);
+  CHECK(grid(parse("{}")).size() == 1);
+  CHECK(config_to_json(parse(config_to_json(grid_config))) == config_to_json(grid_config));
+}
+
+TEST_CASE("every shape of a grid must be one that can run", "[config][reader]") {
+  const auto fault = [](const std::string& sweep, const std::string& model, const std::string& run = "{}") {
+    return error_of(R"({"model": )" + model + R"(, "run": )" + run + R"(, "sweep": )" + sweep + "}");
+  };
+  CHECK(contains(fault(R"({"history_length": [8, 10, 16]})", R"({"token_merge": 4})"),
+                 "/sweep/history_length: history_length 10 is not divisible by token_merge 4"));
+  CHECK(contains(fault(R"({"layers": [1, 4]})", R"({"candidate_from_layer": 1})"),
+                 "candidate_from_layer 1 with layers 1"));
+  CHECK(contains(fault(R"({"history_length": [8, 64]})", "{}", R"({"append": 9})"), "append 9 with history_length 8"));
+  CHECK(contains(fault(R"({"history_length": [-1]})", "{}"), "x.json: /sweep/history_length"));
+  CHECK(contains(fault(R"({"layers": []})", "{}"), "x.json: /sweep/layers"));
+  CHECK(contains(error_of("{}", {{"model.history_length", "64,x", "-L"}}), "-L: 'x' is not a whole number"));
+  // 2,001 times 2,001 shapes.
+  CHECK(contains(error_of("{}", {{"model.history_length", "0-2000", "-L"}, {"model.layers", "1-2001", "--layers"}}),
+                 "shapes"));
 }

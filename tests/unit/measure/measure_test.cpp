@@ -57,6 +57,7 @@ PlannedPoint point(const std::string& scheme, std::int64_t n, Status status, std
 Plan whole_plan() {
   Plan plan;
   plan.max_rounds = 4;
+  plan.cases.emplace_back();
   for (const std::int64_t n : {1, 5, 10}) {
     for (const char* scheme : {"naive", "shared"}) plan.points.push_back(point(scheme, n, Status::measured, n));
   }
@@ -93,13 +94,13 @@ TEST_CASE("whole rounds time every point once a round, schemes side by side", "[
   CHECK(result.samples.size() == 4 * 6);
   std::set<std::tuple<std::int64_t, std::string, std::int64_t>> seen;
   for (std::size_t i = 0; i < result.samples.size(); ++i) {
-    const Sample& s = result.samples[i];
+    const CaseSample& s = result.samples[i];
     CHECK(seen.insert({s.round, s.scheme, s.candidates}).second);
     const auto n = static_cast<double>(s.candidates);
     CHECK(s.measured_seconds == Approx(s.scheme == "naive" ? 0.010 * n : 0.009 + 0.001 * n));
     CHECK(s.user_seconds.has_value() == (s.scheme == "shared"));
     if (s.scheme == "shared") CHECK(*s.fusion_seconds == Approx(0.001 * n));
-    CHECK(s.canary_ratio == Approx(1));
+    CHECK(s.canary_gflops == 100.0);
     // Rows come in pairs of one N: nothing else runs between the two schemes of a ratio.
     CHECK(result.samples[i ^ 1].candidates == s.candidates);
   }
@@ -171,7 +172,7 @@ TEST_CASE("precision ends a run, but not before the least number of rounds", "[m
   plan.max_rounds = 100;
   plan.min_rounds = 3;
   Options options = options_until(1e9);
-  options.precise_enough = [](const std::vector<Sample>&) { return true; };
+  options.precise_enough = [](const std::vector<CaseSample>&) { return true; };
   const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options);
   CHECK(result.rounds == 3);
   CHECK(result.stopped_by == "precision");
@@ -198,9 +199,10 @@ TEST_CASE("a slow canary marks the timings beside it and no others", "[measure]"
     world.time += 1e-4;
     return ++calls == 12 ? 50.0 : 100.0;
   };
-  const Result result = run_rounds(plan, {world.naive(), world.shared()}, environment, options_until(1e9));
+  Result result = run_rounds(plan, {world.naive(), world.shared()}, environment, options_until(1e9));
+  CHECK(set_canary_ratios(result.samples) == 100);
   const auto slow = std::count_if(result.samples.begin(), result.samples.end(),
-                                  [](const Sample& s) { return s.canary_ratio < 0.95; });
+                                  [](const CaseSample& s) { return s.canary_ratio < 0.95; });
   CHECK(slow == 2);  // the timing before it and the one after it
 }
 
@@ -208,6 +210,7 @@ TEST_CASE("short timings are repeated and averaged", "[measure]") {
   World world;
   Plan plan;
   plan.max_rounds = 1;
+  plan.cases.emplace_back();
   plan.points.push_back(point("tiny", 1, Status::measured, 1));
   int calls = 0;
   const Workload tiny{"tiny", false, {}, [&](std::int64_t) {
@@ -248,4 +251,195 @@ TEST_CASE("the fastest form is the one with the best time, whatever the first on
   CHECK(fastest_form(
             1, [&] { return time; }, run) == 0);
   CHECK(order.empty());  // nothing to choose, nothing to time
+}
+
+TEST_CASE("canary ratios are over the upper quartile, and at most 1", "[measure]") {
+  std::vector<CaseSample> samples(8);
+  CHECK(set_canary_ratios(samples) == 0);  // none known
+  CHECK(samples[0].canary_ratio == 1);
+  for (std::size_t i = 0; i < samples.size(); ++i) samples[i].canary_gflops = 100 + static_cast<double>(i);
+  CHECK(set_canary_ratios(samples) == 105);
+  CHECK(samples[0].canary_ratio == Approx(100.0 / 105));
+  CHECK(samples[7].canary_ratio == 1);
+}
+
+namespace {
+
+Plan two_cases() {
+  Plan plan = whole_plan();
+  plan.cases.emplace_back();
+  for (PlannedPoint p : std::vector<PlannedPoint>(plan.points)) {
+    p.case_index = 1;
+    plan.points.push_back(p);
+  }
+  return plan;
+}
+
+Workload in_case(Workload load, std::int64_t index) {
+  load.case_index = index;
+  return load;
+}
+
+}  // namespace
+
+TEST_CASE("the cases of a batch are measured in the same rounds, each in one piece", "[measure]") {
+  World world;
+  const std::vector<Workload> loads = {world.naive(), world.shared(), in_case(world.naive(), 1),
+                                       in_case(world.shared(), 1)};
+  Plan plan = two_cases();
+  plan.max_rounds = 8;
+  const Result result = run_rounds(plan, loads, world.environment(), options_until(1e9));
+  REQUIRE(result.samples.size() == 8 * 12);
+  std::set<std::int64_t> first_of_round;
+  for (std::size_t round = 0; round < 8; ++round) {
+    for (std::size_t i = 0; i < 12; ++i) {
+      const CaseSample& sample = result.samples[12 * round + i];
+      CHECK(sample.round == static_cast<std::int64_t>(round));
+      CHECK(sample.case_index == result.samples[12 * round + (i < 6 ? 0 : 6)].case_index);
+    }
+    CHECK(result.samples[12 * round].case_index != result.samples[12 * round + 6].case_index);
+    first_of_round.insert(result.samples[12 * round].case_index);
+  }
+  CHECK(first_of_round.size() == 2);  // the order of the cases is drawn anew
+  // A batch leaves the points of the others alone.
+  World other;
+  CHECK(
+      run_rounds(plan, {in_case(other.naive(), 1), in_case(other.shared(), 1)}, other.environment(), options_until(1e9))
+          .samples.size() == 8 * 6);
+}
+
+TEST_CASE("a warm-up runs every step, is not recorded and ends when times no longer fall", "[measure]") {
+  World world;
+  Options options = options_until(1e9);
+  options.warm_up_s = 100;
+  int falling = 30;  // the first passes are slow
+  Workload shared = world.shared();
+  shared.user_pass = [&] { world.time += 0.009 + 0.01 * std::max(0, --falling); };
+  const Result result = run_rounds(whole_plan(), {world.naive(), shared}, world.environment(), options);
+  CHECK(result.steady);
+  CHECK(result.warm_up_s > 0);
+  CHECK(result.samples.size() == 4 * 6);
+  for (const CaseSample& sample : result.samples) {
+    if (sample.user_seconds) CHECK(*sample.user_seconds == Approx(0.009));
+  }
+  // Every step before the first round.
+  const std::set<std::string> first(world.log.begin(), world.log.begin() + 6);
+  CHECK(first == std::set<std::string>{"naive 1", "naive 5", "naive 10", "shared 1", "shared 5", "shared 10"});
+}
+
+TEST_CASE("a warm-up keeps within its time", "[measure]") {
+  World world;
+  Options options = options_until(1e9);
+  options.warm_up_s = 0.05;
+  Plan plan = whole_plan();
+  for (PlannedPoint& p : plan.points) p.estimated_s = 0.010 * static_cast<double>(p.candidates);
+  Workload naive = world.naive();
+  int falling = 1000;
+  naive.candidate_pass = [&](std::int64_t n) {
+    world.log.push_back("naive " + std::to_string(n));
+    world.time += 0.010 * static_cast<double>(n) + 1e-5 * --falling;  // never steady
+  };
+  const Result result = run_rounds(plan, {naive, world.shared()}, world.environment(), options);
+  CHECK_FALSE(result.steady);
+  CHECK(result.warm_up_s < 0.12);
+  CHECK(std::count(world.log.begin(), world.log.begin() + 4, "naive 10") == 0);
+}
+
+TEST_CASE("cold timings are single passes of another user's behind empty caches", "[measure]") {
+  World world;
+  Environment environment = world.environment();
+  environment.evict = [&] { world.log.push_back("evict"); };
+  Plan plan;
+  plan.max_rounds = 2;
+  plan.cases.emplace_back();
+  plan.points.push_back(point("tiny", 1, Status::measured, 1));
+  Workload tiny{"tiny", false, {}, [&](std::int64_t) {
+                  world.log.push_back("tiny");
+                  world.time += 1e-5;
+                }};
+  tiny.next_user = [&] { world.log.push_back("user"); };
+  run_rounds(plan, {tiny}, environment, options_until(1e9));
+  CHECK(world.log == std::vector<std::string>{"user", "evict", "tiny", "user", "evict", "tiny"});
+
+  // Composed: the candidates meet what their own history pass left, which is not timed with them.
+  World composed;
+  Environment empties = composed.environment();
+  empties.evict = [&] { composed.log.push_back("evict"); };
+  Plan parts = composed_plan();
+  parts.max_rounds = 1;
+  parts.whole_check_rounds = 0;
+  const Result result = run_rounds(parts, {composed.naive(), composed.shared()}, empties, options_until(1e9));
+  for (const CaseSample& sample : result.samples) {
+    if (sample.fusion_seconds) {
+      CHECK(*sample.fusion_seconds == Approx(0.001 * static_cast<double>(sample.candidates)));
+    }
+  }
+  for (std::size_t i = 0; i < composed.log.size(); ++i) {
+    if (composed.log[i].starts_with("shared")) {
+      CHECK(composed.log[i - 1] == "history");
+      CHECK(composed.log[i - 2] == "evict");
+    }
+  }
+}
+
+TEST_CASE("every whole round is handed out once, and an interrupted one is not", "[measure]") {
+  World world;
+  Options options = options_until(1e9);
+  std::vector<std::int64_t> rounds;
+  options.on_round = [&](std::int64_t round, const std::vector<CaseSample>& samples) {
+    rounds.push_back(round);
+    CHECK(samples.size() == 6);
+    for (const CaseSample& sample : samples) CHECK(sample.round == round);
+  };
+  options.stop_requested = [&] { return rounds.size() == 2 && world.log.size() % 3 == 1; };
+  const Result result = run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options);
+  CHECK(result.interrupted);
+  CHECK(rounds == std::vector<std::int64_t>{0, 1});
+  CHECK(result.rounds == 2);
+}
+
+TEST_CASE("a run that is taken up again counts the rounds it had", "[measure]") {
+  World world;
+  std::vector<CaseSample> kept;
+  Options options = options_until(1e9);
+  options.on_round = [&](std::int64_t, const std::vector<CaseSample>& samples) {
+    kept.insert(kept.end(), samples.begin(), samples.end());
+  };
+  Plan plan = whole_plan();
+  plan.max_rounds = 3;
+  run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options);
+  plan.max_rounds = 5;
+  Options again = options_until(1e9);
+  again.earlier = kept;
+  again.first_round = 3;
+  std::size_t seen = 0;
+  again.precise_enough = [&](const std::vector<CaseSample>& samples) {
+    seen = samples.size();
+    return false;
+  };
+  const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), again);
+  CHECK(result.rounds == 5);
+  CHECK(seen == 4 * 6);
+  REQUIRE(result.samples.size() == 5 * 6);
+  // As if it had never stopped: the same order of every round.
+  World whole_world;
+  const Result whole =
+      run_rounds(plan, {whole_world.naive(), whole_world.shared()}, whole_world.environment(), options_until(1e9));
+  for (std::size_t i = 0; i < whole.samples.size(); ++i) {
+    CHECK(result.samples[i].scheme == whole.samples[i].scheme);
+    CHECK(result.samples[i].candidates == whole.samples[i].candidates);
+    CHECK(result.samples[i].round == whole.samples[i].round);
+  }
+}
+
+TEST_CASE("CPU time passes and this process has some of it", "[measure]") {
+  const auto before = cpu_times();
+  REQUIRE(before.has_value());
+  double sink = 0;
+  for (int i = 0; i < 100'000'000; ++i) sink = sink * 0.999 + 1;
+  CHECK(sink > 0);
+  const auto after = cpu_times();
+  CHECK(after->own_s > before->own_s);
+  CHECK(after->total_s >= before->total_s);
+  CHECK(after->busy_s + after->stolen_s <= after->total_s);
 }

@@ -31,6 +31,9 @@ Costs costs() {
   return c;
 }
 
+/// The setup of one case is the start of the command where there is nothing else.
+Plan plan_of(const Config& config, const Costs& one) { return build_plan(config, std::vector<Costs>{one}, 0); }
+
 const PlannedPoint& find(const Plan& plan, const std::string& scheme, std::int64_t n) {
   return *std::find_if(plan.points.begin(), plan.points.end(),
                        [&](const PlannedPoint& p) { return p.scheme == scheme && p.candidates == n; });
@@ -39,7 +42,7 @@ const PlannedPoint& find(const Plan& plan, const std::string& scheme, std::int64
 }  // namespace
 
 TEST_CASE("a generous budget runs every point whole", "[plan]") {
-  const Plan plan = build_plan(config_with({1, 5, 10}, 100, 1 << 20), costs());
+  const Plan plan = plan_of(config_with({1, 5, 10}, 100, 1 << 20), costs());
   CHECK(plan.points.size() == 9);
   for (const PlannedPoint& p : plan.points) {
     CHECK(p.status == Status::measured);
@@ -52,7 +55,7 @@ TEST_CASE("a generous budget runs every point whole", "[plan]") {
 }
 
 TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 whole", "[plan]") {
-  const Plan plan = build_plan(config_with({1, 2, 5, 10, 100}, 12, 1 << 20), costs());
+  const Plan plan = plan_of(config_with({1, 2, 5, 10, 100}, 12, 1 << 20), costs());
   CHECK(plan.cases.front().whole_check_candidates == 5);
   CHECK(plan.whole_check_rounds >= kMinRounds);
   CHECK(find(plan, "naive", 1).status == Status::measured);
@@ -66,13 +69,13 @@ TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 wh
 
 TEST_CASE("with time to spare the whole check runs in every round", "[plan]") {
   // N=1000 makes whole rounds dear (100 s of naive); composed ones with the check are cheap.
-  const Plan plan = build_plan(config_with({1, 5, 1000}, 60, std::int64_t{1} << 40), costs());
+  const Plan plan = plan_of(config_with({1, 5, 1000}, 60, std::int64_t{1} << 40), costs());
   CHECK(plan.whole_check_rounds == kMaxRounds);
   CHECK(plan.rounds >= kWantedRounds);
 }
 
 TEST_CASE("a point whose memory does not fit is skipped with its reason, the others run", "[plan]") {
-  const Plan plan = build_plan(config_with({1, 10, 100}, 1000, 4300), costs());
+  const Plan plan = plan_of(config_with({1, 10, 100}, 1000, 4300), costs());
   CHECK(find(plan, "copies", 10).status == Status::measured);
   CHECK(find(plan, "copies", 100).status == Status::skipped);
   CHECK(find(plan, "copies", 100).reason.find("memory") != std::string::npos);
@@ -81,30 +84,30 @@ TEST_CASE("a point whose memory does not fit is skipped with its reason, the oth
 }
 
 TEST_CASE("memory for all but naive leaves naive alone", "[plan]") {
-  const Plan plan = build_plan(config_with({1, 10}, 1000, 1650), costs());
+  const Plan plan = plan_of(config_with({1, 10}, 1000, 1650), costs());
   CHECK(find(plan, "naive", 10).status == Status::measured);
   CHECK(find(plan, "shared", 1).status == Status::skipped);
 }
 
 TEST_CASE("a model that does not fit memory is refused", "[plan]") {
-  CHECK_THROWS_AS(build_plan(config_with({1}, 10, 1400), costs()), ConfigError);
-  CHECK_NOTHROW(build_plan(config_with({1}, 10, 1510), costs()));
+  CHECK_THROWS_AS(plan_of(config_with({1}, 10, 1400), costs()), ConfigError);
+  CHECK_NOTHROW(plan_of(config_with({1}, 10, 1510), costs()));
 }
 
 TEST_CASE("memory goes to naive first, whatever the order of the schemes", "[plan]") {
   Costs reordered = costs();
   std::rotate(reordered.schemes.begin(), reordered.schemes.begin() + 1, reordered.schemes.end());
-  const Plan plan = build_plan(config_with({1, 10}, 1000, 1650), reordered);
+  const Plan plan = plan_of(config_with({1, 10}, 1000, 1650), reordered);
   CHECK(find(plan, "naive", 10).status == Status::measured);
   CHECK(find(plan, "shared", 1).status == Status::skipped);
 }
 
 TEST_CASE("the whole check is an N that naive can run", "[plan]") {
-  const Plan plan = build_plan(config_with({1, 5, 50, 100}, 3, 2300), costs());
+  const Plan plan = plan_of(config_with({1, 5, 50, 100}, 3, 2300), costs());
   CHECK(find(plan, "copies", 5).status == Status::skipped);
   // The scheme that does not fit there has no point of that size to check; the others are still checked.
   CHECK(plan.cases.front().whole_check_candidates == 5);
-  CHECK(build_plan(config_with({1, 2}, 0.1, 1 << 20), costs()).cases.front().whole_check_candidates == 0);
+  CHECK(plan_of(config_with({1, 2}, 0.1, 1 << 20), costs()).cases.front().whole_check_candidates == 0);
 }
 
 TEST_CASE("only what runs the history again is scaled, and micro-batches only in whole multiples", "[plan]") {
@@ -113,7 +116,7 @@ TEST_CASE("only what runs the history again is scaled, and micro-batches only in
                        [](std::int64_t) { return 10.0; }});
   c.schemes.push_back({"cached", false, false, 0, 0, [](std::int64_t n) { return 0.001 * static_cast<double>(n); },
                        [](std::int64_t) { return 10.0; }});
-  const Plan plan = build_plan(config_with({1, 4, 10, 100}, 12, 1 << 20), c);
+  const Plan plan = plan_of(config_with({1, 4, 10, 100}, 12, 1 << 20), c);
   CHECK(find(plan, "packed-4", 4).status == Status::measured);
   CHECK(find(plan, "packed-4", 10).status == Status::measured);  // 3 passes, not 2.5
   CHECK(find(plan, "packed-4", 100).status == Status::scaled);
@@ -123,4 +126,56 @@ TEST_CASE("only what runs the history again is scaled, and micro-batches only in
   const double shared_users = 2 * 0.1, shared_candidates = 0.003 * 115, naive = 0.1 + 0.2, cached = 0.001 * 115;
   const double packed = 0.03 * (1 + 4 + 10);  // N=100 shares the timing of N=4
   CHECK(plan.round_s == Approx(shared_users + shared_candidates + naive + cached + packed));
+}
+
+TEST_CASE("the cases of a grid share the budget and, as far as it goes, the memory", "[plan]") {
+  std::vector<Costs> cases(3, costs());
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    cases[i].history_length = 100;
+    cases[i].layers = static_cast<std::int64_t>(i) + 1;
+  }
+  const Plan alone = plan_of(config_with({1, 5, 10}, 100, 1 << 20), costs());
+  const Plan together = build_plan(config_with({1, 5, 10}, 100, 1 << 20), cases, 0.5);
+  REQUIRE(together.cases.size() == 3);
+  CHECK(together.points.size() == 3 * alone.points.size());
+  CHECK(together.setup_s == Approx(0.5 + 3 * alone.setup_s));
+  CHECK(together.round_s == Approx(3 * alone.round_s));
+  CHECK(together.batches == 1);
+  CHECK(together.memory_bytes == 3 * alone.memory_bytes);
+  CHECK(together.cases[2].layers == 3);
+  CHECK(together.points.back().case_index == 2);
+  // What one case has time to run whole, three have not.
+  const double between = alone.setup_s + 1.5 * static_cast<double>(kWantedRounds) * alone.round_s + 1;
+  CHECK(find(plan_of(config_with({1, 5, 10}, between, 0), costs()), "shared", 10).status == Status::measured);
+  CHECK(find(build_plan(config_with({1, 5, 10}, between, 0), cases, 0), "shared", 10).status == Status::composed);
+
+  // Two fit together, three do not.
+  const Plan parts = build_plan(config_with({1, 5, 10}, 100, 2 * alone.memory_bytes + 10), cases, 0);
+  CHECK(parts.batches == 2);
+  CHECK(parts.cases[0].batch == 0);
+  CHECK(parts.cases[1].batch == 0);
+  CHECK(parts.cases[2].batch == 1);
+  CHECK(parts.memory_bytes == 2 * alone.memory_bytes);
+}
+
+TEST_CASE("shards are dealt by work, cover the grid and do not overlap", "[plan]") {
+  const std::vector<double> work = {1, 8, 2, 7, 3, 6, 4, 5, 0, 0};
+  for (std::int64_t count = 1; count <= 10; ++count) {
+    std::vector<std::size_t> all;
+    double most = 0, least = 1e9;
+    for (std::int64_t index = 1; index <= count; ++index) {
+      const std::vector<std::size_t> mine = deal(work, index, count);
+      CHECK_FALSE(mine.empty());
+      CHECK(std::is_sorted(mine.begin(), mine.end()));
+      double sum = 0;
+      for (const std::size_t i : mine) sum += work[i];
+      most = std::max(most, sum);
+      least = std::min(least, sum);
+      all.insert(all.end(), mine.begin(), mine.end());
+    }
+    std::sort(all.begin(), all.end());
+    REQUIRE(all.size() == work.size());
+    for (std::size_t i = 0; i < all.size(); ++i) CHECK(all[i] == i);
+    if (count <= 4) CHECK(most - least <= 2);  // 36 in parts of 9
+  }
 }

@@ -394,3 +394,34 @@ TEST_CASE("the list knows its own costs", "[schemes]") {
   CHECK(find_scheme("nothing") == nullptr);
   CHECK_FALSE(scheme_list().front().shares);
 }
+
+TEST_CASE("a scheme takes another user's history as if it had been made with it", "[schemes][conformance]") {
+  for (const Mask mask : {Mask::causal, Mask::history_blind}) {
+    Config config = small_config(33, 16, 2, 2);
+    config.model.mask = mask;
+    const app::Problem problem(config, 3);
+    Config other_config = config;
+    other_config.run.seed = 77;
+    const app::Problem other(other_config, 3);  // of which only the history is used
+    for (const SchemeInstance& instance : all_instances(config)) {
+      INFO(instance.label << " under " << to_string(mask));
+      const auto moved = problem.make(instance, 3);
+      const std::vector<float> own = run_scheme(*moved, problem, 3);
+      moved->take_history(other.history());
+      const std::vector<float> of_other = run_scheme(*moved, problem, 3);
+      CHECK(of_other != own);
+      // Bit for bit what a scheme made for that user gives, and back again.
+      SchemeContext context;
+      context.model = &problem.model();
+      context.history = other.history();
+      context.history_length = positions(config.model);
+      context.mask = mask;
+      context.max_candidates = 3;
+      context.options = instance.options;
+      const auto made = instance.entry->make(context);
+      CHECK(run_scheme(*made, problem, 3) == of_other);
+      moved->take_history(problem.history());
+      CHECK(run_scheme(*moved, problem, 3) == own);
+    }
+  }
+}
