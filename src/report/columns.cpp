@@ -212,6 +212,8 @@ const std::vector<Column<Fit>>& fit_columns() {
       describe<T>("r_squared", "", "of the speed-ups; near 1 for almost any rising curve", &T::r_squared),
       describe<T>("max_residual_pct", "%", "largest residual of the speed-up", &T::max_residual_pct),
       describe<T>("affine", "s", "free fit of user_s + candidate_s N against naive_candidate_s N", &T::affine),
+      describe<T>("marginal_r", "ratio", "r of one more candidate by the affine form, fixed costs apart",
+                  &T::marginal_r),
       describe<T>("affine_max_residual_pct", "%", "largest residual of the speed-up by the affine form",
                   &T::affine_max_residual_pct),
       describe<T>("loo_error_pct", "%", "RMS error of the speed-up at the N left out", &T::loo_error_pct),
@@ -221,6 +223,67 @@ const std::vector<Column<Fit>>& fit_columns() {
       describe<T>("rounds", "rounds", "whole rounds used", &T::rounds),
       describe<T>("excluded_pairs", "pairs", "pairs left out because the machine was slow beside them",
                   &T::excluded_pairs),
+      describe<T>("lack_of_fit_pct", "%", "spread of the N about the one-parameter form beyond their noise",
+                  &T::lack_of_fit_pct),
+      describe<T>("identifiable", "", "these N tell r apart from 0 and from its double", &T::identifiable, Role::added),
+      describe<T>("verdict", "", "which form to trust, and whether r is known", known(&T::verdict)),
+      describe<T>("next", "", "what to measure next; null when nothing is missing", known(&T::next)),
+      describe<T>("losses", "", "where sharing is slower than naive, and by how much", &T::losses, Role::added),
+  };
+  return columns;
+}
+
+const std::vector<Column<Residual>>& residual_columns() {
+  using T = Residual;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("speedup", "ratio", "observed", &T::speedup),
+      describe<T>("one_parameter_pct", "%", "of the one-parameter form fitted to every N", &T::one_parameter_pct),
+      describe<T>("affine_pct", "%", "of the affine form fitted to every N", &T::affine_pct),
+      describe<T>("loo_pct", "%", "of the one-parameter form fitted without this N", &T::loo_pct),
+      describe<T>("affine_loo_pct", "%", "of the affine form fitted without this N", &T::affine_loo_pct),
+  };
+  return columns;
+}
+
+const std::vector<Column<Prediction>>& prediction_columns() {
+  using T = Prediction;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("history_length", "tokens", "L; null: that of the case", &T::history_length),
+      describe<T>("layers", "", "layers; null: those of the case", &T::layers),
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("speedup", "ratio",
+                  "predicted; the interval holds the fit's uncertainty and its error at points left out", &T::speedup),
+      describe<T>("naive_seconds", "s", "of naive for all N candidates", &T::naive_seconds),
+      describe<T>("scheme_seconds", "s", "of the scheme for all N candidates", &T::scheme_seconds),
+      describe<T>("source", "", "`measured` (the point is in the data), `interpolated` or `extrapolated`", &T::source),
+      describe<T>("by", "", "what said it: `one-parameter`, `affine` or `surface`", &T::by),
+      describe<T>("held_out_error_pct", "%", "RMS error of that model at points left out", &T::held_out_error_pct),
+  };
+  return columns;
+}
+
+const std::vector<Column<Explanation>>& explanation_columns() {
+  using T = Explanation;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("r_seed", "ratio", "r of the design note", &T::r_seed),
+      describe<T>("basis", "", "`surface` (coefficients fitted over a grid) or `rates` (measured rates of the machine)",
+                  &T::basis),
+  };
+  return columns;
+}
+
+const std::vector<Column<RShare>>& r_share_columns() {
+  using T = RShare;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("r", "ratio", "implied by this N", &T::r),
+      describe<T>("arithmetic", "ratio", "FLOPs of a candidate at the speed of many", &T::arithmetic),
+      describe<T>("weights", "ratio", "streaming the weights once per pass", &T::weights),
+      describe<T>("kv", "ratio", "reading the cached keys and values", &T::kv),
+      describe<T>("head", "ratio", "a ranking head per candidate; null when there is none", &T::head),
+      describe<T>("overhead", "ratio", "what is left: fixed cost per pass, and a history pass unlike naive's share",
+                  &T::overhead),
   };
   return columns;
 }
@@ -271,6 +334,18 @@ const std::vector<Column<ProfileStep>>& profile_step_columns() {
   return columns;
 }
 
+const std::vector<Column<SelfCheck>>& self_check_columns() {
+  using T = SelfCheck;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("candidates", "candidates", "N; null: all together", &T::candidates),
+      describe<T>("ratio", "ratio", "time under the second name over the first", &T::ratio),
+      describe<T>("simultaneous", "ratio", "95% for all intervals of the check together", &T::simultaneous),
+      describe<T>("contains_one", "", "the simultaneous interval holds 1", &T::contains_one),
+  };
+  return columns;
+}
+
 const std::vector<Column<Sample>>& sample_columns() {
   using T = Sample;
   static const std::vector<Column<T>> columns = {
@@ -305,6 +380,81 @@ const std::vector<Column<Shard>>& shard_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("index", "", "which part of the grid was measured, from 1", &T::index),
       describe<T>("count", "", "parts that the grid was cut into", &T::count),
+  };
+  return columns;
+}
+
+const std::vector<Column<Conditions>>& conditions_columns() {
+  using T = Conditions;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("rounds", "rounds", "whole rounds", &T::rounds),
+      describe<T>("stopped_by", "", "`precision`, `budget`, `rounds` or `interrupt`", known(&T::stopped_by)),
+      describe<T>("measured_s", "s", "wall time of the rounds, over all parts of a resumed run", &T::measured_s),
+      describe<T>("warm_up_s", "s", "not recorded, before the first round", &T::warm_up_s),
+      describe<T>("steady", "", "the warm-up ended because times no longer fell", &T::steady),
+      describe<T>("resumed", "", "times that the run was taken up again", &T::resumed),
+      describe<T>("steal_pct", "%", "of the CPUs' time, taken by the hypervisor", &T::steal_pct),
+      describe<T>("foreign_cpu_pct", "%", "of the CPUs' time, taken by other processes", &T::foreign_cpu_pct),
+      describe<T>("canary_spread_pct", "%", "90th over 10th percentile of the canary's speed, less 1",
+                  &T::canary_spread_pct),
+      describe<T>("drift_pct", "%", "largest significant trend of a speed-up from first to last round", &T::drift_pct),
+      describe<T>("outlier_pct", "%", "ratios far outside the spread of their point", &T::outlier_pct),
+  };
+  return columns;
+}
+
+const std::vector<Column<Surface>>& surface_columns() {
+  using T = Surface;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("cache_bytes", "bytes", "effective cache, where the data show one", &T::cache_bytes),
+      describe<T>("least_history", "tokens", "L, least of the data", &T::least_history),
+      describe<T>("most_history", "tokens", "L, most of the data", &T::most_history),
+      describe<T>("least_layers", "", "layers, least of the data", &T::least_layers),
+      describe<T>("most_layers", "", "layers, most of the data", &T::most_layers),
+      describe<T>("least_candidates", "candidates", "N, least of the data", &T::least_candidates),
+      describe<T>("most_candidates", "candidates", "N, most of the data", &T::most_candidates),
+  };
+  return columns;
+}
+
+const std::vector<Column<SurfaceTerm>>& surface_term_columns() {
+  using T = SurfaceTerm;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("pass", "", "`naive`, `history` or `candidates`", &T::pass),
+      describe<T>("name", "",
+                  "`dense FLOPs`, `attention FLOPs`, `streamed bytes`, `bytes beyond cache`, `layers` or `pass`",
+                  &T::name),
+      describe<T>("unit", "", "of what the coefficient multiplies: `FLOP`, `B` or `1`", &T::unit),
+      describe<T>("seconds_per_unit", "s", "coefficient, not negative", &T::seconds_per_unit),
+      describe<T>("largest_share", "0..1", "of the time of the pass, where it is largest", &T::largest_share),
+  };
+  return columns;
+}
+
+const std::vector<Column<HoldoutErrors>>& holdout_errors_columns() {
+  using T = HoldoutErrors;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("left_out", "", "`points`: single (L, N, layers) at random; `shapes`: a whole (L, layers) at a time",
+                  &T::left_out),
+      describe<T>("points", "", "points left out", &T::points),
+      describe<T>("median_pct", "%", "median of the absolute error of the time", &T::median_pct),
+      describe<T>("p90_pct", "%", "its 90th percentile", &T::p90_pct),
+      describe<T>("max_pct", "%", "its largest", &T::max_pct),
+  };
+  return columns;
+}
+
+const std::vector<Column<HeldOut>>& held_out_columns() {
+  using T = HeldOut;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("history_length", "tokens", "L", &T::history_length),
+      describe<T>("layers", "", "layers", &T::layers),
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("predicted_s", "s", "time by the surface that did not see the point", &T::predicted_s),
+      describe<T>("measured_s", "s", "time measured", &T::measured_s),
+      describe<T>("error_pct", "%", "100 (predicted/measured - 1)", &T::error_pct),
   };
   return columns;
 }

@@ -60,13 +60,23 @@ const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns();
 const std::vector<Column<Point>>& point_columns();
 const std::vector<Column<SchemePoint>>& scheme_point_columns();
 const std::vector<Column<Fit>>& fit_columns();
+const std::vector<Column<Residual>>& residual_columns();
+const std::vector<Column<Prediction>>& prediction_columns();
+const std::vector<Column<Explanation>>& explanation_columns();
+const std::vector<Column<RShare>>& r_share_columns();
 const std::vector<Column<CompositionCheck>>& composition_columns();
 const std::vector<Column<BestMicroBatch>>& micro_batch_columns();
 const std::vector<Column<Profile>>& profile_columns();
 const std::vector<Column<ProfileStep>>& profile_step_columns();
+const std::vector<Column<SelfCheck>>& self_check_columns();
 const std::vector<Column<Sample>>& sample_columns();
 const std::vector<Column<Warning>>& warning_columns();
 const std::vector<Column<Shard>>& shard_columns();
+const std::vector<Column<Conditions>>& conditions_columns();
+const std::vector<Column<Surface>>& surface_columns();
+const std::vector<Column<SurfaceTerm>>& surface_term_columns();
+const std::vector<Column<HoldoutErrors>>& holdout_errors_columns();
+const std::vector<Column<HeldOut>>& held_out_columns();
 
 /// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).
 std::vector<std::string> flat_names(const std::string& name, Kind kind);

@@ -1,7 +1,9 @@
 // report.json by the contract kvcast.report/1 (docs/report-schema.md).
 #include "report/json.h"
 
+#include <optional>
 #include <string>
+#include <vector>
 
 #include "report/columns.h"
 #include "report/format.h"
@@ -9,6 +11,11 @@
 
 namespace kvcast::report {
 namespace {
+
+template <typename Row>
+Json or_null(const std::vector<Column<Row>>& columns, const std::optional<Row>& row) {
+  return row ? to_json(columns, *row) : Json(nullptr);
+}
 
 Json equivalence(const Equivalence& value) {
   Json result = to_json(equivalence_columns(), value);
@@ -30,25 +37,45 @@ Json point(const Point& value) {
 
 Json profile(const Profile& value) {
   Json result = to_json(profile_columns(), value);
-  Json& steps = result["steps"] = Json::array();
-  for (const auto& step : value.steps) steps.push_back(to_json(profile_step_columns(), step));
+  result["steps"] = to_json(profile_step_columns(), value.steps);
+  return result;
+}
+
+Json fit(const Fit& value) {
+  Json result = to_json(fit_columns(), value);
+  result["residuals"] = to_json(residual_columns(), value.residuals);
+  result["predictions"] = to_json(prediction_columns(), value.predictions);
+  Json& explanation = result["explanation"] = nullptr;
+  if (value.explanation) {
+    explanation = to_json(explanation_columns(), *value.explanation);
+    explanation["shares"] = to_json(r_share_columns(), value.explanation->shares);
+  }
   return result;
 }
 
 Json one_case(const Case& value) {
   Json result;
-  result["shape"] = value.shape ? to_json(shape_columns(), *value.shape) : Json(nullptr);
+  result["shape"] = or_null(shape_columns(), value.shape);
+  result["machine"] = or_null(machine_columns(), value.machine);
   result["equivalence"] = value.equivalence ? equivalence(*value.equivalence) : Json(nullptr);
   Json& points = result["points"] = Json::array();
   for (const auto& p : value.points) points.push_back(point(p));
   Json& fits = result["fits"] = Json::object();
-  for (const auto& fit : value.fits) fits[valid_utf8(fit.scheme)] = to_json(fit_columns(), fit);
-  Json& composition = result["composition"] = Json::array();
-  for (const auto& check : value.composition) composition.push_back(to_json(composition_columns(), check));
-  Json& micro_batches = result["micro_batches"] = Json::array();
-  for (const auto& best : value.micro_batches) micro_batches.push_back(to_json(micro_batch_columns(), best));
+  for (const auto& f : value.fits) fits[valid_utf8(f.scheme)] = fit(f);
+  result["composition"] = to_json(composition_columns(), value.composition);
+  result["micro_batches"] = to_json(micro_batch_columns(), value.micro_batches);
   Json& profiles = result["profiles"] = Json::array();
   for (const auto& p : value.profiles) profiles.push_back(profile(p));
+  result["self_check"] = to_json(self_check_columns(), value.self_check);
+  return result;
+}
+
+Json surface(const Surface& value) {
+  Json result = to_json(surface_columns(), value);
+  result["terms"] = to_json(surface_term_columns(), value.terms);
+  result["errors"] = to_json(holdout_errors_columns(), value.errors);
+  result["held_out"] = to_json(held_out_columns(), value.held_out);
+  result["predictions"] = to_json(prediction_columns(), value.predictions);
   return result;
 }
 
@@ -58,14 +85,17 @@ std::string render_json(const Report& report) {
   Json root;
   root["schema"] = kReportSchema;
   root["tool"] = tool_json(report.tool);
-  root["machine"] = report.machine ? to_json(machine_columns(), *report.machine) : Json(nullptr);
+  root["machine"] = or_null(machine_columns(), report.machine);
   root["config"] = report.config ? Json::parse(config_to_json(*report.config)) : Json(nullptr);
+  root["shard"] = or_null(shard_columns(), report.shard);
+  root["conditions"] = or_null(conditions_columns(), report.conditions);
   Json& cases = root["cases"] = Json::array();
   for (const auto& value : report.cases) cases.push_back(one_case(value));
+  Json& surfaces = root["surfaces"] = Json::array();
+  for (const auto& value : report.surfaces) surfaces.push_back(surface(value));
   root["degradation"] = nullptr;
   root["sizing"] = nullptr;
-  Json& warnings = root["warnings"] = Json::array();
-  for (const auto& warning : report.warnings) warnings.push_back(to_json(warning_columns(), warning));
+  root["warnings"] = to_json(warning_columns(), report.warnings);
   return root.dump(2) + "\n";
 }
 

@@ -51,6 +51,10 @@ Json type_of(Kind kind, bool nullable) {
       return plain("number");
     case Kind::text:
       return plain("string");
+    case Kind::texts:
+      return {{"type", "array"}, {"items", {{"type", "string"}}}};
+    case Kind::interval:
+      return compound("interval");
     case Kind::status:
       return {{"enum", {"measured", "composed", "scaled", "skipped"}}};
     case Kind::estimate:
@@ -154,20 +158,44 @@ Json report_schema() {
   point["schemes"]["properties"] = {{kBaseline, reference("naive_point")}};
   defs["point"] = object_of(point);
 
-  defs["fit"] = object_of(properties_of(fit_columns()));
+  defs["residual"] = object_of(properties_of(residual_columns()));
+  defs["prediction"] = object_of(properties_of(prediction_columns()));
+  defs["r_share"] = object_of(properties_of(r_share_columns()));
+  Json explanation = properties_of(explanation_columns());
+  explanation["shares"] = list_of(reference("r_share"));
+  defs["explanation"] = object_of(explanation);
+  Json fit = properties_of(fit_columns());
+  fit["residuals"] = list_of(reference("residual"));
+  fit["predictions"] = list_of(reference("prediction"));
+  fit["explanation"] = or_null(reference("explanation"));
+  defs["fit"] = object_of(fit);
   defs["composition"] = object_of(properties_of(composition_columns()));
   defs["micro_batch"] = object_of(properties_of(micro_batch_columns()));
   defs["profile_step"] = object_of(properties_of(profile_step_columns()));
   Json profile = properties_of(profile_columns());
   profile["steps"] = list_of(reference("profile_step"));
   defs["profile"] = object_of(profile);
-  defs["case"] = object_of({{"shape", reference("shape")},
+  defs["self_check"] = object_of(properties_of(self_check_columns()));
+  defs["case"] = object_of({{"shape", or_null(reference("shape"))},
+                            {"machine", or_null(reference("machine"))},
                             {"equivalence", or_null(reference("equivalence"))},
                             {"points", list_of(reference("point"))},
                             {"fits", map_of(reference("fit"))},
                             {"composition", list_of(reference("composition"))},
                             {"micro_batches", list_of(reference("micro_batch"))},
-                            {"profiles", list_of(reference("profile"))}});
+                            {"profiles", list_of(reference("profile"))},
+                            {"self_check", list_of(reference("self_check"))}});
+  defs["shard"] = object_of(properties_of(shard_columns()));
+  defs["conditions"] = object_of(properties_of(conditions_columns()));
+  defs["surface_term"] = object_of(properties_of(surface_term_columns()));
+  defs["holdout_errors"] = object_of(properties_of(holdout_errors_columns()));
+  defs["held_out"] = object_of(properties_of(held_out_columns()));
+  Json surface = properties_of(surface_columns());
+  surface["terms"] = list_of(reference("surface_term"));
+  surface["errors"] = list_of(reference("holdout_errors"));
+  surface["held_out"] = list_of(reference("held_out"));
+  surface["predictions"] = list_of(reference("prediction"));
+  defs["surface"] = object_of(surface);
   defs["warning"] = object_of(properties_of(warning_columns()));
 
   Json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -175,9 +203,12 @@ Json report_schema() {
                {"$comment", "Made from src/report/columns.cpp by tests/golden/docs_test.cpp; do not edit"}};
   root.update(object_of({{"schema", {{"const", kReportSchema}}},
                          {"tool", reference("tool")},
-                         {"machine", reference("machine")},
-                         {"config", reference("config")},
+                         {"machine", or_null(reference("machine"))},
+                         {"config", or_null(reference("config"))},
+                         {"shard", or_null(reference("shard"))},
+                         {"conditions", or_null(reference("conditions"))},
                          {"cases", list_of(reference("case"))},
+                         {"surfaces", list_of(reference("surface"))},
                          {"degradation", {{"type", "null"}}},
                          {"sizing", {{"type", "null"}}},
                          {"warnings", list_of(reference("warning"))}}));
@@ -198,6 +229,10 @@ const char* word_for(Kind kind) {
     case Kind::text:
     case Kind::status:
       return "text";
+    case Kind::texts:
+      return "list of texts";
+    case Kind::interval:
+      return "[low, high]";
     case Kind::estimate:
       return "{value, ci95}";
     case Kind::seconds:
@@ -238,10 +273,21 @@ std::vector<Table> tables() {
           {"point", markdown(point_columns(), true)},
           {"scheme_point", markdown(scheme_point_columns(), true)},
           {"fit", markdown(fit_columns(), false)},
+          {"residual", markdown(residual_columns(), false)},
+          {"prediction", markdown(prediction_columns(), false)},
+          {"explanation", markdown(explanation_columns(), false)},
+          {"r_share", markdown(r_share_columns(), false)},
           {"composition", markdown(composition_columns(), false)},
           {"micro_batch", markdown(micro_batch_columns(), false)},
           {"profile", markdown(profile_columns(), false)},
           {"profile_step", markdown(profile_step_columns(), false)},
+          {"self_check", markdown(self_check_columns(), false)},
+          {"shard", markdown(shard_columns(), false)},
+          {"conditions", markdown(conditions_columns(), false)},
+          {"surface", markdown(surface_columns(), false)},
+          {"surface_term", markdown(surface_term_columns(), false)},
+          {"holdout_errors", markdown(holdout_errors_columns(), false)},
+          {"held_out", markdown(held_out_columns(), false)},
           {"warning", markdown(warning_columns(), false)},
           {"sample", markdown(sample_columns(), true)}};
 }

@@ -112,6 +112,21 @@ Case sharing_case() {
   fit.preferred = "affine";
   fit.rounds = 7;
   fit.excluded_pairs = 1;
+  fit.marginal_r = Estimate{0.0020117, Interval{0.0019875, 0.0020359}};
+  fit.lack_of_fit_pct = 1.25;
+  fit.identifiable = true;
+  fit.verdict = "trust the affine form: it predicts the N left out three times as well; r is known to 1.4%";
+  fit.next = "measure N = 4000, where the forms differ by 12%";
+  fit.losses = {"N = 1: shared is 1.8% slower than naive", "=\"quoted\"; naïve"};
+  fit.residuals = {{1, {0.9818, Interval{0.9712, 0.9925}}, 1.8537, 0.125, std::nullopt, std::nullopt},
+                   {10, {9.5575, std::nullopt}, 0.46, -0.0625, 0.457, -1.0 / 3}};
+  fit.predictions = {
+      {std::nullopt, std::nullopt, 200, {142.5, Interval{139.25, 145.75}}, 1350, 9.5, "interpolated", "affine", 0.65},
+      {2000, 25, 4000, {451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated", "surface", std::nullopt}};
+  fit.explanation = Explanation{0.15,
+                                {{10, 0.0051, 0.001, 0.003, 0.0005, 0.0001, 0.0005},
+                                 {1000, 0.002042, 0.001, std::nullopt, std::nullopt, std::nullopt, 0.001042}},
+                                "surface"};
   Fit untested;
   untested.scheme = "shared-copy";
   untested.asymptote = std::numeric_limits<double>::infinity();
@@ -129,9 +144,13 @@ Case sharing_case() {
       {"shared", "history", 0, 6.75, 412, 0.0009375, {{"matmul", 6.0, 6.0 / 6.75}, {"attention", 0.75, 0.75 / 6.75}}},
       {"naive", "forward", 2, 13.5, 0, 0, {}}};
 
+  one.machine = MachineInfo{"Ampere Altra", "NEON", "sve", 80, 256 * kGiB, 1843.2, std::nullopt, 160.5};
+  one.self_check = {{"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
+                    {"=naive", 10, {1.0312, std::nullopt}, std::nullopt, false}};
+
   one.samples = {
-      {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1},
-      {1, "shared", 0, Status::composed, 6.875, 1, 6.75, 0.125, 0.9921875},
+      {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1, 105.25},
+      {1, "shared", 0, Status::composed, 6.875, 1, 6.75, 0.125, 0.9921875, 104.4375},
       {10, "shared", 0, Status::composed, 7.0625, 10, 6.75, 0.3125, 0.984375},
       {10, "naive", 1, Status::scaled, 13.5, 2, std::nullopt, std::nullopt, 0.1},
       {1000, "shared", 1, Status::composed, 1.0 / 3, 1000, 0.1, 0.2 + 0.1, std::numeric_limits<double>::quiet_NaN()},
@@ -167,11 +186,37 @@ Report fixed_report() {
   Config& config = report.config.emplace();
   config.comment = "=1+1 \"seed\", 用户 naïve";
   config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors"};
-  config.run = {{1, 10, 1000}, {"naive", "shared", "shared-copy"}, "fp32", "bf16", true, 20, {10, 50}, "avx2", 2, 1,
+  config.run = {{1, 10, 1000},
+                {"naive", "shared", "shared-copy", "packed", "cached", "append"},
+                "fp32",
+                "bf16",
+                true,
+                20,
+                {10, 50},
+                "avx2",
+                2,
+                1,
                 true};
   config.sweep = {{}, {2, 50}};
   config.measure = {150, 0.02, false, true, true, 6 * kGiB};
+  report.shard = Shard{2, 3};
+  report.conditions = Conditions{7, "precision", 118.5, 2.25, true, 1, 0.125, 1.5, 3.75, 0.4, 2.0 / 3};
   report.cases = {sharing_case(), naive_only_case()};
+  Surface surface{"shared",
+                  {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"candidates", "streamed bytes", "B", 0, 0}},
+                  25165824.0,
+                  1000,
+                  2000,
+                  2,
+                  50,
+                  1,
+                  1000,
+                  {{"points", 12, 1.5, 3.25, 7.125}, {"shapes", 4, 2.5, 6.5, 9}},
+                  {{1000, 50, 10, "=shared", 7.1, 7.0625, 0.531}},
+                  {{2000, 25, 100, {88.5, Interval{80.25, 97}}, 1350, 15.25, "measured", "surface", 2.5}}};
+  Surface bare;
+  bare.scheme = "packed";
+  report.surfaces = {surface, bare};
   report.warnings = {
       {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",
        "close other programs, or give a larger --budget"},

@@ -108,7 +108,8 @@ TEST_CASE("samples.csv has the columns of the contract", "[report]") {
   CHECK(text.substr(0, text.find("\r\n")) ==
         "history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,"
         "dtype,kv_dtype,threads,mask,trim,"
-        "candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio");
+        "candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio,"
+        "canary_gflops");
   const auto table = read_table(text);
   REQUIRE(table.size() == 2);
   CHECK(table[0].at("history_length") == "256");
@@ -139,10 +140,19 @@ TEST_CASE("summary.csv has a row per shape, N and scheme", "[report]") {
 }
 
 TEST_CASE("a column's names and values always pair", "[report]") {
-  const Kind kinds[] = {Kind::boolean,  Kind::integer, Kind::number, Kind::text,  Kind::status,
-                        Kind::estimate, Kind::seconds, Kind::errors, Kind::affine};
-  const Value values[] = {true,       std::int64_t{1},  1.0,         std::string("t"), std::string("measured"),
-                          Estimate{}, SecondsSummary{}, ErrorPair{}, AffineFit{}};
+  const Kind kinds[] = {Kind::boolean,  Kind::integer,  Kind::number,  Kind::text,   Kind::texts, Kind::status,
+                        Kind::interval, Kind::estimate, Kind::seconds, Kind::errors, Kind::affine};
+  const Value values[] = {true,
+                          std::int64_t{1},
+                          1.0,
+                          std::string("t"),
+                          std::vector<std::string>{"t", "u"},
+                          std::string("measured"),
+                          Interval{},
+                          Estimate{},
+                          SecondsSummary{},
+                          ErrorPair{},
+                          AffineFit{}};
   for (std::size_t i = 0; i < std::size(kinds); ++i) {
     const std::size_t count = flat_names("x", kinds[i]).size();
     CHECK(flat_values(kinds[i], values[i]).size() == count);

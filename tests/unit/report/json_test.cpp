@@ -31,11 +31,15 @@ const Json& scheme(const Json& root, const char* name) { return root["cases"][0]
 
 TEST_CASE("report.json has the sections of the contract in order", "[report]") {
   const Json root = parsed(small_report());
-  CHECK(keys(root) ==
-        std::vector<std::string>{"schema", "tool", "machine", "config", "cases", "degradation", "sizing", "warnings"});
+  CHECK(keys(root) == std::vector<std::string>{"schema", "tool", "machine", "config", "shard", "conditions", "cases",
+                                               "surfaces", "degradation", "sizing", "warnings"});
   CHECK(root["schema"] == "kvcast.report/1");
-  CHECK(keys(root["cases"][0]) ==
-        std::vector<std::string>{"shape", "equivalence", "points", "fits", "composition", "micro_batches", "profiles"});
+  CHECK(keys(root["cases"][0]) == std::vector<std::string>{"shape", "machine", "equivalence", "points", "fits",
+                                                           "composition", "micro_batches", "profiles", "self_check"});
+  CHECK(root["shard"].is_null());
+  CHECK(root["conditions"].is_null());
+  CHECK(root["surfaces"] == Json::array());
+  CHECK(root["cases"][0]["machine"].is_null());
   CHECK(root["cases"][0]["equivalence"].is_null());
   CHECK(root["degradation"].is_null());
   CHECK(root["sizing"].is_null());
