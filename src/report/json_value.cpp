@@ -221,6 +221,7 @@ Value JsonPlace::read(Kind kind, bool nullable) const {
       if (!value_->is_string()) refuse("a text");
       return value_->get<std::string>();
     case Kind::texts: {
+      if (!value_->is_array()) refuse("a list of texts");
       std::vector<std::string> texts;
       for (const auto& item : items()) texts.push_back(item.text());
       return texts;
@@ -271,7 +272,16 @@ Config config_from_json(const JsonPlace& place) {
   }
   // The most CPUs there are: no thread count is too many here. 0 bytes: unknown, so none are taken over.
   const HostLimits host{std::numeric_limits<std::int64_t>::max(), 0};
-  Config config = parse_config(known.dump(), place.path(), {}, host);
+  Config config;
+  try {
+    config = parse_config(known.dump(), place.path(), {}, host);
+  } catch (const ConfigError& error) {
+    // "FILE: /config: /model/dim: problem" with its two pointers in one.
+    const std::string message = error.what(), two = place.path() + ": /";
+    if (!message.starts_with(two)) throw;
+    const std::size_t end = message.find(": ", two.size());
+    throw ConfigError(place.path() + message.substr(two.size() - 1, end - two.size() + 1), message.substr(end + 2), "");
+  }
   if (config.run.threads == host.cpus) config.run.threads = 0;  // was "auto", which is not known here
   return config;
 }

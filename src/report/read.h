@@ -10,4 +10,10 @@ namespace kvcast::report {
 /// A file as it is. Errors: IoError when it cannot be read or is larger than 1 GiB.
 std::string read_file(const std::string& path);
 
+/// The text of a report.json; `where` names it in messages. Samples are not in it. Fields that this version does not
+/// know are passed over, those it knows and the text lacks are unknown. Errors: ConfigError "where: /pointer: problem;
+/// what is allowed" on another schema, a wrong type, or a missing field that cannot be unknown; "where: line, column"
+/// on broken JSON.
+Report read_report_json(const std::string& text, const std::string& where);
+
 }  // namespace kvcast::report

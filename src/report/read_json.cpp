@@ -1,0 +1,105 @@
+// report.json read back: the inverse of json.cpp.
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/text.h"
+#include "report/json.h"
+#include "report/read.h"
+
+namespace kvcast::report {
+namespace {
+
+template <typename Row>
+std::optional<Row> optional_row(const JsonPlace& place, const std::vector<Column<Row>>& columns) {
+  if (place.value().is_null()) return std::nullopt;
+  Row row;
+  from_json(place, columns, row);
+  return row;
+}
+
+std::optional<Equivalence> equivalence(const JsonPlace& place) {
+  auto value = optional_row(place, equivalence_columns());
+  if (!value) return value;
+  for (const auto& [name, scheme] : place.at("schemes").members()) {
+    from_json(scheme, scheme_equivalence_columns(), value->schemes.emplace_back());
+    value->schemes.back().scheme = name;
+  }
+  return value;
+}
+
+Point point(const JsonPlace& place) {
+  Point value;
+  from_json(place, point_columns(), value);
+  for (const auto& [name, scheme] : place.at("schemes").members()) {
+    from_json(scheme, scheme_point_columns(), value.schemes.emplace_back(), name == kBaseline);
+    value.schemes.back().scheme = name;
+  }
+  return value;
+}
+
+Fit fit(const JsonPlace& place) {
+  Fit value;
+  from_json(place, fit_columns(), value);
+  value.residuals = rows_from_json(place.at("residuals"), residual_columns());
+  value.predictions = rows_from_json(place.at("predictions"), prediction_columns());
+  const JsonPlace explanation = place.at("explanation");
+  value.explanation = optional_row(explanation, explanation_columns());
+  if (value.explanation) value.explanation->shares = rows_from_json(explanation.at("shares"), r_share_columns());
+  return value;
+}
+
+Case one_case(const JsonPlace& place) {
+  Case value;
+  value.shape = optional_row(place.at("shape"), shape_columns());
+  value.machine = optional_row(place.at("machine"), machine_columns());
+  value.equivalence = equivalence(place.at("equivalence"));
+  for (const auto& item : place.at("points").items()) value.points.push_back(point(item));
+  for (const auto& [name, item] : place.at("fits").members()) {
+    value.fits.push_back(fit(item));
+    value.fits.back().scheme = name;
+  }
+  value.composition = rows_from_json(place.at("composition"), composition_columns());
+  value.micro_batches = rows_from_json(place.at("micro_batches"), micro_batch_columns());
+  for (const auto& item : place.at("profiles").items()) {
+    from_json(item, profile_columns(), value.profiles.emplace_back());
+    value.profiles.back().steps = rows_from_json(item.at("steps"), profile_step_columns());
+  }
+  value.self_check = rows_from_json(place.at("self_check"), self_check_columns());
+  return value;
+}
+
+Surface surface(const JsonPlace& place) {
+  Surface value;
+  from_json(place, surface_columns(), value);
+  value.terms = rows_from_json(place.at("terms"), surface_term_columns());
+  value.errors = rows_from_json(place.at("errors"), holdout_errors_columns());
+  value.held_out = rows_from_json(place.at("held_out"), held_out_columns());
+  value.predictions = rows_from_json(place.at("predictions"), prediction_columns());
+  return value;
+}
+
+}  // namespace
+
+Report read_report_json(const std::string& text, const std::string& where) {
+  const Json document = parse_json(text, where);
+  const JsonPlace root(document, where);
+  const JsonPlace schema = root.object().at("schema");
+  const std::string name = schema.text();
+  // A minor number would stand behind a dot.
+  if (name != kReportSchema && !name.starts_with(std::string(kReportSchema) + ".")) {
+    schema.fail("is '" + printable(name) + "'", std::string(kReportSchema) + ", which this version reads");
+  }
+  Report report;
+  report.tool = tool_from_json(root.at("tool"));
+  report.machine = optional_row(root.at("machine"), machine_columns());
+  if (const JsonPlace config = root.at("config"); !config.value().is_null()) report.config = config_from_json(config);
+  report.shard = optional_row(root.at("shard"), shard_columns());
+  report.conditions = optional_row(root.at("conditions"), conditions_columns());
+  for (const auto& item : root.at("cases").items()) report.cases.push_back(one_case(item));
+  for (const auto& item : root.at("surfaces").items()) report.surfaces.push_back(surface(item));
+  report.warnings = rows_from_json(root.at("warnings"), warning_columns());
+  return report;
+}
+
+}  // namespace kvcast::report
