@@ -16,8 +16,8 @@ struct Workload {
   bool has_user_pass = false;
   std::function<void()> user_pass;
   std::function<void(std::int64_t candidates)> candidate_pass;
-  std::int64_t case_index = 0;      ///< of the plan
-  std::function<void()> next_user;  ///< makes the next request another user's; only called in cold mode
+  std::int64_t case_index = 0;        ///< of the plan
+  std::function<void()> next_user{};  ///< makes the next request another user's; only called in cold mode
 };
 
 /// A timing and the case of the plan that it belongs to.
