@@ -104,6 +104,8 @@ TEST_CASE("every field reads back the text it shows and the JSON it writes", "[c
       {"model.query_tokens", "11"},
       {"model.candidate_from_layer", "2"},
       {"model.import", "weights \"a\".safetensors"},
+      {"sweep.history_length", "3,7"},
+      {"sweep.layers", "2,3"},
       {"run.candidates", "2,4"},
       {"run.schemes", "shared"},
       {"run.dtype", "bf16"},
@@ -117,6 +119,8 @@ TEST_CASE("every field reads back the text it shows and the JSON it writes", "[c
       {"run.trim", "false"},
       {"measure.budget", "1.5s"},
       {"measure.precision", "0.25"},
+      {"measure.cold", "true"},
+      {"measure.pin", "true"},
       {"measure.profile", "true"},
       {"measure.max_memory", "3GiB"},
   };
