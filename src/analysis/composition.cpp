@@ -36,7 +36,10 @@ void order_by_round(std::vector<Timing>& timings) {
   timings = std::move(one_per_round);
 }
 
-bool clean(const Timing& timing) { return !(timing.canary_ratio < kCanaryFloor); }
+bool clean(const Timing& a, const Timing& b) {
+  const auto [slower, faster] = std::minmax(a.canary_ratio, b.canary_ratio);
+  return slower >= kCanaryFloor && slower >= kCanaryAgreement * faster;
+}
 
 }  // namespace
 
@@ -80,7 +83,7 @@ TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<
     while (below != denominator.end() && below->round < above.round) ++below;
     if (below == denominator.end() || below->round != above.round) continue;
     all.push_back({above.round, above.seconds, below->seconds});
-    if (clean(above) && clean(*below)) clean_only.push_back(all.back());
+    if (clean(above, *below)) clean_only.push_back(all.back());
   }
   if (static_cast<std::int64_t>(clean_only.size()) < kMinCleanPairs) return {std::move(all), 0};
   const auto excluded = static_cast<std::int64_t>(all.size() - clean_only.size());
@@ -94,13 +97,13 @@ std::vector<CompositionCheck> check_composition(const std::vector<Sample>& sampl
     for (const auto& [candidates, point] : points) {
       std::vector<double> ratios;
       for (const TimingPair& pair : pair_rounds(point.whole, point.composed).pairs) ratios.push_back(pair.ratio());
-      const std::optional<Interval> interval = geometric_mean_interval(ratios, kConfidence);
-      if (!interval) continue;
+      if (ratios.size() < 2) continue;
+      const Interval interval = *trimmed_ratio(ratios, kConfidence).ci95;
       CompositionCheck check;
       check.scheme = scheme;
       check.candidates = candidates;
-      check.ratio = {geometric_mean(ratios), geometric_mean_interval(ratios)};
-      check.agrees = interval->lo <= 1 + precision && interval->hi >= 1 - precision;
+      check.ratio = trimmed_ratio(ratios);
+      check.agrees = interval.lo <= 1 + precision && interval.hi >= 1 - precision;
       checks.push_back(std::move(check));
     }
   }

@@ -11,9 +11,14 @@
 
 namespace kvcast::analysis {
 
-/// A pair whose canary ran below this share of the upper quartile of the run was slowed by someone else
-/// and says nothing about the schemes. Source: performance notes, "leave pairs below 0.95 out of the fit".
-inline constexpr double kCanaryFloor = 0.95;
+/// A pair whose slower canary ran below this share of its faster one is left out: the machine changed between the two
+/// timings, so their ratio is not the schemes'. A virtual CPU was seen to flip between two clock states, 0.94 and 1.00
+/// of the run's upper quartile, every few seconds; a pair timed wholly in the slow one is as good as any, since the
+/// state cancels in the ratio, and a floor between the two would throw away half of the good data.
+inline constexpr double kCanaryAgreement = 0.95;
+/// A pair whose slower canary ran below this share of the run's reference (the upper quartile) is left out too:
+/// that is below every clock state, so something else had the CPU, and it does not take from both timings alike.
+inline constexpr double kCanaryFloor = 0.85;
 /// Exclusion by canary never leaves fewer pairs than this at an N: a slow machine is better than no data.
 inline constexpr std::int64_t kMinCleanPairs = 3;
 
@@ -60,12 +65,12 @@ struct TimingPairs {
   std::int64_t excluded = 0;      ///< left out for their canary
 };
 
-/// Pairs by round, without those of which either canary is below kCanaryFloor; with all of them when fewer than
-/// kMinCleanPairs would remain.
+/// Pairs by round, without those whose canaries disagree (kCanaryAgreement) or of which one is below kCanaryFloor; with
+/// all of them when fewer than kMinCleanPairs would remain.
 TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<Timing>& denominator);
 
 /// Whole against composed times, for every (scheme, N) that has both in at least two rounds; by scheme name, then N.
-/// `ratio` is the geometric mean of whole/composed over rounds with its 95% interval; `agrees` when the 99% interval
+/// `ratio` is trimmed_ratio of whole/composed over rounds with its 95% interval; `agrees` when the 99% interval
 /// touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors, not small ones.
 std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision);
 

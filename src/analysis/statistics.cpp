@@ -56,17 +56,17 @@ double geometric_mean(std::vector<double> values) {
   return std::exp(mean(std::move(values)));
 }
 
-double student_t_factor(double confidence, std::int64_t degrees) {
-  assert(confidence > 0 && confidence < 1 && degrees >= 1);
-  const boost::math::students_t distribution(static_cast<double>(degrees));
+double student_t_factor(double confidence, double degrees) {
+  assert(confidence > 0 && confidence < 1 && degrees > 0);
+  const boost::math::students_t distribution(degrees);
   return boost::math::quantile(boost::math::complement(distribution, (1 - confidence) / 2));
 }
 
 std::optional<Interval> mean_interval(std::vector<double> values, double confidence) {
   const std::optional<double> variance = sample_variance(values);
   if (!variance) return std::nullopt;
-  const auto count = static_cast<std::int64_t>(values.size());
-  const double half = student_t_factor(confidence, count - 1) * std::sqrt(*variance / static_cast<double>(count));
+  const auto count = static_cast<double>(values.size());
+  const double half = student_t_factor(confidence, count - 1) * std::sqrt(*variance / count);
   const double centre = mean(std::move(values));
   return Interval{centre - half, centre + half};
 }
@@ -76,6 +76,53 @@ std::optional<Interval> geometric_mean_interval(std::vector<double> values, doub
   const std::optional<Interval> logs = mean_interval(std::move(values), confidence);
   if (!logs) return std::nullopt;
   return Interval{std::exp(logs->lo), std::exp(logs->hi)};
+}
+
+TrimmedMean trimmed_mean(std::vector<double> values) {
+  assert(!values.empty());
+  std::sort(values.begin(), values.end());
+  const auto cut = static_cast<std::ptrdiff_t>(trimmed_from_each_end(values.size()));
+  const std::vector<double> kept(values.begin() + cut, values.end() - cut);
+  TrimmedMean result;
+  result.mean = mean_of_sorted(kept);
+  result.degrees = static_cast<double>(kept.size()) - 1;
+  if (values.size() < 2) return result;
+  std::fill_n(values.begin(), cut, kept.front());
+  std::fill_n(values.rbegin(), cut, kept.back());
+  const auto count = static_cast<double>(values.size()), used = static_cast<double>(kept.size());
+  result.standard_error = std::sqrt(*sample_variance(values) * (count - 1) / (used * (used - 1)));
+  return result;
+}
+
+std::vector<double> trimmed_pseudo_values(const std::vector<double>& values) {
+  const std::size_t cut = trimmed_from_each_end(values.size());
+  if (cut == 0) return values;
+  std::vector<double> sorted = values;
+  std::sort(sorted.begin(), sorted.end());
+  const double lowest = sorted[cut], highest = sorted[sorted.size() - 1 - cut];
+  std::vector<double> winsorised = values;
+  for (double& value : winsorised) value = std::clamp(value, lowest, highest);
+  const double centre = trimmed_mean(values).mean, middle = mean(winsorised);
+  const double stretch = static_cast<double>(values.size()) / static_cast<double>(values.size() - 2 * cut);
+  for (double& value : winsorised) value = centre + (value - middle) * stretch;
+  return winsorised;
+}
+
+double trimmed_inflation(std::size_t count) {
+  assert(count >= 2);
+  const auto all = static_cast<double>(count), kept = static_cast<double>(count - 2 * trimmed_from_each_end(count));
+  return kept * (all - 1) / (all * (kept - 1));
+}
+
+Estimate trimmed_ratio(std::vector<double> ratios, double confidence) {
+  take_logs(ratios);
+  const TrimmedMean logs = trimmed_mean(std::move(ratios));
+  Estimate estimate{std::exp(logs.mean), std::nullopt};
+  if (logs.standard_error) {
+    const double half = student_t_factor(confidence, logs.degrees) * *logs.standard_error;
+    estimate.ci95 = Interval{std::exp(logs.mean - half), std::exp(logs.mean + half)};
+  }
+  return estimate;
 }
 
 }  // namespace kvcast::analysis

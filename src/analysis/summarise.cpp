@@ -82,7 +82,7 @@ std::optional<Estimate> gain(const std::vector<Timing>* base, const std::vector<
   std::vector<double> ratios;
   for (const TimingPair& pair : pair_rounds(*base, timings).pairs) ratios.push_back(pair.ratio());
   if (ratios.empty()) return std::nullopt;
-  return Estimate{geometric_mean(ratios), geometric_mean_interval(ratios)};
+  return trimmed_ratio(std::move(ratios));
 }
 
 std::string skip_reason(const SummaryContext& context, const std::string& scheme, std::int64_t candidates) {

@@ -47,8 +47,8 @@ struct SummaryContext {
 /// A point's times are its whole timings when every round that has the point has one, else its composed or scaled
 /// ones (whole runs in a few rounds only check the composition). Seconds: median over all rounds, slow canaries
 /// included, with the Student-t interval of the mean log. user_seconds and fusion_seconds: medians as timed, for
-/// `measured_candidates` candidates. Speed-up: geometric mean over rounds of naive/scheme without slow canaries
-/// (pair_rounds), Student t on logs. predicted_speedup: loo_predictions. FLOPs and bytes are computed, so skipped
+/// `measured_candidates` candidates. Speed-up and gain: trimmed_ratio over the clean pairs of rounds (pair_rounds).
+/// predicted_speedup: loo_predictions. FLOPs and bytes are computed, so skipped
 /// points have them too. A point without usable samples is `skipped`; its reason is that of the context or "not
 /// measured". Everything unknown is nullopt. Does not depend on the order of the samples.
 std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,

@@ -100,13 +100,24 @@ TEST_CASE("pairs meet by round and leave out slow canaries", "[analysis][composi
   CHECK(pairs.pairs[0].round == 1);
   CHECK(pairs.pairs[0].ratio() == 5.5);
 
+  // The machine changed between the two timings.
   shared[1].canary_ratio = 0.949;
   pairs = analysis::pair_rounds(naive, shared);
   CHECK(pairs.pairs.size() == 3);
   CHECK(pairs.excluded == 1);
 
+  // Both in the slow clock state: it cancels.
+  naive[2].canary_ratio = 0.93;
+  CHECK(analysis::pair_rounds(naive, shared).pairs.size() == 4);
+  // Both far below any clock state: something else had the CPU.
+  naive[2].canary_ratio = shared[1].canary_ratio = 0.849;
+  CHECK(analysis::pair_rounds(naive, shared).excluded == 1);
+  naive[2].canary_ratio = shared[1].canary_ratio = 0.85;
+  CHECK(analysis::pair_rounds(naive, shared).excluded == 0);
+
   // Two would remain: all stay.
-  naive[4].canary_ratio = 0.5;
+  naive[3].canary_ratio = 0.5;
+  naive[4].canary_ratio = 0.94;
   pairs = analysis::pair_rounds(naive, shared);
   CHECK(pairs.pairs.size() == 4);
   CHECK(pairs.excluded == 0);

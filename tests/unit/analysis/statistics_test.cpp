@@ -34,6 +34,9 @@ TEST_CASE("Student factors of the printed tables", "[analysis][statistics]") {
   CHECK_THAT(analysis::student_t_factor(0.95, 1), WithinAbs(12.7062, 5e-5));
   CHECK_THAT(analysis::student_t_factor(0.95, 4), WithinAbs(2.7764, 5e-5));
   CHECK_THAT(analysis::student_t_factor(0.95, 9), WithinAbs(2.2622, 5e-5));
+  CHECK_THAT(analysis::student_t_factor(0.95, 4.0), WithinAbs(2.7764, 5e-5));
+  CHECK(analysis::student_t_factor(0.95, 4.5) < 2.7764);
+  CHECK(analysis::student_t_factor(0.95, 4.5) > 2.5706);
   CHECK_THAT(analysis::student_t_factor(0.99, 4), WithinAbs(4.6041, 5e-5));
 }
 
@@ -68,15 +71,68 @@ TEST_CASE("interval of ratios is formed on logs", "[analysis][statistics]") {
   CHECK(wider->hi > interval->hi);
 }
 
+TEST_CASE("the trimmed mean is that of the middle three fifths", "[analysis][statistics]") {
+  // Of ten, two are cut at either end; sorted: -50 1 | 2 3 4 5 6 7 | 8 100.
+  const auto ten = analysis::trimmed_mean({100, 1, 2, 3, 4, 5, 6, 7, 8, -50});
+  CHECK_THAT(ten.mean, WithinRel(4.5, 1e-15));
+  CHECK(ten.degrees == 5);
+  // Winsorised 2 2 2 3 4 5 6 7 7 7: squares about 4.5 are 42.5, over 6·5.
+  CHECK_THAT(ten.standard_error.value(), WithinRel(std::sqrt(42.5 / 30), 1e-14));
+
+  // Five lose one at either end, four lose none.
+  CHECK(analysis::trimmed_mean({1, 2, 3, 4, 1000}).mean == 3);
+  CHECK(analysis::trimmed_mean({1, 2, 3, 1000}).mean == 251.5);
+  const auto four = analysis::trimmed_mean({1, 2, 3, 4});
+  CHECK(four.degrees == 3);
+  CHECK_THAT(four.standard_error.value(), WithinRel(std::sqrt(5.0 / 3 / 4), 1e-15));
+  CHECK_FALSE(analysis::trimmed_mean({7}).standard_error);
+}
+
+TEST_CASE("pseudo-values stand for the trimmed mean", "[analysis][statistics]") {
+  for (const std::size_t count : {2, 4, 5, 7, 10, 23}) {
+    std::vector<double> values;
+    for (std::size_t i = 0; i < count; ++i) values.push_back(std::sin(double(i * i)) * (i == 3 ? 100 : 1));
+    CAPTURE(count);
+    const std::vector<double> pseudo = analysis::trimmed_pseudo_values(values);
+    const auto trimmed = analysis::trimmed_mean(values);
+    REQUIRE(pseudo.size() == count);
+    CHECK_THAT(analysis::mean(pseudo), WithinRel(trimmed.mean, 1e-12));
+    const double plain = *analysis::sample_variance(pseudo) / double(count);
+    CHECK_THAT(std::sqrt(plain * analysis::trimmed_inflation(count)), WithinRel(*trimmed.standard_error, 1e-12));
+    // In the order of the values, not sorted.
+    for (std::size_t i = 0; i < count; ++i) {
+      for (std::size_t j = 0; j < count; ++j) {
+        if (values[i] < values[j]) CHECK(pseudo[i] <= pseudo[j]);
+      }
+    }
+  }
+}
+
+TEST_CASE("ratio with wild timings", "[analysis][statistics]") {
+  const auto estimate = analysis::trimmed_ratio({4.0, 4.1, 3.9, 4.0, 1.3, 4.05, 12.0});
+  // One of seven cut at either end: 3.9 4 4 4.05 4.1.
+  CHECK_THAT(estimate.value, WithinRel(std::pow(3.9 * 4 * 4 * 4.05 * 4.1, 0.2), 1e-14));
+  REQUIRE(estimate.ci95);
+  CHECK(estimate.ci95->lo > 3.8);
+  CHECK(estimate.ci95->hi < 4.25);
+  CHECK(analysis::trimmed_ratio({4.0, 4.1}, 0.99).ci95->hi > analysis::trimmed_ratio({4.0, 4.1}).ci95->hi);
+  const auto inverse = analysis::trimmed_ratio({1 / 4.0, 1 / 4.1, 1 / 3.9, 1 / 4.0, 1 / 1.3, 1 / 4.05, 1 / 12.0});
+  CHECK_THAT(inverse.value * estimate.value, WithinRel(1.0, 1e-14));
+  CHECK_THAT(inverse.ci95->lo * estimate.ci95->hi, WithinRel(1.0, 1e-14));
+}
+
 TEST_CASE("statistics do not depend on order, to the last bit", "[analysis][statistics]") {
   // Summed as they stand, these round differently in different orders.
   std::vector<double> values = {1e16, 1, 3.3, -1e16, 0.1, 7e-3, 1e8};
   const double mean = analysis::mean(values), variance = *analysis::sample_variance(values);
   const auto interval = *analysis::mean_interval(values);
+  const auto trimmed = analysis::trimmed_mean(values);
   std::sort(values.begin(), values.end());
   do {
     REQUIRE(analysis::mean(values) == mean);
     REQUIRE(*analysis::sample_variance(values) == variance);
     REQUIRE(analysis::mean_interval(values)->lo == interval.lo);
+    REQUIRE(analysis::trimmed_mean(values).mean == trimmed.mean);
+    REQUIRE(analysis::trimmed_mean(values).standard_error == trimmed.standard_error);
   } while (std::next_permutation(values.begin(), values.begin() + 5));
 }
