@@ -13,26 +13,34 @@ namespace kvcast::analysis {
 /// The scheme every speed-up is over.
 inline constexpr const char* kBaseline = "naive";
 
+/// Why nothing can be fitted to these samples, in one line: no timings of the scheme, no naive timing in the same round
+/// and at the same N, or only N = 1. Empty when fit_scheme gives an r.
+std::string unfittable(const std::vector<Sample>& samples, const std::string& scheme);
+
 /// Fits both forms of docs/model.md §2 to one scheme's speed-ups over naive.
 ///
 /// Data: naive and scheme timings paired by (round, N), each brought to N candidates. Where an N has both whole and
-/// composed (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs with
-/// a slow canary are left out (pair_rounds).
+/// composed (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs that a
+/// canary refutes are left out (pair_rounds). The speed-up of an N is the trimmed mean of its log ratios.
 ///
-/// One-parameter form S = N/(1+(N-1) r): r in (0,1] minimises Σ w_N (mean log S_obs(N) - log S(N; r))². w_N is one over
-/// the variance of the log ratios over rounds, floored by its median over N and by 0.5%². The interval is the
-/// delete-one-round jackknife on log r with Student t of R-1 degrees: a round is the unit that is repeated, the N of
-/// one round share their history pass and the machine's mood. N = 1 says nothing about r.
+/// One-parameter form S = N/(1+(N-1) r): r in (0,1] by weighted least squares on log speed-ups (fit_forms). The
+/// interval is Student t on log(1+(M-1) r), the log time at the largest N, M: for a single N it is the interval of the
+/// speed-up, carried over; a lower end of 0 says that these N do not tell r from 0. Its error: Uncertainty, by blocks
+/// of rounds, by N, or by the scatter about the form, whichever the data have. N = 1 says nothing about r.
+/// lack_of_fit_pct is 100τ of fit_forms.
 ///
-/// Affine form S = cN/(a+bN): c is the geometric mean naive time per candidate; a, b >= 0 by relative least squares on
-/// the scheme's median times. Needs three distinct N.
+/// Affine form S = cN/(a+bN): a/c and b/c >= 0 by relative least squares on the same speed-ups, c the naive time of a
+/// candidate; so a and b are in seconds, and what a round does to both schemes cancels. Needs three distinct N.
+/// marginal_r is b/c with its interval by the same design.
 ///
 /// Both are judged by leave-one-N-out: predict S(N) from the other N. "affine" is preferred when its error is clearly
-/// the smaller (< 0.8x); below three distinct N > 1 the form is "untested".
+/// the smaller (< 0.8x) and a+b, the time of one candidate, differs from c beyond its 95% interval: a+b = c is the
+/// one-parameter form, so where it holds, "affine" comes by chance in less than 5% of runs. Below three distinct N > 1
+/// the form is "untested".
 ///
 /// `work_r`: r by FLOPs (kvcast::r_flops), echoed into the result; NaN when unknown. Units: seconds.
-/// Fields that the data cannot give are nullopt. Source: docs/model.md §2; Efron and Stein, "The jackknife estimate of
-/// variance", Annals of Statistics 9 (1981).
+/// Fields that the data cannot give are nullopt. predictions and explanation are left to others.
+/// Source: docs/model.md §2; Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 9 (1981).
 Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, double work_r);
 
 /// Speed-up at each measured N as the preferred form predicts it when fitted without that N (one-parameter where the
