@@ -10,6 +10,7 @@
 #include <filesystem>
 #include <utility>
 
+#include "base/text.h"
 #include "kvcast/error.h"
 #include "report/describe.h"
 #include "report/json.h"
@@ -194,7 +195,9 @@ void sync(int descriptor, const std::string& path) {
 
 std::string journal_path(const std::string& folder) { return (fs::path(folder) / "journal.jsonl").string(); }
 
-JournalContents read_journal(const std::string& path) { return contents_of(report::read_file(path), path); }
+JournalContents read_journal(const std::string& path) {
+  return contents_of(report::read_file(path), printable(path, 200));
+}
 
 void refuse_when_in_use(const std::string& folder) {
   const std::string path = journal_path(folder);

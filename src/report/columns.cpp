@@ -360,7 +360,8 @@ const std::vector<Column<Sample>>& sample_columns() {
       describe<T>("fusion_seconds", "s", "candidate pass", &T::fusion_seconds),
       describe<T>("canary_ratio", "ratio", "speed of the canary beside this timing over the upper quartile of the run",
                   &T::canary_ratio),
-      describe<T>("canary_gflops", "GFLOP/s", "that speed itself, the slowest beside this timing", &T::canary_gflops),
+      describe<T>("canary_gflops", "GFLOP/s", "that speed itself, the slowest beside this timing", &T::canary_gflops,
+                  Role::added),
   };
   return columns;
 }

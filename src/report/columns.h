@@ -28,7 +28,7 @@ enum class Role {
   field,         ///< a member of the JSON object and a CSV column
   key,           ///< names the JSON object, so not a member of it; a CSV column
   sharing_only,  ///< as field, but has no meaning for naive: absent from its JSON, empty in its CSV
-  added,         ///< as field; reports written before it was added lack it although it cannot be unknown
+  added,         ///< as field, but files written before it was added lack it; its member then keeps its default
 };
 
 /// Value of one column in one row; monostate is unknown.

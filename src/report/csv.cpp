@@ -23,7 +23,10 @@ void append(std::vector<std::string>& cells, std::vector<std::string> names) {
 std::string csv_text(const std::string& text) {
   std::string cell = valid_utf8(text);
   if (!cell.empty() && std::string("=+-@\t\r\n").find(cell.front()) != std::string::npos) cell.insert(0, 1, '\'');
-  if (cell.find_first_of("\",\r\n") == std::string::npos) return cell;
+  // Quotes keep spaces at the ends from readers that drop them.
+  const auto blank = [](char c) { return c == ' ' || c == '\t'; };
+  const bool padded = !cell.empty() && (blank(cell.front()) || blank(cell.back()));
+  if (!padded && cell.find_first_of("\",\r\n") == std::string::npos) return cell;
   std::string quoted = "\"";
   for (const char c : cell) {
     if (c == '"') quoted += '"';

@@ -16,4 +16,10 @@ std::string read_file(const std::string& path);
 /// on broken JSON.
 Report read_report_json(const std::string& text, const std::string& where);
 
+/// The text of a CSV of timings: of a samples.csv, a case per shape in the order in which they come; or of a file of
+/// your own with the columns candidates, naive_seconds and shared_seconds, one case without shape, every row a round.
+/// Its head tells which. Other columns are passed over, which a warning `ignored-columns` says. Errors: ConfigError
+/// with line, column, value and what is allowed.
+Report read_csv(const std::string& text, const std::string& where);
+
 }  // namespace kvcast::report

@@ -1,0 +1,171 @@
+#include "journal/measurements.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <iterator>
+#include <system_error>
+#include <utility>
+
+#include "base/text.h"
+#include "journal/journal.h"
+#include "kvcast/error.h"
+#include "report/read.h"
+#include "report/shape.h"
+
+namespace kvcast::journal {
+namespace {
+
+namespace fs = std::filesystem;
+
+bool exists(const fs::path& path) {
+  std::error_code ignored;
+  return fs::exists(path, ignored);
+}
+
+void require_samples(const Report& report, const std::string& path) {
+  const bool any =
+      std::any_of(report.cases.begin(), report.cases.end(), [](const Case& c) { return !c.samples.empty(); });
+  if (!any) throw ConfigError(printable(path, 200), "has no timings", "at least one round that was measured");
+}
+
+/// Samples of a samples.csv into the cases of its report.
+void attach(Report& report, Report samples, const std::string& samples_path, const std::string& report_path) {
+  for (std::size_t i = 0; i < report.cases.size(); ++i) {
+    for (std::size_t j = 0; j < i; ++j) {
+      if (!report::same_shape(report.cases[i].shape, report.cases[j].shape)) continue;
+      throw ConfigError(report_path + ": /cases/" + std::to_string(i), "has the shape of case " + std::to_string(j),
+                        "samples.csv tells cases apart by their shape");
+    }
+  }
+  for (Case& from : samples.cases) {
+    const auto home = std::find_if(report.cases.begin(), report.cases.end(),
+                                   [&](const Case& one) { return report::same_shape(one.shape, from.shape); });
+    if (home == report.cases.end()) {
+      const std::string shape = !from.shape ? "no shape"
+                                            : "L=" + std::to_string(from.shape->history_length) +
+                                                  ", layers=" + std::to_string(from.shape->layers) + " of a shape";
+      throw ConfigError(samples_path, "has samples of " + shape + " that is not among the cases of " + report_path,
+                        "both files are of one run");
+    }
+    home->samples = std::move(from.samples);
+  }
+  std::move(samples.warnings.begin(), samples.warnings.end(), std::back_inserter(report.warnings));
+}
+
+/// One sample per point that has a time.
+void take_medians(Case& one) {
+  for (const Point& point : one.points) {
+    for (const SchemePoint& scheme : point.schemes) {
+      if (!scheme.seconds || !std::isfinite(scheme.seconds->median) || scheme.seconds->median <= 0) continue;
+      Sample sample;
+      sample.candidates = point.candidates;
+      sample.scheme = scheme.scheme;
+      sample.status = scheme.status;
+      sample.measured_candidates = scheme.measured_candidates.value_or(point.candidates);
+      sample.measured_seconds = scheme.seconds->median;
+      if (sample.measured_candidates == point.candidates) {
+        sample.user_seconds = scheme.user_seconds;
+        sample.fusion_seconds = scheme.fusion_seconds;
+      } else {
+        // The point's time is for all N.
+        sample.measured_seconds *=
+            static_cast<double>(sample.measured_candidates) / static_cast<double>(point.candidates);
+      }
+      one.samples.push_back(sample);
+    }
+  }
+}
+
+std::string shown(const std::string& path) { return printable(path, 200); }
+
+Report from_csv(const std::string& path) { return report::read_csv(report::read_file(path), shown(path)); }
+
+Report from_report(const std::string& text, const std::string& path) {
+  Report report = report::read_report_json(text, shown(path));
+  const std::string samples = (fs::path(path).parent_path() / "samples.csv").string();
+  if (exists(samples)) {
+    attach(report, from_csv(samples), shown(samples), shown(path));
+  } else {
+    for (Case& one : report.cases) take_medians(one);
+    report.warnings.push_back({"no-samples",
+                               shown(path) + " has no samples.csv beside it: the median of each point stands "
+                                             "for its rounds, so no interval can be formed",
+                               "keep samples.csv with report.json"});
+  }
+  return report;
+}
+
+Report from_journal(const std::string& path) {
+  const JournalContents journal = read_journal(path);
+  Report report;
+  report.tool = journal.head.tool;
+  report.machine = journal.head.machine;
+  report.config = journal.head.config;
+  report.shard = journal.head.shard;
+  for (const PlannedCase& planned : journal.head.plan.cases) {
+    Config one = journal.head.config;
+    one.sweep = {};
+    one.model.history_length = planned.history_length;
+    one.model.layers = planned.layers;
+    report.cases.emplace_back().shape = report::shape_of(one);
+  }
+  for (const JournalRound& round : journal.rounds) {
+    for (const auto& [index, sample] : round.samples) {
+      report.cases[static_cast<std::size_t>(index)].samples.push_back(sample);
+    }
+  }
+  report.warnings.push_back({"unfinished-run",
+                             shown(path) + ": an unfinished run, " + std::to_string(journal.rounds.size()) +
+                                 (journal.rounds.size() == 1 ? " round" : " rounds") +
+                                 (journal.torn ? " and a part of one that was cut off" : ""),
+                             "kvcast run --resume finishes it"});
+  return report;
+}
+
+Report from_folder(const std::string& folder) {
+  const std::string report_path = (fs::path(folder) / "report.json").string(), journal = journal_path(folder),
+                    samples = (fs::path(folder) / "samples.csv").string();
+  if (exists(report_path)) {
+    Report report = from_report(report::read_file(report_path), report_path);
+    if (exists(journal)) {
+      report.warnings.push_back({"unfinished-run",
+                                 shown(journal) + ": an unfinished run was begun after this report, and not "
+                                                  "read",
+                                 "kvcast run --resume finishes it"});
+    }
+    return report;
+  }
+  if (exists(journal)) return from_journal(journal);
+  if (exists(samples)) return from_csv(samples);
+  throw IoError(folder, "has neither report.json nor journal.jsonl nor samples.csv");
+}
+
+Report from_text(const std::string& path) {
+  const std::string text = report::read_file(path);
+  if (text.starts_with("{\"schema\":\"kvcast.journal/")) return from_journal(path);
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text[first] == '{') return from_report(text, path);
+  return report::read_csv(text, shown(path));
+}
+
+Report read(const std::string& path) {
+  std::error_code ignored;
+  if (fs::is_directory(path, ignored)) return from_folder(path);
+  const std::string ending = fs::path(path).extension().string();
+  if (ending == ".json") return from_report(report::read_file(path), path);
+  if (ending == ".jsonl") return from_journal(path);
+  if (ending == ".csv") return from_csv(path);
+  return from_text(path);
+}
+
+}  // namespace
+
+Report read_measurements(const std::string& path) {
+  Report report = read(path);
+  require_samples(report, path);
+  return report;
+}
+
+}  // namespace kvcast::journal

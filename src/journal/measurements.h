@@ -1,0 +1,21 @@
+// Timings read back from whatever keeps them. Here and not in report/, because a journal is one of those.
+#pragma once
+
+#include <string>
+
+#include "kvcast/report.h"
+
+namespace kvcast::journal {
+
+/// What was measured, with samples in every case that has some. `path`:
+/// - a folder: its report.json with the samples.csv beside it; else its journal.jsonl; else its samples.csv.
+/// - `*.json`: a report. Without a samples.csv beside it the medians of its points are taken for samples, one each of
+///   round 0, which the warning `no-samples` says.
+/// - `*.jsonl`: a journal; the warning `unfinished-run` says so. Its cases have shape and samples only.
+/// - `*.csv`: see report::read_csv.
+/// - any other name: a journal when its first line is the head of one, a report when it begins with `{`, else a CSV.
+/// Errors: IoError when something cannot be read; ConfigError, naming file and place, when it is not what it should be
+/// or has no timings.
+Report read_measurements(const std::string& path);
+
+}  // namespace kvcast::journal

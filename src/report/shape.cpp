@@ -1,0 +1,36 @@
+#include "report/shape.h"
+
+#include "report/columns.h"
+#include "report/csv.h"
+
+namespace kvcast::report {
+
+Shape shape_of(const Config& config) {
+  const ModelConfig& model = config.model;
+  Shape shape;
+  shape.history_length = model.history_length;
+  shape.dim = model.dim;
+  shape.heads = model.heads;
+  shape.kv_heads = model.kv_heads;
+  shape.layers = model.layers;
+  shape.ffn_factor = model.ffn_factor;
+  shape.token_merge = model.token_merge;
+  if (model.query_tokens > 0) shape.query_tokens = model.query_tokens;
+  shape.candidate_from_layer = model.candidate_from_layer;
+  shape.dtype = config.run.dtype;
+  shape.kv_dtype = config.run.kv_dtype;
+  shape.threads = config.run.threads;
+  shape.mask = to_string(model.mask);
+  shape.trim = config.run.trim;
+  return shape;
+}
+
+bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b) {
+  if (!a || !b) return !a && !b;
+  for (const auto& column : shape_columns()) {
+    if (csv_cell(column.value(*a)) != csv_cell(column.value(*b))) return false;
+  }
+  return true;
+}
+
+}  // namespace kvcast::report

@@ -1,0 +1,293 @@
+#include <cmath>
+#include <cstdint>
+#include <limits>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "fixed_report.h"
+#include "kvcast/kvcast.h"
+#include "report/csv.h"
+#include "report/read.h"
+#include "report/shape.h"
+#include "small_report.h"
+
+namespace kvcast::report {
+namespace {
+
+using Catch::Contains;
+using Cells = std::vector<std::string>;
+
+std::vector<Cells> cells_of(const std::string& text) {
+  std::vector<Cells> rows;
+  for (const CsvRow& row : parse_csv(text, "t.csv")) rows.push_back(row.cells);
+  return rows;
+}
+
+/// Message of the ConfigError that a text is refused with; "" when it is read.
+std::string refused(const std::string& text) {
+  try {
+    read_csv(text, "t.csv");
+  } catch (const ConfigError& error) {
+    return error.what();
+  }
+  return "";
+}
+
+const std::string kOwn = "candidates,naive_seconds,shared_seconds\n";
+
+/// samples.csv of one sample with one cell changed.
+std::string samples_with(const std::string& column, const std::string& value) {
+  Report report = small_report();
+  report.cases[0].samples = {{50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, 51.5}};
+  auto rows = parse_csv(render(report, "samples.csv"), "t.csv");
+  for (std::size_t i = 0; i < rows[0].cells.size(); ++i) {
+    if (rows[0].cells[i] == column) rows[1].cells[i] = value;
+  }
+  return csv_row(rows[0].cells) + csv_row(rows[1].cells);
+}
+
+void check_same(const Sample& a, const Sample& b) {
+  CHECK(a.candidates == b.candidates);
+  CHECK(a.scheme == b.scheme);
+  CHECK(a.round == b.round);
+  CHECK(a.status == b.status);
+  CHECK(a.measured_seconds == b.measured_seconds);
+  CHECK(a.measured_candidates == b.measured_candidates);
+  CHECK(a.user_seconds == b.user_seconds);
+  CHECK(a.fusion_seconds == b.fusion_seconds);
+  CHECK((a.canary_ratio == b.canary_ratio || (std::isnan(a.canary_ratio) && std::isnan(b.canary_ratio))));
+  CHECK(a.canary_gflops == b.canary_gflops);
+}
+
+}  // namespace
+
+TEST_CASE("CSV text is cut into rows and cells", "[report][csv]") {
+  CHECK(cells_of("a,b\r\n1,2\r\n") == std::vector<Cells>{{"a", "b"}, {"1", "2"}});
+  CHECK(cells_of("a,b\n1,2") == std::vector<Cells>{{"a", "b"}, {"1", "2"}});
+  CHECK(cells_of("a,b\r1,2\r") == std::vector<Cells>{{"a", "b"}, {"1", "2"}});
+  CHECK(cells_of("\xef\xbb\xbf"
+                 "a,b\n") == std::vector<Cells>{{"a", "b"}});
+  CHECK(cells_of(" a , b\t\n\t1 ,  \n") == std::vector<Cells>{{"a", "b"}, {"1", ""}});
+  CHECK(cells_of("\"a\",\"b \"\n \" 1\" ,2\n") == std::vector<Cells>{{"a", "b "}, {" 1", "2"}});
+  CHECK(cells_of("\"say \"\"hi\"\"\",\"x,y\",\"two\r\nlines\"\n") ==
+        std::vector<Cells>{{"say \"hi\"", "x,y", "two\r\nlines"}});
+  CHECK(cells_of("a\n\n  \n\"\"\nb\n\n") == std::vector<Cells>{{"a"}, {""}, {"b"}});
+  CHECK(cells_of("a,\n,\n") == std::vector<Cells>{{"a", ""}, {"", ""}});
+  CHECK(cells_of("a,") == std::vector<Cells>{{"a", ""}});
+  CHECK(cells_of("#a,b\n") == std::vector<Cells>{{"#a", "b"}});  // no comments
+  CHECK(cells_of("").empty());
+  CHECK(cells_of("\xef\xbb\xbf\r\n\r\n").empty());
+}
+
+TEST_CASE("rows of a CSV know their line", "[report][csv]") {
+  for (const std::string end : {"\n", "\r\n", "\r"}) {
+    const auto rows = parse_csv("a" + end + end + "\"b" + end + "c\"" + end + "d" + end, "t.csv");
+    REQUIRE(rows.size() == 3);
+    CHECK(rows[0].line == 1);
+    CHECK(rows[1].line == 3);
+    CHECK(rows[2].line == 5);
+  }
+}
+
+TEST_CASE("what a cell may hold comes back from a written row", "[report][csv]") {
+  const Cells texts = {"",           "plain", " padded ", "\ttab", "a,b", "\"", "\"\"", "x\"y",
+                       "two\nlines", "\r",    "\r\n",     "候选",  "'",   "''", "it's"};
+  for (const auto& a : texts) {
+    for (const auto& b : texts) {
+      if (a.starts_with('\t') || a.starts_with('\r') || b.starts_with('\t') || b.starts_with('\r')) continue;
+      CHECK(cells_of(csv_row({csv_text(a), csv_text(b)})) == std::vector<Cells>{{a, b}});
+    }
+  }
+}
+
+TEST_CASE("broken CSV is refused with its place", "[report][csv]") {
+  CHECK_THAT(refused("a,b\n1,\"x\n\n"), Contains("t.csv: line 2, cell 2: the quote is not closed; "));
+  CHECK_THAT(refused("a,b\n\"x\" y,2\n"), Contains("t.csv: line 2, cell 1: text behind a closing quote; "));
+  CHECK_THAT(refused("a,b\n1,x\"y\n"), Contains("t.csv: line 2, cell 2: a quote inside a cell"));
+  CHECK_THAT(refused(std::string("a,b\n1,2\0x\n", 10)), Contains("t.csv: line 2: holds bytes that are no text"));
+  CHECK_THAT(refused("a,b\n1,2\n\xff\xfe,3\n"), Contains("t.csv: line 3: holds bytes that are no text"));
+  CHECK_THAT(refused("\x7f"
+                     "ELF\x02\x01\x01\xf0\x9f"),
+             Contains("t.csv: line 1: holds bytes that are no text"));
+}
+
+TEST_CASE("samples.csv gives back every sample", "[report][csv]") {
+  Report report = golden::fixed_report();
+  auto& samples = report.cases[0].samples;
+  for (const double value : {1.0 / 3, 0.1 + 0.2, 5e-324, 1.7976931348623157e308, 2.5e-17, 1e22}) {
+    samples.push_back(
+        {std::int64_t{9007199254740993}, "=packed, \"5\"", 12, Status::measured, value, 3, value, value, value, value});
+  }
+  samples.push_back({1, " odd\nname ", -1, Status::skipped, 1, 1, 0.0, std::nullopt, 1, std::nullopt});
+  // A scheme's name may begin as what csv_text protects from.
+  for (const char* name : {"+x", "-x", "@x", "\tx"})
+    samples.push_back({1, name, 0, Status::scaled, 1, 1, {}, {}, 1, {}});
+  report.cases[1].samples = {{7, "naive", 0, Status::measured, 0.25, 7, {}, {}, 1, {}}};
+  const Report again = read_csv(render(report, "samples.csv"), "samples.csv");
+  CHECK(again.warnings.empty());
+  CHECK_FALSE(again.machine);
+  CHECK_FALSE(again.config);
+  REQUIRE(again.cases.size() == 2);
+  for (std::size_t i = 0; i < 2; ++i) {
+    CHECK(same_shape(again.cases[i].shape, report.cases[i].shape));
+    REQUIRE(again.cases[i].samples.size() == report.cases[i].samples.size());
+    for (std::size_t j = 0; j < again.cases[i].samples.size(); ++j) {
+      check_same(again.cases[i].samples[j], report.cases[i].samples[j]);
+    }
+  }
+  CHECK(render(again, "samples.csv") == render(report, "samples.csv"));
+}
+
+TEST_CASE("rows of samples.csv find their case in any order", "[report][csv]") {
+  Report report = small_report();
+  report.cases[0].samples = {{1, "naive", 0, Status::measured, 1, 1, {}, {}, 1, {}}};
+  report.cases.push_back(report.cases[0]);
+  report.cases[1].shape->dim = 512;
+  report.cases.push_back(report.cases[0]);
+  report.cases[2].samples[0].round = 1;
+  report.cases.push_back(report.cases[0]);
+  report.cases[3].shape.reset();
+  const Report again = read_csv(render(report, "samples.csv"), "samples.csv");
+  REQUIRE(again.cases.size() == 3);
+  CHECK(again.cases[0].samples.size() == 2);
+  CHECK(again.cases[1].shape->dim == 512);
+  CHECK(again.cases[1].samples.size() == 1);
+  CHECK_FALSE(again.cases[2].shape);
+}
+
+TEST_CASE("samples.csv of an older version or with columns of one's own is read", "[report][csv]") {
+  Report report = small_report();
+  report.cases[0].samples = {{50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, {}}};
+  auto rows = parse_csv(render(report, "samples.csv"), "t.csv");
+  REQUIRE(rows[0].cells.back() == "canary_gflops");
+  for (auto& row : rows) row.cells.pop_back();
+  std::string text = csv_row(rows[0].cells) + csv_row(rows[1].cells);
+  check_same(read_csv(text, "t.csv").cases[0].samples[0], report.cases[0].samples[0]);
+  rows[0].cells.insert(rows[0].cells.begin(), "my note");
+  rows[1].cells.insert(rows[1].cells.begin(), "x");
+  text = csv_row(rows[0].cells) + csv_row(rows[1].cells);
+  const Report again = read_csv(text, "t.csv");
+  check_same(again.cases[0].samples[0], report.cases[0].samples[0]);
+  REQUIRE(again.warnings.size() == 1);
+  CHECK(again.warnings[0].code == "ignored-columns");
+  CHECK(again.warnings[0].text == "t.csv: not used: 'my note'");
+}
+
+TEST_CASE("what is wrong in samples.csv is named", "[report][csv]") {
+  CHECK(refused(samples_with("measured_seconds", "0")) ==
+        "t.csv: line 2, column 'measured_seconds': '0' is not above 0; allowed: seconds above 0, such as 0.0125");
+  CHECK_THAT(refused(samples_with("measured_seconds", "")), Contains("column 'measured_seconds': is empty"));
+  CHECK_THAT(refused(samples_with("candidates", "0")), Contains("column 'candidates': '0' is less than 1"));
+  CHECK_THAT(refused(samples_with("measured_candidates", "0")), Contains("'measured_candidates': '0' is less than 1"));
+  CHECK_THAT(refused(samples_with("user_seconds", "-1")), Contains("column 'user_seconds': '-1' is negative"));
+  CHECK_THAT(refused(samples_with("fusion_seconds", "-1")), Contains("column 'fusion_seconds': '-1' is negative"));
+  CHECK_THAT(refused(samples_with("status", "guessed")),
+             Contains("column 'status': 'guessed' is unknown; allowed: measured, composed, scaled, skipped"));
+  CHECK_THAT(refused(samples_with("scheme", "")), Contains("column 'scheme': is empty"));
+  CHECK_THAT(refused(samples_with("round", "x")), Contains("column 'round': 'x' is not a whole number"));
+  CHECK_THAT(refused(samples_with("round", "99999999999999999999")), Contains("is out of range"));
+  CHECK_THAT(refused(samples_with("trim", "1")), Contains("column 'trim': '1' is neither; allowed: true, false"));
+  CHECK_THAT(refused(samples_with("dim", "")), Contains("column 'dim': is empty"));
+  CHECK_THAT(refused(samples_with("canary_ratio", "nan")), Contains("column 'canary_ratio': 'nan' is not finite"));
+  CHECK(refused(samples_with("canary_ratio", "")).empty());
+  std::string head = samples_with("", "");
+  head.resize(head.find("\r\n") + 2);
+  CHECK(refused(head) == "t.csv: no rows; a row per timing below the head");
+  std::string renamed = samples_with("", "");
+  renamed.replace(renamed.find("measured_seconds"), 16, "measured_secs");
+  CHECK_THAT(refused(renamed), Contains("t.csv: line 1: has no column 'measured_seconds'; did you mean "
+                                        "'measured_seconds' where it has 'measured_secs'?"));
+}
+
+TEST_CASE("timings of one's own are read, columns in any order", "[report][csv]") {
+  const Report report = read_csv(
+      "\xef\xbb\xbfshared_seconds, \"candidates\" ,naive_seconds\r\n0.5,10,2\r\n\r\n1e-1, 1 ,0.125\r\n", "t.csv");
+  CHECK(report.warnings.empty());
+  CHECK_FALSE(report.machine);
+  CHECK_FALSE(report.config);
+  REQUIRE(report.cases.size() == 1);
+  CHECK_FALSE(report.cases[0].shape);
+  const Sample wanted[] = {{10, "naive", 0, Status::measured, 2, 10, {}, {}, 1, {}},
+                           {10, "shared", 0, Status::measured, 0.5, 10, {}, {}, 1, {}},
+                           {1, "naive", 1, Status::measured, 0.125, 1, {}, {}, 1, {}},
+                           {1, "shared", 1, Status::measured, 0.1, 1, {}, {}, 1, {}}};
+  REQUIRE(report.cases[0].samples.size() == 4);
+  for (std::size_t i = 0; i < 4; ++i) check_same(report.cases[0].samples[i], wanted[i]);
+}
+
+TEST_CASE("other columns of timings of one's own are passed over with a warning", "[report][csv]") {
+  const Report report =
+      read_csv("gpu,candidates,round,naive_seconds,scheme,shared_seconds,\nH100,1,5,2,x,1,\n", "t.csv");
+  CHECK(report.cases[0].samples.size() == 2);
+  CHECK(report.cases[0].samples[0].round == 0);
+  REQUIRE(report.warnings.size() == 1);
+  CHECK(report.warnings[0].text == "t.csv: not used: 'gpu', 'round', 'scheme', ''");
+}
+
+TEST_CASE("what is wrong in timings of one's own is named", "[report][csv]") {
+  CHECK(refused(kOwn + "1,2,1\n10,0,1\n") ==
+        "t.csv: line 3, column 'naive_seconds': '0' is not above 0; allowed: seconds above 0, such as 0.0125");
+  CHECK_THAT(refused(kOwn + "1,2,-1\n"), Contains("line 2, column 'shared_seconds': '-1' is not above 0"));
+  CHECK_THAT(refused(kOwn + "1,,1\n"), Contains("line 2, column 'naive_seconds': is empty; allowed: seconds above 0"));
+  CHECK_THAT(refused(kOwn + "1,2, \n"), Contains("line 2, column 'shared_seconds': is empty"));
+  for (const char* bad : {"inf", "-inf", "nan", "NaN"}) {
+    CHECK_THAT(refused(kOwn + "1,2," + bad + "\n"),
+               Contains("line 2, column 'shared_seconds': '" + std::string(bad) + "' is not"));
+  }
+  for (const char* bad : {"2s", "0x10", "1.5.2", "1 2", "\"1,5\"", "+1", "--1", "1e", "two", "1e999", "1e-999"}) {
+    INFO(bad);
+    CHECK_THAT(refused(kOwn + "1,2," + bad + "\n"), Contains("line 2, column 'shared_seconds': '"));
+  }
+  for (const char* bad : {"0", "-3", "1.5", "1e3", "ten", "9223372036854775808", ""}) {
+    INFO(bad);
+    CHECK_THAT(refused(kOwn + bad + ",2,1\n"), Contains("line 2, column 'candidates': "));
+    CHECK_THAT(refused(kOwn + bad + ",2,1\n"), Contains("; allowed: a whole number, at least 1"));
+  }
+  CHECK(refused(kOwn + "1,2\n") == "t.csv: line 2: 2 cells where the head has 3; as many as the head");
+  CHECK_THAT(refused(kOwn + "1,2,3,4\n"), Contains("t.csv: line 2: 4 cells where the head has 3"));
+  CHECK_THAT(refused(kOwn), Contains("t.csv: no rows"));
+  CHECK_THAT(refused(kOwn + "\n \n"), Contains("t.csv: no rows"));
+  CHECK_THAT(refused(""), Contains("t.csv: is empty"));
+  CHECK_THAT(refused("\xef\xbb\xbf"), Contains("t.csv: is empty"));
+  CHECK(refused("candidates,naive_secs,shared_seconds\n1,2,3\n") ==
+        "t.csv: line 1: has no column 'naive_seconds'; did you mean 'naive_seconds' where it has 'naive_secs'? needed: "
+        "candidates, naive_seconds, shared_seconds");
+  CHECK_THAT(refused("N,naive_seconds,shared_seconds\n1,2,3\n"),
+             Contains("has no column 'candidates'; needed: candidates"));
+  CHECK_THAT(refused("candidates;naive_seconds;shared_seconds\n1;2;3\n"), Contains("cells are separated by commas"));
+  CHECK_THAT(refused("candidates,candidates,naive_seconds,shared_seconds\n1,1,2,3\n"),
+             Contains("t.csv: line 1: the column 'candidates' is there twice"));
+  CHECK_THAT(refused("hello\n"), Contains("t.csv: line 1: has no column 'candidates'"));
+  // Every message is one line, whatever is in the cell.
+  CHECK(refused(kOwn + "1,2,\"a\nb\x1b[31m\"\n").find('\n') == std::string::npos);
+}
+
+TEST_CASE("shapes are compared in every column", "[report][csv]") {
+  const std::optional<Shape> shape = small_report().cases[0].shape;
+  CHECK(same_shape(shape, shape));
+  CHECK(same_shape(std::nullopt, std::nullopt));
+  CHECK_FALSE(same_shape(shape, std::nullopt));
+  CHECK_FALSE(same_shape(std::nullopt, shape));
+  auto other = shape;
+  other->trim = !other->trim;
+  CHECK_FALSE(same_shape(shape, other));
+  other = shape;
+  other->query_tokens = 4;
+  CHECK_FALSE(same_shape(shape, other));
+}
+
+TEST_CASE("the shape of a config is what it measures", "[report][csv]") {
+  Config config;
+  config.model = {1000, 768, 12, 6, 50, 3, Mask::history_blind, 4, 100, 1, ""};
+  config.run.dtype = "bf16";
+  config.run.kv_dtype = "fp32";
+  config.run.threads = 2;
+  config.run.trim = false;
+  CHECK(same_shape(shape_of(config),
+                   Shape{1000, 768, 12, 6, 50, 3, 4, 1, 100, "bf16", "fp32", 2, "history-blind", false}));
+  config.model.query_tokens = 0;
+  CHECK_FALSE(shape_of(config).query_tokens);
+}
+
+}  // namespace kvcast::report
