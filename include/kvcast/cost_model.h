@@ -51,6 +51,18 @@ struct WorkShape {
   bool candidate_sees_history = true;     ///< false: only itself (target-first-causal)
 };
 
+/// FLOPs by what they run as: dense products over rows, and attention over (query, key) pairs. The two reach different
+/// speeds, so whoever predicts times needs them apart.
+struct FlopParts {
+  double dense = 0, attention = 0;
+  double total() const { return dense + attention; }
+};
+
+/// history_flops, candidate_flops and naive_flops in their two parts; the totals are those functions exactly.
+FlopParts history_flop_parts(const WorkShape& shape);
+FlopParts candidate_flop_parts(const WorkShape& shape);
+FlopParts naive_flop_parts(const WorkShape& shape);
+
 /// C_u in FLOPs: the history pass. In a layer where only q of p history rows go on, all p pay their K,V projections
 /// (4·d·d_kv) and the q pay Q, attention, output projection and FFN; under `causal` row i of the q sees p-q+1+i keys.
 double history_flops(const WorkShape& shape);

@@ -55,17 +55,20 @@ double visible_pairs(const WorkShape& shape, std::int64_t queries, std::int64_t 
   return shape.causal ? q * (p - q) + q * (q + 1) / 2 : q * p;
 }
 
-/// Sum over all layers. Only the first, the last and the one where the candidate enters differ from the layer before,
-/// so a layer between is computed once.
+FlopParts operator+(const FlopParts& a, const FlopParts& b) { return {a.dense + b.dense, a.attention + b.attention}; }
+FlopParts operator*(double count, const FlopParts& flops) { return {count * flops.dense, count * flops.attention}; }
+
+/// Sum over all layers of what `flops` gives for one: a number or FlopParts. Only the first, the last and the one where
+/// the candidate enters differ from the layer before, so a layer between is computed once.
 template <typename LayerFlops>
-double over_layers(const WorkShape& shape, const LayerFlops& flops) {
+auto over_layers(const WorkShape& shape, const LayerFlops& flops) {
   assert(shape.layers >= 1);
   assert(shape.candidate_from_layer >= 0 && shape.candidate_from_layer < shape.layers);
   std::array starts = {std::int64_t{0}, std::int64_t{1}, shape.candidate_from_layer, shape.layers - 1, shape.layers};
   std::sort(starts.begin(), starts.end());
-  double sum = 0;
+  decltype(flops(std::int64_t{0})) sum{};
   for (std::size_t i = 0; i + 1 < starts.size(); ++i) {
-    if (starts[i] < starts[i + 1]) sum += real(starts[i + 1] - starts[i]) * flops(starts[i]);
+    if (starts[i] < starts[i + 1]) sum = sum + real(starts[i + 1] - starts[i]) * flops(starts[i]);
   }
   return sum;
 }
@@ -118,39 +121,46 @@ double drop_exact(double naive_drop, double speedup) {
   return naive_drop / (naive_drop + speedup * (1 - naive_drop));
 }
 
-double history_flops(const WorkShape& shape) {
+FlopParts history_flop_parts(const WorkShape& shape) {
   return over_layers(shape, [&](std::int64_t layer) {
     const std::int64_t keys = history_keys(shape, layer), queries = history_queries(shape, layer);
-    return real(keys) * key_value_flops(shape) + real(queries) * query_flops(shape) +
-           attention_flops(shape, visible_pairs(shape, queries, keys));
+    return FlopParts{real(keys) * key_value_flops(shape) + real(queries) * query_flops(shape),
+                     attention_flops(shape, visible_pairs(shape, queries, keys))};
   });
 }
 
-double candidate_flops(const WorkShape& shape) {
+FlopParts candidate_flop_parts(const WorkShape& shape) {
   return over_layers(shape, [&](std::int64_t layer) {
-    if (layer < shape.candidate_from_layer) return 0.0;
+    if (layer < shape.candidate_from_layer) return FlopParts{};
     const double seen = shape.candidate_sees_history ? real(history_keys(shape, layer)) : 0;
-    return key_value_flops(shape) + query_flops(shape) + attention_flops(shape, seen + 1);
+    return FlopParts{key_value_flops(shape) + query_flops(shape), attention_flops(shape, seen + 1)};
   });
 }
 
-double naive_flops(const WorkShape& shape) {
-  if (shape.causal && shape.candidate_sees_history) return history_flops(shape) + candidate_flops(shape);
+FlopParts naive_flop_parts(const WorkShape& shape) {
   if (shape.causal) {
-    // The candidate stands first: it sees none of the history, and every history row that queries sees it.
-    return history_flops(shape) + candidate_flops(shape) + over_layers(shape, [&](std::int64_t layer) {
-             return layer < shape.candidate_from_layer ? 0.0
-                                                       : attention_flops(shape, real(history_queries(shape, layer)));
-           });
+    FlopParts both = history_flop_parts(shape) + candidate_flop_parts(shape);
+    if (!shape.candidate_sees_history) {
+      // The candidate stands first: it sees none of the history, and every history row that queries sees it.
+      both.attention += over_layers(shape, [&](std::int64_t layer) {
+        return layer < shape.candidate_from_layer ? 0.0 : attention_flops(shape, real(history_queries(shape, layer)));
+      });
+    }
+    return both;
   }
   // History rows see the candidate's key too, so the parts are not those of history_flops.
   return over_layers(shape, [&](std::int64_t layer) {
     const std::int64_t candidate = layer >= shape.candidate_from_layer ? 1 : 0;
     const double keys = real(history_keys(shape, layer) + candidate);
     const double queries = real(history_queries(shape, layer) + candidate);
-    return keys * key_value_flops(shape) + queries * query_flops(shape) + attention_flops(shape, queries * keys);
+    return FlopParts{keys * key_value_flops(shape) + queries * query_flops(shape),
+                     attention_flops(shape, queries * keys)};
   });
 }
+
+double history_flops(const WorkShape& shape) { return history_flop_parts(shape).total(); }
+double candidate_flops(const WorkShape& shape) { return candidate_flop_parts(shape).total(); }
+double naive_flops(const WorkShape& shape) { return naive_flop_parts(shape).total(); }
 
 double append_flops(const WorkShape& shape, std::int64_t added) {
   assert(added >= 0 && added <= shape.history_length);

@@ -60,9 +60,10 @@ double counted_flops(const WorkShape& s, std::int64_t tokens, std::int64_t outpu
 
 /// Whose work a count takes in.
 struct Counted {
-  bool history = true;      ///< the history rows' own work
-  bool candidate = true;    ///< the candidate is there
-  std::int64_t added = -1;  ///< K,V of all but the newest `added` history rows are known; -1: none are
+  bool history = true;                     ///< the history rows' own work
+  bool candidate = true;                   ///< the candidate is there
+  std::int64_t added = -1;                 ///< K,V of all but the newest `added` history rows are known; -1: none are
+  bool products = true, attention = true;  ///< the two kinds of work
 };
 
 /// FLOPs by walking the definition of docs/model.md §1 row by row and key by key: history rows 0 … P-1, the candidate
@@ -84,12 +85,15 @@ double walked_flops(const WorkShape& s, const Counted& counted) {
     const bool last = layer + 1 == s.layers;
     for (std::int64_t row = 0; row <= candidate; ++row) {
       if (!active(layer, row) || !(row == candidate ? counted.candidate : counted.history)) continue;
-      if (!known(layer, row)) flops += 2 * d * d_kv + 2 * d * d_kv;  // K, V
+      if (!known(layer, row) && counted.products) flops += 2 * d * d_kv + 2 * d * d_kv;  // K, V
       const bool goes_on = last ? !s.trim || row == candidate : active(layer + 1, row);
       // What the next layer's K,V would be made of is known with them.
       if (!goes_on || known(layer + 1, row)) continue;
-      flops += 2 * d * d + 2 * d * d;              // Q, output projection
-      flops += 2 * d * (f * d) + 2 * (f * d) * d;  // FFN up, down
+      if (counted.products) {
+        flops += 2 * d * d + 2 * d * d;              // Q, output projection
+        flops += 2 * d * (f * d) + 2 * (f * d) * d;  // FFN up, down
+      }
+      if (!counted.attention) continue;
       for (std::int64_t key = 0; key <= candidate; ++key) {
         if (!active(layer, key) || (s.causal && key > row) || (key == candidate && !counted.candidate)) continue;
         flops += 2 * d + 2 * d;  // score, weighted value
@@ -267,6 +271,32 @@ TEST_CASE("FLOPs equal a walk over layers, rows and keys", "[analysis][cost_mode
       CAPTURE(added);
       CHECK(kvcast::append_flops(s, added) == walked_flops(s, append));
     }
+  });
+}
+
+TEST_CASE("FLOPs in two parts equal the walk over products and the walk over pairs", "[analysis][cost_model]") {
+  over_grid([](const WorkShape& s) {
+    CAPTURE_SHAPE(s);
+    const auto check = [&](const kvcast::FlopParts& parts, Counted counted, double total) {
+      counted.attention = false;
+      CHECK(parts.dense == walked_flops(s, counted));
+      counted.attention = true;
+      counted.products = false;
+      CHECK(parts.attention == walked_flops(s, counted));
+      CHECK(parts.dense + parts.attention == total);
+    };
+    Counted history, candidate;
+    history.candidate = false;
+    candidate.history = false;
+    check(kvcast::history_flop_parts(s), history, kvcast::history_flops(s));
+    check(kvcast::candidate_flop_parts(s), candidate, kvcast::candidate_flops(s));
+    check(kvcast::naive_flop_parts(s), Counted{}, kvcast::naive_flops(s));
+
+    WorkShape first = s;
+    first.candidate_sees_history = false;
+    const kvcast::FlopParts parts = kvcast::naive_flop_parts(first);
+    CHECK(parts.dense == kvcast::naive_flop_parts(s).dense);
+    CHECK(parts.dense + parts.attention == kvcast::naive_flops(first));
   });
 }
 
