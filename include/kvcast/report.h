@@ -272,8 +272,9 @@ struct Conditions {
 /// One coefficient of a pass's time, seconds per unit.
 struct SurfaceTerm {
   std::string pass;  ///< "naive", "history" or "candidates"
-  std::string name;  ///< "dense FLOPs", "attention FLOPs", "streamed bytes", "bytes beyond cache", "layers", "pass"
-  std::string unit;  ///< of what it multiplies: "FLOP", "B", "1"
+  /// "dense FLOPs", "attention FLOPs", "weight bytes", "KV bytes", "bytes beyond cache", "team layers", "pass"
+  std::string name;
+  std::string unit;             ///< of what it multiplies: "FLOP", "B", "1"
   double seconds_per_unit = 0;  ///< not negative
   double largest_share = 0;     ///< of the time of the pass, where it is largest
 };
@@ -294,7 +295,9 @@ struct Surface {
   std::vector<SurfaceTerm> terms;
   std::optional<double> cache_bytes;  ///< effective cache, where the data show one
   std::int64_t least_history = 0, most_history = 0, least_layers = 0, most_layers = 0, least_candidates = 0,
-               most_candidates = 0;  ///< of the data
+               most_candidates = 0;         ///< of the data
+  std::int64_t shapes = 0;                  ///< distinct (L, layers) of the data
+  std::optional<double> speedup_log_error;  ///< RMS of ln(predicted/measured speed-up) over shapes left out
   std::vector<HoldoutErrors> errors;
   std::vector<HeldOut> held_out;        ///< of the random points
   std::vector<Prediction> predictions;  ///< where asked for

@@ -1,0 +1,125 @@
+// Time of naive and of one sharing scheme over history length, layers and candidates, fitted to a grid of cases.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcast/cost_model.h"
+#include "kvcast/report.h"
+
+namespace kvcast::analysis {
+
+/// What one timed pass asks of the machine: what the terms of a surface multiply.
+struct PassWork {
+  FlopParts flops;
+  double weight_bytes = 0;  ///< weights gone through, as often as they are
+  double kv_bytes = 0;      ///< keys and values of the history, as often as candidates read or copy them
+  double team_layers = 0;   ///< of naive: layer runs in which all threads wait for each other
+  double passes = 0;        ///< walks through the layers
+  double walk_bytes = 0;    ///< weights, keys and values of one walk: what a cache would have to hold
+};
+
+/// How a scheme walks through its work. Functions of the shape, because a surface predicts shapes that nobody ran.
+struct SchemePasses {
+  std::string name;
+  /// The history pass, timed apart (Sample::user_seconds); empty: the scheme has none.
+  std::function<PassWork(const WorkShape& shape)> history;
+  /// What N candidates take beyond it.
+  std::function<PassWork(const WorkShape& shape, std::int64_t candidates)> candidates;
+};
+
+/// How naive runs: sequences stacked in one product while they have no more than this many rows together, and its
+/// candidates across the threads (each thread its own) or one product at a time by all of them.
+struct NaiveForm {
+  std::int64_t stack_rows = 1, threads = 1;
+  bool across = false;
+};
+/// Every stack of sequences goes through the weights once. Across threads each thread has its own stacks, so that even
+/// two candidates read the weights twice; with fewer candidates than threads all threads run them together. Beyond one
+/// full stack each, walks are counted as N/stack without rounding up, as in the points that are scaled from full
+/// stacks. Work grows with N but for the team layers, which end where candidates go across threads.
+/// weight_bytes_per_layer: of one layer, as stored.
+SchemePasses naive_passes(double weight_bytes_per_layer, const NaiveForm& form);
+/// shared, shared-copy: one history pass; candidates in blocks of `block` that read the weights and the cache once
+/// each. own_cache: every candidate has a copy, which is made (read and written) and then read.
+SchemePasses sharing_passes(const std::string& name, double weight_bytes_per_layer, std::int64_t block,
+                            bool own_cache = false);
+/// packed: history and candidates together in ceil(N/micro_batch) passes; 0: one for any N.
+SchemePasses packed_passes(const std::string& name, double weight_bytes_per_layer, std::int64_t micro_batch);
+
+/// What all cases of a surface have in common.
+struct SurfaceFamily {
+  WorkShape shape;               ///< history_length and layers are those of each case
+  std::int64_t token_merge = 1;  ///< K: tokens per position of the history
+  SchemePasses naive, scheme;
+};
+
+/// The samples of one shape. layers must exceed the family's candidate_from_layer, history_length be a multiple of its
+/// token_merge.
+struct SurfaceCase {
+  std::int64_t history_length = 0;  ///< L, tokens
+  std::int64_t layers = 0;
+  std::vector<Sample> samples;
+};
+
+struct SurfaceOptions {
+  double holdout =
+      0;  ///< share of the (L, N, layers) that a fit for errors.left_out == "points" leaves out; 0: no such
+  std::uint64_t seed = 0;  ///< which ones
+};
+
+/// SurfaceTerm::pass and the SurfaceTerm::name that others ask for.
+inline constexpr const char *kNaivePass = "naive", *kHistoryPass = "history", *kCandidatePass = "candidates";
+inline constexpr const char *kDenseTerm = "dense FLOPs", *kAttentionTerm = "attention FLOPs",
+                            *kWeightsTerm = "weight bytes", *kKvTerm = "KV bytes",
+                            *kBeyondCacheTerm = "bytes beyond cache", *kTeamLayersTerm = "team layers",
+                            *kPassTerm = "pass";
+
+/// Distinct (L, layers) that a surface needs.
+inline constexpr std::size_t kMinSurfaceShapes = 4;
+
+/// Fits seconds = Σ coefficient · amount for every pass: naive's forward, the scheme's history pass if it has one, and
+/// its candidate pass. The amounts are PassWork's: dense and attention FLOPs; weight bytes; KV bytes (candidates only);
+/// bytes of a walk beyond the cache, times walks; layers that all threads run together (naive only, which has both
+/// kinds); walks. What a layer costs besides FLOPs and bytes (starting its products and parallel regions) is in the
+/// weight bytes: within one family both grow with layers alike, and no fit could tell them apart. Terms overlap in a
+/// real machine; the sum is right where one of them dominates.
+///
+/// Data: one row per pass, shape and number of candidates that were timed, the median over rounds of its seconds.
+/// Points that are scaled from one timing count as that timing, once. Composed rows of a round share one history pass,
+/// which counts once.
+/// Method: non-negative least squares of the relative error, so that 2% of a millisecond counts like 2% of a second.
+/// The cache is none or a power of two from 1 to 64 MiB, one for all passes: the one with the smallest squared relative
+/// error of naive's timings and of whole requests of the scheme, and only if that is clearly below the one without
+/// (< 0.8x).
+///
+/// errors: "shapes" leaves one (L, layers) at a time out, border shapes included, so extrapolation is in it; "points"
+/// leaves out a seeded share of the (L, N, layers), both schemes of it, in one further fit. A timing that serves
+/// several N is left out with each of them; the history pass of a shape is still seen through its other N. Choice of
+/// the cache and everything else is done again without what is left out. Errors are of the time of a whole request,
+/// history and N candidates. The terms are fitted to everything.
+///
+/// nullopt below kMinSurfaceShapes distinct (L, layers) that have both schemes. L or layers alone may vary; terms that
+/// then cannot be told apart are merged into the earliest. Does not depend on the order of cases and samples.
+std::optional<Surface> fit_surface(const std::vector<SurfaceCase>& cases, const SurfaceFamily& family,
+                                   const SurfaceOptions& options = {});
+
+/// Seconds that all terms of `pass` give this work, and those that one of them does.
+double surface_seconds(const Surface& surface, const std::string& pass, const PassWork& work);
+double term_seconds(const Surface& surface, const std::string& pass, const std::string& name, const PassWork& work);
+
+/// The surface at every combination of L, layers and N, in that order of loops; layers not above candidate_from_layer
+/// and L that no whole number of positions makes are left out. source: "measured" when `cases` have both schemes there,
+/// "interpolated" inside the box of the data, else "extrapolated". Interval of the speed-up: e^±(t·s), s the RMS log
+/// error of the speed-up over the shapes left out (Surface::speedup_log_error), t Student's 95% factor at shapes-1
+/// degrees, because the points of one shape err together. Far outside the box it is too narrow.
+std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFamily& family,
+                                        const std::vector<SurfaceCase>& cases,
+                                        const std::vector<std::int64_t>& history_lengths,
+                                        const std::vector<std::int64_t>& layers,
+                                        const std::vector<std::int64_t>& candidates);
+
+}  // namespace kvcast::analysis
