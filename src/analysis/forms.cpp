@@ -312,8 +312,6 @@ Line bounded_line(const std::vector<LogPoint>& points) {
   return history_error < candidate_error ? Line{history, 0} : Line{0, candidate};
 }
 
-double run_inflation(double rounds) { return 1 + rounds * kRunVariance; }
-
 double StandardError::half_width() const { return student_t_factor(0.95, degrees) * value; }
 
 Uncertainty::Uncertainty(const std::vector<Level>& levels) {

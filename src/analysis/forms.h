@@ -84,20 +84,6 @@ struct StandardError {
   double half_width() const;
 };
 
-/// Variance between runs over variance between the rounds of a run. A run is drawn under one state of the machine
-/// (memory placement, neighbours, clock) that all its rounds have in common, so none can show it.
-/// Seen in ten runs of preset `default` on a shared virtual machine: speed-ups differ between runs by 0.9% beyond what
-/// their rounds explain, where rounds spread by 3%: 0.09; for log r it is 0.13, for b/c 0.06. Without it 40 of 45 pairs
-/// of those runs overlapped in r, and an r lay in the other's interval in 48 of 90 cases; with it 45 and 73.
-/// In proportion to the spread of rounds, so that a quiet machine does not pay for a noisy one, and exact data keep
-/// exact intervals.
-inline constexpr double kRunVariance = 0.1;
-
-/// Factor of the squared standard error of `rounds` rounds of one run, 1 + rounds·kRunVariance: however many it has, a
-/// run is worth no more than ten independent rounds. Source: the design effect of Kish, "Survey Sampling" (1965), with
-/// runs as clusters.
-double run_inflation(double rounds);
-
 /// How uncertain a function of the forms is, from one run to the next. Three designs:
 ///
 /// Rounds that hold several N: delete-a-block jackknife. The N of one round share their history pass and the machine's

@@ -125,4 +125,16 @@ Estimate trimmed_ratio(std::vector<double> ratios, double confidence) {
   return estimate;
 }
 
+double run_inflation(double rounds) { return 1 + rounds * kRunVariance; }
+
+Estimate ratio_of_run(std::vector<double> ratios) {
+  const double stretch = std::sqrt(run_inflation(static_cast<double>(ratios.size())));
+  Estimate estimate = trimmed_ratio(std::move(ratios));
+  if (estimate.ci95) {
+    estimate.ci95->lo = estimate.value * std::pow(estimate.ci95->lo / estimate.value, stretch);
+    estimate.ci95->hi = estimate.value * std::pow(estimate.ci95->hi / estimate.value, stretch);
+  }
+  return estimate;
+}
+
 }  // namespace kvcast::analysis

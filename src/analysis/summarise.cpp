@@ -63,7 +63,7 @@ void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int
   for (const Timing& timing : timings) seconds.push_back(timing.seconds);
   const double middle = median(seconds);
   point.status = status_of(timings);
-  point.seconds = SecondsSummary{middle, geometric_mean_interval(seconds), static_cast<std::int64_t>(seconds.size())};
+  point.seconds = SecondsSummary{middle, ratio_of_run(seconds).ci95, static_cast<std::int64_t>(seconds.size())};
   point.measured_candidates = fewest_measured(timings);
   point.user_seconds = median_of(timings, &Timing::user_seconds);
   point.fusion_seconds = median_of(timings, &Timing::fusion_seconds);
@@ -82,7 +82,7 @@ std::optional<Estimate> gain(const std::vector<Timing>* base, const std::vector<
   std::vector<double> ratios;
   for (const TimingPair& pair : pair_rounds(*base, timings).pairs) ratios.push_back(pair.ratio());
   if (ratios.empty()) return std::nullopt;
-  return trimmed_ratio(std::move(ratios));
+  return ratio_of_run(std::move(ratios));
 }
 
 std::string skip_reason(const SummaryContext& context, const std::string& scheme, std::int64_t candidates) {

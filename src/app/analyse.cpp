@@ -14,6 +14,7 @@
 #include "analysis/statistics.h"
 #include "analysis/summarise.h"
 #include "app/problem.h"
+#include "app/surfaces.h"
 
 namespace kvcast::app {
 namespace {
@@ -163,7 +164,7 @@ Config config_of(const Shape& shape) {
 bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision) {
   const auto precise = [precision](std::vector<double> values) {
     if (static_cast<std::int64_t>(values.size()) < kPrecisionRounds) return false;
-    const auto interval = analysis::trimmed_ratio(std::move(values)).ci95;
+    const auto interval = analysis::ratio_of_run(std::move(values)).ci95;
     return interval && interval->hi / interval->lo <= (1 + precision) / (1 - precision);
   };
   bool any = false;
@@ -195,6 +196,7 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
 
 void analyse(Report& report, const FitOptions& options) {
   for (Case& one : report.cases) analyse_case(report, one, options);
+  fit_surfaces(report, options);
   if (report.conditions) analysis::diagnose(*report.conditions, report.cases);
   refresh_warnings(report);
 }

@@ -9,11 +9,7 @@
 namespace kvcast {
 namespace {
 
-/// Short sequences are stacked in one product until it has about this many rows: fewer would leave the weights'
-/// traffic and the per-call costs unpaid.
-constexpr std::int64_t kStackRows = 512;
-
-std::int64_t stack_size(std::int64_t tokens) { return std::max<std::int64_t>(1, kStackRows / tokens); }
+std::int64_t stack_size(std::int64_t tokens) { return std::max<std::int64_t>(1, kNaiveStackRows / tokens); }
 
 class Naive final : public Scheme {
  public:

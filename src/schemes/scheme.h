@@ -105,6 +105,9 @@ struct SchemeInstance {
 /// Those that a config asks for, in its order. `append` counts positions, so it is divided by the token merge.
 std::vector<SchemeInstance> scheme_instances(const Config& config);
 
+/// naive stacks short sequences in one product until it has about this many rows: fewer would leave the weights'
+/// traffic and the per-call costs unpaid.
+inline constexpr std::int64_t kNaiveStackRows = 512;
 std::unique_ptr<Scheme> make_naive(const SchemeContext&);
 std::int64_t naive_unit(const SchemeSize&);
 double naive_bytes(const ModelShape&, const SchemeSize&);

@@ -136,3 +136,15 @@ TEST_CASE("statistics do not depend on order, to the last bit", "[analysis][stat
     REQUIRE(analysis::trimmed_mean(values).standard_error == trimmed.standard_error);
   } while (std::next_permutation(values.begin(), values.begin() + 5));
 }
+
+TEST_CASE("the ratio of a run is worth at most ten rounds", "[analysis][statistics]") {
+  std::vector<double> ratios;
+  for (int i = 0; i < 40; ++i) ratios.push_back(std::exp(0.01 * std::sin(1.7 * i)));
+  const kvcast::Estimate within = kvcast::analysis::trimmed_ratio(ratios);
+  const kvcast::Estimate run = kvcast::analysis::ratio_of_run(ratios);
+  CHECK(run.value == within.value);
+  // 1 + 40/10 times the variance.
+  CHECK(std::log(run.ci95->hi / run.value) == Approx(std::sqrt(5.0) * std::log(within.ci95->hi / within.value)));
+  CHECK(std::log(run.value / run.ci95->lo) == Approx(std::sqrt(5.0) * std::log(within.value / within.ci95->lo)));
+  CHECK_FALSE(kvcast::analysis::ratio_of_run({2.0}).ci95.has_value());
+}

@@ -1,0 +1,124 @@
+#include "app/surfaces.h"
+
+#include <algorithm>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/explain.h"
+#include "analysis/surface.h"
+#include "app/analyse.h"
+#include "app/problem.h"
+#include "schemes/sharing.h"
+
+namespace kvcast::app {
+namespace {
+
+/// Whether the first case's shape is everyone's but for L and layers.
+bool one_family(const std::vector<Case>& cases) {
+  const auto base = [](const Case& one) {
+    Config config = config_of(*one.shape);
+    config.model.history_length = 0;
+    config.model.layers = 1;
+    return config_to_json(config);
+  };
+  return !cases.empty() && std::all_of(cases.begin(), cases.end(), [&](const Case& one) {
+    return one.shape && cases.front().shape && base(one) == base(cases.front());
+  });
+}
+
+double layer_bytes(const Config& config) {
+  ModelShape layer = model_shape(config);
+  layer.layers = 1;
+  layer.candidate_from_layer = 0;
+  return Model::bytes(layer);
+}
+
+/// As most cases ran naive at their largest N.
+bool mostly_across(const std::vector<Case>& cases) {
+  std::size_t across = 0;
+  for (const Case& one : cases) {
+    if (one.points.empty()) continue;
+    for (const SchemePoint& scheme : one.points.back().schemes) {
+      if (scheme.scheme == baseline().label && scheme.form) across += scheme.form->starts_with("across") ? 1 : 0;
+    }
+  }
+  return 2 * across >= cases.size();
+}
+
+/// nullopt for what no surface describes.
+std::optional<analysis::SchemePasses> passes_of(const std::string& label, double bytes) {
+  if (label == "shared") return analysis::sharing_passes(label, bytes, kCandidateBlock);
+  if (label == "shared-copy") return analysis::sharing_passes(label, bytes, kCandidateBlock, true);
+  // Only packed in one pass is fitted.
+  if (label.starts_with("packed")) return analysis::packed_passes(label, bytes, 0);
+  return std::nullopt;
+}
+
+std::vector<std::int64_t> or_measured(const std::vector<std::int64_t>& asked, const std::set<std::int64_t>& measured) {
+  return asked.empty() ? std::vector<std::int64_t>(measured.begin(), measured.end()) : asked;
+}
+
+void fit_one_surface(Report& report, const std::string& label, const FitOptions& options) {
+  const Config config = config_of(*report.cases.front().shape);
+  const double bytes = layer_bytes(config);
+  const auto passes = passes_of(label, bytes);
+  if (!passes) return;
+  analysis::SurfaceFamily family;
+  family.shape = work_shape(config);
+  family.token_merge = config.model.token_merge;
+  family.naive = analysis::naive_passes(bytes, {kNaiveStackRows, config.run.threads, mostly_across(report.cases)});
+  family.scheme = *passes;
+  std::vector<analysis::SurfaceCase> cases;
+  std::set<std::int64_t> lengths, layers, counts;
+  for (const Case& one : report.cases) {
+    cases.push_back({one.shape->history_length, one.shape->layers, one.samples});
+    lengths.insert(one.shape->history_length);
+    layers.insert(one.shape->layers);
+    for (const Point& point : one.points) counts.insert(point.candidates);
+  }
+  std::optional<Surface> surface = analysis::fit_surface(cases, family, {options.holdout.value_or(0), options.seed});
+  if (!surface) return;
+  if (!options.candidates.empty() || !options.history_length.empty() || !options.layers.empty()) {
+    surface->predictions =
+        analysis::predict_surface(*surface, family, cases, or_measured(options.history_length, lengths),
+                                  or_measured(options.layers, layers), or_measured(options.candidates, counts));
+  }
+  report.surfaces.push_back(std::move(*surface));
+}
+
+void explain_case(const Report& report, Case& one) {
+  if (!one.shape) return;
+  const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;
+  for (Fit& fit : one.fits) {
+    const Config config = config_of(*one.shape);
+    const auto passes = passes_of(fit.scheme, layer_bytes(config));
+    if (!passes) continue;
+    analysis::ExplainRates rates;
+    for (const Surface& surface : report.surfaces) {
+      if (surface.scheme == fit.scheme) rates.surface = &surface;
+    }
+    if (machine && machine->read_gb_per_s) rates.read_bytes_per_s = 1e9 * *machine->read_gb_per_s;
+    fit.explanation = analysis::explain(one.samples, *passes, work_shape(config), rates);
+  }
+}
+
+}  // namespace
+
+void fit_surfaces(Report& report, const FitOptions& options) {
+  report.surfaces.clear();
+  if (one_family(report.cases)) {
+    std::vector<std::string> labels;  // in the order of the first case that has them
+    for (const Case& one : report.cases) {
+      for (const Fit& fit : one.fits) {
+        if (std::find(labels.begin(), labels.end(), fit.scheme) == labels.end()) labels.push_back(fit.scheme);
+      }
+    }
+    for (const std::string& label : labels) fit_one_surface(report, label, options);
+  }
+  for (Case& one : report.cases) explain_case(report, one);
+}
+
+}  // namespace kvcast::app

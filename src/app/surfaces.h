@@ -1,0 +1,13 @@
+// From a report's cases to what the cost surface needs to know of the schemes that ran.
+#pragma once
+
+#include "kvcast/kvcast.h"
+
+namespace kvcast::app {
+
+/// Fits a surface to every fitted scheme, where the cases are shapes of one family (they differ in L and layers only)
+/// and there are enough of them; predicts what `options` asks for; says of every fit what its r is made of. Replaces
+/// what the report has of both. Pure.
+void fit_surfaces(Report& report, const FitOptions& options);
+
+}  // namespace kvcast::app
