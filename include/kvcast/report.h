@@ -261,7 +261,7 @@ struct Conditions {
   double measured_s = 0;                    ///< wall time of the rounds, over all parts of a resumed run
   double warm_up_s = 0;                     ///< not recorded, before the first round
   bool steady = false;                      ///< the warm-up ended because times no longer fell
-  std::int64_t resumed = 0;                 ///< times the run was taken up again
+  std::int64_t resumed = 0;                 ///< of them, those that an earlier process of the same run measured
   std::optional<double> steal_pct;          ///< of the CPUs' time, taken by the hypervisor
   std::optional<double> foreign_cpu_pct;    ///< of the CPUs' time, taken by other processes
   std::optional<double> canary_spread_pct;  ///< 90th over 10th percentile of the canary's speed, less 1

@@ -38,7 +38,6 @@ Config case_config(Config config, const PlannedCase& planned) {
 /// Rounds that an earlier process has journalled.
 struct Earlier {
   std::vector<journal::JournalRound> rounds;
-  std::int64_t resumed = 0;
   double measured_s = 0;
 };
 
@@ -61,7 +60,7 @@ class Run {
     report.shard = options.shard;
     report.conditions.emplace();
     report.conditions->measured_s = earlier.measured_s;
-    report.conditions->resumed = earlier.resumed;
+    report.conditions->resumed = static_cast<std::int64_t>(earlier.rounds.size());
     for (const PlannedCase& planned : plan.cases) {
       report.cases.emplace_back().shape = app::report_shape(case_config(config, planned));
     }
@@ -353,7 +352,7 @@ Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine
 RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer) {
   const std::string& folder = unfinished.options.journal_folder;
   const journal::JournalContents contents = journal::read_journal(journal::journal_path(folder));
-  Earlier earlier{contents.rounds, 1, unfinished.measured_s};
+  Earlier earlier{contents.rounds, unfinished.measured_s};
   return Run(unfinished.config, machine, unfinished.plan, unfinished.options, observer, earlier,
              journal::JournalWriter::reopen(folder, contents))
       .run();
