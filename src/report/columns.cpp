@@ -393,7 +393,7 @@ const std::vector<Column<Conditions>>& conditions_columns() {
       describe<T>("measured_s", "s", "wall time of the rounds, over all parts of a resumed run", &T::measured_s),
       describe<T>("warm_up_s", "s", "not recorded, before the first round", &T::warm_up_s),
       describe<T>("steady", "", "the warm-up ended because times no longer fell", &T::steady),
-      describe<T>("resumed", "", "times that the run was taken up again", &T::resumed),
+      describe<T>("resumed", "rounds", "of them, those that an earlier process of the same run measured", &T::resumed),
       describe<T>("steal_pct", "%", "of the CPUs' time, taken by the hypervisor", &T::steal_pct),
       describe<T>("foreign_cpu_pct", "%", "of the CPUs' time, taken by other processes", &T::foreign_cpu_pct),
       describe<T>("canary_spread_pct", "%", "90th over 10th percentile of the canary's speed, less 1",
