@@ -113,6 +113,11 @@ std::string config_to_json(const Config& config);
 /// The single cases of a grid, by layers, then L: configs without a sweep. At least one.
 std::vector<Config> grid(const Config& config);
 
+/// Whole numbers as for -N: "1,5,10", "1-1024*2", "100-500+100". Errors: ConfigError naming `origin` ("--layers").
+std::vector<std::int64_t> parse_list(const std::string& text, const std::string& origin);
+/// A number or a percentage: "0.05", "5%". Errors: ConfigError naming `origin`.
+double parse_fraction(const std::string& text, const std::string& origin);
+
 struct PresetInfo {
   std::string name, comment, json;
 };

@@ -45,6 +45,8 @@ struct Shape {
   std::int64_t threads = 0;
   std::string mask;
   bool trim = true;
+
+  bool operator==(const Shape&) const = default;
 };
 
 /// How a point's time was obtained.

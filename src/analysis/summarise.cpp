@@ -89,7 +89,7 @@ std::string skip_reason(const SummaryContext& context, const std::string& scheme
   for (const SkipReason& skip : context.skipped) {
     if (skip.scheme == scheme && skip.candidates == candidates) return skip.reason;
   }
-  return "not measured";
+  return kNotMeasured;
 }
 
 }  // namespace

@@ -23,6 +23,9 @@ struct SchemeWork {
 /// naive: N·naive_flops, and one layer of one sequence at a time.
 SchemeWork baseline_work(const WorkShape& shape);
 
+/// Reason of a point that has no samples and of which nobody says why.
+inline constexpr const char* kNotMeasured = "not measured";
+
 /// Why one scheme did not run at one N.
 struct SkipReason {
   std::string scheme;
@@ -49,8 +52,8 @@ struct SummaryContext {
 /// included, with the Student-t interval of the mean log. user_seconds and fusion_seconds: medians as timed, for
 /// `measured_candidates` candidates. Speed-up and gain: trimmed_ratio over the clean pairs of rounds (pair_rounds).
 /// predicted_speedup: loo_predictions. FLOPs and bytes are computed, so skipped
-/// points have them too. A point without usable samples is `skipped`; its reason is that of the context or "not
-/// measured". Everything unknown is nullopt. Does not depend on the order of the samples.
+/// points have them too. A point without usable samples is `skipped`; its reason is that of the context or
+/// kNotMeasured. Everything unknown is nullopt. Does not depend on the order of the samples.
 std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,
                              const std::vector<std::string>& schemes, const SummaryContext& context);
 

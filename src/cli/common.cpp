@@ -170,6 +170,12 @@ void FormatOption::check() const {
   throw ConfigError("--format", fmt::format("'{}' is unknown", name_), "allowed: " + join(names_));
 }
 
+std::vector<std::string> format_names() {
+  std::vector<std::string> names;
+  for (const FormatInfo& format : formats()) names.push_back(format.name);
+  return names;
+}
+
 OutputFolder::OutputFolder(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
@@ -204,6 +210,23 @@ void write_warnings(const std::vector<Warning>& warnings) {
 
 void print_error(std::string_view message) {
   write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), on_one_line(message)));
+}
+
+int print_report(const Report& report, const FormatOption& format, const std::optional<std::string>& output,
+                 bool quiet) {
+  std::vector<std::string> paths;
+  if (output) {
+    if (output->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
+    OutputFolder folder(*output);
+    paths = write_report(report, *output);
+    folder.keep();
+  }
+  write_stdout(render(report, format.name()));
+  if (!quiet) {
+    for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
+    if (format.name() != "table") write_warnings(report.warnings);
+  }
+  return kExitOk;
 }
 
 void reserve_standard_streams() {

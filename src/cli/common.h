@@ -39,6 +39,9 @@ class Command {
 
 // One per file of this folder.
 std::unique_ptr<Command> make_run_command(CLI::App& app);
+std::unique_ptr<Command> make_fit_command(CLI::App& app);
+std::unique_ptr<Command> make_compare_command(CLI::App& app);
+std::unique_ptr<Command> make_merge_command(CLI::App& app);
 std::unique_ptr<Command> make_verify_command(CLI::App& app);
 std::unique_ptr<Command> make_presets_command(CLI::App& app);
 std::unique_ptr<Command> make_info_command(CLI::App& app);
@@ -79,6 +82,9 @@ class FormatOption {
   std::string name_ = "table";
 };
 
+/// Every format that a report has.
+std::vector<std::string> format_names();
+
 /// An output folder made before the work starts, and taken away again unless keep() is called and as far as it is
 /// empty. Errors of the constructor: IoError when it cannot be made or written to.
 class OutputFolder {
@@ -101,6 +107,12 @@ void write_stderr(std::string_view text);
 void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.
 void print_error(std::string_view message);
+
+/// Writes the report's files where a folder is given, then prints it in the format; the paths and, beside another
+/// format than the table, the warnings go to stderr. For commands that measure nothing. Returns kExitOk. Errors:
+/// ConfigError when `output` has no name; IoError, and then no folder that was not there before is left.
+int print_report(const Report& report, const FormatOption& format, const std::optional<std::string>& output,
+                 bool quiet);
 
 /// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
 void reserve_standard_streams();

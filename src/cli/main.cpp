@@ -43,6 +43,9 @@ int parse_and_execute(int argc, char** argv) {
   // The subcommands, in the order of help.
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(make_run_command(app));
+  commands.push_back(make_fit_command(app));
+  commands.push_back(make_compare_command(app));
+  commands.push_back(make_merge_command(app));
   commands.push_back(make_verify_command(app));
   commands.push_back(make_presets_command(app));
   commands.push_back(make_info_command(app));

@@ -15,12 +15,6 @@
 namespace kvcast::cli {
 namespace {
 
-std::vector<std::string> format_names() {
-  std::vector<std::string> names;
-  for (const FormatInfo& format : formats()) names.push_back(format.name);
-  return names;
-}
-
 std::string rounds_text(std::int64_t rounds) { return fmt::format("{} round{}", rounds, rounds == 1 ? "" : "s"); }
 
 const PlannedCase& case_of(const Plan& plan, const PlannedPoint& point) {

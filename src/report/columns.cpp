@@ -376,6 +376,23 @@ const std::vector<Column<Warning>>& warning_columns() {
   return columns;
 }
 
+const std::vector<Column<ComparedPoint>>& compared_point_columns() {
+  using T = ComparedPoint;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("time_ratio", "ratio", "time of B over that of A", &T::time_ratio),
+      describe<T>("normalised_ratio", "ratio", "the same, each time multiplied by the FMA peak of its own run first",
+                  &T::normalised_ratio),
+      describe<T>("speedup_ratio", "ratio", "speed-up over naive in B over that in A", &T::speedup_ratio),
+      describe<T>("regression", "", "B is slower beyond threshold and interval", &T::regression),
+      describe<T>("improvement", "", "B is faster beyond threshold and interval", &T::improvement),
+      describe<T>("missing_in", "", "`A` or `B`: the run that lacks the point; null: both have it",
+                  known(&T::missing_in)),
+  };
+  return columns;
+}
+
 const std::vector<Column<Shard>>& shard_columns() {
   using T = Shard;
   static const std::vector<Column<T>> columns = {

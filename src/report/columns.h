@@ -77,6 +77,7 @@ const std::vector<Column<Surface>>& surface_columns();
 const std::vector<Column<SurfaceTerm>>& surface_term_columns();
 const std::vector<Column<HoldoutErrors>>& holdout_errors_columns();
 const std::vector<Column<HeldOut>>& held_out_columns();
+const std::vector<Column<ComparedPoint>>& compared_point_columns();
 
 /// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).
 std::vector<std::string> flat_names(const std::string& name, Kind kind);

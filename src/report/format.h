@@ -8,6 +8,9 @@
 
 namespace kvcast::report {
 
+/// Contract of a comparison as JSON.
+inline constexpr const char* kComparisonSchema = "kvcast.comparison/1";
+
 struct Format {
   const char* name;  ///< as for --format
   const char* file;  ///< file name written under -o; empty when only for stdout

@@ -288,6 +288,7 @@ std::vector<Table> tables() {
           {"surface_term", markdown(surface_term_columns(), false)},
           {"holdout_errors", markdown(holdout_errors_columns(), false)},
           {"held_out", markdown(held_out_columns(), false)},
+          {"compared_point", markdown(compared_point_columns(), true)},
           {"warning", markdown(warning_columns(), false)},
           {"sample", markdown(sample_columns(), true)}};
 }
@@ -339,6 +340,7 @@ TEST_CASE("docs/report-schema.md names every CSV column and every format", "[gol
   names_all(flat_names(point_columns()));
   names_all(flat_names(scheme_point_columns()));
   names_all(flat_names(sample_columns()));
+  names_all(flat_names(compared_point_columns()));
   for (const auto& format : formats()) names_all({format.name});
 }
 

@@ -1,0 +1,68 @@
+#include "analysis/fit.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "app/analyse.h"
+#include "base/text.h"
+#include "journal/measurements.h"
+#include "kvcast/kvcast.h"
+
+namespace kvcast {
+namespace {
+
+void require_at_least(const std::vector<std::int64_t>& values, std::int64_t least, const char* flag) {
+  for (const std::int64_t value : values) {
+    if (value >= least) continue;
+    throw ConfigError(flag, "'" + std::to_string(value) + "' is too small", "at least " + std::to_string(least));
+  }
+}
+
+void check(const FitOptions& options) {
+  require_at_least(options.candidates, 1, "--candidates");
+  require_at_least(options.history_length, 0, "--history");
+  require_at_least(options.layers, 1, "--layers");
+  if (options.holdout && !(*options.holdout > 0 && *options.holdout < 1)) {
+    throw ConfigError("--holdout", "'" + format_significant(*options.holdout, 6) + "' is no share of the points",
+                      "above 0 and below 1, such as 0.25");
+  }
+}
+
+/// One r at least: a report without any has nothing to say that the samples do not. Where some have one, the others
+/// say in their verdict why they have none.
+void require_fit(const Report& report, const std::string& path) {
+  std::string reason;
+  for (const Case& one : report.cases) {
+    for (const Fit& fit : one.fits) {
+      if (fit.r) return;
+      if (reason.empty()) reason = analysis::unfittable(one.samples, fit.scheme);
+    }
+  }
+  if (reason.empty()) reason = "no naive timings beside those of a sharing scheme";
+  throw ConfigError(printable(path, 200), reason, "measure naive and a sharing scheme at an N above 1");
+}
+
+}  // namespace
+
+Report fit(const std::string& path, const FitOptions& options) {
+  check(options);
+  Report report = journal::read_measurements(path);
+  if (report.tool.version.empty()) report.tool = tool_info();
+  app::analyse(report, options);
+  require_fit(report, path);
+  const char* const needs = !options.history_length.empty() ? "--history"
+                            : !options.layers.empty()       ? "--layers"
+                            : options.holdout               ? "--holdout"
+                                                            : nullptr;
+  if (needs != nullptr && report.surfaces.empty()) {
+    throw ConfigError(needs,
+                      printable(path, 200) + " has " + std::to_string(report.cases.size()) +
+                          (report.cases.size() == 1 ? " shape" : " shapes") +
+                          ", which give no surface over L and layers",
+                      "a grid, such as kvcast run -L 128,256,512 --layers 2,4 measures");
+  }
+  return report;
+}
+
+}  // namespace kvcast

@@ -1,0 +1,63 @@
+// kvcast fit: fit and predict from timings that are there already.
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common.h"
+
+namespace kvcast::cli {
+namespace {
+
+class FitCommand : public Command {
+ public:
+  explicit FitCommand(CLI::App& app)
+      : Command(app.add_subcommand("fit", "Fit r to timings of a file and predict, without measuring")),
+        format_(*app_, format_names()) {
+    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, or a CSV of your own")
+        ->required()
+        ->option_text(" ");
+    app_->add_option("-N,--candidates", candidates_, "N to predict: 200,500 or 1-1024*2")->type_name("LIST");
+    app_->add_option("-L,--history", history_, "Also predict at these L; needs a grid")->type_name("LIST");
+    app_->add_option("--layers", layers_, "Also predict at these layers; needs a grid")->type_name("LIST");
+    holdout_option_ = app_->add_option("--holdout", holdout_, "Leave this share of the grid's points out [0.25]")
+                          ->type_name("X")
+                          ->expected(0, 1);
+    app_->add_option("--seed", seed_, "Which points are left out [1]")->type_name("N");
+    app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    app_->footer(
+        "A CSV of your own has the columns candidates, naive_seconds and shared_seconds, each row a round.\n"
+        "Examples:\n"
+        "  kvcast fit out -N 200,1000\n"
+        "  kvcast fit mine.csv --format json\n"
+        "  kvcast fit grid -L 128-2048*2 --layers 8 -N 100 --holdout 0.25");
+  }
+
+  int execute() override {
+    format_.check();
+    FitOptions options;
+    if (candidates_) options.candidates = parse_list(*candidates_, "--candidates");
+    if (history_) options.history_length = parse_list(*history_, "--history");
+    if (layers_) options.layers = parse_list(*layers_, "--layers");
+    if (holdout_option_->count() > 0) {
+      options.holdout = holdout_.empty() ? kHoldout : parse_fraction(holdout_, "--holdout");
+    }
+    options.seed = seed_;
+    return print_report(fit(path_, options), format_, output_, quiet_);
+  }
+
+ private:
+  static constexpr double kHoldout = 0.25;
+  FormatOption format_;
+  CLI::Option* holdout_option_ = nullptr;
+  std::string path_, holdout_;
+  std::optional<std::string> candidates_, history_, layers_, output_;
+  std::uint64_t seed_ = 1;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_fit_command(CLI::App& app) { return std::make_unique<FitCommand>(app); }
+
+}  // namespace kvcast::cli

@@ -1,0 +1,216 @@
+#include "report/layout.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <iterator>
+
+#include "report/text.h"
+
+namespace kvcast::report {
+namespace {
+
+std::string without_trailing_spaces(std::string line) {
+  line.erase(line.find_last_not_of(' ') + 1);
+  return line;
+}
+
+// Stands for a space at which a paragraph must not break; plain() keeps it out of other text.
+constexpr char kNoBreak = '\x01';
+
+std::string grouped(std::string digits) {
+  const std::size_t start = digits.starts_with('-') ? 1 : 0;
+  for (std::size_t at = std::min(digits.find('.'), digits.size()); at > start + 3;) {
+    at -= 3;
+    digits.insert(at, 1, ',');
+  }
+  return digits;
+}
+
+/// Decimals that show `digits` significant ones of `value`.
+int decimals_for(double value, int digits) {
+  if (value == 0 || !std::isfinite(value)) return 0;
+  return std::clamp(digits - 1 - static_cast<int>(std::floor(std::log10(std::fabs(value)))), 0, 12);
+}
+
+}  // namespace
+
+// ---- text
+
+std::size_t width(const std::string& text) {
+  return static_cast<std::size_t>(
+      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+}
+
+std::string prefix(const std::string& text, std::size_t columns) {
+  std::size_t end = 0, seen = 0;
+  while (end < text.size()) {
+    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80 && seen++ == columns) break;
+    ++end;
+  }
+  return text.substr(0, end);
+}
+
+std::string plain(const std::string& text) {
+  const std::string valid = valid_utf8(text);
+  std::string result;
+  for (std::size_t i = 0; i < valid.size(); ++i) {
+    const auto byte = static_cast<unsigned char>(valid[i]);
+    const bool c1 = byte == 0xC2 && i + 1 < valid.size() && static_cast<unsigned char>(valid[i + 1]) < 0xA0;
+    if (c1) ++i;
+    result += byte < 0x20 || byte == 0x7F || c1 ? ' ' : valid[i];
+  }
+  return result;
+}
+
+std::string plain_or_dash(const std::string& text) { return text.empty() ? "-" : plain(text); }
+
+std::string clipped(const std::string& text, std::size_t columns) {
+  const std::string safe = plain(text);
+  return width(safe) <= columns ? safe : prefix(safe, columns - 1) + "~";
+}
+
+std::string padded(const std::string& text, std::size_t columns, bool right) {
+  const std::size_t used = width(text);
+  const std::string fill(used < columns ? columns - used : 0, ' ');
+  return right ? fill + text : text + fill;
+}
+
+std::string paragraph(const std::string& label, const std::string& text, std::size_t indent) {
+  const std::size_t room = kWidth - indent;
+  std::vector<std::string> lines = {""};
+  std::size_t at = 0;
+  while (at < text.size()) {
+    const std::size_t end = std::min(text.find(' ', at), text.size());
+    std::string word = text.substr(at, end - at);
+    at = end + 1;
+    if (word.empty()) {
+      if (!lines.back().empty()) lines.back() += ' ';
+      continue;
+    }
+    std::string& line = lines.back();
+    const std::size_t gap = line.empty() ? 0 : 1;
+    if (width(line) + gap + width(word) <= room) {
+      line += std::string(gap, ' ') + word;
+      continue;
+    }
+    if (!line.empty()) lines.emplace_back();
+    while (width(word) > room) {
+      lines.back() = prefix(word, room);
+      word.erase(0, lines.back().size());
+      lines.emplace_back();
+    }
+    lines.back() = word;
+  }
+  std::string result;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    result += without_trailing_spaces(padded(i == 0 ? label : "", indent, false) + lines[i]) + "\n";
+  }
+  return result;
+}
+
+std::string paragraph_of_items(const std::string& label, const std::vector<std::string>& items, std::size_t indent) {
+  std::string text;
+  for (std::string item : items) {
+    std::replace(item.begin(), item.end(), ' ', kNoBreak);
+    text += (text.empty() ? "" : std::string(1, kNoBreak) + "| ") + item;
+  }
+  std::string result = paragraph(label, text, indent);
+  std::replace(result.begin(), result.end(), kNoBreak, ' ');
+  return result;
+}
+
+// ---- numbers
+
+std::string integer(std::int64_t value) { return grouped(fmt::format("{}", value)); }
+
+std::string counted(std::int64_t count, const char* noun) {
+  return integer(count) + " " + noun + (count == 1 ? "" : "s");
+}
+
+std::string fixed(double value, int decimals) {
+  if (!std::isfinite(value)) return "-";
+  const double size = std::fabs(value);
+  if (size != 0 && (size < 1e-4 || size >= 1e8)) return fmt::format("{:.2e}", value);
+  return grouped(fmt::format("{:.{}f}", value, decimals));
+}
+
+std::string significant(double value, int digits) {
+  return std::isfinite(value) ? fixed(value, decimals_for(value, digits)) : "-";
+}
+std::string significant(const std::optional<double>& value, int digits) {
+  return value ? significant(*value, digits) : "-";
+}
+
+std::string with_unit(const std::optional<double>& value, int digits, const char* unit) {
+  return value && std::isfinite(*value) ? significant(*value, digits) + unit : "-";
+}
+
+std::string percent(const std::optional<double>& value) { return with_unit(value, 2, "%"); }
+
+int estimate_decimals(const Estimate& estimate, int digits) {
+  const int base = decimals_for(estimate.value, digits);
+  if (!estimate.ci95) return base;
+  const double half = (estimate.ci95->hi - estimate.ci95->lo) / 2;
+  if (!(half > 0) || !std::isfinite(half)) return base;
+  return std::clamp(decimals_for(half, 1), base, base + 2);
+}
+
+std::string factor(double value, int decimals) { return std::isfinite(value) ? fixed(value, decimals) + "x" : "-"; }
+
+std::string interval(const Estimate& estimate, int decimals) {
+  if (!estimate.ci95) return "-";
+  return "[" + fixed(estimate.ci95->lo, decimals) + ", " + fixed(estimate.ci95->hi, decimals) + "]";
+}
+
+std::string seconds(double value) {
+  if (!std::isfinite(value)) return "-";
+  const double size = std::fabs(value);
+  if (size == 0 || size >= 1) return significant(value, 3) + " s";
+  if (size >= 1e-3) return significant(value * 1e3, 3) + " ms";
+  if (size >= 1e-6) return significant(value * 1e6, 3) + " us";
+  return significant(value * 1e9, 3) + " ns";
+}
+
+std::string bytes(std::int64_t value) {
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  auto scaled = static_cast<double>(value);
+  std::size_t unit = 0;
+  while (scaled >= 1024 && unit + 1 < std::size(kUnits)) {
+    scaled /= 1024;
+    ++unit;
+  }
+  return significant(scaled, 3) + " " + kUnits[unit];
+}
+
+// ---- grid
+
+std::string Grid::text(const std::string& margin) const {
+  std::vector<std::size_t> widths;
+  std::size_t total = margin.size();
+  for (std::size_t c = 0; c < heads_.size(); ++c) {
+    std::size_t widest = std::max(width(heads_[c].top), width(heads_[c].bottom));
+    for (const auto& row : rows_) widest = std::max(widest, width(row[c]));
+    widths.push_back(widest);
+    total += widest;
+  }
+  const std::size_t gaps = heads_.size() - 1;
+  const std::string gap(total + 2 * gaps <= kWidth ? 2 : 1, ' ');
+  total += gap.size() * gaps;
+
+  const auto line = [&](const auto& cell) {
+    std::string result = margin;
+    for (std::size_t c = 0; c < heads_.size(); ++c) {
+      result += (c > 0 ? gap : "") + padded(cell(c), widths[c], heads_[c].right);
+    }
+    return without_trailing_spaces(result) + "\n";
+  };
+  std::string result = line([&](std::size_t c) { return std::string(heads_[c].top); });
+  result += line([&](std::size_t c) { return std::string(heads_[c].bottom); });
+  result += margin + std::string(total - margin.size(), '-') + "\n";
+  for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
+  return result;
+}
+
+}  // namespace kvcast::report

@@ -1,0 +1,81 @@
+// The parts of a text for a terminal: words, numbers with units, paragraphs and grids; plain, at most kWidth columns.
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kvcast/report.h"
+
+namespace kvcast::report {
+
+inline constexpr std::size_t kWidth = 100;
+inline constexpr std::size_t kSchemeWidth = 12;
+
+// ---- text
+
+/// Columns that UTF-8 text takes, a code point each.
+std::size_t width(const std::string& text);
+/// The first `columns` code points.
+std::string prefix(const std::string& text, std::size_t columns);
+/// Text from outside without anything a terminal would act on: control characters, C1 ones too, become spaces.
+std::string plain(const std::string& text);
+/// plain(), "-" when empty.
+std::string plain_or_dash(const std::string& text);
+/// plain() cut to `columns`, with a ~ where something is missing.
+std::string clipped(const std::string& text, std::size_t columns);
+/// Filled up with spaces, on the left when `right`.
+std::string padded(const std::string& text, std::size_t columns, bool right);
+
+/// `label` in a margin of `indent` columns, then `text` broken between words so that no line passes kWidth.
+std::string paragraph(const std::string& label, const std::string& text, std::size_t indent);
+/// Items with bars between them, broken only at the bars.
+std::string paragraph_of_items(const std::string& label, const std::vector<std::string>& items, std::size_t indent);
+
+// ---- numbers; "-" for what is unknown or not finite
+
+/// 1,234,567.
+std::string integer(std::int64_t value);
+/// "1 round", "1,000 rounds".
+std::string counted(std::int64_t count, const char* noun);
+/// With this many decimals, or as 1.23e-05 where they would not do.
+std::string fixed(double value, int decimals);
+std::string significant(double value, int digits);
+std::string significant(const std::optional<double>& value, int digits);
+std::string with_unit(const std::optional<double>& value, int digits, const char* unit);
+/// Two digits and a %.
+std::string percent(const std::optional<double>& value);
+/// Decimals of an estimate: `digits` digits of the value, more where they hide the width of its interval.
+int estimate_decimals(const Estimate& estimate, int digits);
+/// "9.56x".
+std::string factor(double value, int decimals);
+/// "[9.48, 9.64]".
+std::string interval(const Estimate& estimate, int decimals);
+/// In the unit that reads best: "62.5 ms".
+std::string seconds(double value);
+std::string bytes(std::int64_t value);
+
+// ---- grid
+
+/// Columns as wide as their widest cell under two lines of heads.
+class Grid {
+ public:
+  struct Head {
+    const char *top, *bottom;
+    bool right;
+  };
+  explicit Grid(std::vector<Head> heads) : heads_(std::move(heads)) {}
+  /// A cell per head.
+  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  bool empty() const { return rows_.empty(); }
+  /// Two spaces between columns, one where that is too wide.
+  std::string text(const std::string& margin) const;
+
+ private:
+  std::vector<Head> heads_;
+  std::vector<std::vector<std::string>> rows_;
+};
+
+}  // namespace kvcast::report
