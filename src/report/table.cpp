@@ -20,23 +20,47 @@ namespace {
 
 constexpr std::size_t kMargin = 10;
 
+// More than this are summed up.
+constexpr std::size_t kMaxFullCases = 4;
+
+std::string machine_line(const MachineInfo& machine) {
+  return paragraph_of_items(
+      "machine",
+      {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
+       "memory " + (machine.memory_bytes ? bytes(*machine.memory_bytes) : std::string("-")),
+       "FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s"),
+       "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")},
+      kMargin);
+}
+
+bool alike(const MachineInfo& a, const MachineInfo& b) {
+  return a.cpu_model == b.cpu_model && a.isa == b.isa && a.threads == b.threads;
+}
+
+/// Of a report whose cases were measured on several.
+std::string machine_lines(const std::vector<Case>& cases) {
+  std::vector<MachineInfo> machines;
+  std::string text;
+  for (const auto& one : cases) {
+    if (!one.machine) continue;
+    const auto same = [&](const MachineInfo& other) { return alike(other, *one.machine); };
+    if (std::any_of(machines.begin(), machines.end(), same)) continue;
+    machines.push_back(*one.machine);
+    text += machine_line(*one.machine);
+  }
+  return text;
+}
+
 std::string head(const Report& report) {
   const ToolInfo& tool = report.tool;
-  std::string text = paragraph(
+  const std::string text = paragraph(
       "kvcast",
       fmt::format("{} ({}), {}, {}", plain_or_dash(tool.version), plain_or_dash(prefix(plain(tool.git_commit), 12)),
                   plain_or_dash(tool.compiler), plain_or_dash(tool.build_type)),
       kMargin);
-  if (!report.machine) return text;
-  const MachineInfo& machine = *report.machine;
-  text +=
-      paragraph_of_items("machine",
-                         {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
-                          "memory " + (machine.memory_bytes ? bytes(*machine.memory_bytes) : std::string("-")),
-                          "FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s"),
-                          "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")},
-                         kMargin);
-  return text;
+  if (report.machine) return text + machine_line(*report.machine);
+  // Where every case is shown, so is its machine.
+  return report.cases.size() > kMaxFullCases ? text + machine_lines(report.cases) : text;
 }
 
 std::string shape_line(const Shape& shape) {
@@ -226,20 +250,95 @@ std::string profiles(const std::vector<Profile>& list) {
   return text;
 }
 
+/// "0.00204  95% [0.00201, 0.00207]".
+std::string estimate(const std::optional<Estimate>& value) {
+  if (!value) return "-";
+  const int decimals = estimate_decimals(*value, 3);
+  return fixed(value->value, decimals) + (value->ci95 ? "  95% " + interval(*value, decimals) : "");
+}
+
+/// The two cells of a speed-up.
+std::pair<std::string, std::string> speedup_cells(const Estimate& value) {
+  const int decimals = estimate_decimals(value, 3);
+  return {factor(value.value, decimals), interval(value, decimals)};
+}
+
+std::string titled(const std::string& title, const Grid& grid) {
+  return grid.empty() ? "" : "\n  " + title + "\n" + grid.text("  ");
+}
+
+std::string residuals(const std::vector<Residual>& list) {
+  Grid grid({{"", "N", true},
+             {"", "speed-up", true},
+             {"", "95% interval", false},
+             {"one-", "parameter", true},
+             {"", "affine", true},
+             {"left out:", "one-par.", true},
+             {"left out:", "affine", true}});
+  for (const auto& residual : list) {
+    const auto [value, ends] = speedup_cells(residual.speedup);
+    grid.add({integer(residual.candidates), value, ends, percent(residual.one_parameter_pct),
+              percent(residual.affine_pct), percent(residual.loo_pct), percent(residual.affine_loo_pct)});
+  }
+  return titled("residuals of the speed-up, by the form", grid);
+}
+
+std::string predictions(const std::vector<Prediction>& list) {
+  Grid grid({{"", "L", true},
+             {"", "layers", true},
+             {"", "N", true},
+             {"", "speed-up", true},
+             {"", "95% interval", false},
+             {"", "source", false},
+             {"", "by", false},
+             {"held-out", "error", true},
+             {"", "naive", true},
+             {"", "scheme", true}});
+  const auto optional_seconds = [](const std::optional<double>& value) { return value ? seconds(*value) : "-"; };
+  for (const auto& p : list) {
+    const auto [value, ends] = speedup_cells(p.speedup);
+    grid.add({p.history_length ? integer(*p.history_length) : "", p.layers ? integer(*p.layers) : "",
+              integer(p.candidates), value, ends, clipped(p.source, 12), clipped(p.by, 13),
+              percent(p.held_out_error_pct), optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)});
+  }
+  return titled("predictions", grid);
+}
+
+std::string explanation(const Fit& fit) {
+  if (!fit.explanation) return "";
+  Grid grid({{"", "N", true},
+             {"", "r", true},
+             {"", "arithmetic", true},
+             {"", "weights", true},
+             {"", "KV", true},
+             {"", "head", true},
+             {"", "overhead", true}});
+  for (const auto& share : fit.explanation->shares) {
+    grid.add({integer(share.candidates), significant(share.r, 3), significant(share.arithmetic, 3),
+              significant(share.weights, 3), significant(share.kv, 3), significant(share.head, 3),
+              significant(share.overhead, 3)});
+  }
+  return titled(
+      fmt::format("why r: design note {}, measured {}, FLOPs {}; parts of the r of each N, by {}",
+                  significant(fit.explanation->r_seed, 3), fit.r ? significant(fit.r->value, 3) : std::string("-"),
+                  significant(fit.r_flops, 3), clipped(fit.explanation->basis, 12)),
+      grid);
+}
+
 std::string fit_block(const Fit& fit) {
-  constexpr std::size_t kLabel = 14;
+  constexpr std::size_t kLabel = 15;
   const auto row = [&](const char* label, const std::string& value, const std::string& meaning) {
     return paragraph(label, padded(value, 33, false) + "  " + meaning, kLabel);
   };
   std::string text = fmt::format("fit of {} against naive: {}, {} excluded\n", clipped(fit.scheme, kSchemeWidth),
                                  counted(fit.rounds, "round"), counted(fit.excluded_pairs, "pair"));
-  std::string r = "-";
-  if (fit.r) {
-    const int decimals = estimate_decimals(*fit.r, 3);
-    r = fixed(fit.r->value, decimals);
-    if (fit.r->ci95) r += "  95% " + interval(*fit.r, decimals);
+  if (!fit.verdict.empty()) text += paragraph("  verdict", plain(fit.verdict), kLabel);
+  if (!fit.next.empty()) text += paragraph("  next", plain(fit.next), kLabel);
+  for (std::size_t i = 0; i < fit.losses.size(); ++i) {
+    text += paragraph(i == 0 ? "  loses" : "", plain(fit.losses[i]), kLabel);
   }
-  text += row("  r", r, "cost of one more candidate over one naive candidate");
+  text += row("  r", estimate(fit.r), "cost of one more candidate over one naive candidate");
+  text += row("  marginal r", estimate(fit.marginal_r), "the same, fixed costs apart: b/c of the affine form");
   text += row("  r by FLOPs", significant(fit.r_flops, 3), "the same by arithmetic alone");
   text += row("  rho", significant(fit.rho, 3), "candidate pass over history pass, C_f/C_u");
   text += row("  asymptote", with_unit(fit.asymptote, 3, "x"), "1/r, limit of the speed-up as N grows");
@@ -247,6 +346,7 @@ std::string fit_block(const Fit& fit) {
               "near 1 for any rising curve: judge by the residuals");
   text += row("  residual", percent(fit.max_residual_pct) + " (affine " + percent(fit.affine_max_residual_pct) + ")",
               "largest, of the speed-up");
+  text += row("  lack of fit", percent(fit.lack_of_fit_pct), "of the one-parameter form, beyond the noise");
   text += row("  left-out", percent(fit.loo_error_pct) + " (affine " + percent(fit.affine_loo_error_pct) + ")",
               "RMS error of the speed-up at the N left out");
   if (fit.affine) {
@@ -261,7 +361,74 @@ std::string fit_block(const Fit& fit) {
     text += paragraph("  affine", "-", kLabel);
   }
   text += paragraph("  preferred", plain_or_dash(fit.preferred), kLabel);
-  return text;
+  return text + residuals(fit.residuals) + predictions(fit.predictions) + explanation(fit);
+}
+
+std::string self_check(const std::vector<SelfCheck>& list) {
+  if (list.empty()) return "";
+  Grid grid({{"", "scheme", false},
+             {"", "N", true},
+             {"", "ratio", true},
+             {"", "95% interval", false},
+             {"", "of all rows together", false},
+             {"", "", false}});
+  for (const auto& check : list) {
+    const int decimals = std::max(3, estimate_decimals(check.ratio, 3));
+    grid.add({clipped(check.scheme, kSchemeWidth), check.candidates ? integer(*check.candidates) : "all",
+              fixed(check.ratio.value, decimals), interval(check.ratio, decimals),
+              interval({check.ratio.value, check.simultaneous}, decimals),
+              check.contains_one ? "holds 1" : "DOES NOT HOLD 1"});
+  }
+  return "self-check: every scheme timed under two names; the ratio of the two times is 1\n" + grid.text("  ");
+}
+
+std::string surface_block(const Surface& surface) {
+  const auto range = [](std::int64_t least, std::int64_t most) {
+    return integer(least) + (most > least ? " to " + integer(most) : "");
+  };
+  std::string text = paragraph(
+      "surface",
+      fmt::format("of naive and {}: L {}, layers {}, N {}{}", clipped(surface.scheme, kSchemeWidth),
+                  range(surface.least_history, surface.most_history), range(surface.least_layers, surface.most_layers),
+                  range(surface.least_candidates, surface.most_candidates),
+                  surface.cache_bytes && std::isfinite(*surface.cache_bytes)
+                      ? "; effective cache " + significant(*surface.cache_bytes / (1 << 20), 3) + " MiB"
+                      : ""),
+      kMargin);
+  Grid terms({{"", "pass", false},
+              {"", "term", false},
+              {"", "seconds per", true},
+              {"", "", false},
+              {"largest", "share", true}});
+  for (const auto& term : surface.terms) {
+    terms.add({clipped(term.pass, 10), clipped(term.name, 20), significant(term.seconds_per_unit, 3),
+               clipped(term.unit, 6), fixed(100 * term.largest_share, 1) + "%"});
+  }
+  text += titled("time of a pass, by term", terms);
+  Grid errors({{"", "left out", false},
+               {"", "points", true},
+               {"", "median", true},
+               {"90% are", "below", true},
+               {"", "largest", true}});
+  for (const auto& error : surface.errors) {
+    errors.add({clipped(error.left_out, 12), integer(error.points), percent(error.median_pct), percent(error.p90_pct),
+                percent(error.max_pct)});
+  }
+  text += titled("error of the time at points that the fit did not see", errors);
+  return text + predictions(surface.predictions);
+}
+
+std::string conditions(const Conditions& c) {
+  std::vector<std::string> items = {counted(c.rounds, "round"), "stopped by " + plain_or_dash(c.stopped_by),
+                                    "measured " + seconds(c.measured_s),
+                                    "warm-up " + seconds(c.warm_up_s) + (c.steady ? "" : ", not steady")};
+  if (c.resumed > 0) items.push_back("resumed " + counted(c.resumed, "time"));
+  items.push_back("steal " + percent(c.steal_pct));
+  items.push_back("other load " + percent(c.foreign_cpu_pct));
+  items.push_back("canary spread " + percent(c.canary_spread_pct));
+  items.push_back("drift " + percent(c.drift_pct));
+  items.push_back("outliers " + percent(c.outlier_pct));
+  return paragraph_of_items("run", items, kMargin);
 }
 
 std::string equality(const Equivalence& e) {
@@ -329,6 +496,71 @@ std::string warnings(const std::vector<Warning>& list) {
   return text;
 }
 
+std::string case_block(const Report& report, const Case& one) {
+  std::string text;
+  const auto section = [&](const std::string& body) {
+    if (!body.empty()) text += "\n" + body;
+  };
+  if (one.machine && !(report.machine && alike(*report.machine, *one.machine))) text += machine_line(*one.machine);
+  if (one.shape) text += shape_line(*one.shape);
+  if (!one.points.empty()) {
+    section(point_grid(one));
+    text += "\n" + point_notes(one);
+  }
+  section(gains(one));
+  for (const auto& fit : one.fits) section(fit_block(fit));
+  section(profiles(one.profiles));
+  if (one.equivalence) section(equality(*one.equivalence));
+  section(composition(one));
+  section(self_check(one.self_check));
+  return text;
+}
+
+/// A row per case and fitted scheme, for grids that are too large to show whole.
+std::string grid_summary(const std::vector<Case>& cases) {
+  Grid grid({{"", "L", true},
+             {"", "layers", true},
+             {"", "scheme", false},
+             {"", "r", true},
+             {"", "95% interval", false},
+             {"", "largest N", true},
+             {"", "speed-up", true},
+             {"", "95% interval", false},
+             {"preferred", "form", false}});
+  std::size_t disagreeing = 0;
+  for (const auto& one : cases) {
+    if (one.equivalence && !one.equivalence->agrees) ++disagreeing;
+    const std::string length = one.shape ? integer(one.shape->history_length) : "-";
+    const std::string layers = one.shape ? integer(one.shape->layers) : "-";
+    if (one.fits.empty()) grid.add({length, layers, "-", "-", "-", "-", "-", "-", "-"});
+    for (const auto& fit : one.fits) {
+      std::pair<std::string, std::string> r = {"-", "-"}, gain = r;
+      if (fit.r) {
+        const int decimals = estimate_decimals(*fit.r, 3);
+        r = {fixed(fit.r->value, decimals), interval(*fit.r, decimals)};
+      }
+      std::string most = "-";
+      for (const auto& point : one.points) {
+        const SchemePoint* scheme = find(point, fit.scheme);
+        if (scheme == nullptr || !scheme->speedup) continue;
+        gain = speedup_cells(*scheme->speedup);
+        most = integer(point.candidates);
+      }
+      grid.add({length, layers, clipped(fit.scheme, kSchemeWidth), r.first, r.second, most, gain.first, gain.second,
+                clipped(fit.preferred, 13)});
+    }
+  }
+  std::string text = grid.text("") + "\n";
+  text += paragraph("equality",
+                    disagreeing == 0 ? "agrees in every shape where it was checked"
+                                     : "DISAGREES in " + counted(static_cast<std::int64_t>(disagreeing), "shape"),
+                    kMargin);
+  return text + paragraph("the rest",
+                          counted(static_cast<std::int64_t>(cases.size()), "shape") +
+                              ", summed up: every N is in --format csv, fits with their residuals in --format json",
+                          kMargin);
+}
+
 }  // namespace
 
 std::string render_table(const Report& report) {
@@ -336,19 +568,19 @@ std::string render_table(const Report& report) {
   const auto section = [&](const std::string& body) {
     if (!body.empty()) text += "\n" + body;
   };
-  for (const auto& one : report.cases) {
-    if (report.cases.size() > 1) text += "\n" + std::string(kWidth, '=') + "\n";
-    if (one.shape) text += shape_line(*one.shape);
-    if (!one.points.empty()) {
-      section(point_grid(one));
-      text += "\n" + point_notes(one);
-    }
-    section(gains(one));
-    for (const auto& fit : one.fits) section(fit_block(fit));
-    section(profiles(one.profiles));
-    if (one.equivalence) section(equality(*one.equivalence));
-    section(composition(one));
+  if (report.shard) {
+    text += paragraph("part", fmt::format("{} of {} of a grid", report.shard->index, report.shard->count), kMargin);
   }
+  if (report.conditions) text += conditions(*report.conditions);
+  if (report.cases.size() > kMaxFullCases) {
+    section(grid_summary(report.cases));
+  } else {
+    for (const auto& one : report.cases) {
+      if (report.cases.size() > 1) text += "\n" + std::string(kWidth, '=') + "\n";
+      text += case_block(report, one);
+    }
+  }
+  for (const auto& surface : report.surfaces) section(surface_block(surface));
   section(warnings(report.warnings));
   return text;
 }

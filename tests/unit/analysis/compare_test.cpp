@@ -1,0 +1,216 @@
+#include "analysis/compare.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "analysis/statistics.h"
+#include "base/random.h"
+#include "catch.h"
+#include "rows.h"
+
+namespace analysis = kvcast::analysis;
+using Catch::Matchers::WithinAbs;
+using Catch::Matchers::WithinRel;
+using kvcast::Case;
+using kvcast::ComparedPoint;
+using kvcast::Comparison;
+using kvcast::Report;
+using kvcast::Shape;
+using kvcast::Status;
+
+namespace {
+
+Shape shape_of_length(std::int64_t history_length) {
+  return Shape{history_length, 64, 2, 2, 2, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
+}
+
+/// Seconds by round of naive and shared at N = 10.
+Report report_of(const std::vector<double>& naive, const std::vector<double>& shared, double peak = 100) {
+  Report report;
+  report.machine.emplace();
+  report.machine->cpu_model = "CPU";
+  report.machine->threads = 2;
+  report.machine->peak_gflops = peak;
+  Case& one = report.cases.emplace_back();
+  one.shape = shape_of_length(64);
+  one.points = {{10, {{}, {}}}};
+  one.points[0].schemes[0].scheme = "naive";
+  one.points[0].schemes[1].scheme = "shared";
+  for (std::size_t i = 0; i < naive.size(); ++i) {
+    one.samples.push_back(kvcast::testing::row("naive", 10, static_cast<std::int64_t>(i), Status::measured, naive[i]));
+  }
+  for (std::size_t i = 0; i < shared.size(); ++i) {
+    one.samples.push_back(
+        kvcast::testing::row("shared", 10, static_cast<std::int64_t>(i), Status::measured, shared[i]));
+  }
+  return report;
+}
+
+std::vector<double> times(std::vector<double> values, double factor) {
+  for (double& value : values) value *= factor;
+  return values;
+}
+
+const ComparedPoint& point_of(const Comparison& comparison, const std::string& scheme) {
+  for (const ComparedPoint& point : comparison.points) {
+    if (point.scheme == scheme) return point;
+  }
+  FAIL("no point of " << scheme);
+  return comparison.points.front();
+}
+
+const std::vector<double> kNaive = {1.00, 1.01, 0.99, 1.002}, kShared = {0.2, 0.201, 0.199, 0.2005};
+
+}  // namespace
+
+TEST_CASE("a run against itself is no regression and its ratios are 1", "[analysis][compare]") {
+  const Report report = report_of(kNaive, kShared);
+  const Comparison comparison = analysis::compare(report, report, 0.05, false);
+  REQUIRE(comparison.points.size() == 2);
+  CHECK_FALSE(comparison.regression);
+  for (const ComparedPoint& point : comparison.points) {
+    CHECK_THAT(point.time_ratio->value, WithinRel(1.0, 1e-15));
+    CHECK(point.time_ratio->ci95->lo < 1);
+    CHECK(point.time_ratio->ci95->hi > 1);
+    CHECK_FALSE(point.regression);
+    CHECK_FALSE(point.improvement);
+  }
+  CHECK_FALSE(point_of(comparison, "naive").speedup_ratio);
+}
+
+TEST_CASE("the interval is Welch's on logs below five rounds", "[analysis][compare]") {
+  // Two values each: means 0 and x, variances u^2/2 and v^2/2 of the two, so squared errors u^2/4 and v^2/4, 1 degree
+  // each.
+  const double u = 0.02, v = 0.06, x = 0.1;
+  const Report a = report_of({std::exp(-u / 2), std::exp(u / 2)}, {});
+  const Report b = report_of({std::exp(x - v / 2), std::exp(x + v / 2)}, {});
+  const ComparedPoint point = point_of(analysis::compare(a, b, 0.05, false), "naive");
+  const double error = std::sqrt((u * u + v * v) / 4);
+  const double degrees = std::pow(u * u + v * v, 2) / (std::pow(u, 4) + std::pow(v, 4));
+  const double half = analysis::student_t_factor(0.95, degrees) * error;
+  CHECK_THAT(std::log(point.time_ratio->value), WithinAbs(x, 1e-12));
+  CHECK_THAT(std::log(point.time_ratio->ci95->lo), WithinAbs(x - half, 1e-10));
+  CHECK_THAT(std::log(point.time_ratio->ci95->hi), WithinAbs(x + half, 1e-10));
+}
+
+TEST_CASE("a time beyond threshold and interval is a regression, its mirror an improvement", "[analysis][compare]") {
+  const Report a = report_of(kNaive, kShared), b = report_of(kNaive, times(kShared, 1.12));
+  const Comparison worse = analysis::compare(a, b, 0.05, false);
+  CHECK(worse.regression);
+  CHECK(point_of(worse, "shared").regression);
+  CHECK_FALSE(point_of(worse, "naive").regression);
+  CHECK_THAT(point_of(worse, "shared").time_ratio->value, WithinRel(1.12, 1e-12));
+  CHECK_THAT(point_of(worse, "shared").speedup_ratio->value, WithinRel(1 / 1.12, 1e-12));
+
+  const Comparison better = analysis::compare(b, a, 0.05, false);
+  CHECK_FALSE(better.regression);
+  CHECK(point_of(better, "shared").improvement);
+  CHECK_FALSE(point_of(better, "naive").improvement);
+
+  // Within the threshold.
+  CHECK_FALSE(analysis::compare(a, b, 0.15, false).regression);
+  // Beyond it, but within the noise.
+  const Report noisy = report_of(kNaive, {0.15, 0.3, 0.19, 0.28});
+  CHECK(point_of(analysis::compare(a, noisy, 0.05, false), "shared").time_ratio->value > 1.1);
+  CHECK_FALSE(analysis::compare(a, noisy, 0.05, false).regression);
+}
+
+TEST_CASE("the clock of a run is taken out where both peaks are known", "[analysis][compare]") {
+  const Report a = report_of(kNaive, kShared, 100);
+  Report b = report_of(times(kNaive, 1.25), times(kShared, 1.25), 80);
+  Comparison comparison = analysis::compare(a, b, 0.05, false);
+  const ComparedPoint point = point_of(comparison, "shared");
+  CHECK_THAT(point.time_ratio->value, WithinRel(1.25, 1e-12));
+  CHECK_THAT(point.normalised_ratio->value, WithinRel(1.0, 1e-12));
+  CHECK_THAT(point.normalised_ratio->ci95->hi, WithinRel(point.time_ratio->ci95->hi / 1.25, 1e-12));
+  CHECK_FALSE(comparison.regression);
+
+  b.machine->peak_gflops.reset();
+  comparison = analysis::compare(a, b, 0.05, false);
+  CHECK_FALSE(point_of(comparison, "shared").normalised_ratio);
+  CHECK(point_of(comparison, "shared").regression);
+}
+
+TEST_CASE("a lost speed-up is a regression although no time is", "[analysis][compare]") {
+  // shared keeps its time while naive became faster.
+  const Report a = report_of(kNaive, kShared), b = report_of(times(kNaive, 0.8), kShared);
+  const Comparison comparison = analysis::compare(a, b, 0.05, false);
+  CHECK(point_of(comparison, "naive").improvement);
+  CHECK(point_of(comparison, "shared").regression);
+  CHECK_FALSE(point_of(comparison, "shared").improvement);
+}
+
+TEST_CASE("a single round gives no interval and judges nothing", "[analysis][compare]") {
+  const Comparison comparison = analysis::compare(report_of({1}, {0.2}), report_of({2}, {0.6}), 0.05, false);
+  CHECK_THAT(point_of(comparison, "shared").time_ratio->value, WithinRel(3.0, 1e-12));
+  CHECK_FALSE(point_of(comparison, "shared").time_ratio->ci95);
+  CHECK_FALSE(comparison.regression);
+}
+
+TEST_CASE("points of one run alone are listed and are no regression", "[analysis][compare]") {
+  Report a = report_of(kNaive, kShared), b = report_of(kNaive, {});
+  a.cases.push_back(report_of(kNaive, {}).cases[0]);
+  a.cases[1].shape = shape_of_length(128);
+  b.cases.push_back(a.cases[1]);
+  b.cases[1].shape = shape_of_length(256);
+  const Comparison comparison = analysis::compare(a, b, 0.05, false);
+  REQUIRE(comparison.points.size() == 4);
+  CHECK(comparison.points[0].missing_in.empty());
+  CHECK(comparison.points[1].missing_in == "B");
+  CHECK(comparison.points[2].missing_in == "B");
+  CHECK(comparison.points[2].shape->history_length == 128);
+  CHECK(comparison.points[3].missing_in == "A");
+  CHECK(comparison.points[3].shape->history_length == 256);
+  CHECK_FALSE(comparison.points[1].time_ratio);
+  CHECK_FALSE(comparison.regression);
+}
+
+TEST_CASE("threads tell shapes apart unless any machine will do", "[analysis][compare]") {
+  const Report a = report_of(kNaive, kShared);
+  Report b = a;
+  b.cases[0].shape->threads = 8;
+  CHECK(analysis::compare(a, b, 0.05, false).points.size() == 4);
+  CHECK(analysis::compare(a, b, 0.05, true).points.size() == 2);
+}
+
+TEST_CASE("machines differ in what both know", "[analysis][compare]") {
+  const Report a = report_of(kNaive, kShared);
+  Report b = a;
+  b.machine->peak_gflops = 7;
+  b.machine->memory_bytes = 1 << 30;
+  CHECK(analysis::machine_differences(a, b).empty());
+  b.machine->cpu_model = "other";
+  b.cases[0].machine = b.machine;
+  b.cases[0].machine->threads = 4;
+  CHECK(analysis::machine_differences(a, b) ==
+        std::vector<std::string>{"CPU: 'CPU' in A, 'other' in B", "CPUs: '2' in A, '4' in B"});
+  b.cases[0].machine.reset();
+  b.machine.reset();
+  CHECK(analysis::machine_differences(a, b).empty());
+}
+
+TEST_CASE("two runs of the same thing are called different as often as they should be", "[analysis][compare]") {
+  // Log-normal times with sd 3%, seven rounds each, of which trimming keeps five; the interval must miss 1
+  // in 5% of pairs: of 2000, 5% +- 4 binomial standard errors (0.49%) and the 1% by which Yuen's test is known to err.
+  const kvcast::RandomStream random(11, 3);
+  std::uint64_t next = 0;
+  const auto normal = [&] {
+    double sum = -6;
+    for (int i = 0; i < 12; ++i) sum += (static_cast<double>(random.bits(next++) >> 11) + 0.5) * 0x1p-53;
+    return sum;
+  };
+  int missed = 0;
+  constexpr int kPairs = 2000;
+  for (int pair = 0; pair < kPairs; ++pair) {
+    std::vector<double> before, after;
+    for (int round = 0; round < 7; ++round) {
+      before.push_back(std::exp(0.03 * normal()));
+      after.push_back(std::exp(0.03 * normal()));
+    }
+    const auto ratio =
+        point_of(analysis::compare(report_of(before, {}), report_of(after, {}), 0.05, false), "naive").time_ratio;
+    if (ratio->ci95->lo > 1 || ratio->ci95->hi < 1) ++missed;
+  }
+  CHECK_THAT(static_cast<double>(missed) / kPairs, WithinAbs(0.05, 4 * 0.0049 + 0.01));
+}
