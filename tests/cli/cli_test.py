@@ -19,7 +19,7 @@ from pathlib import Path
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
 TIMEOUT_S = 180
-SUBCOMMANDS = ["run", "verify", "presets", "info"]
+SUBCOMMANDS = ["run", "fit", "compare", "merge", "verify", "presets", "info"]
 
 
 def environment(**extra):

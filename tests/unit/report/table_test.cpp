@@ -139,9 +139,106 @@ TEST_CASE("the fit block shows every figure of the fit", "[report]") {
   const std::string text = table(report);
   for (const char* part : {"fit of shared against naive: 12 rounds, 1 pair excluded", "0.0125  95% [0.0121, 0.0129]",
                            "0.0127", "0.00510", "80.0x", "0.9991", "4.2% (affine 1.1%)", "3.1% (affine 0.80%)",
-                           "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "(a+b)/c = 1.26", "preferred   affine"}) {
+                           "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "(a+b)/c = 1.26", "preferred    affine"}) {
     CHECK_THAT(text, Contains(part));
   }
+  check_plain_and_narrow(text);
+}
+
+TEST_CASE("the fit block says in words what it means, and shows residuals, predictions and the parts of r",
+          "[report]") {
+  Report report = small_report();
+  Fit fit;
+  fit.scheme = "shared";
+  fit.r = Estimate{0.0125, Interval{0.0121, 0.0129}};
+  fit.r_flops = 0.0051;
+  fit.marginal_r = Estimate{0.0114, Interval{0.0111, 0.0117}};
+  fit.lack_of_fit_pct = 1.25;
+  fit.verdict = "trust the affine form";
+  fit.next = "measure N = 4000";
+  fit.losses = {"N = 1: 1.8% slower", "sharing wins from N = 3"};
+  fit.residuals = {{10, {9.55, Interval{9.48, 9.62}}, 1.8537, -0.125, std::nullopt, 0.46}};
+  fit.predictions = {
+      {std::nullopt, std::nullopt, 200, {142.5, Interval{139.25, 145.75}}, 1350, 9.5, "interpolated", "affine", 0.65},
+      {2000, 25, 4000, {451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated", "surface", std::nullopt}};
+  fit.explanation = Explanation{0.15, {{10, 0.0051, 0.001, 0.003, std::nullopt, std::nullopt, 0.0005}}, "rates"};
+  report.cases[0].fits = {fit};
+  const std::string text = table(report);
+  for (const char* part :
+       {"  verdict      trust the affine form\n", "  next         measure N = 4000\n",
+        "  loses        N = 1: 1.8% slower\n               sharing wins from N = 3\n",
+        "marginal r   0.0114  95% [0.0111, 0.0117]", "lack of fit  1.2%",
+        "why r: design note 0.150, measured 0.0125, FLOPs 0.00510; parts of the r of each N, by rates"}) {
+    CHECK_THAT(text, Contains(part));
+  }
+  const auto row_after = [&](const std::string& title) {
+    const std::size_t at = text.find(title);
+    REQUIRE(at != std::string::npos);
+    const std::size_t rule = text.find("---\n", at);
+    return text.substr(rule + 4, text.find('\n', rule + 4) - rule - 4);
+  };
+  CHECK(words(row_after("residuals of")) ==
+        std::vector<std::string>{"", "10", "9.55x", "[9.48,", "9.62]", "1.9%", "-0.13%", "-", "0.46%"});
+  CHECK(words(row_after("predictions\n")) == std::vector<std::string>{"", "200", "142x", "[139,", "146]",
+                                                                      "interpolated", "affine", "0.65%", "1,350", "s",
+                                                                      "9.50", "s"});
+  CHECK(words(row_after("why r")) ==
+        std::vector<std::string>{"", "10", "0.00510", "0.00100", "0.00300", "-", "-", "0.000500"});
+  CHECK_THAT(text, Contains("2,000      25  4,000      452x  -"));
+  check_plain_and_narrow(text);
+}
+
+TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
+  Report report = small_report();
+  CHECK_THAT(table(report), !Contains("stopped by") && !Contains("self-check") && !Contains("surface"));
+  report.shard = Shard{2, 3};
+  report.conditions = Conditions{7, "precision", 118.5, 2.25, false, 1, 0.125, 1.5, 3.75, -0.4, std::nullopt};
+  report.cases[0].self_check = {
+      {"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
+      {"naive", 10, {1.0312, std::nullopt}, std::nullopt, false}};
+  Surface surface;
+  surface.scheme = "shared";
+  surface.terms = {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}};
+  surface.errors = {{"points", 12, 1.5, 3.25, 7.125}};
+  surface.least_history = 1000;
+  surface.most_history = 2000;
+  surface.cache_bytes = 25165824.0;
+  report.surfaces = {surface};
+  const std::string text = table(report);
+  for (const char* part :
+       {"part      2 of 3 of a grid", "run       7 rounds | stopped by precision | measured 118 s",
+        "2.25 s, not steady", "resumed 1 time |", "steal 0.12%", "other load 1.5%", "canary spread 3.8%",
+        "drift -0.40%", "outliers -", "all  1.0009  [0.9978, 1.0041]  [0.9961, 1.0058]      holds 1", "DOES NOT HOLD 1",
+        "surface   of naive and shared: L 1,000 to 2,000, layers 0, N 0; effective cache 24.0 MiB",
+        "dense FLOPs     1.02e-11  FLOP    96.9%"}) {
+    CHECK_THAT(text, Contains(part));
+  }
+  check_plain_and_narrow(text);
+}
+
+TEST_CASE("a grid of many shapes is summed up, a row per fit", "[report]") {
+  Report report = small_report();
+  Fit fit;
+  fit.scheme = "shared";
+  fit.r = Estimate{0.0125, Interval{0.0121, 0.0129}};
+  fit.preferred = "affine";
+  report.cases[0].fits = {fit};
+  report.cases.resize(4, report.cases[0]);
+  CHECK_THAT(table(report), Contains("fit of shared against naive") && !Contains("summed up"));
+  report.cases.push_back(report.cases[0]);
+  report.cases.back().shape->history_length = 1024;
+  report.cases.back().equivalence = Equivalence{};
+  MachineInfo other;
+  other.cpu_model = "other CPU";
+  report.cases.back().machine = other;
+  const std::string text = table(report);
+  CHECK_THAT(text, !Contains("fit of shared against naive") && Contains("5 shapes, summed up") &&
+                       Contains("--format csv") && Contains("DISAGREES in 1 shape"));
+  CHECK_THAT(text,
+             Contains("1,024       4  shared  0.0125  [0.0121, 0.0129]         50     32.0x  [31.5, 32.5]  affine"));
+  CHECK_THAT(text, !Contains("other CPU"));  // the report has a machine of its own
+  report.machine.reset();
+  CHECK_THAT(table(report), Contains("machine   other CPU"));
   check_plain_and_narrow(text);
 }
 
@@ -198,13 +295,37 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   fit.r = Estimate{0.000123456, Interval{-0.00012, 1e9}};
   fit.preferred = hostile;
   fit.affine = AffineFit{1e9, 1e-12, 0};
+  fit.verdict = fit.next = hostile;
+  fit.losses = {hostile};
+  fit.residuals = {{1000000, {1234.5, Interval{1e-300, 1e300}}, 1e300, -1e300, 1e-300, 99999.9}};
+  fit.predictions = {{65536,
+                      1000,
+                      1000000,
+                      {1234.5, Interval{1230.25, 1240.75}},
+                      98765.4,
+                      12345.6,
+                      "extrapolated",
+                      "one-parameter",
+                      123.4}};
+  fit.explanation = Explanation{0.15, {{1000000, 1e-300, 1e300, 1e-9, 1e-9, 1e-9, -1e-9}}, hostile};
   one.fits = {fit};
+  one.self_check = {{hostile, 1000000, {1e-9, Interval{-1e300, 1e300}}, Interval{-1e300, 1e300}, false}};
+  report.conditions.emplace().stopped_by = hostile;
+  Surface surface;
+  surface.scheme = hostile;
+  surface.terms = {{hostile, hostile, hostile, 1e-300, 1e300}};
+  surface.errors = {{hostile, 1000000, 1e300, 1e300, 1e300}};
+  surface.cache_bytes = 1e300;
+  surface.predictions = fit.predictions;
+  report.surfaces = {surface};
   Equivalence equivalence;
   equivalence.reference_shape = hostile;
   equivalence.schemes = {{hostile, ErrorPair{1e300, 1e-300}, ErrorPair{}, 1.0, -1.0, 1.0, -1.0, true}};
   one.equivalence = equivalence;
   one.composition = {{hostile, 5, {1e-9, Interval{-1e300, 1e300}}, true}};
   report.cases.push_back(one);
+  check_plain_and_narrow(table(report));
+  report.cases.resize(5, one);
   check_plain_and_narrow(table(report));
 }
 

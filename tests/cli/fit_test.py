@@ -1,0 +1,242 @@
+#!/usr/bin/env python3
+"""Runs fit, compare and merge of the real binary on one small run, on edits of it, and on CSVs with planted times.
+
+KVCAST_BIN is the binary, KVCAST_SOURCE_DIR the repository. No test compares two timings that were measured.
+"""
+import csv
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
+BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
+TIMEOUT_S = 180
+HEAD = "candidates,naive_seconds,shared_seconds\n"
+
+
+def kvcast(*args, cwd):
+    return subprocess.run([BIN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S,
+                          stdin=subprocess.DEVNULL)
+
+
+def planted(r, slower=1.0, rounds=4):
+    """A CSV of one's own: shared follows r, and takes `slower` times that; rounds differ by 0.1%."""
+    rows = [f"{n},{n * (1 + 0.001 * (k % 2))},{(1 + (n - 1) * r) * slower * (1 + 0.001 * (k % 2))}"
+            for n in (1, 5, 20, 100) for k in range(rounds)]
+    return HEAD + "\n".join(rows) + "\n"
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory(prefix="kvcast_fit_")
+    unittest.addModuleCleanup(folder.cleanup)
+    run = kvcast("run", "smoke", "--budget", "2s", "-q", "-o", "run", cwd=folder.name)
+    assert run.returncode == 0, run.stderr
+    FitTest.run_dir = Path(folder.name) / "run"
+
+
+class FitTest(unittest.TestCase):
+    run_dir = None  # of the one small run
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_fit_")
+        self.addCleanup(folder.cleanup)
+        self.dir = Path(folder.name)
+
+    def kvcast(self, *args):
+        return kvcast(*args, cwd=self.dir)
+
+    def write(self, name, text):
+        (self.dir / name).write_text(text)
+        return name
+
+    def edited(self, name, change_report=lambda report: None, change_row=lambda row: None):
+        """A copy of the run's folder with its report and each of its samples changed."""
+        target = self.dir / name
+        shutil.copytree(self.run_dir, target)
+        report = json.loads((target / "report.json").read_text())
+        change_report(report)
+        (target / "report.json").write_text(json.dumps(report))
+        with open(target / "samples.csv", newline="") as file:
+            rows = list(csv.DictReader(file))
+        for row in rows:
+            change_row(row)
+        with open(target / "samples.csv", "w", newline="") as file:
+            writer = csv.DictWriter(file, rows[0].keys())
+            writer.writeheader()
+            writer.writerows(rows)
+        return name
+
+    def assert_refused(self, result, code, *parts):
+        """Exit code, nothing on stdout or on disk, one line on stderr that has every part."""
+        self.assertEqual(result.returncode, code, result.stdout + result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(len(result.stderr.splitlines()), 1, result.stderr)
+        for part in parts:
+            self.assertIn(part, result.stderr)
+        self.assertFalse((self.dir / "out").exists())
+
+
+class FitCommandTest(FitTest):
+    def test_planted_r(self):
+        self.write("mine.csv", planted(0.2))
+        result = self.kvcast("fit", "mine.csv", "-N", "50,1000", "--format", "json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        fit = json.loads(result.stdout)["cases"][0]["fits"]["shared"]
+        self.assertAlmostEqual(fit["r"]["value"], 0.2, places=9)
+        self.assertEqual([p["candidates"] for p in fit["predictions"]], [50, 1000])
+        self.assertAlmostEqual(fit["predictions"][1]["speedup"]["value"], 1000 / (1 + 999 * 0.2), places=6)
+        self.assertEqual([p["source"] for p in fit["predictions"]], ["interpolated", "extrapolated"])
+        table = self.kvcast("fit", "mine.csv", "-N", "1000")
+        self.assertEqual(table.returncode, 0, table.stderr)
+        self.assertIn("fit of shared against naive: 4 rounds", table.stdout)
+        self.assertIn("extrapolated", table.stdout)
+
+    def test_refit_of_a_run_gives_its_fit(self):
+        report = json.loads((self.run_dir / "report.json").read_text())
+        for path in (self.run_dir, self.run_dir / "report.json"):
+            again = json.loads(self.kvcast("fit", path, "--format", "json").stdout)
+            for key in ("points", "fits", "composition"):
+                self.assertEqual(again["cases"][0][key], report["cases"][0][key], key)
+            self.assertEqual(again["machine"], report["machine"])
+        alone = json.loads(self.kvcast("fit", self.run_dir / "samples.csv", "--format", "json").stdout)
+        self.assertEqual(alone["cases"][0]["fits"]["shared"]["r"], report["cases"][0]["fits"]["shared"]["r"])
+
+    def test_output_folder(self):
+        result = self.kvcast("fit", self.run_dir, "-o", "out/deep", "--format", "csv")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        written = {path.name for path in (self.dir / "out/deep").iterdir()}
+        self.assertEqual(written, {"report.json", "samples.csv", "summary.csv"})
+        self.assertEqual((self.dir / "out/deep/samples.csv").read_bytes(), (self.run_dir / "samples.csv").read_bytes())
+        self.assertEqual(len([line for line in result.stderr.splitlines() if line.startswith("wrote ")]), 3)
+        quiet = self.kvcast("fit", self.run_dir, "-q")
+        self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
+
+    def test_bad_csv(self):
+        for text, *parts in (
+                (HEAD + "1,1,1\n5,fast,1\n", "mine.csv", "line 3", "'fast'"),
+                (HEAD + "5,1\n", "mine.csv", "line 2"),
+                (HEAD + "5,-1,1\n", "mine.csv", "line 2", "'-1'"),
+                (HEAD + "0,1,1\n", "mine.csv", "line 2", "'0'"),
+                ("candidates,naive_seconds\n5,1\n", "mine.csv", "shared_seconds"),
+                (HEAD, "mine.csv"),
+                (HEAD + "1,1,1\n1,1,1\n", "mine.csv", "only N = 1", "an N above 1")):
+            with self.subTest(text=text):
+                self.write("mine.csv", text)
+                self.assert_refused(self.kvcast("fit", "mine.csv", "-o", "out"), 2, *parts)
+
+    def test_bad_usage(self):
+        self.write("mine.csv", planted(0.2))
+        self.assert_refused(self.kvcast("fit", "nothing.csv", "-o", "out"), 3, "nothing.csv")
+        for args, *parts in ((["-N", "0"], "--candidates", "'0'"), (["-N", "x"], "--candidates", "'x'"),
+                             (["--layers", "2"], "--layers", "a grid"), (["-L", "64"], "--history", "a grid"),
+                             (["--holdout"], "--holdout", "a grid"), (["--holdout", "2"], "--holdout", "'2'"),
+                             (["--seed", "-1"], "seed"), (["--format", "pdf"], "--format", "'pdf'")):
+            with self.subTest(args=args):
+                self.assert_refused(self.kvcast("fit", "mine.csv", "-o", "out", *args), 2, *parts)
+
+
+class CompareTest(FitTest):
+    def test_no_regression(self):
+        result = self.kvcast("compare", self.run_dir, self.run_dir)
+        self.assertEqual((result.returncode, result.stderr), (0, ""))
+        self.assertIn("no regression beyond 5%: 6 points", result.stdout.splitlines()[0])
+        self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
+
+    def test_regression(self):
+        self.write("a.csv", planted(0.2))
+        self.write("b.csv", planted(0.2, slower=1.12))
+        worse = self.kvcast("compare", "a.csv", "b.csv", "--format", "json")
+        self.assertEqual((worse.returncode, worse.stderr), (4, ""))
+        document = json.loads(worse.stdout)
+        self.assertEqual((document["schema"], document["regression"]), ("kvcast.comparison/1", True))
+        for point in document["points"]:
+            self.assertEqual(point["regression"], point["scheme"] == "shared")
+            self.assertAlmostEqual(point["time_ratio"]["value"], 1.12 if point["scheme"] == "shared" else 1)
+        self.assertEqual(self.kvcast("compare", "a.csv", "b.csv").returncode, 4)
+        self.assertIn("REGRESSION beyond 5%: 4 of 8 points, largest slow-down 12.0%",
+                      self.kvcast("compare", "a.csv", "b.csv").stdout)
+        self.assertEqual(self.kvcast("compare", "a.csv", "b.csv", "--threshold", "15%").returncode, 0)
+        better = self.kvcast("compare", "b.csv", "a.csv", "--format", "csv")
+        self.assertEqual(better.returncode, 0)
+        rows = list(csv.DictReader(better.stdout.splitlines()))
+        self.assertEqual({row["improvement"] for row in rows if row["scheme"] == "shared"}, {"true"})
+
+    def test_machines(self):
+        def other(report):
+            report["machine"].update(cpu_model="other CPU")
+            report["config"]["run"].update(seed=7)
+
+        self.edited("other", other)
+        refused = self.kvcast("compare", self.run_dir, "other")
+        self.assert_refused(refused, 2, "CPU: '", "in A, 'other CPU' in B", "--any-machine")
+        allowed = self.kvcast("compare", self.run_dir, "other", "--any-machine", "--format", "json")
+        self.assertEqual((allowed.returncode, allowed.stderr), (0, ""))
+        differences = json.loads(allowed.stdout)["differences"]
+        self.assertEqual(len(differences), 2)
+        self.assertIn("run.seed: 1 in A, 7 in B", differences)
+
+    def test_refused(self):
+        self.write("a.csv", planted(0.2))
+        self.write("one.csv", planted(0.2, rounds=1))
+        self.assert_refused(self.kvcast("compare", "a.csv", self.run_dir), 2, "in common")
+        self.assert_refused(self.kvcast("compare", "a.csv", "one.csv"), 2, "two rounds")
+        self.assert_refused(self.kvcast("compare", "a.csv", "none.csv"), 3, "none.csv")
+        self.assert_refused(self.kvcast("compare", "a.csv"), 2, "see kvcast compare --help")
+        for threshold in ("-1%", "x", "nan"):
+            self.assert_refused(self.kvcast("compare", "a.csv", "a.csv", "--threshold", threshold), 2, "--threshold")
+
+
+class MergeTest(FitTest):
+    def shard(self, name, index, history, count=2, change=lambda report: None):
+        def change_report(report):
+            report["config"]["sweep"] = {"history_length": [64, 128], "layers": []}
+            report["shard"] = {"index": index, "count": count}
+            report["cases"][0]["shape"]["history_length"] = history
+            change(report)
+
+        return self.edited(name, change_report, lambda row: row.update(history_length=history))
+
+    def test_merge(self):
+        self.shard("two", 2, 128)
+        self.shard("one", 1, 64)
+        result = self.kvcast("merge", "two", "one", "-o", "out", "--format", "json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        merged = json.loads(result.stdout)
+        self.assertEqual([case["shape"]["history_length"] for case in merged["cases"]], [64, 128])
+        self.assertIsNone(merged["shard"])
+        single = json.loads((self.run_dir / "report.json").read_text())
+        for case in merged["cases"]:
+            self.assertEqual(case["fits"]["shared"]["r"], single["cases"][0]["fits"]["shared"]["r"])
+            self.assertEqual(case["machine"], single["machine"])
+        self.assertEqual(merged["machine"], single["machine"])
+        # What was merged is a report as any other.
+        again = self.kvcast("fit", "out", "--format", "json")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual([c["fits"] for c in json.loads(again.stdout)["cases"]], [c["fits"] for c in merged["cases"]])
+
+    def test_refused(self):
+        self.shard("one", 1, 64)
+        self.shard("two", 2, 128)
+        self.shard("again", 2, 128)
+        self.shard("newer", 2, 128, change=lambda report: report["tool"].update(version="99.0"))
+        self.shard("longer", 2, 128, change=lambda report: report["config"]["measure"].update(budget="3s"))
+        self.shard("stopped", 2, 128, change=lambda report: report["conditions"].update(stopped_by="interrupt"))
+        for folders, *parts in ((["one"], "one", "a gap", "2/2"), (["one", "two", "again"], "again", "overlaps", "2/2"),
+                                (["one", "newer"], "newer", "version '99.0'"),
+                                (["one", "longer"], "longer", "measure.budget"),
+                                (["one", "stopped"], "stopped", "interrupted"),
+                                (["one", self.run_dir], str(self.run_dir), "whole run")):
+            with self.subTest(folders=folders):
+                self.assert_refused(self.kvcast("merge", *folders, "-o", "out"), 2, *parts)
+        (self.dir / "two/journal.jsonl").write_text("")
+        self.assert_refused(self.kvcast("merge", "one", "two", "-o", "out"), 2, "two", "unfinished")
+        self.assert_refused(self.kvcast("merge", "one", "nowhere", "-o", "out"), 3, "nowhere")
+        self.assert_refused(self.kvcast("merge", "-o", "out"), 2, "see kvcast merge --help")
+
+
+if __name__ == "__main__":
+    unittest.main()
