@@ -28,7 +28,7 @@ struct Part {
   Report report;
 };
 
-bool exists(const fs::path& path) {
+bool is_there(const fs::path& path) {
   std::error_code ignored;
   return fs::exists(path, ignored);
 }
@@ -51,12 +51,12 @@ bool skipped(const Case& one) {
 
 Part read_part(const std::string& folder) {
   const std::string shown = printable(folder, 200);
-  if (exists(journal::journal_path(folder))) {
+  if (is_there(journal::journal_path(folder))) {
     throw ConfigError(shown, "is an unfinished run: its journal.jsonl is still there",
                       "kvcast run --resume " + shown + " finishes it");
   }
   for (const char* name : {"report.json", "samples.csv"}) {
-    if (!exists(fs::path(folder) / name)) throw IoError(shown, std::string("has no ") + name);
+    if (!is_there(fs::path(folder) / name)) throw IoError(shown, std::string("has no ") + name);
   }
   Part part{shown, journal::read_measurements(folder)};
   const Report& report = part.report;
