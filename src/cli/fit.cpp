@@ -42,7 +42,8 @@ class FitCommand : public Command {
     if (holdout_option_->count() > 0) {
       options.holdout = holdout_.empty() ? kHoldout : parse_fraction(holdout_, "--holdout");
     }
-    options.seed = seed_;
+    if (seed_ < 0) throw ConfigError("--seed", "'" + std::to_string(seed_) + "' is too small", "at least 0");
+    options.seed = static_cast<std::uint64_t>(seed_);
     return print_report(fit(path_, options), format_, output_, quiet_);
   }
 
@@ -52,7 +53,7 @@ class FitCommand : public Command {
   CLI::Option* holdout_option_ = nullptr;
   std::string path_, holdout_;
   std::optional<std::string> candidates_, history_, layers_, output_;
-  std::uint64_t seed_ = 1;
+  std::int64_t seed_ = 1;
   bool quiet_ = false;
 };
 

@@ -147,7 +147,11 @@ std::string with_unit(const std::optional<double>& value, int digits, const char
   return value && std::isfinite(*value) ? significant(*value, digits) + unit : "-";
 }
 
-std::string percent(const std::optional<double>& value) { return with_unit(value, 2, "%"); }
+std::string percent(const std::optional<double>& value) {
+  // Rounding error is not worth fourteen zeros.
+  if (value && std::fabs(*value) < 0.005) return "0.00%";
+  return with_unit(value, 2, "%");
+}
 
 int estimate_decimals(const Estimate& estimate, int digits) {
   const int base = decimals_for(estimate.value, digits);

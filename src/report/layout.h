@@ -45,7 +45,7 @@ std::string fixed(double value, int decimals);
 std::string significant(double value, int digits);
 std::string significant(const std::optional<double>& value, int digits);
 std::string with_unit(const std::optional<double>& value, int digits, const char* unit);
-/// Two digits and a %.
+/// Two digits and a %; 0.00% below half a hundredth.
 std::string percent(const std::optional<double>& value);
 /// Decimals of an estimate: `digits` digits of the value, more where they hide the width of its interval.
 int estimate_decimals(const Estimate& estimate, int digits);

@@ -284,22 +284,32 @@ std::string residuals(const std::vector<Residual>& list) {
 }
 
 std::string predictions(const std::vector<Prediction>& list) {
-  Grid grid({{"", "L", true},
-             {"", "layers", true},
-             {"", "N", true},
-             {"", "speed-up", true},
-             {"", "95% interval", false},
-             {"", "source", false},
-             {"", "by", false},
-             {"held-out", "error", true},
-             {"", "naive", true},
-             {"", "scheme", true}});
+  const bool shapes = std::any_of(list.begin(), list.end(), [](const auto& p) { return p.history_length || p.layers; });
+  std::vector<Grid::Head> heads;
+  if (shapes) heads = {{"", "L", true}, {"", "layers", true}};
+  for (const Grid::Head& head : {Grid::Head{"", "N", true},
+                                 {"", "speed-up", true},
+                                 {"", "95% interval", false},
+                                 {"", "source", false},
+                                 {"", "by", false},
+                                 {"held-out", "error", true},
+                                 {"", "naive", true},
+                                 {"", "scheme", true}}) {
+    heads.push_back(head);
+  }
+  Grid grid(heads);
   const auto optional_seconds = [](const std::optional<double>& value) { return value ? seconds(*value) : "-"; };
+  const auto own = [](const std::optional<std::int64_t>& value) { return value ? integer(*value) : "own"; };
   for (const auto& p : list) {
     const auto [value, ends] = speedup_cells(p.speedup);
-    grid.add({p.history_length ? integer(*p.history_length) : "", p.layers ? integer(*p.layers) : "",
-              integer(p.candidates), value, ends, clipped(p.source, 12), clipped(p.by, 13),
-              percent(p.held_out_error_pct), optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)});
+    std::vector<std::string> cells;
+    if (shapes) cells = {own(p.history_length), own(p.layers)};
+    for (std::string cell :
+         {integer(p.candidates), value, ends, clipped(p.source, 12), clipped(p.by, 13), percent(p.held_out_error_pct),
+          optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
+      cells.push_back(std::move(cell));
+    }
+    grid.add(std::move(cells));
   }
   return titled("predictions", grid);
 }
@@ -328,7 +338,7 @@ std::string explanation(const Fit& fit) {
 std::string fit_block(const Fit& fit) {
   constexpr std::size_t kLabel = 15;
   const auto row = [&](const char* label, const std::string& value, const std::string& meaning) {
-    return paragraph(label, padded(value, 33, false) + "  " + meaning, kLabel);
+    return paragraph(label, padded(value, 31, false) + "  " + meaning, kLabel);
   };
   std::string text = fmt::format("fit of {} against naive: {}, {} excluded\n", clipped(fit.scheme, kSchemeWidth),
                                  counted(fit.rounds, "round"), counted(fit.excluded_pairs, "pair"));

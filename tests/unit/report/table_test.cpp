@@ -178,12 +178,12 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
     return text.substr(rule + 4, text.find('\n', rule + 4) - rule - 4);
   };
   CHECK(words(row_after("residuals of")) ==
-        std::vector<std::string>{"", "10", "9.55x", "[9.48,", "9.62]", "1.9%", "-0.13%", "-", "0.46%"});
-  CHECK(words(row_after("predictions\n")) == std::vector<std::string>{"", "200", "142x", "[139,", "146]",
+        std::vector<std::string>{"10", "9.55x", "[9.48,", "9.62]", "1.9%", "-0.13%", "-", "0.46%"});
+  CHECK(words(row_after("predictions\n")) == std::vector<std::string>{"own", "own", "200", "142x", "[139,", "146]",
                                                                       "interpolated", "affine", "0.65%", "1,350", "s",
                                                                       "9.50", "s"});
   CHECK(words(row_after("why r")) ==
-        std::vector<std::string>{"", "10", "0.00510", "0.00100", "0.00300", "-", "-", "0.000500"});
+        std::vector<std::string>{"10", "0.00510", "0.00100", "0.00300", "-", "-", "0.000500"});
   CHECK_THAT(text, Contains("2,000      25  4,000      452x  -"));
   check_plain_and_narrow(text);
 }
