@@ -90,6 +90,7 @@ class ReadmeTest(unittest.TestCase):
             (here / "build/release").mkdir(parents=True)
             (here / "build/release/kvcast").symlink_to(Path(BIN).resolve())
             (here / "configs").symlink_to(SOURCE / "configs")
+            (here / "docs").symlink_to(SOURCE / "docs")
             env = dict(os.environ, PATH=f"{here}/build/release:{os.environ['PATH']}")
             for command, expected in found:
                 with self.subTest(command=command):
