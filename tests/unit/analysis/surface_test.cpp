@@ -296,9 +296,13 @@ TEST_CASE("one disturbed round changes nothing", "[analysis][surface]") {
 }
 
 TEST_CASE("a point that is held out is not seen", "[analysis][surface]") {
-  std::vector<SurfaceCase> cases = make_grid(family(), Machine{}, noisy);
+  // With a cache, because the choice of one must not look at the point either.
+  Machine machine;
+  machine.cache = 8 * kMebibyte;
+  std::vector<SurfaceCase> cases = make_grid(family(), machine, noisy);
   const auto before = analysis::fit_surface(cases, family(), {0.1, 4});
   REQUIRE(before);
+  REQUIRE(before->cache_bytes);
   REQUIRE(before->held_out.size() == 16);
   const auto is_held_out = [&](const SurfaceCase& one, std::int64_t candidates) {
     return std::any_of(before->held_out.begin(), before->held_out.end(), [&](const kvcast::HeldOut& point) {
