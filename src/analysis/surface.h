@@ -66,8 +66,7 @@ struct SurfaceCase {
 };
 
 struct SurfaceOptions {
-  double holdout =
-      0;  ///< share of the (L, N, layers) that a fit for errors.left_out == "points" leaves out; 0: no such
+  double holdout = 0;      ///< share of the (L, N, layers) to leave out for the errors of "points"; 0: no such errors
   std::uint64_t seed = 0;  ///< which ones
 };
 
