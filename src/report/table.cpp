@@ -283,6 +283,9 @@ std::string residuals(const std::vector<Residual>& list) {
   return titled("residuals of the speed-up, by the form", grid);
 }
 
+/// Of a form or another predictor, short enough for a column.
+std::string form_name(const std::string& name) { return name == "one-parameter" ? "one-par." : clipped(name, 8); }
+
 std::string predictions(const std::vector<Prediction>& list) {
   const bool shapes = std::any_of(list.begin(), list.end(), [](const auto& p) { return p.history_length || p.layers; });
   std::vector<Grid::Head> heads;
@@ -557,7 +560,7 @@ std::string grid_summary(const std::vector<Case>& cases) {
         most = integer(point.candidates);
       }
       grid.add({length, layers, clipped(fit.scheme, kSchemeWidth), r.first, r.second, most, gain.first, gain.second,
-                clipped(fit.preferred, 13)});
+                form_name(fit.preferred)});
     }
   }
   std::string text = grid.text("") + "\n";
