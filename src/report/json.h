@@ -70,10 +70,10 @@ class JsonPlace {
 /// The members of an object into `row`, those of derived columns apart. Members without a column are passed over. A
 /// member that is missing is unknown, which its column must allow.
 template <typename Row>
-void from_json(const JsonPlace& place, const std::vector<Column<Row>>& columns, Row& row, bool baseline = false) {
+void from_json(const JsonPlace& place, const std::vector<Column<Row>>& columns, Row& row) {
   place.object();
   for (const auto& column : columns) {
-    if (!column.set || column.role == Role::key || (baseline && column.role == Role::sharing_only)) continue;
+    if (!column.set || column.role == Role::key) continue;
     if (column.role == Role::added && !place.value().contains(column.name)) continue;
     column.set(row, place.at(column.name).read(column.kind, column.nullable));
   }

@@ -32,7 +32,7 @@ Point point(const JsonPlace& place) {
   Point value;
   from_json(place, point_columns(), value);
   for (const auto& [name, scheme] : place.at("schemes").members()) {
-    from_json(scheme, scheme_point_columns(), value.schemes.emplace_back(), name == kBaseline);
+    from_json(scheme, scheme_point_columns(), value.schemes.emplace_back());
     value.schemes.back().scheme = name;
   }
   return value;

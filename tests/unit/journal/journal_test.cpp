@@ -4,7 +4,9 @@
 #include <cmath>
 #include <cstdint>
 #include <limits>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -277,16 +279,19 @@ TEST_CASE("a journal that is being written is in use", "[journal]") {
   const std::string name = folder.path().string();
   refuse_when_in_use(name);
   {
-    auto writer = JournalWriter::create(name, sample_head());
-    writer.append(sample_round(0));
+    std::optional<JournalWriter> writer = JournalWriter::create(name, sample_head());
+    writer->append(sample_round(0));
     const auto seen = read_journal(journal_path(name));  // looking is allowed
     CHECK(seen.rounds.size() == 1);
     CHECK_THROWS_WITH(refuse_when_in_use(name), Contains("in use by another kvcast"));
     CHECK_THROWS_WITH(JournalWriter::create(name, sample_head()), Contains("in use by another kvcast"));
     CHECK_THROWS_WITH(JournalWriter::reopen(name, seen), Contains("in use by another kvcast"));
     CHECK_THROWS_AS(JournalWriter::reopen(name, seen), ConfigError);
-    const JournalWriter moved = std::move(writer);
+    JournalWriter moved = std::move(*writer);
+    writer.reset();
     CHECK_THROWS_AS(refuse_when_in_use(name), ConfigError);
+    moved.append(sample_round(1));
+    CHECK(read_journal(journal_path(name)).rounds.size() == 2);
   }
   refuse_when_in_use(name);
 }
