@@ -3,7 +3,7 @@
 
 #include <string>
 
-#include "files.h"
+#include "unit/files.h"
 #include "kvcast/kvcast.h"
 #include "report/shape.h"
 
