@@ -1,4 +1,6 @@
 // A comparison of two runs: for a terminal, as JSON under the contract kvcast.comparison/1, as CSV.
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
 #include <optional>
@@ -60,7 +62,7 @@ std::string sentence(const Comparison& comparison, bool shapes) {
     if (point.regression != comparison.regression || !slow_down(point)) continue;
     if (worst == nullptr || slow_down(point)->value > slow_down(*worst)->value) worst = &point;
   }
-  const std::string beyond = " beyond " + significant(100 * comparison.threshold, 2) + "%: ";
+  const std::string beyond = fmt::format(" beyond {:.3g}%: ", 100 * comparison.threshold);
   std::string text = comparison.regression
                          ? "REGRESSION" + beyond + integer(regressions) + " of " + counted(both, "point")
                          : "no regression" + beyond + counted(both, "point");

@@ -226,11 +226,12 @@ class MergeTest(FitTest):
         self.shard("newer", 2, 128, change=lambda report: report["tool"].update(version="99.0"))
         self.shard("longer", 2, 128, change=lambda report: report["config"]["measure"].update(budget="3s"))
         self.shard("stopped", 2, 128, change=lambda report: report["conditions"].update(stopped_by="interrupt"))
+        self.shard("whole", 2, 128, change=lambda report: report.update(shard=None))
         for folders, *parts in ((["one"], "one", "a gap", "2/2"), (["one", "two", "again"], "again", "overlaps", "2/2"),
                                 (["one", "newer"], "newer", "version '99.0'"),
                                 (["one", "longer"], "longer", "measure.budget"),
                                 (["one", "stopped"], "stopped", "interrupted"),
-                                (["one", self.run_dir], str(self.run_dir), "whole run")):
+                                (["one", "whole"], "whole", "no part of one")):
             with self.subTest(folders=folders):
                 self.assert_refused(self.kvcast("merge", *folders, "-o", "out"), 2, *parts)
         (self.dir / "two/journal.jsonl").write_text("")

@@ -178,7 +178,7 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
     return text.substr(rule + 4, text.find('\n', rule + 4) - rule - 4);
   };
   CHECK(words(row_after("residuals of")) ==
-        std::vector<std::string>{"10", "9.55x", "[9.48,", "9.62]", "1.9%", "-0.13%", "-", "0.46%"});
+        std::vector<std::string>{"10", "9.55x", "[9.48,", "9.62]", "1.9%", "-0.12%", "-", "0.46%"});
   CHECK(words(row_after("predictions\n")) == std::vector<std::string>{"own", "own", "200", "142x", "[139,", "146]",
                                                                       "interpolated", "affine", "0.65%", "1,350", "s",
                                                                       "9.50", "s"});
@@ -208,7 +208,7 @@ TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
   for (const char* part :
        {"part      2 of 3 of a grid", "run       7 rounds | stopped by precision | measured 118 s",
         "2.25 s, not steady", "resumed 1 time |", "steal 0.12%", "other load 1.5%", "canary spread 3.8%",
-        "drift -0.40%", "outliers -", "all  1.0009  [0.9978, 1.0041]  [0.9961, 1.0058]      holds 1", "DOES NOT HOLD 1",
+        "drift -0.40%", "outliers -", "all  1.001  [0.998, 1.004]  [0.996, 1.006]        holds 1", "DOES NOT HOLD 1",
         "surface   of naive and shared: L 1,000 to 2,000, layers 0, N 0; effective cache 24.0 MiB",
         "dense FLOPs     1.02e-11  FLOP    96.9%"}) {
     CHECK_THAT(text, Contains(part));
@@ -325,7 +325,8 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   one.composition = {{hostile, 5, {1e-9, Interval{-1e300, 1e300}}, true}};
   report.cases.push_back(one);
   check_plain_and_narrow(table(report));
-  report.cases.resize(5, one);
+  const Case copy = report.cases[0];
+  report.cases.resize(5, copy);
   check_plain_and_narrow(table(report));
 }
 
