@@ -50,7 +50,7 @@ TEST_CASE("the first line of a comparison says how it came out", "[report][compa
   value.points[0].shape = shape_of_length(128);
   value.points[0].improvement = true;
   const std::string text = render(value, "table");
-  CHECK_THAT(text, Contains("L=64, layers=2); 1 faster by as much"));
+  CHECK_THAT(text, Contains("layers=2); 1 faster by as much"));
   CHECK_THAT(text, Contains("\nL=128, layers=2\n"));
   value = comparison();
   for (auto& each : value.points) each.normalised_ratio = Estimate{0.9, std::nullopt};
