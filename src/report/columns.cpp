@@ -432,6 +432,9 @@ const std::vector<Column<Surface>>& surface_columns() {
       describe<T>("most_layers", "", "layers, most of the data", &T::most_layers),
       describe<T>("least_candidates", "candidates", "N, least of the data", &T::least_candidates),
       describe<T>("most_candidates", "candidates", "N, most of the data", &T::most_candidates),
+      describe<T>("shapes", "", "distinct (L, layers) of the data", &T::shapes),
+      describe<T>("speedup_log_error", "", "RMS of ln(predicted/measured speed-up) over shapes left out",
+                  &T::speedup_log_error),
   };
   return columns;
 }
@@ -440,9 +443,10 @@ const std::vector<Column<SurfaceTerm>>& surface_term_columns() {
   using T = SurfaceTerm;
   static const std::vector<Column<T>> columns = {
       describe<T>("pass", "", "`naive`, `history` or `candidates`", &T::pass),
-      describe<T>("name", "",
-                  "`dense FLOPs`, `attention FLOPs`, `streamed bytes`, `bytes beyond cache`, `layers` or `pass`",
-                  &T::name),
+      describe<T>(
+          "name", "",
+          "`dense FLOPs`, `attention FLOPs`, `weight bytes`, `KV bytes`, `bytes beyond cache`, `team layers` or `pass`",
+          &T::name),
       describe<T>("unit", "", "of what the coefficient multiplies: `FLOP`, `B` or `1`", &T::unit),
       describe<T>("seconds_per_unit", "s", "coefficient, not negative", &T::seconds_per_unit),
       describe<T>("largest_share", "0..1", "of the time of the pass, where it is largest", &T::largest_share),

@@ -203,7 +203,7 @@ Report fixed_report() {
   report.conditions = Conditions{7, "precision", 118.5, 2.25, true, 1, 0.125, 1.5, 3.75, 0.4, 2.0 / 3};
   report.cases = {sharing_case(), naive_only_case()};
   Surface surface{"shared",
-                  {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"candidates", "streamed bytes", "B", 0, 0}},
+                  {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"candidates", "weight bytes", "B", 0, 0}},
                   25165824.0,
                   1000,
                   2000,
@@ -211,6 +211,8 @@ Report fixed_report() {
                   50,
                   1,
                   1000,
+                  6,
+                  0.03125,
                   {{"points", 12, 1.5, 3.25, 7.125}, {"shapes", 4, 2.5, 6.5, 9}},
                   {{1000, 50, 10, "=shared", 7.1, 7.0625, 0.531}},
                   {{2000, 25, 100, {88.5, Interval{80.25, 97}}, 1350, 15.25, "measured", "surface", 2.5}}};

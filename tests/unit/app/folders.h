@@ -3,9 +3,9 @@
 
 #include <string>
 
-#include "unit/files.h"
 #include "kvcast/kvcast.h"
 #include "report/shape.h"
+#include "unit/files.h"
 
 namespace kvcast::testing {
 
