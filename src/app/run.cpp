@@ -206,13 +206,14 @@ class Run {
 
   // What is left of the budget goes to the batches that are left by the length of their rounds.
   double batch_deadline(std::int64_t batch) const {
-    double own = 0, left = 0;
+    double own = 0, left = 0, setup = 0;  // setup: of the batches after this one
     for (const PlannedCase& one : plan_.cases) {
       if (one.batch == batch) own += one.round_s;
-      if (one.batch >= batch) left += one.round_s + (one.batch > batch ? one.setup_s / 10 : 0);
+      if (one.batch >= batch) left += one.round_s;
+      if (one.batch > batch) setup += one.setup_s;
     }
     const double now = measure::now();
-    return left > 0 ? now + std::max(0.0, end_ - now) * own / left : end_;
+    return left > 0 ? now + std::max(0.0, end_ - setup - now) * own / left : end_;
   }
 
   static std::map<std::int64_t, std::vector<Sample>> by_case(const std::vector<measure::CaseSample>& samples) {

@@ -116,7 +116,6 @@ class RunCommand : public Command {
     arguments_.attach(*app_);
     app_->footer(
         "Examples:\n"
-        "  kvcast run -L 512 -d 128 --layers 2 -N 1-64*2 --budget 20s -o out\n"
         "  kvcast run -L 128,256,512 --layers 2,4 --budget 2min -o grid\n"
         "  kvcast run seed --dry-run");
   }

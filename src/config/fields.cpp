@@ -304,11 +304,11 @@ std::vector<Field> make_fields() {
   // clang-format off
   return {
     free_text("comment", "", at(&Config::comment), "any UTF-8 text", "Where the shape comes from"),
-    swept(integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens; as a flag also a list"), "sweep.history_length"),
+    swept(integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens; a list is a grid"), "sweep.history_length"),
     integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Width d of a token; times the token merge a multiple of heads"),
     integer("model.heads", "--heads", at(model, &M::heads), 1, "Query heads"),
     automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
-    swept(integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M; as a flag also a list"), "sweep.layers"),
+    swept(integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M; a list is a grid"), "sweep.layers"),
     integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d"),
     mask("model.mask", "--mask", at(model, &M::mask), "Attention mask"),
     integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens joined into one position of K times the width; divides L"),
@@ -330,7 +330,7 @@ std::vector<Field> make_fields() {
     boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
     fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
-    boolean("measure.cold", "--cold", at(measure, &Me::cold), "Every timing is another user's, with the caches emptied before it"),
+    boolean("measure.cold", "--cold", at(measure, &Me::cold), "Empty the caches before every timing"),
     boolean("measure.pin", "--pin", at(measure, &Me::pin), "Keep each thread on one CPU"),
     boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes, after the measurement"),
     automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),

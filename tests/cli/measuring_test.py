@@ -51,7 +51,7 @@ class GridTest(CliTest):
         for extra in ([], ["--max-memory", "80MiB"]):
             with self.subTest(extra=extra):
                 out = self.dir / f"out{len(extra)}"
-                result = self.kvcast("run", "-q", *TINY, "-L", "8,16", "--layers", "1,2", "--budget", "8s", "-o",
+                result = self.kvcast("run", "-q", *TINY, "-L", "8,16", "--layers", "1,2", "--budget", "10s", "-o",
                                      str(out), *extra)
                 self.assertEqual(result.returncode, 0, result.stderr)
                 report = json.loads((out / "report.json").read_text())

@@ -125,7 +125,7 @@ class ParallelTest(unittest.TestCase):
     def test_an_unfinished_part_was_resumed(self):
         self.assertGreaterEqual(self.killed_rounds, 2)
         conditions = json.loads((self.out / "part-1/report.json").read_text())["conditions"]
-        self.assertEqual(conditions["resumed"], 1)
+        self.assertGreaterEqual(conditions["resumed"], 1)
         self.assertGreaterEqual(conditions["rounds"], self.killed_rounds)
         self.assertFalse((self.out / "unfinished-1").exists())
 
