@@ -12,6 +12,14 @@
 namespace kvcast::analysis {
 namespace {
 
+/// As uncertain as another run would find it, not only another round of this one.
+TrimmedMean of_run(std::vector<double> logs) {
+  const double stretch = std::sqrt(run_inflation(static_cast<double>(logs.size())));
+  TrimmedMean result = trimmed_mean(std::move(logs));
+  if (result.standard_error) *result.standard_error *= stretch;
+  return result;
+}
+
 /// Of the report or, in a merged one, of the case itself.
 const std::optional<MachineInfo>& machine_of(const Report& report, const Case& one) {
   return one.machine ? one.machine : report.machine;
@@ -48,7 +56,7 @@ class Side {
   TrimmedMean time(std::int64_t candidates, const std::string& scheme) const {
     std::vector<double> logs;
     for (const Timing& timing : *timings(candidates, scheme)) logs.push_back(std::log(timing.seconds));
-    return trimmed_mean(std::move(logs));
+    return of_run(std::move(logs));
   }
 
   /// Of the logs of the speed-ups; nullopt without a pair.
@@ -60,7 +68,7 @@ class Side {
       logs.push_back(std::log(pair.ratio()));
     }
     if (logs.empty()) return std::nullopt;
-    return trimmed_mean(std::move(logs));
+    return of_run(std::move(logs));
   }
 
  private:

@@ -63,13 +63,13 @@ double rms_error_pct(const std::vector<Level>& levels, const std::map<std::int64
   return std::sqrt(squares / static_cast<double>(levels.size()));
 }
 
-/// Largest |S_obs/S_fit - 1| in percent.
+/// Largest |S_fit/S_obs - 1| in percent.
 template <typename Form>
 double max_residual_pct(const std::vector<Level>& levels, const Form& form) {
   double largest = 0;
   for (const Level& level : levels) {
     const double fitted = form(static_cast<double>(level.candidates));
-    largest = std::max(largest, std::abs(observed_speedup(level).value / fitted - 1));
+    largest = std::max(largest, std::abs(fitted / observed_speedup(level).value - 1));
   }
   return 100 * largest;
 }

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <cmath>
 #include <map>
 #include <memory>
 #include <optional>
@@ -306,6 +307,13 @@ void refuse_hopeless(const Config& config, const Plan& plan) {
   }
 }
 
+std::string rounded_gib(const MachineInfo& machine) {
+  constexpr double kGiB = 1024.0 * 1024 * 1024;
+  return machine.memory_bytes
+             ? format_significant(std::round(static_cast<double>(*machine.memory_bytes) / kGiB), 6) + " GiB"
+             : "unknown";
+}
+
 /// Of two builds or machines that must be the same.
 void refuse_unlike(const std::string& where, const std::string& what, const std::string& began,
                    const std::string& here) {
@@ -340,8 +348,8 @@ Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine
   refuse_unlike(path, "SIMD target", head.machine.isa, machine.isa);
   refuse_unlike(path, "instruction set", head.machine.dense_isa, machine.dense_isa);
   refuse_unlike(path, "CPUs", std::to_string(head.machine.threads), std::to_string(machine.threads));
-  refuse_unlike(path, "bytes of memory", std::to_string(head.machine.memory_bytes.value_or(0)),
-                std::to_string(machine.memory_bytes.value_or(0)));
+  // Kernels of two builds leave the same machine a few KiB more or less.
+  refuse_unlike(path, "memory", rounded_gib(head.machine), rounded_gib(machine));
   Unfinished unfinished{head.config, head.plan, {head.shard, head.self_check, folder}, head.machine, 0, 0};
   for (const journal::JournalRound& round : contents.rounds) {
     ++unfinished.rounds;

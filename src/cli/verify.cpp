@@ -132,7 +132,7 @@ class VerifyCommand : public Command {
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
     // It compares all schemes, on as many candidates as are worth it, and times nothing.
     arguments_.attach(*app_, {"run.candidates", "run.schemes", "run.cached", "run.micro_batch", "measure.budget",
-                              "measure.precision", "measure.profile"});
+                              "measure.precision", "measure.profile", "measure.cold", "measure.pin"});
     app_->footer(
         "Exits 4 when a scheme disagrees, or when the mask cannot share (and shows the error sharing would make).\n"
         "Examples:\n"
@@ -144,6 +144,10 @@ class VerifyCommand : public Command {
     format_.check();
     if (export_file_ && export_file_->empty()) throw ConfigError("--export", "the file has no name", "");
     const Config config = arguments_.load(host_limits());
+    if (const std::size_t shapes = grid(config).size(); shapes > 1) {
+      throw ConfigError("verify", fmt::format("the config is a grid of {} shapes", shapes),
+                        "one shape at a time: give -L and --layers one value each");
+    }
     select_isa(config.run.isa);
     Progress progress(quiet_);
     Observer observer;

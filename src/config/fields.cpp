@@ -314,7 +314,7 @@ std::vector<Field> make_fields() {
     integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens joined into one position of K times the width; divides L"),
     automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions next to the candidate that go on after the first layer"),
     integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers"),
-    free_text("model.import", "--import", at(model, &M::import), "a safetensors file, such as --export writes; empty for seeded weights", "Weights and tokens to use"),
+    free_text("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use"),
     automatic_integer_list("sweep.history_length", "", at(sweep, &S::history_length), 0, "as model.history_length", "A grid over these L"),
     automatic_integer_list("sweep.layers", "", at(sweep, &S::layers), 1, "as model.layers", "A grid over these M"),
     integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
