@@ -111,9 +111,11 @@ struct Unfinished {
   std::int64_t rounds = 0;
   double measured_s = 0;
 };
-/// Errors: IoError; ConfigError when there is nothing to resume, when another process is at it, or when machine or
-/// build differ from those that began it.
-Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine);
+/// Errors: IoError; ConfigError when there is nothing to resume, when another process is at it, or when the build
+/// differs from the one that began it. Does no work, so that select_isa() may follow.
+Unfinished read_unfinished(const std::string& folder);
+/// Errors: ConfigError when `machine` is not the one that began it.
+void refuse_other_machine(const Unfinished& unfinished, const MachineInfo& machine);
 /// Takes up a run where its journal ends. Errors: those of run().
 RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer);
 /// The report is written, so that the journal has done its work. Errors: none; what cannot be removed stays.

@@ -52,26 +52,6 @@ WorkShape work_shape(const Config& config) {
   return w;
 }
 
-Shape report_shape(const Config& config) {
-  const ModelConfig& m = config.model;
-  Shape shape;
-  shape.history_length = m.history_length;
-  shape.dim = m.dim;
-  shape.heads = m.heads;
-  shape.kv_heads = m.kv_heads;
-  shape.layers = m.layers;
-  shape.ffn_factor = m.ffn_factor;
-  shape.token_merge = m.token_merge;
-  if (m.query_tokens > 0) shape.query_tokens = m.query_tokens;
-  shape.candidate_from_layer = m.candidate_from_layer;
-  shape.dtype = config.run.dtype;
-  shape.kv_dtype = config.run.kv_dtype;
-  shape.threads = config.run.threads;
-  shape.mask = to_string(m.mask);
-  shape.trim = config.run.trim;
-  return shape;
-}
-
 std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options) {
   std::vector<SchemeInstance> instances;
   for (SchemeInstance& instance : scheme_instances(config)) {

@@ -20,7 +20,6 @@ namespace kvcast::app {
 
 ModelShape model_shape(const Config& config);
 WorkShape work_shape(const Config& config);
-Shape report_shape(const Config& config);
 
 class Problem {
  public:

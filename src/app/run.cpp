@@ -14,6 +14,7 @@
 #include "journal/journal.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
+#include "report/shape.h"
 
 namespace kvcast {
 namespace {
@@ -63,7 +64,7 @@ class Run {
     report.conditions->measured_s = earlier.measured_s;
     report.conditions->resumed = static_cast<std::int64_t>(earlier.rounds.size());
     for (const PlannedCase& planned : plan.cases) {
-      report.cases.emplace_back().shape = app::report_shape(case_config(config, planned));
+      report.cases.emplace_back().shape = report::shape_of(case_config(config, planned));
     }
     for (const PlannedPoint& point : plan.points) skip_points(point);
   }
@@ -335,8 +336,9 @@ RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan
   return Run(config, machine, plan, options, observer, {}, std::move(writer)).run();
 }
 
-Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine) {
+Unfinished read_unfinished(const std::string& folder) {
   const std::string path = journal::journal_path(folder);
+  journal::refuse_when_in_use(folder);
   const journal::JournalContents contents = journal::read_journal(path);
   const journal::JournalHead& head = contents.head;
   const ToolInfo tool = tool_info();
@@ -344,18 +346,23 @@ Unfinished read_unfinished(const std::string& folder, const MachineInfo& machine
   refuse_unlike(path, "commit", head.tool.git_commit, tool.git_commit);
   refuse_unlike(path, "compiler", head.tool.compiler, tool.compiler);
   refuse_unlike(path, "build type", head.tool.build_type, tool.build_type);
-  refuse_unlike(path, "CPU", head.machine.cpu_model, machine.cpu_model);
-  refuse_unlike(path, "SIMD target", head.machine.isa, machine.isa);
-  refuse_unlike(path, "instruction set", head.machine.dense_isa, machine.dense_isa);
-  refuse_unlike(path, "CPUs", std::to_string(head.machine.threads), std::to_string(machine.threads));
-  // Kernels of two builds leave the same machine a few KiB more or less.
-  refuse_unlike(path, "memory", rounded_gib(head.machine), rounded_gib(machine));
   Unfinished unfinished{head.config, head.plan, {head.shard, head.self_check, folder}, head.machine, 0, 0};
   for (const journal::JournalRound& round : contents.rounds) {
     ++unfinished.rounds;
     unfinished.measured_s += round.measured_s;
   }
   return unfinished;
+}
+
+void refuse_other_machine(const Unfinished& unfinished, const MachineInfo& machine) {
+  const std::string path = journal::journal_path(unfinished.options.journal_folder);
+  const MachineInfo& began = unfinished.machine;
+  refuse_unlike(path, "CPU", began.cpu_model, machine.cpu_model);
+  refuse_unlike(path, "SIMD target", began.isa, machine.isa);
+  refuse_unlike(path, "instruction set", began.dense_isa, machine.dense_isa);
+  refuse_unlike(path, "CPUs", std::to_string(began.threads), std::to_string(machine.threads));
+  // Two builds of Linux leave the same machine a few KiB more or less.
+  refuse_unlike(path, "memory", rounded_gib(began), rounded_gib(machine));
 }
 
 RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer) {

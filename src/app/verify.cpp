@@ -4,6 +4,7 @@
 #include "app/export.h"
 #include "app/notes.h"
 #include "app/problem.h"
+#include "report/shape.h"
 
 namespace kvcast {
 namespace {
@@ -47,7 +48,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   const WorkShape work = app::work_shape(config);
   const bool can_share = shareable(config.model.mask, config.model.layers, config.model.candidate_from_layer);
   VerifyResult result;
-  result.shape = app::report_shape(config);
+  result.shape = report::shape_of(config);
 
   // Every scheme of the list; packed in two micro-batches, so that the seam between them is checked.
   std::vector<SchemeInstance> instances;

@@ -153,9 +153,9 @@ class RunCommand : public Command {
       throw ConfigError("--resume", "the run is finished as it was begun",
                         "without --output, --shard, --self-check and --dry-run");
     }
-    const MachineInfo bare = machine_info(0);
-    const Unfinished unfinished = read_unfinished(*resume_, bare);
+    const Unfinished unfinished = read_unfinished(*resume_);
     select_isa(unfinished.config.run.isa);
+    refuse_other_machine(unfinished, machine_info(0));
     arguments_.refuse_unless_like(unfinished.config, *resume_, host_limits());
     if (!quiet_) {
       write_stderr(fmt::format("{}: {} of {} are kept, {} measured\n", *resume_, rounds_text(unfinished.rounds),

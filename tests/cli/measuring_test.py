@@ -172,6 +172,14 @@ class JournalTest(CliTest):
             json.loads(line)
         self.assertEqual(self.kvcast("run", "-q", "--resume", "out").returncode, 0)
 
+    def test_a_run_on_another_simd_target_is_resumed_on_it(self):
+        process = self.begin("--isa", "scalar", rounds=2)
+        process.kill()
+        process.wait()
+        result = self.kvcast("run", "-q", "--resume", "out", "--format", "json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertNotEqual(json.loads(result.stdout)["machine"]["isa"], "AVX3")
+
     def test_a_torn_line_is_left_out(self):
         journal = self.killed()
         whole = journal.read_bytes()
