@@ -118,6 +118,13 @@ std::vector<std::int64_t> parse_list(const std::string& text, const std::string&
 /// A number or a percentage: "0.05", "5%". Errors: ConfigError naming `origin`.
 double parse_fraction(const std::string& text, const std::string& origin);
 
+struct ConfigDifference {
+  std::string path, in_a, in_b;  ///< "model.dim"; the values as in JSON
+};
+/// Fields that differ, in the order of the config, but for measure.max_memory: what a machine has available is another
+/// from minute to minute.
+std::vector<ConfigDifference> config_differences(const Config& a, const Config& b);
+
 struct PresetInfo {
   std::string name, comment, json;
 };

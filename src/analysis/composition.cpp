@@ -90,6 +90,30 @@ TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<
   return {std::move(clean_only), excluded};
 }
 
+std::vector<Watched> watched_values(const std::vector<Sample>& samples) {
+  std::vector<Watched> points_seen;
+  const TimingTable table = tabulate(samples);
+  const auto naive = table.find(kBaseline);
+  const bool ratios = naive != table.end() && table.size() > 1;
+  for (const auto& [scheme, points] : table) {
+    if (ratios && scheme == kBaseline) continue;
+    for (const auto& [candidates, timings] : points) {
+      Watched values;
+      if (ratios) {
+        const auto base = naive->second.find(candidates);
+        if (base == naive->second.end()) continue;
+        for (const TimingPair& pair : pair_rounds(prevailing(base->second), prevailing(timings)).pairs) {
+          values.emplace_back(pair.round, pair.ratio());
+        }
+      } else {
+        for (const Timing& timing : prevailing(timings)) values.emplace_back(timing.round, timing.seconds);
+      }
+      points_seen.push_back(std::move(values));
+    }
+  }
+  return points_seen;
+}
+
 std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision) {
   constexpr double kConfidence = 0.99;  // one check per scheme and N: at 95% a run of many would cry wolf
   std::vector<CompositionCheck> checks;

@@ -5,11 +5,15 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
+
+/// The scheme every speed-up is over.
+inline constexpr const char* kBaseline = "naive";
 
 /// A pair whose slower canary ran below this share of its faster one is left out: the machine changed between the two
 /// timings, so their ratio is not the schemes'. A virtual CPU was seen to flip between two clock states, 0.94 and 1.00
@@ -68,6 +72,12 @@ struct TimingPairs {
 /// Pairs by round, without those whose canaries disagree (kCanaryAgreement) or of which one is below kCanaryFloor; with
 /// all of them when fewer than kMinCleanPairs would remain.
 TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<Timing>& denominator);
+
+/// What a run watches of one point: its ratios over naive, naive over scheme, of the clean pairs of rounds; where there
+/// is no naive beside another scheme, its times in seconds. By round, ascending.
+using Watched = std::vector<std::pair<std::int64_t, double>>;
+/// Of every point that naive ran too, by scheme name, then N; empty where no round has both.
+std::vector<Watched> watched_values(const std::vector<Sample>& samples);
 
 /// Whole against composed times, for every (scheme, N) that has both in at least two rounds; by scheme name, then N.
 /// `ratio` is trimmed_ratio of whole/composed over rounds with its 95% interval; `agrees` when the 99% interval

@@ -3,11 +3,8 @@
 #include <algorithm>
 #include <cmath>
 #include <map>
-#include <optional>
-#include <utility>
 
 #include "analysis/composition.h"
-#include "analysis/fit.h"
 #include "analysis/statistics.h"
 
 namespace kvcast::analysis {
@@ -15,34 +12,6 @@ namespace {
 
 constexpr std::size_t kLeastForOutliers = 5, kLeastForDrift = 8;
 constexpr double kOutlierSigmas = 5, kLeastSigma = 0.005, kDriftConfidence = 0.99;
-
-/// Log values of one point by round.
-using Series = std::vector<std::pair<std::int64_t, double>>;
-
-/// Of every point: log ratios over naive where there is naive, else log times.
-std::vector<Series> series_of(const std::vector<Sample>& samples) {
-  std::vector<Series> all;
-  const TimingTable table = tabulate(samples);
-  const auto naive = table.find(kBaseline);
-  const bool ratios = naive != table.end() && table.size() > 1;
-  for (const auto& [scheme, points] : table) {
-    if (ratios && scheme == kBaseline) continue;
-    for (const auto& [candidates, timings] : points) {
-      Series series;
-      if (ratios) {
-        const auto base = naive->second.find(candidates);
-        if (base == naive->second.end()) continue;
-        for (const TimingPair& pair : pair_rounds(prevailing(base->second), prevailing(timings)).pairs) {
-          series.emplace_back(pair.round, std::log(pair.ratio()));
-        }
-      } else {
-        for (const Timing& timing : prevailing(timings)) series.emplace_back(timing.round, std::log(timing.seconds));
-      }
-      all.push_back(std::move(series));
-    }
-  }
-  return all;
-}
 
 double percent_of_log(double log) { return 100 * std::expm1(log); }
 
@@ -81,17 +50,17 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases) {
     for (const Sample& sample : one.samples) {
       if (sample.canary_gflops) canaries.push_back(*sample.canary_gflops);
     }
-    for (const Series& series : series_of(one.samples)) {
+    for (const Watched& series : watched_values(one.samples)) {
       if (series.size() < kLeastForOutliers) continue;
       std::vector<double> values, distances;
-      for (const auto& [round, value] : series) values.push_back(value);
+      for (const auto& [round, value] : series) values.push_back(std::log(value));
       const double centre = median(values);
       for (const double value : values) distances.push_back(std::abs(value - centre));
       const double sigma = std::max(1.4826 * median(distances), kLeastSigma);
-      for (const auto& [round, value] : series) {
+      for (std::size_t i = 0; i < series.size(); ++i) {
         ++ratios;
-        outliers += std::abs(value - centre) > kOutlierSigmas * sigma ? 1 : 0;
-        deviations[round].push_back(value - centre);
+        outliers += distances[i] > kOutlierSigmas * sigma ? 1 : 0;
+        deviations[series[i].first].push_back(values[i] - centre);
       }
     }
   }

@@ -6,12 +6,10 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
-
-/// The scheme every speed-up is over.
-inline constexpr const char* kBaseline = "naive";
 
 /// Why nothing can be fitted to these samples, in one line: no timings of the scheme, no naive timing in the same round
 /// and at the same N, or only N = 1. Empty when fit_scheme gives an r.

@@ -15,6 +15,7 @@
 #include "analysis/summarise.h"
 #include "app/problem.h"
 #include "app/surfaces.h"
+#include "report/shape.h"
 
 namespace kvcast::app {
 namespace {
@@ -97,7 +98,7 @@ analysis::SummaryContext context_of(const Report& report, const Case& one, const
     const auto found = forms.find({label, n});
     return found == forms.end() ? std::nullopt : std::optional(found->second);
   };
-  if (one.shape) context.shape = work_shape(config_of(*one.shape));
+  if (one.shape) context.shape = work_shape(report::config_of(*one.shape));
   for (const SchemeInstance& instance : instances) {
     const SchemeEntry* entry = instance.entry;
     if (context.shape) {
@@ -139,28 +140,6 @@ void analyse_case(const Report& report, Case& one, const FitOptions& options) {
 
 }  // namespace
 
-Config config_of(const Shape& shape) {
-  Config config;
-  ModelConfig& m = config.model;
-  m.history_length = shape.history_length;
-  m.dim = shape.dim;
-  m.heads = shape.heads;
-  m.kv_heads = shape.kv_heads;
-  m.layers = shape.layers;
-  m.ffn_factor = shape.ffn_factor;
-  m.token_merge = shape.token_merge;
-  m.query_tokens = shape.query_tokens.value_or(0);
-  m.candidate_from_layer = shape.candidate_from_layer;
-  for (const Mask mask : {Mask::causal, Mask::history_blind, Mask::target_first_causal, Mask::bidirectional}) {
-    if (to_string(mask) == shape.mask) m.mask = mask;
-  }
-  config.run.dtype = shape.dtype;
-  config.run.kv_dtype = shape.kv_dtype;
-  config.run.threads = shape.threads;
-  config.run.trim = shape.trim;
-  return config;
-}
-
 bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision) {
   const auto precise = [precision](std::vector<double> values) {
     if (static_cast<std::int64_t>(values.size()) < kPrecisionRounds) return false;
@@ -169,26 +148,11 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
   };
   bool any = false;
   for (const auto& [case_index, of_case] : samples) {
-    const analysis::TimingTable table = analysis::tabulate(of_case);
-    const auto naive = table.find(analysis::kBaseline);
-    const bool ratios = naive != table.end() && table.size() > 1;
-    for (const auto& [scheme, points] : table) {
-      if (ratios && scheme == analysis::kBaseline) continue;
-      for (const auto& [n, timings] : points) {
-        std::vector<double> values;
-        if (ratios) {
-          const auto base = naive->second.find(n);
-          if (base == naive->second.end()) continue;
-          for (const auto& pair :
-               analysis::pair_rounds(analysis::prevailing(base->second), analysis::prevailing(timings)).pairs) {
-            values.push_back(pair.ratio());
-          }
-        } else {
-          for (const auto& timing : analysis::prevailing(timings)) values.push_back(timing.seconds);
-        }
-        if (!precise(std::move(values))) return false;
-        any = true;
-      }
+    for (const analysis::Watched& point : analysis::watched_values(of_case)) {
+      std::vector<double> values;
+      for (const auto& [round, value] : point) values.push_back(value);
+      if (!precise(std::move(values))) return false;
+      any = true;
     }
   }
   return any;

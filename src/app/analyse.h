@@ -2,17 +2,12 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <map>
-#include <string>
 #include <vector>
 
 #include "kvcast/kvcast.h"
 
 namespace kvcast::app {
-
-/// The shape of a case as a config, everything else by default: what sizes and work follow from.
-Config config_of(const Shape& shape);
 
 /// Fills in what follows from the samples: points, fits, surfaces, compositions, self-check, conditions and warnings.
 /// Of what is there already it keeps the forms of points and the reasons of skipped ones, and warnings that do not

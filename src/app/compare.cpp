@@ -7,7 +7,6 @@
 #include <vector>
 
 #include "app/analyse.h"
-#include "app/config_difference.h"
 #include "base/text.h"
 #include "journal/measurements.h"
 #include "kvcast/kvcast.h"
@@ -65,7 +64,7 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
   }
   note_tools(before.tool, after.tool, differences);
   if (before.config && after.config) {
-    for (const app::ConfigDifference& field : app::config_differences(*before.config, *after.config)) {
+    for (const ConfigDifference& field : config_differences(*before.config, *after.config)) {
       if (field.path != "comment") {
         differences.push_back(field.path + ": " + printable(field.in_a, 200) + " in A, " + printable(field.in_b, 200) +
                               " in B");

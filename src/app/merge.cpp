@@ -11,7 +11,6 @@
 
 #include "analysis/summarise.h"
 #include "app/analyse.h"
-#include "app/config_difference.h"
 #include "base/text.h"
 #include "journal/journal.h"
 #include "journal/measurements.h"
@@ -87,7 +86,7 @@ void refuse_mixed(const Part& first, const Part& part) {
   refuse_unlike(first, part, "is of commit", in_quotes(a.git_commit), in_quotes(b.git_commit));
   refuse_unlike(first, part, "is of compiler", in_quotes(a.compiler), in_quotes(b.compiler));
   refuse_unlike(first, part, "is of build type", in_quotes(a.build_type), in_quotes(b.build_type));
-  for (const app::ConfigDifference& field : app::config_differences(*first.report.config, *part.report.config)) {
+  for (const ConfigDifference& field : config_differences(*first.report.config, *part.report.config)) {
     refuse_unlike(first, part, "has " + field.path, printable(field.in_a, 200), printable(field.in_b, 200));
   }
 }

@@ -9,8 +9,8 @@
 
 #include "analysis/explain.h"
 #include "analysis/surface.h"
-#include "app/analyse.h"
 #include "app/problem.h"
+#include "report/shape.h"
 #include "schemes/sharing.h"
 
 namespace kvcast::app {
@@ -19,7 +19,7 @@ namespace {
 /// Whether the first case's shape is everyone's but for L and layers.
 bool one_family(const std::vector<Case>& cases) {
   const auto base = [](const Case& one) {
-    Config config = config_of(*one.shape);
+    Config config = report::config_of(*one.shape);
     config.model.history_length = 0;
     config.model.layers = 1;
     return config_to_json(config);
@@ -62,7 +62,7 @@ std::vector<std::int64_t> or_measured(const std::vector<std::int64_t>& asked, co
 }
 
 void fit_one_surface(Report& report, const std::string& label, const FitOptions& options) {
-  const Config config = config_of(*report.cases.front().shape);
+  const Config config = report::config_of(*report.cases.front().shape);
   const double bytes = layer_bytes(config);
   const auto passes = passes_of(label, bytes);
   if (!passes) return;
@@ -93,7 +93,7 @@ void explain_case(const Report& report, Case& one) {
   if (!one.shape) return;
   const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;
   for (Fit& fit : one.fits) {
-    const Config config = config_of(*one.shape);
+    const Config config = report::config_of(*one.shape);
     const auto passes = passes_of(fit.scheme, layer_bytes(config));
     if (!passes) continue;
     analysis::ExplainRates rates;

@@ -13,7 +13,6 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
-#include <sstream>
 #include <system_error>
 #include <utility>
 
@@ -146,19 +145,14 @@ void ConfigArguments::refuse_unless_like(const Config& begun, const std::string&
   if (!source_ && assignments_.empty()) return;
   // Without PRESET|FILE only what is named counts.
   const Config wanted = source_ ? load(host) : parse_config(config_to_json(begun), folder, assignments_, host);
-  const auto lines = [](const Config& config) {
-    std::vector<std::string> result;
-    std::istringstream text(config_to_json(config));
-    for (std::string line; std::getline(text, line);) result.push_back(line);
-    return result;
-  };
-  const std::vector<std::string> old_lines = lines(begun), new_lines = lines(wanted);
-  for (std::size_t i = 0; i < old_lines.size() && i < new_lines.size(); ++i) {
-    // What the machine has available differs from minute to minute.
-    if (old_lines[i] == new_lines[i] || old_lines[i].find("\"max_memory\"") != std::string::npos) continue;
-    throw ConfigError("--resume " + folder, "was begun with" + old_lines[i] + ", the command line says" + new_lines[i],
-                      "leave the config out: --resume takes that of the folder");
-  }
+  const std::vector<ConfigDifference> differences = config_differences(begun, wanted);
+  if (differences.empty()) return;
+  const auto& [path, in_begun, in_wanted] = differences.front();
+  const std::string name = path.substr(path.rfind('.') + 1);
+  throw ConfigError(
+      "--resume " + folder,
+      fmt::format("was begun with \"{}\": {}, the command line says \"{}\": {}", name, in_begun, name, in_wanted),
+      "leave the config out: --resume takes that of the folder");
 }
 
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {

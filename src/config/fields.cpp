@@ -408,6 +408,15 @@ std::string_view leaf_of(std::string_view path) {
 
 }  // namespace config
 
+std::vector<ConfigDifference> config_differences(const Config& a, const Config& b) {
+  std::vector<ConfigDifference> differences;
+  for (const config::Field& field : config::fields()) {
+    const std::string in_a = field.json(a), in_b = field.json(b);
+    if (in_a != in_b && field.path != "measure.max_memory") differences.push_back({field.path, in_a, in_b});
+  }
+  return differences;
+}
+
 std::vector<FieldInfo> config_fields() {
   const Config defaults;
   std::vector<FieldInfo> infos;

@@ -25,6 +25,28 @@ Shape shape_of(const Config& config) {
   return shape;
 }
 
+Config config_of(const Shape& shape) {
+  Config config;
+  ModelConfig& m = config.model;
+  m.history_length = shape.history_length;
+  m.dim = shape.dim;
+  m.heads = shape.heads;
+  m.kv_heads = shape.kv_heads;
+  m.layers = shape.layers;
+  m.ffn_factor = shape.ffn_factor;
+  m.token_merge = shape.token_merge;
+  m.query_tokens = shape.query_tokens.value_or(0);
+  m.candidate_from_layer = shape.candidate_from_layer;
+  for (const Mask mask : {Mask::causal, Mask::history_blind, Mask::target_first_causal, Mask::bidirectional}) {
+    if (to_string(mask) == shape.mask) m.mask = mask;
+  }
+  config.run.dtype = shape.dtype;
+  config.run.kv_dtype = shape.kv_dtype;
+  config.run.threads = shape.threads;
+  config.run.trim = shape.trim;
+  return config;
+}
+
 bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b) {
   if (!a || !b) return !a && !b;
   for (const auto& column : shape_columns()) {

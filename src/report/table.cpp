@@ -307,9 +307,9 @@ std::string predictions(const std::vector<Prediction>& list) {
     const auto [value, ends] = speedup_cells(p.speedup);
     std::vector<std::string> cells;
     if (shapes) cells = {own(p.history_length), own(p.layers)};
-    for (std::string cell : {integer(p.candidates), value, ends, clipped(p.source, 12),
-                             p.by == "one-parameter" ? "one-par." : clipped(p.by, 8), percent(p.held_out_error_pct),
-                             optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
+    for (std::string cell :
+         {integer(p.candidates), value, ends, clipped(p.source, 12), form_name(p.by), percent(p.held_out_error_pct),
+          optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
       cells.push_back(std::move(cell));
     }
     grid.add(std::move(cells));

@@ -1,0 +1,119 @@
+#include "analysis/conditions.h"
+
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "analysis/composition.h"
+#include "analysis/self_check.h"
+#include "catch.h"
+
+namespace {
+
+using kvcast::Case;
+using kvcast::Conditions;
+using kvcast::Sample;
+
+Sample timing(const std::string& scheme, std::int64_t n, std::int64_t round, double seconds, double canary = 100) {
+  Sample sample;
+  sample.scheme = scheme;
+  sample.candidates = sample.measured_candidates = n;
+  sample.round = round;
+  sample.measured_seconds = seconds;
+  sample.canary_gflops = canary;
+  return sample;
+}
+
+/// A ripple of a percent that has no trend.
+double ripple(std::int64_t round) { return 1 + 0.01 * std::sin(2.4 * static_cast<double>(round)); }
+
+/// naive takes 1 s in every round, shared 1/speedup(round).
+template <typename Speedup>
+Case case_of(std::int64_t rounds, const Speedup& speedup) {
+  Case one;
+  for (std::int64_t round = 0; round < rounds; ++round) {
+    one.samples.push_back(timing("naive", 10, round, 1));
+    one.samples.push_back(timing("shared", 10, round, 1 / speedup(round)));
+  }
+  return one;
+}
+
+Conditions diagnosed(const Case& one) {
+  Conditions conditions;
+  kvcast::analysis::diagnose(conditions, {one});
+  return conditions;
+}
+
+}  // namespace
+
+TEST_CASE("watched values are ratios over naive, times without it", "[analysis][conditions]") {
+  const Case both = case_of(3, [](std::int64_t round) { return 4.0 + static_cast<double>(round); });
+  const auto ratios = kvcast::analysis::watched_values(both.samples);
+  REQUIRE(ratios.size() == 1);
+  REQUIRE(ratios[0].size() == 3);
+  CHECK(ratios[0][2].first == 2);
+  CHECK(ratios[0][2].second == Approx(6));
+  // A round that naive lacks is in no ratio; naive alone is watched by its times.
+  const auto without = kvcast::analysis::watched_values({timing("naive", 10, 0, 1), timing("shared", 10, 1, 0.5)});
+  REQUIRE(without.size() == 1);
+  CHECK(without[0].empty());
+  const auto alone = kvcast::analysis::watched_values({timing("naive", 10, 0, 1), timing("naive", 20, 0, 3)});
+  REQUIRE(alone.size() == 2);
+  CHECK(alone[1][0].second == 3);
+}
+
+TEST_CASE("a trend over the rounds is drift, a ripple is none", "[analysis][conditions]") {
+  const Conditions steady = diagnosed(case_of(24, [](std::int64_t round) { return 40 * ripple(round); }));
+  CHECK(steady.drift_pct == 0.0);
+  const Conditions rising = diagnosed(
+      case_of(24, [](std::int64_t round) { return 40 * ripple(round) * std::exp(0.1 * double(round) / 23); }));
+  CHECK(*rising.drift_pct == Approx(100 * std::expm1(0.1)).margin(1.5));  // the ripple's own slope
+  const Conditions falling = diagnosed(
+      case_of(24, [](std::int64_t round) { return 40 * ripple(round) * std::exp(-0.1 * double(round) / 23); }));
+  CHECK(*falling.drift_pct == Approx(100 * std::expm1(-0.1)).margin(1.5));
+  CHECK_FALSE(diagnosed(case_of(7, [](std::int64_t) { return 4.0; })).drift_pct.has_value());
+}
+
+TEST_CASE("outliers are counted by robust distance", "[analysis][conditions]") {
+  const auto speedup = [](std::int64_t round) { return round % 10 == 3 ? 20.0 : 40 * ripple(round); };
+  CHECK(*diagnosed(case_of(20, speedup)).outlier_pct == Approx(10));
+  CHECK(diagnosed(case_of(20, [](std::int64_t round) { return 40 * ripple(round); })).outlier_pct == 0.0);
+  CHECK_FALSE(diagnosed(case_of(4, speedup)).outlier_pct.has_value());
+}
+
+TEST_CASE("the canary's spread is between its deciles, whatever its unit", "[analysis][conditions]") {
+  Case one = case_of(50, [](std::int64_t) { return 4.0; });
+  for (std::size_t i = 0; i < one.samples.size(); ++i) one.samples[i].canary_gflops = i % 2 == 0 ? 94 : 100;
+  CHECK(*diagnosed(one).canary_spread_pct == Approx(100 * (100.0 / 94 - 1)));
+  for (Sample& sample : one.samples) sample.canary_gflops.reset();
+  CHECK_FALSE(diagnosed(one).canary_spread_pct.has_value());
+}
+
+TEST_CASE("a self-check finds a scheme that differs from itself, and no other", "[analysis][self_check]") {
+  std::vector<Sample> samples;
+  for (std::int64_t round = 0; round < 12; ++round) {
+    for (const std::int64_t n : {1, 10}) {
+      samples.push_back(timing("naive", n, round, ripple(round)));
+      samples.push_back(timing("naive/again", n, round, ripple(round + 5)));
+      samples.push_back(timing("shared", n, round, ripple(round + 1)));
+      samples.push_back(timing("shared/again", n, round, (n == 10 ? 1.1 : 1.0) * ripple(round + 7)));
+    }
+    samples.push_back(timing("packed", 1, round, 1));  // has no second name
+  }
+  const auto checks = kvcast::analysis::self_check(samples, "/again");
+  REQUIRE(checks.size() == 6);
+  CHECK(checks[0].scheme == "naive");
+  CHECK_FALSE(checks[0].candidates.has_value());
+  CHECK(checks[1].candidates == 1);
+  CHECK(checks[5].candidates == 10);
+  for (std::size_t i = 0; i < 6; ++i) {
+    INFO("row " << i);
+    CHECK(checks[i].contains_one == (i < 3 || i == 4));
+    // All rows together are less sure than one.
+    CHECK(checks[i].simultaneous->lo < checks[i].ratio.ci95->lo);
+    CHECK(checks[i].simultaneous->hi > checks[i].ratio.ci95->hi);
+  }
+  CHECK(checks[5].ratio.value == Approx(1.1).epsilon(0.01));
+  CHECK(checks[3].ratio.value == Approx(std::sqrt(1.1)).epsilon(0.01));
+  CHECK(kvcast::analysis::self_check({timing("naive", 1, 0, 1)}, "/again").empty());
+}
