@@ -31,6 +31,10 @@ struct ModelConfig {
   std::int64_t query_tokens = 0;          ///< positions that go on after the first layer; 0 = all
   std::int64_t candidate_from_layer = 0;  ///< first layer that the candidate takes part in
   std::string import;                     ///< safetensors file of weights and tokens; empty = seeded
+  /// Hidden width of a base ranking MLP (d, head_width, ..., 1) that scores every candidate: what a ranker without the
+  /// sequence model would be. 0 = none.
+  std::int64_t head_width = 0;
+  std::int64_t head_layers = 2;           ///< its hidden layers
 };
 
 struct RunConfig {

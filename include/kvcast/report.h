@@ -9,19 +9,12 @@
 #include <vector>
 
 #include "kvcast/config.h"
+#include "kvcast/estimate.h"
+#include "kvcast/sizing.h"
 
 namespace kvcast {
 
 inline constexpr const char* kReportSchema = "kvcast.report/1";
-
-struct Interval {
-  double lo = 0, hi = 0;
-};
-/// A value with its 95% interval where one could be formed.
-struct Estimate {
-  double value = 0;
-  std::optional<Interval> ci95;
-};
 
 struct ToolInfo {
   std::string version, git_commit, compiler, build_type;
@@ -45,6 +38,8 @@ struct Shape {
   std::int64_t threads = 0;
   std::string mask;
   bool trim = true;
+  std::optional<std::int64_t> head_width{};  ///< of the ranking head's hidden layers; nullopt: no head
+  std::int64_t head_layers = 2;              ///< its hidden layers
 
   bool operator==(const Shape&) const = default;
 };
@@ -238,6 +233,15 @@ struct SelfCheck {
   bool contains_one = false;               ///< the simultaneous interval holds 1
 };
 
+/// Memory that a scheme took when it was made: its buffers and caches, without weights and tokens.
+struct ResidentMemory {
+  std::string scheme;
+  std::int64_t candidates = 0;                ///< N that it was made for
+  std::int64_t resident_bytes = 0;            ///< growth of the process's resident set, measured
+  std::int64_t planned_bytes = 0;             ///< computed from the shape
+  std::int64_t kv_bytes = 0;                  ///< of them, keys and values; computed
+};
+
 struct Case {
   std::optional<Shape> shape;  ///< nullopt: timings from elsewhere that do not tell
   /// Where this case was measured, when a merged report has cases of several machines.
@@ -249,6 +253,7 @@ struct Case {
   std::vector<BestMicroBatch> micro_batches;  ///< when more than one was asked for
   std::vector<Profile> profiles;              ///< when asked for
   std::vector<SelfCheck> self_check;          ///< when asked for
+  std::vector<ResidentMemory> memory;         ///< of every scheme that ran
   std::vector<Sample> samples;                ///< raw; written to samples.csv, not to report.json
 };
 
@@ -305,6 +310,19 @@ struct Surface {
   std::vector<Prediction> predictions;  ///< where asked for
 };
 
+/// Throughput that a ranking head loses to the sequence model before it, measured at one N.
+struct Degradation {
+  std::optional<std::int64_t> history_length, layers;  ///< nullopt: timings that do not tell
+  std::int64_t candidates = 0;
+  std::string scheme;  ///< that ran the sequence model
+  Status status = Status::measured;  ///< of the timing with the sequence model
+  double head_s = 0;                 ///< the head alone, for all N candidates, median
+  double with_s = 0;                 ///< sequence model and head, likewise
+  Estimate drop;                     ///< 1 - head/with, per round, in [0,1)
+  /// What the rules of docs/model.md §3 make of naive's measured drop and this scheme's measured speed-up.
+  std::optional<double> drop_seed_rule, drop_exact;
+};
+
 /// The part of a grid that a run measured: index of count, from 1.
 struct Shard {
   std::int64_t index = 1, count = 1;
@@ -318,6 +336,8 @@ struct Report {
   std::optional<Conditions> conditions;
   std::vector<Case> cases;
   std::vector<Surface> surfaces;  ///< of every fitted scheme, over a grid that has enough shapes
+  std::vector<Degradation> degradation;  ///< where the config has a head
+  std::optional<Sizing> sizing;          ///< where it was asked for
   std::vector<Warning> warnings;
 };
 

@@ -108,6 +108,9 @@ const std::vector<Column<Shape>>& shape_columns() {
       describe<T>("threads", "", "threads of the run", &T::threads),
       describe<T>("mask", "", "layout and attention mask", &T::mask),
       describe<T>("trim", "", "last layer of the history computes keys and values only", &T::trim),
+      describe<T>("head_width", "", "width of the ranking head's hidden layers; null: no head", &T::head_width,
+                  Role::added),
+      describe<T>("head_layers", "", "hidden layers of the ranking head", &T::head_layers, Role::added),
   };
   return columns;
 }
@@ -342,6 +345,37 @@ const std::vector<Column<SelfCheck>>& self_check_columns() {
       describe<T>("ratio", "ratio", "time under the second name over the first", &T::ratio),
       describe<T>("simultaneous", "ratio", "95% for all intervals of the check together", &T::simultaneous),
       describe<T>("contains_one", "", "the simultaneous interval holds 1", &T::contains_one),
+  };
+  return columns;
+}
+
+const std::vector<Column<ResidentMemory>>& resident_memory_columns() {
+  using T = ResidentMemory;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("candidates", "candidates", "N that it was made for", &T::candidates),
+      describe<T>("resident_bytes", "bytes", "growth of the process's resident set when it was made, measured",
+                  &T::resident_bytes),
+      describe<T>("planned_bytes", "bytes", "its buffers and caches, computed from the shape", &T::planned_bytes),
+      describe<T>("kv_bytes", "bytes", "of them, keys and values", &T::kv_bytes),
+  };
+  return columns;
+}
+
+const std::vector<Column<Degradation>>& degradation_columns() {
+  using T = Degradation;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("history_length", "tokens", "L", &T::history_length),
+      describe<T>("layers", "", "layers", &T::layers),
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("scheme", "", "scheme that ran the sequence model", &T::scheme),
+      describe<T>("status", "", "how the time with the sequence model was obtained", &T::status),
+      describe<T>("head_s", "s", "the ranking head alone, for all N candidates, median", &T::head_s),
+      describe<T>("with_s", "s", "sequence model and head, likewise", &T::with_s),
+      describe<T>("drop", "0..1", "throughput lost to the sequence model: 1 - head/with, per round", &T::drop),
+      describe<T>("drop_seed_rule", "0..1", "what the design note's rule makes of naive's drop and the speed-up",
+                  &T::drop_seed_rule),
+      describe<T>("drop_exact", "0..1", "what exact algebra makes of them", &T::drop_exact),
   };
   return columns;
 }

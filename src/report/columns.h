@@ -69,6 +69,8 @@ const std::vector<Column<BestMicroBatch>>& micro_batch_columns();
 const std::vector<Column<Profile>>& profile_columns();
 const std::vector<Column<ProfileStep>>& profile_step_columns();
 const std::vector<Column<SelfCheck>>& self_check_columns();
+const std::vector<Column<ResidentMemory>>& resident_memory_columns();
+const std::vector<Column<Degradation>>& degradation_columns();
 const std::vector<Column<Sample>>& sample_columns();
 const std::vector<Column<Warning>>& warning_columns();
 const std::vector<Column<Shard>>& shard_columns();
@@ -78,6 +80,41 @@ const std::vector<Column<SurfaceTerm>>& surface_term_columns();
 const std::vector<Column<HoldoutErrors>>& holdout_errors_columns();
 const std::vector<Column<HeldOut>>& held_out_columns();
 const std::vector<Column<ComparedPoint>>& compared_point_columns();
+
+// Of the sizing: sizing_columns.cpp.
+const std::vector<Column<Sizing>>& sizing_columns();
+const std::vector<Column<SizingChange>>& sizing_change_columns();
+const std::vector<Column<SizingBudget>>& sizing_budget_columns();
+const std::vector<Column<SizingInput>>& sizing_input_columns();
+const std::vector<Column<SizingPoint>>& sizing_point_columns();
+const std::vector<Column<SizingFraction>>& sizing_fraction_columns();
+const std::vector<Column<SizingAdvice>>& sizing_advice_columns();
+const std::vector<Column<DropTarget>>& drop_target_columns();
+const std::vector<Column<DropReach>>& drop_reach_columns();
+const std::vector<Column<SizingMemory>>& sizing_memory_columns();
+const std::vector<Column<SizingFrontier>>& sizing_frontier_columns();
+const std::vector<Column<SizingParameter>>& sizing_parameter_columns();
+const std::vector<Column<SizingAlternative>>& sizing_alternative_columns();
+const std::vector<Column<SizingFleet>>& sizing_fleet_columns();
+
+/// Calls visit(name, columns, rows) for every list of a sizing, in the order in which they are shown. A list is added
+/// here once, for JSON, its reader, CSV, the JSON Schema and the docs. Sizing or const Sizing.
+template <typename S, typename Visit>
+void visit_lists(S& sizing, const Visit& visit) {
+  visit("budgets", sizing_budget_columns(), sizing.budgets);
+  visit("changes", sizing_change_columns(), sizing.changes);
+  visit("alternatives", sizing_alternative_columns(), sizing.alternatives);
+  visit("inputs", sizing_input_columns(), sizing.inputs);
+  visit("points", sizing_point_columns(), sizing.points);
+  visit("fractions", sizing_fraction_columns(), sizing.fractions);
+  visit("advice", sizing_advice_columns(), sizing.advice);
+  visit("drop_targets", drop_target_columns(), sizing.drop_targets);
+  visit("drop_reach", drop_reach_columns(), sizing.drop_reach);
+  visit("memory", sizing_memory_columns(), sizing.memory);
+  visit("frontiers", sizing_frontier_columns(), sizing.frontiers);
+  visit("parameters", sizing_parameter_columns(), sizing.parameters);
+  visit("fleet", sizing_fleet_columns(), sizing.fleet);
+}
 
 /// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).
 std::vector<std::string> flat_names(const std::string& name, Kind kind);

@@ -67,6 +67,7 @@ Json one_case(const Case& value) {
   Json& profiles = result["profiles"] = Json::array();
   for (const auto& p : value.profiles) profiles.push_back(profile(p));
   result["self_check"] = to_json(self_check_columns(), value.self_check);
+  result["memory"] = to_json(resident_memory_columns(), value.memory);
   return result;
 }
 
@@ -76,6 +77,14 @@ Json surface(const Surface& value) {
   result["errors"] = to_json(holdout_errors_columns(), value.errors);
   result["held_out"] = to_json(held_out_columns(), value.held_out);
   result["predictions"] = to_json(prediction_columns(), value.predictions);
+  return result;
+}
+
+Json sizing(const Sizing& value) {
+  Json result = to_json(sizing_columns(), value);
+  visit_lists(value, [&](const char* name, const auto& columns, const auto& rows) {
+    result[name] = to_json(columns, rows);
+  });
   return result;
 }
 
@@ -93,8 +102,8 @@ std::string render_json(const Report& report) {
   for (const auto& value : report.cases) cases.push_back(one_case(value));
   Json& surfaces = root["surfaces"] = Json::array();
   for (const auto& value : report.surfaces) surfaces.push_back(surface(value));
-  root["degradation"] = nullptr;
-  root["sizing"] = nullptr;
+  root["degradation"] = to_json(degradation_columns(), report.degradation);
+  root["sizing"] = report.sizing ? sizing(*report.sizing) : Json(nullptr);
   root["warnings"] = to_json(warning_columns(), report.warnings);
   return root.dump(2) + "\n";
 }

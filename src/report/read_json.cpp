@@ -66,6 +66,7 @@ Case one_case(const JsonPlace& place) {
     value.profiles.back().steps = rows_from_json(item.at("steps"), profile_step_columns());
   }
   value.self_check = rows_from_json(place.at("self_check"), self_check_columns());
+  value.memory = rows_from_json(place.at("memory"), resident_memory_columns());
   return value;
 }
 
@@ -76,6 +77,15 @@ Surface surface(const JsonPlace& place) {
   value.errors = rows_from_json(place.at("errors"), holdout_errors_columns());
   value.held_out = rows_from_json(place.at("held_out"), held_out_columns());
   value.predictions = rows_from_json(place.at("predictions"), prediction_columns());
+  return value;
+}
+
+std::optional<Sizing> sizing(const JsonPlace& place) {
+  auto value = optional_row(place, sizing_columns());
+  if (!value) return value;
+  visit_lists(*value, [&](const char* name, const auto& columns, auto& rows) {
+    rows = rows_from_json(place.at(name), columns);
+  });
   return value;
 }
 
@@ -98,6 +108,8 @@ Report read_report_json(const std::string& text, const std::string& where) {
   report.conditions = optional_row(root.at("conditions"), conditions_columns());
   for (const auto& item : root.at("cases").items()) report.cases.push_back(one_case(item));
   for (const auto& item : root.at("surfaces").items()) report.surfaces.push_back(surface(item));
+  report.degradation = rows_from_json(root.at("degradation"), degradation_columns());
+  report.sizing = sizing(root.at("sizing"));
   report.warnings = rows_from_json(root.at("warnings"), warning_columns());
   return report;
 }

@@ -22,6 +22,8 @@ Shape shape_of(const Config& config) {
   shape.threads = config.run.threads;
   shape.mask = to_string(model.mask);
   shape.trim = config.run.trim;
+  if (model.head_width > 0) shape.head_width = model.head_width;
+  shape.head_layers = model.head_layers;
   return shape;
 }
 
@@ -44,6 +46,8 @@ Config config_of(const Shape& shape) {
   config.run.kv_dtype = shape.kv_dtype;
   config.run.threads = shape.threads;
   config.run.trim = shape.trim;
+  m.head_width = shape.head_width.value_or(0);
+  m.head_layers = shape.head_layers;
   return config;
 }
 

@@ -69,6 +69,7 @@ std::string shape_line(const Shape& shape) {
   if (shape.token_merge > 1) model += fmt::format(" token_merge={}", shape.token_merge);
   if (shape.query_tokens) model += fmt::format(" query_tokens={}", *shape.query_tokens);
   if (shape.candidate_from_layer > 0) model += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
+  if (shape.head_width) model += fmt::format(" head={}x{}", shape.head_layers, *shape.head_width);
   return paragraph_of_items(
       "shape",
       {model, plain_or_dash(shape.dtype) + ", KV " + plain_or_dash(shape.kv_dtype), counted(shape.threads, "thread"),

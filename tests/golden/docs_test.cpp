@@ -176,6 +176,7 @@ Json report_schema() {
   profile["steps"] = list_of(reference("profile_step"));
   defs["profile"] = object_of(profile);
   defs["self_check"] = object_of(properties_of(self_check_columns()));
+  defs["resident_memory"] = object_of(properties_of(resident_memory_columns()));
   defs["case"] = object_of({{"shape", or_null(reference("shape"))},
                             {"machine", or_null(reference("machine"))},
                             {"equivalence", or_null(reference("equivalence"))},
@@ -184,7 +185,8 @@ Json report_schema() {
                             {"composition", list_of(reference("composition"))},
                             {"micro_batches", list_of(reference("micro_batch"))},
                             {"profiles", list_of(reference("profile"))},
-                            {"self_check", list_of(reference("self_check"))}});
+                            {"self_check", list_of(reference("self_check"))},
+                            {"memory", list_of(reference("resident_memory"))}});
   defs["shard"] = object_of(properties_of(shard_columns()));
   defs["conditions"] = object_of(properties_of(conditions_columns()));
   defs["surface_term"] = object_of(properties_of(surface_term_columns()));
@@ -196,6 +198,14 @@ Json report_schema() {
   surface["held_out"] = list_of(reference("held_out"));
   surface["predictions"] = list_of(reference("prediction"));
   defs["surface"] = object_of(surface);
+  defs["degradation"] = object_of(properties_of(degradation_columns()));
+  Json sizing = properties_of(sizing_columns());
+  Sizing any;
+  visit_lists(any, [&](const std::string& name, const auto& columns, const auto&) {
+    defs["sizing_" + name] = object_of(properties_of(columns));
+    sizing[name] = list_of(reference("sizing_" + name));
+  });
+  defs["sizing"] = object_of(sizing);
   defs["warning"] = object_of(properties_of(warning_columns()));
 
   Json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -209,8 +219,8 @@ Json report_schema() {
                          {"conditions", or_null(reference("conditions"))},
                          {"cases", list_of(reference("case"))},
                          {"surfaces", list_of(reference("surface"))},
-                         {"degradation", {{"type", "null"}}},
-                         {"sizing", {{"type", "null"}}},
+                         {"degradation", list_of(reference("degradation"))},
+                         {"sizing", or_null(reference("sizing"))},
                          {"warnings", list_of(reference("warning"))}}));
   root["$defs"] = defs;
   return root;
@@ -265,7 +275,7 @@ struct Table {
   std::string name, text;
 };
 std::vector<Table> tables() {
-  return {{"tool", markdown(tool_columns(), false)},
+  std::vector<Table> tables = {{"tool", markdown(tool_columns(), false)},
           {"machine", markdown(machine_columns(), false)},
           {"shape", markdown(shape_columns(), true)},
           {"equivalence", markdown(equivalence_columns(), false)},
@@ -290,7 +300,15 @@ std::vector<Table> tables() {
           {"held_out", markdown(held_out_columns(), false)},
           {"compared_point", markdown(compared_point_columns(), true)},
           {"warning", markdown(warning_columns(), false)},
-          {"sample", markdown(sample_columns(), true)}};
+          {"sample", markdown(sample_columns(), true)},
+          {"resident_memory", markdown(resident_memory_columns(), false)},
+          {"degradation", markdown(degradation_columns(), false)},
+          {"sizing", markdown(sizing_columns(), false)}};
+  Sizing any;
+  visit_lists(any, [&](const std::string& name, const auto& columns, const auto&) {
+    tables.push_back({"sizing_" + name, markdown(columns, false)});
+  });
+  return tables;
 }
 
 /// `document` with each table between its markers replaced.

@@ -43,7 +43,7 @@ SchemePoint skipped(const std::string& scheme, const std::string& reason) {
 
 Case sharing_case() {
   Case one;
-  one.shape = Shape{1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true};
+  one.shape = Shape{1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true, 1024, 3};
 
   one.equivalence = Equivalence{true, 4, 4, 1.5e-5, 2.75e-5, 1.25e-4, 3, "L=125, layers=2", {}, true};
   one.equivalence->schemes = {
@@ -148,6 +148,8 @@ Case sharing_case() {
   one.self_check = {{"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
                     {"=naive", 10, {1.0312, std::nullopt}, std::nullopt, false}};
 
+  one.memory = {{"shared", 1000, 311427072, 310378496, 307200000}, {"=shared-copy", 1, 615000000, 614400000, 614400000}};
+
   one.samples = {
       {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1, 105.25},
       {1, "shared", 0, Status::composed, 6.875, 1, 6.75, 0.125, 0.9921875, 104.4375},
@@ -185,7 +187,7 @@ Report fixed_report() {
   report.machine = MachineInfo{"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 105.25, 210.5, 11.5};
   Config& config = report.config.emplace();
   config.comment = "=1+1 \"seed\", 用户 naïve";
-  config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors"};
+  config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors", 1024, 3};
   config.run = {{1, 10, 1000},
                 {"naive", "shared", "shared-copy", "packed", "cached", "append"},
                 "fp32",
@@ -219,6 +221,9 @@ Report fixed_report() {
   Surface bare;
   bare.scheme = "packed";
   report.surfaces = {surface, bare};
+  report.degradation = {
+      {1000, 50, 10, "naive", Status::scaled, 40.5, 67.5, {0.4, Interval{0.39, 0.41}}, std::nullopt, std::nullopt},
+      {std::nullopt, std::nullopt, 10, "=shared", Status::composed, 40.5, 45, {0.1, std::nullopt}, 0.0625, 0.09375}};
   report.warnings = {
       {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",
        "close other programs, or give a larger --budget"},

@@ -1,0 +1,192 @@
+// How many candidates a request may have: what is asked, and the answer with its reasons (docs/method.md §20).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcast/estimate.h"
+
+namespace kvcast {
+
+/// Budgets, and what no report tells. What is not set constrains nothing.
+struct SizingOptions {
+  std::string scheme = "shared";
+  std::optional<std::int64_t> history_length, layers;  ///< which shape; nullopt: the report's largest
+  std::vector<std::int64_t> candidates;                ///< N to show beside the answer
+
+  std::optional<double> p99_s;                ///< 99% of the requests are answered within, waiting included
+  std::optional<std::int64_t> memory_bytes;   ///< of one process: weights, workers, cached users
+  std::optional<double> requests_per_s;       ///< that arrive, at random
+  std::int64_t workers = 1;                   ///< requests served at a time; a worker has the run's threads
+  std::int64_t users_cached = 0;              ///< users whose KV cache is kept between requests
+  std::optional<double> min_improvement;      ///< least 1 - 1/speedup that is worth it, in (0,1)
+  std::optional<double> drop;                 ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
+  std::optional<double> target_drop;          ///< what it may cost with sharing, in (0,1)
+  std::optional<double> price_per_hour;       ///< of one machine, any currency
+
+  std::optional<double> r;                  ///< instead of a report
+  std::optional<double> naive_candidate_s;  ///< naive's time of one candidate, with r
+  double tail = 1;                          ///< P99 over mean of the service time, with r; 1: constant
+  std::string shape;                        ///< preset or file with the shape that the measurements do not tell
+};
+
+/// Source of a number: "measured" (timed), "fitted" (by a fit, within its data), "extrapolated" (by a fit, beyond
+/// them), "computed" (from the shape, exactly), "assumed" (given by the user or the design note).
+using Source = std::string;
+
+/// What the answer rests on, and where N goes when it is 10% less or more. Whole numbers move by at least 1.
+struct SizingInput {
+  std::string name, unit;
+  double value = 0;
+  std::optional<Interval> ci95;
+  Source source;
+  std::optional<std::int64_t> candidates_less, candidates_more;  ///< likely N then; nullopt: no limit, or none
+};
+
+/// One budget on its own.
+struct SizingBudget {
+  std::string name, unit;  ///< "p99", "memory", "qps"
+  double limit = 0;
+  std::optional<double> used;                                   ///< at the likely N; of "qps" what could be served
+  std::optional<double> headroom_pct;                           ///< of the limit, left over at the likely N
+  std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< largest N by it alone; nullopt: any, or unknown
+  bool feasible = true;                                         ///< one candidate at least
+  bool binding = false;
+  Source source;
+};
+
+/// A single change after which the budgets can be met, smallest first of its kind.
+struct SizingChange {
+  std::string input, unit;
+  double from = 0, to = 0;
+  std::string text;
+};
+
+struct SizingPoint {
+  std::int64_t candidates = 0;
+  Source source;
+  Estimate speedup;
+  double improvement = 0;                           ///< 1 - 1/speedup
+  double marginal_speedup = 0;                      ///< dS/dN, per candidate
+  std::optional<double> scheme_s, naive_s;          ///< mean service time
+  std::optional<double> p99_s, p99_safe_s, naive_p99_s;  ///< with the wait where there is a rate; nullopt: unbounded
+  std::optional<double> utilisation, naive_utilisation;
+  std::optional<std::int64_t> memory_bytes, copies_memory_bytes, naive_memory_bytes;
+  std::optional<double> drop_naive, drop_seed_rule, drop_exact;
+};
+
+/// N at which a share of the largest speed-up is reached.
+struct SizingFraction {
+  double fraction = 0;
+  std::optional<std::int64_t> candidates;
+  std::optional<double> speedup, improvement;
+};
+
+/// A band or scenario of the design note, with its r and with this one.
+struct SizingAdvice {
+  std::string situation;
+  std::int64_t least_candidates = 1;
+  std::optional<std::int64_t> most_candidates;  ///< nullopt: open
+  std::string seed_advice;
+  Interval seed_improvement;    ///< at r = 0.15, at the two ends
+  Interval improvement;         ///< here
+  std::string grade;            ///< of the improvement here
+};
+
+/// What it takes to bring one throughput drop down to another (docs/model.md §3).
+struct DropTarget {
+  std::string name;
+  double naive_drop = 0, target_drop = 0;
+  double speedup_needed = 0, end_to_end = 0;
+  std::int64_t least_candidates = 0;                 ///< at r = 0
+  double largest_r = 0;                              ///< at any N
+  std::optional<std::int64_t> candidates;            ///< here; nullopt: never
+  std::optional<std::int64_t> seed_candidates;       ///< at r = 0.15
+  bool reached = false;                              ///< by the likely N; without one at some N
+  Source source;
+};
+/// N that the target needs at one r.
+struct DropReach {
+  std::string target;
+  double r = 0;
+  std::optional<std::int64_t> candidates;  ///< nullopt: never
+  Source source;
+};
+
+/// Keys and values of one user.
+struct SizingMemory {
+  std::string kv_dtype;
+  std::int64_t kv_heads = 0;
+  std::int64_t user_bytes = 0;          ///< one shared cache
+  double users_per_gib = 0;
+  std::int64_t copies_bytes = 0;        ///< a copy per candidate
+  std::int64_t candidates = 0;          ///< N of the copies
+  std::int64_t naive_bytes = 0;         ///< largest layer of one sequence
+  Source source;
+};
+
+/// The answer where one thing varies and the rest stays.
+struct SizingFrontier {
+  std::string axis, unit;  ///< "history_length", "qps", "memory"
+  double at = 0;
+  std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< 0: not one; nullopt: no limit, or unknown
+  std::optional<double> speedup;                                   ///< at the likely N
+  std::optional<double> drop_naive, drop_shared;                   ///< at the likely N, exact algebra
+  Source source;
+};
+
+/// What another value of a parameter does to N.
+struct SizingParameter {
+  std::string name, from, to;
+  std::optional<std::int64_t> likely_candidates;
+  std::optional<double> change_pct;  ///< of the likely N
+  Source source;
+};
+
+/// Another way to spend the same budgets.
+struct SizingAlternative {
+  std::string change;
+  std::optional<std::int64_t> likely_candidates;  ///< 0: not one; nullopt: no limit
+  Source source;
+};
+
+/// What a rate of requests takes at one N.
+struct SizingFleet {
+  std::int64_t candidates = 0;
+  std::string scheme;
+  std::optional<std::int64_t> workers, cores, machines;  ///< nullopt: no number of workers meets the latency
+  std::optional<double> utilisation;
+  std::optional<double> cost_per_million;  ///< requests
+  Source source;
+};
+
+struct Sizing {
+  std::string answer;  ///< in a sentence
+  bool feasible = true;
+  std::string scheme;
+  std::optional<std::int64_t> history_length, layers;
+  std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< nullopt: no limit, or unknown
+  std::optional<std::int64_t> least_candidates;  ///< smallest N worth it; nullopt: not asked for, or never
+  std::string binding;                           ///< budget that gives likely_candidates; empty: none
+  Source source;                                 ///< of the time at the likely N
+  std::optional<double> limit;                   ///< largest speed-up; nullopt: none known
+  std::optional<std::int64_t> knee_candidates;   ///< candidates take as long as the history
+  std::vector<std::string> notes;                ///< what is assumed or left out
+  std::vector<SizingChange> changes;             ///< where it is infeasible
+  std::vector<SizingBudget> budgets;
+  std::vector<SizingInput> inputs;
+  std::vector<SizingPoint> points;
+  std::vector<SizingFraction> fractions;
+  std::vector<SizingAdvice> advice;
+  std::vector<DropTarget> drop_targets;
+  std::vector<DropReach> drop_reach;
+  std::vector<SizingMemory> memory;
+  std::vector<SizingFrontier> frontiers;
+  std::vector<SizingParameter> parameters;
+  std::vector<SizingAlternative> alternatives;
+  std::vector<SizingFleet> fleet;
+};
+
+}  // namespace kvcast

@@ -1,0 +1,241 @@
+// The columns of a sizing; how they work is in columns.h.
+#include "report/columns.h"
+#include "report/describe.h"
+
+namespace kvcast::report {
+namespace {
+
+constexpr const char* kSourceDoc = "`measured`, `fitted`, `extrapolated`, `computed` or `assumed`";
+
+}  // namespace
+
+const std::vector<Column<Sizing>>& sizing_columns() {
+  using T = Sizing;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("answer", "", "in a sentence", &T::answer),
+      describe<T>("feasible", "", "one N at least meets every budget", &T::feasible),
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("history_length", "tokens", "L; null where nothing tells", &T::history_length),
+      describe<T>("layers", "", "layers; null where nothing tells", &T::layers),
+      describe<T>("likely_candidates", "candidates", "largest N that meets every budget; null: no limit",
+                  &T::likely_candidates),
+      describe<T>("safe_candidates", "candidates",
+                  "likewise at the slow end of the 95% interval; null: no limit, or no interval", &T::safe_candidates),
+      describe<T>("least_candidates", "candidates", "smallest N that is worth it; null: not asked for, or never",
+                  &T::least_candidates),
+      describe<T>("binding", "", "name of the budget that gives the likely N; null: none", known(&T::binding)),
+      describe<T>("source", "", kSourceDoc, &T::source),
+      describe<T>("limit", "ratio", "largest speed-up at any N; null: none known", &T::limit),
+      describe<T>("knee_candidates", "candidates", "N at which the candidates take as long as the history",
+                  &T::knee_candidates),
+      describe<T>("notes", "", "what is assumed or left out", &T::notes),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingChange>>& sizing_change_columns() {
+  using T = SizingChange;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("input", "", "budget or input to change", &T::input),
+      describe<T>("unit", "", "of both values", &T::unit),
+      describe<T>("from", "", "value now", &T::from),
+      describe<T>("to", "", "nearest value with which one candidate meets the budgets", &T::to),
+      describe<T>("text", "", "the same in words", &T::text),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingBudget>>& sizing_budget_columns() {
+  using T = SizingBudget;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("name", "", "`p99`, `memory` or `qps`", &T::name),
+      describe<T>("unit", "", "of `limit` and `used`", &T::unit),
+      describe<T>("limit", "", "stated", &T::limit),
+      describe<T>("used", "", "at the likely N (without one at N = 1); of `qps` the rate that could be served",
+                  &T::used),
+      describe<T>("headroom_pct", "%", "of the limit, left over there", &T::headroom_pct),
+      describe<T>("likely_candidates", "candidates", "largest N by this budget alone; 0: not one; null: no limit",
+                  &T::likely_candidates),
+      describe<T>("safe_candidates", "candidates", "likewise at the slow end of the interval; null: also unknown",
+                  &T::safe_candidates),
+      describe<T>("feasible", "", "one candidate meets it", &T::feasible),
+      describe<T>("binding", "", "no other gives a smaller N", &T::binding),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingInput>>& sizing_input_columns() {
+  using T = SizingInput;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("name", "", "input", &T::name),
+      describe<T>("unit", "", "of the value", &T::unit),
+      describe<T>("value", "", "value", &T::value),
+      describe<T>("ci95", "", "its 95% interval", &T::ci95),
+      describe<T>("source", "", kSourceDoc, &T::source),
+      describe<T>("candidates_less", "candidates", "likely N when it is 10% less; null: no limit",
+                  &T::candidates_less),
+      describe<T>("candidates_more", "candidates", "likely N when it is 10% more; null: no limit",
+                  &T::candidates_more),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingPoint>>& sizing_point_columns() {
+  using T = SizingPoint;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("source", "", kSourceDoc, &T::source),
+      describe<T>("speedup", "ratio", "throughput over naive's", &T::speedup),
+      describe<T>("improvement", "0..1", "1 - 1/speedup", &T::improvement),
+      describe<T>("marginal_speedup", "1/candidate", "dS/dN, speed-up gained per added candidate",
+                  &T::marginal_speedup),
+      describe<T>("scheme_s", "s", "mean service time of a request", &T::scheme_s),
+      describe<T>("naive_s", "s", "likewise naive's", &T::naive_s),
+      describe<T>("p99_s", "s", "99% of the requests take no longer, waiting included; null: no steady state",
+                  &T::p99_s),
+      describe<T>("p99_safe_s", "s", "likewise at the slow end of the interval", &T::p99_safe_s),
+      describe<T>("naive_p99_s", "s", "likewise naive's", &T::naive_p99_s),
+      describe<T>("utilisation", "0..1", "of the workers; above 1 they fall behind", &T::utilisation),
+      describe<T>("naive_utilisation", "0..1", "likewise with naive", &T::naive_utilisation),
+      describe<T>("memory_bytes", "bytes", "weights, workers and cached users", &T::memory_bytes),
+      describe<T>("copies_memory_bytes", "bytes", "likewise with a copy of the cache per candidate",
+                  &T::copies_memory_bytes),
+      describe<T>("naive_memory_bytes", "bytes", "likewise with naive, no cached users", &T::naive_memory_bytes),
+      describe<T>("drop_naive", "0..1", "throughput that naive costs the ranker", &T::drop_naive),
+      describe<T>("drop_seed_rule", "0..1", "with sharing, by the design note's rule: drop_naive/speedup",
+                  &T::drop_seed_rule),
+      describe<T>("drop_exact", "0..1", "with sharing, by exact algebra", &T::drop_exact),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingFraction>>& sizing_fraction_columns() {
+  using T = SizingFraction;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("fraction", "0..1", "share of the largest speed-up", &T::fraction),
+      describe<T>("candidates", "candidates", "smallest N that reaches it; null: there is no largest speed-up",
+                  &T::candidates),
+      describe<T>("speedup", "ratio", "at that N", &T::speedup),
+      describe<T>("improvement", "0..1", "at that N", &T::improvement),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingAdvice>>& sizing_advice_columns() {
+  using T = SizingAdvice;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("situation", "", "band or scenario of the design note", &T::situation),
+      describe<T>("least_candidates", "candidates", "its smallest N", &T::least_candidates),
+      describe<T>("most_candidates", "candidates", "its largest N; null: open", &T::most_candidates),
+      describe<T>("seed_advice", "", "what the design note says", &T::seed_advice),
+      describe<T>("seed_improvement", "0..1", "at r = 0.15, at both ends", &T::seed_improvement),
+      describe<T>("improvement", "0..1", "here, at both ends", &T::improvement),
+      describe<T>("grade", "", "of the improvement here, on the design note's scale", &T::grade),
+  };
+  return columns;
+}
+
+const std::vector<Column<DropTarget>>& drop_target_columns() {
+  using T = DropTarget;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("name", "", "whose", &T::name),
+      describe<T>("naive_drop", "0..1", "throughput that naive costs the ranker", &T::naive_drop),
+      describe<T>("target_drop", "0..1", "what it is to cost with sharing", &T::target_drop),
+      describe<T>("speedup_needed", "ratio", "of the sequence model", &T::speedup_needed),
+      describe<T>("end_to_end", "ratio", "throughput of the whole ranker, over naive", &T::end_to_end),
+      describe<T>("least_candidates", "candidates", "N that it takes at r = 0", &T::least_candidates),
+      describe<T>("largest_r", "ratio", "r that can reach it at some N", &T::largest_r),
+      describe<T>("candidates", "candidates", "N that it takes here; null: never", &T::candidates),
+      describe<T>("seed_candidates", "candidates", "N that it takes at r = 0.15; null: never", &T::seed_candidates),
+      describe<T>("reached", "", "by the likely N; where nothing limits N, at some N", &T::reached),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<DropReach>>& drop_reach_columns() {
+  using T = DropReach;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("target", "", "whose", &T::target),
+      describe<T>("r", "ratio", "cost of one more candidate over naive's", &T::r),
+      describe<T>("candidates", "candidates", "smallest N that reaches the target; null: never", &T::candidates),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingMemory>>& sizing_memory_columns() {
+  using T = SizingMemory;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("kv_dtype", "", "type of cached keys and values", &T::kv_dtype),
+      describe<T>("kv_heads", "", "key and value heads", &T::kv_heads),
+      describe<T>("user_bytes", "bytes", "keys and values of one user, one cache for all candidates", &T::user_bytes),
+      describe<T>("users_per_gib", "1/GiB", "users whose cache fits a GiB", &T::users_per_gib),
+      describe<T>("copies_bytes", "bytes", "with a copy per candidate", &T::copies_bytes),
+      describe<T>("candidates", "candidates", "N of the copies", &T::candidates),
+      describe<T>("naive_bytes", "bytes", "naive: largest layer of one sequence", &T::naive_bytes),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingFrontier>>& sizing_frontier_columns() {
+  using T = SizingFrontier;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("axis", "", "what varies: `history_length`, `qps`, `p99` or `memory`", &T::axis),
+      describe<T>("unit", "", "of `at`", &T::unit),
+      describe<T>("at", "", "its value", &T::at),
+      describe<T>("likely_candidates", "candidates", "largest N; 0: not one; null: no limit", &T::likely_candidates),
+      describe<T>("safe_candidates", "candidates", "likewise at the slow end of the interval; null: also unknown",
+                  &T::safe_candidates),
+      describe<T>("speedup", "ratio", "at the likely N", &T::speedup),
+      describe<T>("drop_naive", "0..1", "throughput that naive costs the ranker there", &T::drop_naive),
+      describe<T>("drop_shared", "0..1", "with sharing at the likely N, by exact algebra", &T::drop_shared),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingParameter>>& sizing_parameter_columns() {
+  using T = SizingParameter;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("name", "", "parameter", &T::name),
+      describe<T>("from", "", "value now", &T::from),
+      describe<T>("to", "", "other value", &T::to),
+      describe<T>("likely_candidates", "candidates", "largest N then; 0: not one; null: no limit",
+                  &T::likely_candidates),
+      describe<T>("change_pct", "%", "of the likely N", &T::change_pct),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingAlternative>>& sizing_alternative_columns() {
+  using T = SizingAlternative;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("change", "", "another way to spend the same budgets", &T::change),
+      describe<T>("likely_candidates", "candidates", "largest N then; 0: not one; null: no limit",
+                  &T::likely_candidates),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingFleet>>& sizing_fleet_columns() {
+  using T = SizingFleet;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("scheme", "", "scheme", &T::scheme),
+      describe<T>("workers", "", "requests served at a time; null: no number of workers meets the budgets",
+                  &T::workers),
+      describe<T>("cores", "", "CPUs that those workers need", &T::cores),
+      describe<T>("machines", "", "machines like the measured one that have them", &T::machines),
+      describe<T>("utilisation", "0..1", "of the workers", &T::utilisation),
+      describe<T>("cost_per_million", "price unit", "of a million requests", &T::cost_per_million),
+      describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+}  // namespace kvcast::report
