@@ -121,6 +121,17 @@ std::vector<Config> grid(const Config& config);
 std::vector<std::int64_t> parse_list(const std::string& text, const std::string& origin);
 /// A number or a percentage: "0.05", "5%". Errors: ConfigError naming `origin`.
 double parse_fraction(const std::string& text, const std::string& origin);
+/// A number of per cent, "40" or "40%", as a fraction in (0,1). What could be meant as either ("0.4") needs its %.
+/// Errors: ConfigError naming `origin`.
+double parse_percent(const std::string& text, const std::string& origin);
+/// Seconds of "50ms", above 0. Errors: ConfigError naming `origin`.
+double parse_seconds(const std::string& text, const std::string& origin);
+/// Bytes of "8GiB", at least 1. Errors: ConfigError naming `origin`.
+std::int64_t parse_size(const std::string& text, const std::string& origin);
+/// Per second, of "200", "200/s", "12000/min" or "1e6/h", above 0. Errors: ConfigError naming `origin`.
+double parse_rate(const std::string& text, const std::string& origin);
+/// A number, nothing else. Errors: ConfigError naming `origin`.
+double parse_number(const std::string& text, const std::string& origin);
 
 struct ConfigDifference {
   std::string path, in_a, in_b;  ///< "model.dim"; the values as in JSON

@@ -145,6 +145,13 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
 /// table, json or csv. Errors: ConfigError when the format is unknown.
 std::string render(const Comparison& comparison, const std::string& format);
 
+/// Sizes the queue from timings (whatever fit() reads), or from options.r with an empty path. The report is that of
+/// fit(), with its sizing; without timings it holds nothing else. Pure but for reading.
+/// Errors: IoError; ConfigError naming the flag where a budget needs what neither timings nor options tell.
+Report size(const std::string& path, const SizingOptions& options);
+/// The answer in a sentence.
+std::string sizing_answer(const Sizing& sizing);
+
 struct SkippedScheme {
   std::string scheme, reason;
 };
@@ -171,9 +178,13 @@ struct FormatInfo {
   std::string doc;
 };
 std::vector<FormatInfo> formats();
+/// Those of render_sizing(): "table", "json" (the whole report), "csv", "md".
+std::vector<FormatInfo> sizing_formats();
 
 /// The report in one format. Pure. Errors: ConfigError when the format is unknown.
 std::string render(const Report& report, const std::string& format);
+/// The sizing of a report that has one. Likewise.
+std::string render_sizing(const Report& report, const std::string& format);
 
 /// Writes every format that has a file into `folder` (made if missing), each to a temporary name and renamed.
 /// Returns the paths. Errors: IoError.

@@ -42,7 +42,8 @@ struct SizingInput {
   double value = 0;
   std::optional<Interval> ci95;
   Source source;
-  std::optional<std::int64_t> candidates_less, candidates_more;  ///< likely N then; nullopt: no limit, or none
+  /// Likely N then, of min_improvement the least N; nullopt: no limit, or never.
+  std::optional<std::int64_t> candidates_less, candidates_more;
 };
 
 /// One budget on its own.
@@ -57,11 +58,11 @@ struct SizingBudget {
   Source source;
 };
 
-/// A single change after which the budgets can be met, smallest first of its kind.
+/// A change towards budgets that can be met, smallest first; relative to what stands.
 struct SizingChange {
   std::string input, unit;
   double from = 0, to = 0;
-  std::string text;
+  bool suffices = true;  ///< alone; else all those that do not are needed together
 };
 
 struct SizingPoint {
@@ -69,7 +70,7 @@ struct SizingPoint {
   Source source;
   Estimate speedup;
   double improvement = 0;                           ///< 1 - 1/speedup
-  double marginal_speedup = 0;                      ///< dS/dN, per candidate
+  double marginal_speedup = 0;                      ///< S(N+1) - S(N)
   std::optional<double> scheme_s, naive_s;          ///< mean service time
   std::optional<double> p99_s, p99_safe_s, naive_p99_s;  ///< with the wait where there is a rate; nullopt: unbounded
   std::optional<double> utilisation, naive_utilisation;
@@ -129,7 +130,7 @@ struct SizingMemory {
 
 /// The answer where one thing varies and the rest stays.
 struct SizingFrontier {
-  std::string axis, unit;  ///< "history_length", "qps", "memory"
+  std::string axis, unit;  ///< "history_length", "qps", "p99", "memory"
   double at = 0;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< 0: not one; nullopt: no limit, or unknown
   std::optional<double> speedup;                                   ///< at the likely N
@@ -163,11 +164,11 @@ struct SizingFleet {
 };
 
 struct Sizing {
-  std::string answer;  ///< in a sentence
-  bool feasible = true;
+  bool feasible = true;  ///< an N meets every budget and is worth it
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< nullopt: no limit, or unknown
+  std::optional<double> min_improvement;         ///< asked for
   std::optional<std::int64_t> least_candidates;  ///< smallest N worth it; nullopt: not asked for, or never
   std::string binding;                           ///< budget that gives likely_candidates; empty: none
   Source source;                                 ///< of the time at the likely N

@@ -497,6 +497,16 @@ double term_seconds(const Surface& surface, const std::string& pass, const std::
   return seconds;
 }
 
+RequestSeconds request_seconds(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,
+                               std::int64_t layers, std::int64_t candidates) {
+  const WorkShape shape = work_at(family, history_length, layers);
+  RequestSeconds seconds;
+  seconds.naive_s = naive_request(surface, family, shape, candidates);
+  if (family.scheme.history) seconds.user_s = surface_seconds(surface, kHistoryPass, family.scheme.history(shape));
+  seconds.candidates_s = surface_seconds(surface, kCandidatePass, family.scheme.candidates(shape, candidates));
+  return seconds;
+}
+
 std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFamily& family,
                                         const std::vector<SurfaceCase>& cases,
                                         const std::vector<std::int64_t>& history_lengths,

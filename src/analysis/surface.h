@@ -110,6 +110,15 @@ std::optional<Surface> fit_surface(const std::vector<SurfaceCase>& cases, const 
 double surface_seconds(const Surface& surface, const std::string& pass, const PassWork& work);
 double term_seconds(const Surface& surface, const std::string& pass, const std::string& name, const PassWork& work);
 
+/// What a request takes by the surface, at any shape of the family; docs/method.md §18.
+struct RequestSeconds {
+  double naive_s = 0;       ///< for all N candidates
+  double user_s = 0;        ///< of the scheme: its history pass, if it has one
+  double candidates_s = 0;  ///< and everything beyond it
+};
+RequestSeconds request_seconds(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,
+                               std::int64_t layers, std::int64_t candidates);
+
 /// The surface at every combination of L, layers and N, in that order of loops; layers not above candidate_from_layer
 /// and L that no whole number of positions makes are left out. source: "measured" when `cases` have both schemes there,
 /// "interpolated" inside the box of the data, else "extrapolated". Interval of the speed-up: e^±(t·s), s the RMS log

@@ -159,6 +159,7 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
 }
 
 void analyse(Report& report, const FitOptions& options) {
+  report.sizing.reset();  // it rests on the fits before
   for (Case& one : report.cases) analyse_case(report, one, options);
   fit_surfaces(report, options);
   if (report.conditions) analysis::diagnose(*report.conditions, report.cases);

@@ -62,15 +62,9 @@ std::vector<std::int64_t> or_measured(const std::vector<std::int64_t>& asked, co
 }
 
 void fit_one_surface(Report& report, const std::string& label, const FitOptions& options) {
-  const Config config = report::config_of(*report.cases.front().shape);
-  const double bytes = layer_bytes(config);
-  const auto passes = passes_of(label, bytes);
-  if (!passes) return;
-  analysis::SurfaceFamily family;
-  family.shape = work_shape(config);
-  family.token_merge = config.model.token_merge;
-  family.naive = analysis::naive_passes(bytes, {kNaiveStackRows, config.run.threads, mostly_across(report.cases)});
-  family.scheme = *passes;
+  const auto found = surface_family(report, label);
+  if (!found) return;
+  const analysis::SurfaceFamily& family = *found;
   std::vector<analysis::SurfaceCase> cases;
   std::set<std::int64_t> lengths, layers, counts;
   for (const Case& one : report.cases) {
@@ -107,17 +101,29 @@ void explain_case(const Report& report, Case& one) {
 
 }  // namespace
 
+std::optional<analysis::SurfaceFamily> surface_family(const Report& report, const std::string& label) {
+  if (!one_family(report.cases)) return std::nullopt;
+  const Config config = report::config_of(*report.cases.front().shape);
+  const double bytes = layer_bytes(config);
+  const auto passes = passes_of(label, bytes);
+  if (!passes) return std::nullopt;
+  analysis::SurfaceFamily family;
+  family.shape = work_shape(config);
+  family.token_merge = config.model.token_merge;
+  family.naive = analysis::naive_passes(bytes, {kNaiveStackRows, config.run.threads, mostly_across(report.cases)});
+  family.scheme = *passes;
+  return family;
+}
+
 void fit_surfaces(Report& report, const FitOptions& options) {
   report.surfaces.clear();
-  if (one_family(report.cases)) {
-    std::vector<std::string> labels;  // in the order of the first case that has them
-    for (const Case& one : report.cases) {
-      for (const Fit& fit : one.fits) {
-        if (std::find(labels.begin(), labels.end(), fit.scheme) == labels.end()) labels.push_back(fit.scheme);
-      }
+  std::vector<std::string> labels;  // in the order of the first case that has them
+  for (const Case& one : report.cases) {
+    for (const Fit& fit : one.fits) {
+      if (std::find(labels.begin(), labels.end(), fit.scheme) == labels.end()) labels.push_back(fit.scheme);
     }
-    for (const std::string& label : labels) fit_one_surface(report, label, options);
   }
+  for (const std::string& label : labels) fit_one_surface(report, label, options);
   for (Case& one : report.cases) explain_case(report, one);
 }
 

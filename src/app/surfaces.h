@@ -1,9 +1,17 @@
 // From a report's cases to what the cost surface needs to know of the schemes that ran.
 #pragma once
 
+#include <optional>
+#include <string>
+
+#include "analysis/surface.h"
 #include "kvcast/kvcast.h"
 
 namespace kvcast::app {
+
+/// What the cases have in common, with the passes of one scheme; nullopt where they are no family, or no surface
+/// describes the scheme.
+std::optional<analysis::SurfaceFamily> surface_family(const Report& report, const std::string& label);
 
 /// Fits a surface to every fitted scheme, where the cases are shapes of one family (they differ in L and layers only)
 /// and there are enough of them; predicts what `options` asks for; says of every fit what its r is made of. Replaces

@@ -164,9 +164,9 @@ void FormatOption::check() const {
   throw ConfigError("--format", fmt::format("'{}' is unknown", name_), "allowed: " + join(names_));
 }
 
-std::vector<std::string> format_names() {
+std::vector<std::string> format_names(const std::vector<FormatInfo>& infos) {
   std::vector<std::string> names;
-  for (const FormatInfo& format : formats()) names.push_back(format.name);
+  for (const FormatInfo& info : infos) names.push_back(info.name);
   return names;
 }
 
@@ -206,8 +206,8 @@ void print_error(std::string_view message) {
   write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), on_one_line(message)));
 }
 
-int print_report(const Report& report, const FormatOption& format, const std::optional<std::string>& output,
-                 bool quiet) {
+void print_report(const Report& report, const std::string& text, bool has_warnings,
+                  const std::optional<std::string>& output, bool quiet) {
   std::vector<std::string> paths;
   if (output) {
     if (output->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
@@ -215,12 +215,10 @@ int print_report(const Report& report, const FormatOption& format, const std::op
     paths = write_report(report, *output);
     folder.keep();
   }
-  write_stdout(render(report, format.name()));
-  if (!quiet) {
-    for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
-    if (format.name() != "table") write_warnings(report.warnings);
-  }
-  return kExitOk;
+  write_stdout(text);
+  if (quiet) return;
+  for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
+  if (!has_warnings) write_warnings(report.warnings);
 }
 
 void reserve_standard_streams() {

@@ -40,6 +40,7 @@ class Command {
 // One per file of this folder.
 std::unique_ptr<Command> make_run_command(CLI::App& app);
 std::unique_ptr<Command> make_fit_command(CLI::App& app);
+std::unique_ptr<Command> make_size_command(CLI::App& app);
 std::unique_ptr<Command> make_compare_command(CLI::App& app);
 std::unique_ptr<Command> make_merge_command(CLI::App& app);
 std::unique_ptr<Command> make_verify_command(CLI::App& app);
@@ -82,8 +83,8 @@ class FormatOption {
   std::string name_ = "table";
 };
 
-/// Every format that a report has.
-std::vector<std::string> format_names();
+/// Names of formats: of all that a report has, or of those of a sizing.
+std::vector<std::string> format_names(const std::vector<FormatInfo>& infos = formats());
 
 /// An output folder made before the work starts, and taken away again unless keep() is called and as far as it is
 /// empty. Errors of the constructor: IoError when it cannot be made or written to.
@@ -108,11 +109,11 @@ void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.
 void print_error(std::string_view message);
 
-/// Writes the report's files where a folder is given, then prints it in the format; the paths and, beside another
-/// format than the table, the warnings go to stderr. For commands that measure nothing. Returns kExitOk. Errors:
-/// ConfigError when `output` has no name; IoError, and then no folder that was not there before is left.
-int print_report(const Report& report, const FormatOption& format, const std::optional<std::string>& output,
-                 bool quiet);
+/// Writes the report's files where a folder is given, then prints `text`; the paths and, unless `text` has them, the
+/// warnings go to stderr. For commands that measure nothing. Errors: ConfigError when `output` has no name; IoError,
+/// and then no folder that was not there before is left.
+void print_report(const Report& report, const std::string& text, bool has_warnings,
+                  const std::optional<std::string>& output, bool quiet);
 
 /// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
 void reserve_standard_streams();

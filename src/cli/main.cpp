@@ -44,6 +44,7 @@ int parse_and_execute(int argc, char** argv) {
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(make_run_command(app));
   commands.push_back(make_fit_command(app));
+  commands.push_back(make_size_command(app));
   commands.push_back(make_compare_command(app));
   commands.push_back(make_merge_command(app));
   commands.push_back(make_verify_command(app));

@@ -26,7 +26,9 @@ class MergeCommand : public Command {
 
   int execute() override {
     format_.check();
-    return print_report(merge(folders_), format_, output_, quiet_);
+    const Report report = merge(folders_);
+    print_report(report, render(report, format_.name()), format_.name() == "table", output_, quiet_);
+    return kExitOk;
   }
 
  private:

@@ -18,12 +18,17 @@ struct Format {
   std::string (*render)(const Report& report);  ///< pure
 };
 
-/// THE list of formats.
+/// THE list of formats, and that of a sizing, whose files are written where a report has one.
 const std::vector<Format>& format_list();
+const std::vector<Format>& sizing_format_list();
 
 std::string render_table(const Report& report);
 std::string render_json(const Report& report);
 std::string render_summary_csv(const Report& report);
 std::string render_samples_csv(const Report& report);
+// Of a report with a sizing.
+std::string render_sizing_table(const Report& report);
+std::string render_sizing_csv(const Report& report);
+std::string render_sizing_markdown(const Report& report);
 
 }  // namespace kvcast::report

@@ -15,21 +15,44 @@ const std::vector<Format>& format_list() {
   return list;
 }
 
-}  // namespace report
+const std::vector<Format>& sizing_format_list() {
+  static const std::vector<Format> list = {
+      {"table", "", "for the terminal", render_sizing_table},
+      {"json", "", "the whole report with its sizing", render_json},
+      {"csv", "sizing.csv", "a row per number, each with unit and source", render_sizing_csv},
+      {"md", "sizing.md", "Markdown, for a review", render_sizing_markdown},
+  };
+  return list;
+}
 
-std::vector<FormatInfo> formats() {
+namespace {
+
+std::vector<FormatInfo> infos_of(const std::vector<Format>& list) {
   std::vector<FormatInfo> infos;
-  for (const auto& format : report::format_list()) infos.push_back({format.name, format.file, format.doc});
+  for (const auto& format : list) infos.push_back({format.name, format.file, format.doc});
   return infos;
 }
 
-std::string render(const Report& report, const std::string& format) {
+std::string render_as(const std::vector<Format>& list, const Report& report, const std::string& format) {
   std::string names;
-  for (const auto& known : report::format_list()) {
+  for (const auto& known : list) {
     if (format == known.name) return known.render(report);
     names += (names.empty() ? "" : ", ") + std::string(known.name);
   }
   throw ConfigError("--format", "unknown format '" + format + "'", "one of " + names);
+}
+
+}  // namespace
+}  // namespace report
+
+std::vector<FormatInfo> formats() { return report::infos_of(report::format_list()); }
+std::vector<FormatInfo> sizing_formats() { return report::infos_of(report::sizing_format_list()); }
+
+std::string render(const Report& report, const std::string& format) {
+  return report::render_as(report::format_list(), report, format);
+}
+std::string render_sizing(const Report& report, const std::string& format) {
+  return report::render_as(report::sizing_format_list(), report, format);
 }
 
 }  // namespace kvcast

@@ -210,9 +210,31 @@ std::string Grid::text(const std::string& margin) const {
     }
     return without_trailing_spaces(result) + "\n";
   };
-  std::string result = line([&](std::size_t c) { return std::string(heads_[c].top); });
-  result += line([&](std::size_t c) { return std::string(heads_[c].bottom); });
+  std::string result;
+  if (std::any_of(heads_.begin(), heads_.end(), [](const Head& head) { return !head.top.empty(); })) {
+    result += line([&](std::size_t c) { return heads_[c].top; });
+  }
+  result += line([&](std::size_t c) { return heads_[c].bottom; });
   result += margin + std::string(total - margin.size(), '-') + "\n";
+  for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
+  return result;
+}
+
+std::string Grid::markdown() const {
+  const auto line = [&](const auto& cell) {
+    std::string result = "|";
+    for (std::size_t c = 0; c < heads_.size(); ++c) {
+      std::string text = cell(c);
+      for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, 1, '\\');
+      result += " " + text + " |";
+    }
+    return result + "\n";
+  };
+  std::string result = line([&](std::size_t c) {
+    const auto& [top, bottom, right] = heads_[c];
+    return top + (top.empty() || bottom.empty() ? "" : " ") + bottom;
+  });
+  result += line([&](std::size_t c) { return std::string(heads_[c].right ? "--:" : "---"); });
   for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
   return result;
 }

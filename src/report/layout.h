@@ -63,7 +63,7 @@ std::string bytes(std::int64_t value);
 class Grid {
  public:
   struct Head {
-    const char *top, *bottom;
+    std::string top, bottom;
     bool right;
   };
   explicit Grid(std::vector<Head> heads) : heads_(std::move(heads)) {}
@@ -72,6 +72,8 @@ class Grid {
   bool empty() const { return rows_.empty(); }
   /// Two spaces between columns, one where that is too wide.
   std::string text(const std::string& margin) const;
+  /// As a table of GitHub's Markdown.
+  std::string markdown() const;
 
  private:
   std::vector<Head> heads_;

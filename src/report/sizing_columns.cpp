@@ -1,4 +1,5 @@
 // The columns of a sizing; how they work is in columns.h.
+#include "kvcast/kvcast.h"
 #include "report/columns.h"
 #include "report/describe.h"
 
@@ -12,8 +13,8 @@ constexpr const char* kSourceDoc = "`measured`, `fitted`, `extrapolated`, `compu
 const std::vector<Column<Sizing>>& sizing_columns() {
   using T = Sizing;
   static const std::vector<Column<T>> columns = {
-      describe<T>("answer", "", "in a sentence", &T::answer),
-      describe<T>("feasible", "", "one N at least meets every budget", &T::feasible),
+      describe<T>("answer", "", "in a sentence", sizing_answer),
+      describe<T>("feasible", "", "an N meets every budget and is worth it", &T::feasible),
       describe<T>("scheme", "", "scheme", &T::scheme),
       describe<T>("history_length", "tokens", "L; null where nothing tells", &T::history_length),
       describe<T>("layers", "", "layers; null where nothing tells", &T::layers),
@@ -21,6 +22,7 @@ const std::vector<Column<Sizing>>& sizing_columns() {
                   &T::likely_candidates),
       describe<T>("safe_candidates", "candidates",
                   "likewise at the slow end of the 95% interval; null: no limit, or no interval", &T::safe_candidates),
+      describe<T>("min_improvement", "0..1", "1 - 1/speedup that N must be worth, if asked for", &T::min_improvement),
       describe<T>("least_candidates", "candidates", "smallest N that is worth it; null: not asked for, or never",
                   &T::least_candidates),
       describe<T>("binding", "", "name of the budget that gives the likely N; null: none", known(&T::binding)),
@@ -39,8 +41,8 @@ const std::vector<Column<SizingChange>>& sizing_change_columns() {
       describe<T>("input", "", "budget or input to change", &T::input),
       describe<T>("unit", "", "of both values", &T::unit),
       describe<T>("from", "", "value now", &T::from),
-      describe<T>("to", "", "nearest value with which one candidate meets the budgets", &T::to),
-      describe<T>("text", "", "the same in words", &T::text),
+      describe<T>("to", "", "nearest value with which the budgets can be met", &T::to),
+      describe<T>("suffices", "", "alone; else those that do not are needed together", &T::suffices),
   };
   return columns;
 }
@@ -73,7 +75,7 @@ const std::vector<Column<SizingInput>>& sizing_input_columns() {
       describe<T>("value", "", "value", &T::value),
       describe<T>("ci95", "", "its 95% interval", &T::ci95),
       describe<T>("source", "", kSourceDoc, &T::source),
-      describe<T>("candidates_less", "candidates", "likely N when it is 10% less; null: no limit",
+      describe<T>("candidates_less", "candidates", "likely N when it is 10% less (of min_improvement the least N); null: no limit",
                   &T::candidates_less),
       describe<T>("candidates_more", "candidates", "likely N when it is 10% more; null: no limit",
                   &T::candidates_more),
@@ -88,7 +90,7 @@ const std::vector<Column<SizingPoint>>& sizing_point_columns() {
       describe<T>("source", "", kSourceDoc, &T::source),
       describe<T>("speedup", "ratio", "throughput over naive's", &T::speedup),
       describe<T>("improvement", "0..1", "1 - 1/speedup", &T::improvement),
-      describe<T>("marginal_speedup", "1/candidate", "dS/dN, speed-up gained per added candidate",
+      describe<T>("marginal_speedup", "1/candidate", "S(N+1) - S(N), gained by one more candidate",
                   &T::marginal_speedup),
       describe<T>("scheme_s", "s", "mean service time of a request", &T::scheme_s),
       describe<T>("naive_s", "s", "likewise naive's", &T::naive_s),

@@ -88,9 +88,13 @@ class Staging {
 
 std::vector<std::string> write_report(const Report& report, const std::string& folder) {
   std::vector<std::pair<fs::path, std::string>> rendered;
-  for (const auto& format : report::format_list()) {
-    if (*format.file != '\0') rendered.emplace_back(fs::path(folder) / format.file, format.render(report));
-  }
+  const auto render_all = [&](const std::vector<report::Format>& formats) {
+    for (const auto& format : formats) {
+      if (*format.file != '\0') rendered.emplace_back(fs::path(folder) / format.file, format.render(report));
+    }
+  };
+  render_all(report::format_list());
+  if (report.sizing) render_all(report::sizing_format_list());
 
   std::error_code error;
   fs::create_directories(folder, error);

@@ -175,6 +175,49 @@ Case naive_only_case() {
   return one;
 }
 
+/// A row of everything, some of it unknown.
+Sizing fixed_sizing() {
+  Sizing sizing;
+  sizing.feasible = false;
+  sizing.scheme = "=shared";
+  sizing.history_length = 1000;
+  sizing.layers = 50;
+  sizing.likely_candidates = 3;
+  sizing.safe_candidates = 0;
+  sizing.min_improvement = 0.8;
+  sizing.least_candidates = 6;
+  sizing.binding = "p99";
+  sizing.source = "fitted";
+  sizing.limit = 489.75;
+  sizing.knee_candidates = 510;
+  sizing.notes = {"P99 rests on 21 timings", "=naïve \x1b[31m | 候选"};
+  sizing.changes = {{"p99", "s", 8, 8.25, true}, {"memory", "bytes", 1e9, 2.5e9, false}};
+  sizing.budgets = {{"p99", "s", 8, 7.5, 6.25, 3, 0, true, true, "extrapolated"},
+                    {"qps", "1/s", 200, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true, false, "fitted"}};
+  sizing.inputs = {{"user_s", "s", 6.75, std::nullopt, "fitted", 4, std::nullopt},
+                   {"r", "ratio", 0.002, Interval{0.0019, 0.0021}, "fitted", 3, 3}};
+  sizing.points = {{3, "fitted", {2.9, Interval{2.8, 3.0}}, 0.655, 0.97, 7, 20.25, 7.5, 8.5, 21, 0.5, 1.5, 4000000000,
+                    8000000000, 3000000000, 0.4, 0.1379, 0.1869},
+                   {6, "extrapolated", {5.5, std::nullopt}, 0.818, 0.96, std::nullopt, std::nullopt, std::nullopt,
+                    std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt,
+                    std::nullopt, std::nullopt, std::nullopt}};
+  sizing.fractions = {{0.5, 510, 245.5, 0.996}, {0.9, std::nullopt, std::nullopt, std::nullopt}};
+  sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best"},
+                   {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, {0.99, 0.998}, "best"}};
+  sizing.drop_targets = {{"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
+  sizing.drop_reach = {{"LONGER (published)", 0.05, 16, "computed"},
+                       {"LONGER (published)", 0.15, std::nullopt, "computed"}};
+  sizing.memory = {{"bf16", 12, 153600000, 6.99, 15360000000, 100, 3075072, "computed"}};
+  sizing.frontiers = {{"history_length", "tokens", 2000, 1, 0, 1.0, 0.5, 0.5, "assumed"},
+                      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
+  sizing.parameters = {{"L", "1000", "500", 9, 200, "assumed"},
+                       {"dtype", "fp32", "bf16", std::nullopt, std::nullopt, "assumed"}};
+  sizing.alternatives = {{"naive instead of shared", 1, "fitted"}, {"twice the workers", std::nullopt, "assumed"}};
+  sizing.fleet = {{3, "shared", 12, 24, 12, 0.75, 125.5, "fitted"},
+                  {3, "naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
+  return sizing;
+}
+
 }  // namespace
 
 Report fixed_report() {
@@ -224,6 +267,7 @@ Report fixed_report() {
   report.degradation = {
       {1000, 50, 10, "naive", Status::scaled, 40.5, 67.5, {0.4, Interval{0.39, 0.41}}, std::nullopt, std::nullopt},
       {std::nullopt, std::nullopt, 10, "=shared", Status::composed, 40.5, 45, {0.1, std::nullopt}, 0.0625, 0.09375}};
+  report.sizing = fixed_sizing();
   report.warnings = {
       {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",
        "close other programs, or give a larger --budget"},

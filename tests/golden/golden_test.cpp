@@ -11,8 +11,8 @@
 
 namespace {
 
-std::string approved_path(const std::string& format) {
-  return std::string(KVCAST_SOURCE_DIR) + "/tests/golden/approved/fixed." + format + ".txt";
+std::string approved_path(const std::string& name) {
+  return std::string(KVCAST_SOURCE_DIR) + "/tests/golden/approved/" + name + ".txt";
 }
 
 std::string contents(const std::string& path) {
@@ -31,21 +31,42 @@ std::string first_difference(const std::string& approved, const std::string& ren
          "\n  rendered: " + line(rendered);
 }
 
+void compare_or_update(const std::string& name, const std::string& rendered) {
+  const char* update = std::getenv("KVCAST_UPDATE_GOLDEN");
+  const std::string path = approved_path(name);
+  if (update && std::string(update) == "1") {
+    std::ofstream(path, std::ios::binary) << rendered;
+    return;
+  }
+  const std::string approved = contents(path);
+  if (approved == rendered) return;
+  FAIL_CHECK(path << " is not what is rendered, from " << first_difference(approved, rendered)
+                  << "\nIf the change is meant, rewrite the approved files with KVCAST_UPDATE_GOLDEN=1 in the "
+                     "environment of this test, and read the diff before you commit it.");
+}
+
 }  // namespace
 
 TEST_CASE("every format renders the fixed report as approved", "[golden]") {
-  const char* update = std::getenv("KVCAST_UPDATE_GOLDEN");
   for (const auto& format : kvcast::formats()) {
-    const std::string rendered = kvcast::render(kvcast::golden::fixed_report(), format.name);
-    const std::string path = approved_path(format.name);
-    if (update && std::string(update) == "1") {
-      std::ofstream(path, std::ios::binary) << rendered;
-      continue;
-    }
-    const std::string approved = contents(path);
-    if (approved == rendered) continue;
-    FAIL_CHECK(path << " is not what '" << format.name << "' renders, from " << first_difference(approved, rendered)
-                    << "\nIf the change is meant, rewrite the approved files with KVCAST_UPDATE_GOLDEN=1 in the "
-                       "environment of this test, and read the diff before you commit it.");
+    compare_or_update("fixed." + format.name, kvcast::render(kvcast::golden::fixed_report(), format.name));
+  }
+}
+
+TEST_CASE("every format renders the fixed sizing as approved", "[golden]") {
+  for (const auto& format : kvcast::sizing_formats()) {
+    if (format.name == "json") continue;  // the report's
+    compare_or_update("sizing." + format.name, kvcast::render_sizing(kvcast::golden::fixed_report(), format.name));
+  }
+}
+
+TEST_CASE("the design note's tables come out of r = 0.15 and a drop of 40%", "[golden]") {
+  kvcast::SizingOptions options;
+  options.r = 0.15;
+  options.drop = 0.4;
+  const kvcast::Report report = kvcast::size("", options);
+  for (const auto& format : kvcast::sizing_formats()) {
+    if (format.name == "json") continue;  // holds the build
+    compare_or_update("seed." + format.name, kvcast::render_sizing(report, format.name));
   }
 }

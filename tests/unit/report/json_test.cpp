@@ -35,13 +35,14 @@ TEST_CASE("report.json has the sections of the contract in order", "[report]") {
                                                "surfaces", "degradation", "sizing", "warnings"});
   CHECK(root["schema"] == "kvcast.report/1");
   CHECK(keys(root["cases"][0]) == std::vector<std::string>{"shape", "machine", "equivalence", "points", "fits",
-                                                           "composition", "micro_batches", "profiles", "self_check"});
+                                                           "composition", "micro_batches", "profiles", "self_check",
+                                                           "memory"});
   CHECK(root["shard"].is_null());
   CHECK(root["conditions"].is_null());
   CHECK(root["surfaces"] == Json::array());
   CHECK(root["cases"][0]["machine"].is_null());
   CHECK(root["cases"][0]["equivalence"].is_null());
-  CHECK(root["degradation"].is_null());
+  CHECK(root["degradation"] == Json::array());
   CHECK(root["sizing"].is_null());
 }
 

@@ -1,0 +1,103 @@
+#include "analysis/advice.h"
+
+#include <cmath>
+
+#include "analysis/sizing.h"
+#include "kvcast/cost_model.h"
+
+namespace kvcast::analysis {
+namespace {
+
+// A whole number that rounding has carried over by the last bit is that number.
+constexpr double kRounding = 1e-9;
+
+struct Situation {
+  const char* name;
+  std::int64_t least;
+  std::optional<std::int64_t> most;
+  const char* advice;
+};
+
+const std::vector<Situation>& situations() {
+  static const std::vector<Situation> list = {
+      {"one candidate", 1, 1, "not applicable"},
+      {"small pool", 5, 10, "medium"},
+      {"standard re-ranking", 50, 100, "strongly recommended"},
+      {"large scale", 200, std::nullopt, "best"},
+      {"single-item ranking", 1, 1, "cannot be improved"},
+      {"recall merging", 10, 50, "fits well"},
+      {"re-ranking queue", 50, 200, "fits well"},
+      {"search page", 100, 100, "strongly recommended"},
+  };
+  return list;
+}
+
+}  // namespace
+
+std::string grade(double improvement) {
+  // To rounding: N = 1 is no gain, whatever the last bit says.
+  if (improvement >= 0.845) return "best";
+  if (improvement >= 0.8) return "strong";
+  if (improvement >= 0.6) return "medium";
+  return improvement > kRounding ? "little" : "none";
+}
+
+std::vector<SizingAdvice> advice(const SpeedupOf& speedup_here, double limit) {
+  std::vector<SizingAdvice> rows;
+  for (const Situation& situation : situations()) {
+    SizingAdvice row;
+    row.situation = situation.name;
+    row.least_candidates = situation.least;
+    row.most_candidates = situation.most;
+    row.seed_advice = situation.advice;
+    const auto least = static_cast<double>(situation.least);
+    row.seed_improvement.lo = improvement(least, kSeedR);
+    row.seed_improvement.hi =
+        situation.most ? improvement(static_cast<double>(*situation.most), kSeedR) : 1 - kSeedR;
+    row.improvement.lo = 1 - 1 / speedup_here(situation.least);
+    row.improvement.hi = 1 - 1 / (situation.most ? speedup_here(*situation.most) : limit);
+    const std::string low = grade(row.improvement.lo), high = grade(row.improvement.hi);
+    row.grade = low == high ? low : low + " to " + high;
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+double speedup_needed(double naive_drop, double target_drop) {
+  return cost_ratio_of_drop(naive_drop) / cost_ratio_of_drop(target_drop);
+}
+
+std::optional<std::int64_t> candidates_for_speedup(double needed, double r) {
+  if (!(needed * r < 1)) return std::nullopt;
+  const double candidates = std::ceil(needed * (1 - r) / (1 - needed * r) * (1 - kRounding));
+  if (candidates > static_cast<double>(kMostCandidates)) return std::nullopt;
+  return std::max<std::int64_t>(1, static_cast<std::int64_t>(candidates));
+}
+
+DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SpeedupOf& speedup_here,
+                       std::optional<std::int64_t> likely, const Source& source) {
+  DropTarget target;
+  target.name = name;
+  target.naive_drop = naive_drop;
+  target.target_drop = target_drop;
+  target.speedup_needed = speedup_needed(naive_drop, target_drop);
+  target.end_to_end = (1 - target_drop) / (1 - naive_drop);
+  target.least_candidates = *candidates_for_speedup(target.speedup_needed, 0);
+  target.largest_r = 1 / target.speedup_needed;
+  target.candidates =
+      smallest([&](std::int64_t n) { return speedup_here(n) >= target.speedup_needed * (1 - kRounding); });
+  target.seed_candidates = candidates_for_speedup(target.speedup_needed, kSeedR);
+  target.reached = target.candidates && (!likely || *target.candidates <= *likely);
+  target.source = source;
+  return target;
+}
+
+std::vector<DropReach> drop_reach(const DropTarget& target) {
+  std::vector<DropReach> rows;
+  for (const double r : {0.0, 0.01, 0.02, 0.05, 0.1, kSeedR}) {
+    rows.push_back({target.name, r, candidates_for_speedup(target.speedup_needed, r), "computed"});
+  }
+  return rows;
+}
+
+}  // namespace kvcast::analysis

@@ -1,0 +1,531 @@
+#include "analysis/size.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <set>
+#include <utility>
+
+#include "analysis/advice.h"
+#include "analysis/composition.h"
+#include "kvcast/cost_model.h"
+
+namespace kvcast::analysis {
+namespace {
+
+// What sensitivity moves every input by.
+constexpr double kStep = 0.1;
+// The published drop that the design note starts from. Source: LONGER, arXiv 2505.04421.
+constexpr double kLongerDrop = 0.40, kLongerTarget = 0.068;
+
+/// nullopt for no limit.
+std::optional<std::int64_t> or_none(std::int64_t candidates) {
+  return candidates >= kMostCandidates ? std::nullopt : std::optional(candidates);
+}
+std::optional<std::int64_t> or_none(std::optional<std::int64_t> candidates) {
+  return candidates ? or_none(*candidates) : std::nullopt;
+}
+std::optional<double> finite(double value) { return std::isfinite(value) ? std::optional(value) : std::nullopt; }
+std::int64_t whole_bytes(double bytes) { return static_cast<std::int64_t>(std::min(bytes, 9e18)); }
+
+Source source_at(const SizingCase& given, std::int64_t candidates) {
+  if (given.source != "fitted") return given.source;
+  const bool inside = given.least_measured <= candidates && candidates <= given.most_measured;
+  return inside ? "fitted" : "extrapolated";
+}
+
+/// Of a problem without the budgets that are not asked about.
+std::int64_t likely_of(const SizingProblem& problem) { return solve(problem).likely; }
+
+const char* unit_of(Budget budget) {
+  switch (budget) {
+    case Budget::p99:
+      return "s";
+    case Budget::memory:
+      return "bytes";
+    case Budget::qps:
+      return "1/s";
+  }
+  return "";
+}
+
+void set_limit(SizingProblem& problem, Budget budget, double limit) {
+  switch (budget) {
+    case Budget::p99:
+      problem.p99_s = limit;
+      break;
+    case Budget::memory:
+      problem.memory_bytes = limit;
+      break;
+    case Budget::qps:
+      problem.requests_per_s = limit;
+      break;
+  }
+}
+
+std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solution) {
+  std::vector<SizingBudget> rows;
+  const SizingProblem& problem = given.problem;
+  for (const Budget budget : kBudgets) {
+    const auto limit = limit_of(problem, budget);
+    if (!limit) continue;
+    SizingBudget row;
+    row.name = name_of(budget);
+    row.unit = unit_of(budget);
+    row.limit = *limit;
+    const std::int64_t alone = largest(problem, budget, false);
+    row.likely_candidates = or_none(alone);
+    if (solution.safe) row.safe_candidates = or_none(largest(problem, budget, true));
+    row.feasible = alone >= 1;
+    row.binding = solution.binding == budget;
+    // Where nothing limits N there is no N to look at.
+    if (solution.likely < kMostCandidates) {
+      const std::int64_t at = std::max<std::int64_t>(1, solution.likely);
+      row.used = finite(used(problem, budget, at, false));
+      if (row.used) row.headroom_pct = 100 * (budget == Budget::qps ? *row.used / *limit - 1 : 1 - *row.used / *limit);
+      row.source = budget == Budget::memory ? "computed" : source_at(given, at);
+    } else {
+      row.source = budget == Budget::memory ? "computed" : given.source;
+    }
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+double mean_of(const std::vector<double>& values) {
+  double sum = 0;
+  for (const double value : values) sum += value;
+  return sum / static_cast<double>(values.size());
+}
+
+/// P99 over mean.
+double tail_of(const std::vector<double>& residuals) {
+  return quantile_of({}, {1, &residuals}, 0.99) / mean_of(residuals);
+}
+
+/// Residuals with `factor` times their P99 over their mean, as far as that is above 1.
+void spread(std::vector<double>& residuals, double factor) {
+  const double mean = mean_of(residuals), tail = tail_of(residuals);
+  if (tail <= 1) return;
+  const double stretch = std::max(0.0, (factor * tail - 1) / (tail - 1));
+  for (double& value : residuals) value = std::max(1e-6 * mean, mean + stretch * (value - mean));
+}
+
+double moved(double value, double factor) { return value * factor; }
+/// Whole numbers move by at least one.
+std::int64_t moved(std::int64_t value, double factor) {
+  const double to = static_cast<double>(value) * factor;
+  const double whole = factor < 1 ? std::min(std::floor(to), static_cast<double>(value) - 1)
+                                  : std::max(std::ceil(to), static_cast<double>(value) + 1);
+  return static_cast<std::int64_t>(whole);
+}
+
+std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
+  const SizingProblem& problem = given.problem;
+  std::vector<ScalableInput> list;
+  const auto add = [&](const char* name, const char* unit, double value, const char* source, auto scale) {
+    ScalableInput input;
+    input.shown.name = name;
+    input.shown.unit = unit;
+    input.shown.value = value;
+    input.shown.source = source;
+    input.scale = scale;
+    list.push_back(std::move(input));
+  };
+  for (const Budget budget : kBudgets) {
+    const auto limit = limit_of(problem, budget);
+    if (!limit) continue;
+    add(name_of(budget), unit_of(budget), *limit, "assumed",
+        [=](SizingProblem& p, double factor) { set_limit(p, budget, moved(*limit, factor)); });
+  }
+  const bool load = problem.requests_per_s.has_value();
+  if (load || (problem.memory_bytes && problem.workers > 1)) {
+    add("workers", "", static_cast<double>(problem.workers), "assumed", [](SizingProblem& p, double factor) {
+      p.workers = std::max<std::int64_t>(1, moved(p.workers, factor));
+    });
+  }
+  if (problem.memory_bytes && problem.users_cached > 0) {
+    add("users_cached", "users", static_cast<double>(problem.users_cached), "assumed",
+        [](SizingProblem& p, double factor) { p.users_cached = moved(p.users_cached, factor); });
+  }
+  if (problem.min_improvement) {
+    add("min_improvement", "0..1", *problem.min_improvement, "assumed", [](SizingProblem& p, double factor) {
+      p.min_improvement = std::min(1 - 1e-9, moved(*p.min_improvement, factor));
+    });
+  }
+  for (const ScalableInput& input : given.inputs) list.push_back(input);
+  if (problem.p99_s && problem.service.residuals.size() > 1) {
+    add("p99_over_mean", "ratio", tail_of(problem.service.residuals), given.source == "fitted" ? "measured" : "assumed",
+        [](SizingProblem& p, double factor) { spread(p.service.residuals, factor); });
+  }
+  if (problem.memory_bytes && problem.memory) {
+    add("weights_bytes", "bytes", problem.memory->weights, "computed",
+        [](SizingProblem& p, double factor) { p.memory->weights *= factor; });
+    add("worker_bytes", "bytes", problem.memory->worker(at), "computed", [](SizingProblem& p, double factor) {
+      p.memory->worker = [worker = p.memory->worker, factor](std::int64_t n) { return factor * worker(n); };
+    });
+    if (problem.users_cached > 0) {
+      add("user_kv_bytes", "bytes", problem.memory->user, "computed",
+          [](SizingProblem& p, double factor) { p.memory->user *= factor; });
+    }
+  }
+  return list;
+}
+
+std::vector<SizingInput> sensitivity(const SizingCase& given, std::int64_t at) {
+  std::vector<SizingInput> rows;
+  for (const ScalableInput& input : inputs(given, at)) {
+    SizingInput row = input.shown;
+    const auto then = [&](double factor) {
+      SizingProblem problem = given.problem;
+      input.scale(problem, factor);
+      const Solution solution = solve(problem);
+      return row.name == "min_improvement" ? solution.least : or_none(solution.likely);
+    };
+    row.candidates_less = then(1 - kStep);
+    row.candidates_more = then(1 + kStep);
+    rows.push_back(std::move(row));
+  }
+  return rows;
+}
+
+SizingProblem naive_problem(const SizingCase& given) {
+  SizingProblem problem = given.problem;
+  problem.service = {};
+  problem.service.candidates_s = given.problem.naive_s;
+  problem.service.residuals = given.naive_residuals;
+  problem.memory = given.naive_memory;
+  problem.users_cached = 0;  // nothing of a user is kept
+  problem.min_improvement.reset();
+  if (!problem.memory) problem.memory_bytes.reset();
+  return problem;
+}
+
+SizingPoint point(const SizingCase& given, std::int64_t candidates) {
+  const SizingProblem& problem = given.problem;
+  const SizingProblem naive = naive_problem(given);
+  SizingPoint row;
+  row.candidates = candidates;
+  row.source = source_at(given, candidates);
+  row.speedup.value = speedup_of(problem, candidates);
+  if (problem.service.speedup_half) {
+    const double half = problem.service.speedup_half(candidates);
+    row.speedup.ci95 = Interval{row.speedup.value * std::exp(-half), row.speedup.value * std::exp(half)};
+  }
+  row.improvement = 1 - 1 / row.speedup.value;
+  row.marginal_speedup = speedup_of(problem, candidates + 1) - row.speedup.value;
+  if (given.timed) {
+    row.scheme_s = mean_seconds(problem, candidates);
+    row.naive_s = mean_seconds(naive, candidates);
+    row.p99_s = finite(used(problem, Budget::p99, candidates, false));
+    if (problem.service.speedup_half) row.p99_safe_s = finite(used(problem, Budget::p99, candidates, true));
+    row.naive_p99_s = finite(used(naive, Budget::p99, candidates, false));
+    if (problem.requests_per_s) {
+      row.utilisation = utilisation(problem, candidates);
+      row.naive_utilisation = utilisation(naive, candidates);
+    }
+  }
+  if (problem.memory) row.memory_bytes = whole_bytes(bytes_of(problem, candidates));
+  if (given.copies_memory) {
+    SizingProblem copies = problem;
+    copies.memory = given.copies_memory;
+    row.copies_memory_bytes = whole_bytes(bytes_of(copies, candidates));
+  }
+  if (given.naive_memory) row.naive_memory_bytes = whole_bytes(bytes_of(naive, candidates));
+  if (given.drop) {
+    row.drop_naive = given.drop;
+    row.drop_seed_rule = drop_seed_rule(*given.drop, row.speedup.value);
+    row.drop_exact = drop_exact(*given.drop, row.speedup.value);
+  }
+  return row;
+}
+
+std::vector<SizingPoint> points(const SizingCase& given, const Solution& solution) {
+  std::set<std::int64_t> counts(given.shown.begin(), given.shown.end());
+  for (const auto& n : {or_none(solution.likely), or_none(solution.safe), solution.least}) {
+    if (n && *n >= 1) counts.insert(*n);
+  }
+  std::vector<SizingPoint> rows;
+  for (const std::int64_t n : counts) rows.push_back(point(given, n));
+  return rows;
+}
+
+std::vector<SizingFraction> fractions(const SizingCase& given) {
+  std::vector<SizingFraction> rows;
+  for (const double fraction : {0.5, 0.8, 0.9, 0.95, 0.99}) {
+    SizingFraction row{fraction, {}, {}, {}};
+    if (given.limit) {
+      row.candidates =
+          smallest([&](std::int64_t n) { return speedup_of(given.problem, n) >= fraction * *given.limit * (1 - 1e-12); });
+    }
+    if (row.candidates) {
+      row.speedup = speedup_of(given.problem, *row.candidates);
+      row.improvement = 1 - 1 / *row.speedup;
+    }
+    rows.push_back(row);
+  }
+  return rows;
+}
+
+SizingFrontier frontier(const std::string& axis, const std::string& unit, double at, const SizingProblem& problem,
+                        const SizingCase& given) {
+  SizingFrontier row;
+  row.axis = axis;
+  row.unit = unit;
+  row.at = at;
+  const Solution solution = solve(problem);
+  row.likely_candidates = or_none(solution.likely);
+  row.safe_candidates = or_none(solution.safe);
+  if (row.likely_candidates && *row.likely_candidates >= 1) {
+    row.speedup = speedup_of(problem, *row.likely_candidates);
+    row.source = source_at(given, *row.likely_candidates);
+  } else {
+    row.source = given.source;
+  }
+  return row;
+}
+
+std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& solution) {
+  std::vector<SizingFrontier> rows;
+  for (const SizingVariant& variant : given.lengths) {
+    SizingFrontier row = frontier("history_length", "tokens", variant.at, variant.problem, given);
+    row.source = variant.source;
+    if (given.drop) {
+      // The head is the same at every L, so the drop follows from naive's time.
+      const std::int64_t at = or_none(solution.likely).value_or(given.most_measured);
+      const auto per_naive = [at](const SizingProblem& p) { return p.naive_s(std::max<std::int64_t>(1, at)); };
+      const double added = cost_ratio_of_drop(*given.drop) * per_naive(variant.problem) / per_naive(given.problem);
+      row.drop_naive = added / (1 + added);
+      const std::int64_t n = std::max<std::int64_t>(1, row.likely_candidates.value_or(given.most_measured));
+      if (!row.speedup) row.speedup = speedup_of(variant.problem, n);
+      row.drop_shared = drop_exact(*row.drop_naive, *row.speedup);
+    }
+    rows.push_back(std::move(row));
+  }
+  const auto over = [&](Budget budget, const std::vector<double>& limits) {
+    for (const double limit : limits) {
+      SizingProblem problem = given.problem;
+      set_limit(problem, budget, limit);
+      rows.push_back(frontier(name_of(budget), unit_of(budget), limit, problem, given));
+    }
+  };
+  for (const Budget budget : kBudgets) {
+    if (const auto limit = limit_of(given.problem, budget)) {
+      over(budget, {*limit / 4, *limit / 2, *limit, 2 * *limit, 4 * *limit});
+    } else if (budget == Budget::qps && given.timed) {
+      const double most = used(given.problem, Budget::qps, 1, false);
+      over(budget, {most / 20, most / 10, most / 4, most / 2, most});
+    }
+  }
+  return rows;
+}
+
+std::vector<SizingParameter> parameters(const SizingCase& given, const Solution& solution) {
+  std::vector<SizingParameter> rows;
+  if (solution.likely >= kMostCandidates) return rows;
+  for (const SizingVariant& variant : given.parameters) {
+    SizingParameter row{variant.name, variant.from, variant.to, or_none(likely_of(variant.problem)), {}, variant.source};
+    if (row.likely_candidates && solution.likely >= 1) {
+      row.change_pct = 100 * (static_cast<double>(*row.likely_candidates) / static_cast<double>(solution.likely) - 1);
+    }
+    rows.push_back(std::move(row));
+  }
+  // Most first, however it moves N: a half and a double are as far from 1.
+  const auto distance = [&](const SizingParameter& row) {
+    if (!row.likely_candidates) return std::numeric_limits<double>::infinity();
+    const auto real = [](std::int64_t n) { return std::log(std::max(0.5, static_cast<double>(n))); };
+    return std::abs(real(*row.likely_candidates) - real(solution.likely));
+  };
+  std::stable_sort(rows.begin(), rows.end(), [&](const SizingParameter& a, const SizingParameter& b) {
+    return distance(a) > distance(b);
+  });
+  return rows;
+}
+
+std::vector<SizingAlternative> alternatives(const SizingCase& given, const Solution& solution) {
+  std::vector<SizingAlternative> rows;
+  if (solution.likely >= kMostCandidates) return rows;
+  rows.push_back({"naive instead of " + given.scheme, or_none(likely_of(naive_problem(given))), given.source});
+  for (const SizingVariant& variant : given.alternatives) {
+    rows.push_back({variant.name, or_none(likely_of(variant.problem)), variant.source});
+  }
+  if (given.problem.requests_per_s) {
+    SizingProblem more = given.problem;
+    more.workers *= 2;
+    rows.push_back({"twice the workers", or_none(likely_of(more)), "assumed"});
+    SizingProblem less = given.problem;
+    *less.requests_per_s /= 2;
+    rows.push_back({"half the rate", or_none(likely_of(less)), "assumed"});
+  }
+  return rows;
+}
+
+SizingFleet fleet_row(const SizingCase& given, const std::string& scheme, const SizingProblem& problem,
+                      std::int64_t candidates) {
+  SizingFleet row;
+  row.candidates = candidates;
+  row.scheme = scheme;
+  row.source = source_at(given, candidates);
+  const std::int64_t threads = given.threads.value_or(1);
+  const std::int64_t per_machine = given.cpus ? std::max<std::int64_t>(1, *given.cpus / threads) : 1;
+  const double seconds = mean_seconds(problem, candidates);
+  if (!problem.requests_per_s) {
+    // Without a rate the machines are as busy as they may be.
+    row.utilisation = kMaxUtilisation;
+    if (given.price_per_hour) {
+      row.cost_per_million =
+          *given.price_per_hour / 3600 * 1e6 * seconds / (kMaxUtilisation * static_cast<double>(per_machine));
+    }
+    return row;
+  }
+  row.workers = fewest_workers(problem, candidates);
+  if (!row.workers) return row;
+  if (given.threads) row.cores = *row.workers * threads;
+  row.machines = (*row.workers + per_machine - 1) / per_machine;
+  row.utilisation = *problem.requests_per_s * seconds / static_cast<double>(*row.workers);
+  if (given.price_per_hour) {
+    row.cost_per_million =
+        *given.price_per_hour / 3600 * 1e6 * static_cast<double>(*row.machines) / *problem.requests_per_s;
+  }
+  return row;
+}
+
+std::vector<SizingFleet> fleet(const SizingCase& given, const std::vector<SizingPoint>& shown) {
+  std::vector<SizingFleet> rows;
+  if (!given.timed || (!given.problem.requests_per_s && !given.price_per_hour)) return rows;
+  const SizingProblem naive = naive_problem(given);
+  for (const SizingPoint& one : shown) {
+    rows.push_back(fleet_row(given, given.scheme, given.problem, one.candidates));
+    rows.push_back(fleet_row(given, kBaseline, naive, one.candidates));
+  }
+  return rows;
+}
+
+/// Whether an N meets all budgets and is worth it.
+bool feasible(const SizingProblem& problem) { return solve(problem).feasible; }
+
+/// The value nearest to `from` on the way to `to` with which `holds`: by bisection on the log. holds(to) must be true.
+double nearest(double from, double to, const std::function<bool(double)>& holds) {
+  while (std::abs(std::log(to / from)) > 1e-6) {
+    const double middle = std::sqrt(from * to);
+    (holds(middle) ? to : from) = middle;
+  }
+  return to;
+}
+
+/// Single changes that make the problem feasible; where there is none, the budgets that must move together.
+std::vector<SizingChange> changes(const SizingCase& given, const Solution& solution) {
+  std::vector<SizingChange> rows;
+  if (solution.feasible) return rows;
+  const SizingProblem& problem = given.problem;
+  const auto try_change = [&](const char* input, const char* unit, double from, double far,
+                              const std::function<void(SizingProblem&, double)>& set) {
+    const auto holds = [&](double value) {
+      SizingProblem changed = problem;
+      set(changed, value);
+      return feasible(changed);
+    };
+    if (far > 0 && holds(far)) rows.push_back({input, unit, from, nearest(from, far, holds), true});
+  };
+  constexpr double kFar = 1e6;
+  for (const Budget budget : kBudgets) {
+    const auto limit = limit_of(problem, budget);
+    if (!limit) continue;
+    const double far = budget == Budget::qps ? *limit / kFar : *limit * kFar;
+    try_change(name_of(budget), unit_of(budget), *limit, far,
+               [budget](SizingProblem& p, double value) { set_limit(p, budget, value); });
+  }
+  // Whole numbers: the smallest step that does.
+  const auto try_whole = [&](const char* input, const char* unit, std::int64_t from, std::int64_t far,
+                             const std::function<void(SizingProblem&, std::int64_t)>& set) {
+    const auto holds = [&](std::int64_t steps) {
+      SizingProblem changed = problem;
+      set(changed, from + (far > from ? steps : -steps));
+      return feasible(changed);
+    };
+    const std::int64_t most = std::abs(far - from);
+    if (most == 0 || !holds(most)) return;
+    std::int64_t bad = 0, good = most;
+    while (good - bad > 1) {
+      const std::int64_t middle = bad + (good - bad) / 2;
+      (holds(middle) ? good : bad) = middle;
+    }
+    rows.push_back({input, unit, static_cast<double>(from), static_cast<double>(far > from ? from + good : from - good),
+                    true});
+  };
+  const auto set_workers = [](SizingProblem& p, std::int64_t value) { p.workers = value; };
+  if (problem.requests_per_s) try_whole("workers", "", problem.workers, 100 * problem.workers, set_workers);
+  if (problem.memory_bytes) {
+    try_whole("workers", "", problem.workers, 1, set_workers);
+    try_whole("users_cached", "users", problem.users_cached, 0,
+              [](SizingProblem& p, std::int64_t value) { p.users_cached = value; });
+  }
+  if (problem.min_improvement) {
+    try_change("min_improvement", "0..1", *problem.min_improvement, 1e-6,
+               [](SizingProblem& p, double value) { p.min_improvement = value; });
+  }
+  if (rows.empty()) {
+    // Each budget as far as it must go for the N that is wanted; the rate first, because the P99 depends on it.
+    const std::int64_t wanted = solution.least.value_or(1);
+    SizingProblem changed = problem;
+    for (const Budget budget : {Budget::qps, Budget::p99, Budget::memory}) {
+      const auto limit = limit_of(changed, budget);
+      if (!limit || meets(changed, budget, wanted, false)) continue;
+      const double to = used(changed, budget, wanted, false);
+      set_limit(changed, budget, to);
+      rows.push_back({name_of(budget), unit_of(budget), *limit, to, false});
+    }
+  }
+  const auto distance = [](const SizingChange& row) {
+    return row.to > 0 && row.from > 0 ? std::abs(std::log(row.to / row.from)) : std::numeric_limits<double>::infinity();
+  };
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](const SizingChange& a, const SizingChange& b) { return distance(a) < distance(b); });
+  return rows;
+}
+
+}  // namespace
+
+Sizing size_case(const SizingCase& given) {
+  const SizingProblem& problem = given.problem;
+  const Solution solution = solve(problem);
+  const SpeedupOf speedup_here = [&](std::int64_t n) { return speedup_of(problem, n); };
+  Sizing sizing;
+  sizing.feasible = solution.feasible;
+  sizing.scheme = given.scheme;
+  sizing.history_length = given.history_length;
+  sizing.layers = given.layers;
+  sizing.likely_candidates = or_none(solution.likely);
+  sizing.safe_candidates = or_none(solution.safe);
+  sizing.min_improvement = problem.min_improvement;
+  sizing.least_candidates = solution.least;
+  if (solution.binding) sizing.binding = name_of(*solution.binding);
+  const bool at_some_n = sizing.likely_candidates && *sizing.likely_candidates >= 1;
+  sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
+  sizing.limit = given.limit;
+  sizing.knee_candidates = smallest([&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
+  sizing.notes = given.notes;
+  sizing.changes = changes(given, solution);
+  sizing.budgets = budgets(given, solution);
+  sizing.inputs = sensitivity(given, std::clamp<std::int64_t>(solution.likely, 1, given.most_measured));
+  sizing.points = points(given, solution);
+  sizing.fractions = fractions(given);
+  sizing.advice = advice(speedup_here, given.limit.value_or(std::numeric_limits<double>::infinity()));
+  sizing.drop_targets.push_back(drop_target("LONGER (published)", kLongerDrop, kLongerTarget, speedup_here,
+                                            sizing.likely_candidates, given.source));
+  if (given.drop && given.target_drop) {
+    sizing.drop_targets.push_back(drop_target("yours", *given.drop, *given.target_drop, speedup_here,
+                                              sizing.likely_candidates, given.source));
+  }
+  for (const DropTarget& target : sizing.drop_targets) {
+    for (DropReach& row : drop_reach(target)) sizing.drop_reach.push_back(std::move(row));
+  }
+  sizing.memory = given.memory;
+  sizing.frontiers = frontiers(given, solution);
+  sizing.parameters = parameters(given, solution);
+  sizing.alternatives = alternatives(given, solution);
+  sizing.fleet = fleet(given, sizing.points);
+  return sizing;
+}
+
+}  // namespace kvcast::analysis

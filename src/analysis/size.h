@@ -1,0 +1,53 @@
+// From a sizing problem to everything that is said about it. Pure.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/sizing.h"
+#include "kvcast/sizing.h"
+
+namespace kvcast::analysis {
+
+/// A number that the problem rests on, and how to make it `factor` times as large.
+struct ScalableInput {
+  SizingInput shown;
+  std::function<void(SizingProblem& problem, double factor)> scale;
+};
+
+/// The same budgets under one other circumstance.
+struct SizingVariant {
+  std::string name, from, to;
+  double at = 0;  ///< `to` as a number, where it is one
+  SizingProblem problem;
+  Source source;
+};
+
+/// Everything that is known of the service.
+struct SizingCase {
+  std::string scheme;
+  std::optional<std::int64_t> history_length, layers;
+  SizingProblem problem;
+  bool timed = false;   ///< times are seconds; else naive candidates
+  Source source;        ///< of the time model within its data: "fitted" or "assumed"
+  std::int64_t least_measured = 1, most_measured = 1;
+  std::vector<std::int64_t> shown;     ///< N of points beside the answers
+  std::optional<double> limit;         ///< largest speed-up
+  std::vector<ScalableInput> inputs;   ///< of the time model; those of budgets and memory are added here
+  std::vector<double> naive_residuals = {1};
+  std::optional<MemoryModel> copies_memory, naive_memory;
+  std::vector<SizingMemory> memory;
+  std::vector<SizingVariant> lengths, parameters, alternatives;
+  std::optional<std::int64_t> threads, cpus;  ///< of a worker, of a machine; nullopt: a worker is a machine
+  std::optional<double> drop, target_drop;    ///< throughput lost to naive; to be reached with sharing
+  Source drop_source;
+  std::optional<double> price_per_hour;
+  std::vector<std::string> notes;
+};
+
+Sizing size_case(const SizingCase& given);
+
+}  // namespace kvcast::analysis

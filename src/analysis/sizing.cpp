@@ -1,0 +1,183 @@
+#include "analysis/sizing.h"
+
+#include <algorithm>
+#include <cmath>
+#include <limits>
+#include <numeric>
+
+namespace kvcast::analysis {
+namespace {
+
+constexpr double kTail = 0.99;
+// Of probabilities that are sums of n terms 1/n: rounding must not turn 1% into more than 1%.
+constexpr double kRounding = 1e-12;
+// More workers than this are no answer to anybody.
+constexpr std::int64_t kMostWorkers = 100'000;
+
+/// Residuals of mean 1, and their mean.
+struct Shape {
+  std::vector<double> values;
+  double mean = 1;
+};
+Shape shape_of(const ServiceModel& service) {
+  Shape shape{service.residuals, 1};
+  shape.mean = std::accumulate(shape.values.begin(), shape.values.end(), 0.0) / static_cast<double>(shape.values.size());
+  for (double& value : shape.values) value /= shape.mean;
+  return shape;
+}
+
+double slow(const ServiceModel& service, std::int64_t candidates) {
+  return std::exp(std::hypot(service.speedup_half ? service.speedup_half(candidates) : 0.0, service.time_half));
+}
+
+struct RequestTime {
+  Shape shape;
+  double mean = 0;
+  std::optional<Wait> wait;  ///< nullopt: no steady state
+};
+RequestTime request_time(const SizingProblem& problem, std::int64_t candidates, bool safe) {
+  RequestTime time{shape_of(problem.service), mean_seconds(problem, candidates, safe), {}};
+  time.wait = wait_of(problem.requests_per_s, problem.workers, time.mean, squared_variation(time.shape.values));
+  return time;
+}
+
+double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe) {
+  const RequestTime time = request_time(problem, candidates, safe);
+  if (!time.wait) return std::numeric_limits<double>::infinity();
+  return quantile_of(*time.wait, {time.mean, &time.shape.values}, kTail);
+}
+
+/// Largest n in [0, most] for which `holds`, which once false stays false.
+std::int64_t last(std::int64_t most, const std::function<bool(std::int64_t)>& holds) {
+  if (!holds(1)) return 0;
+  std::int64_t good = 1, bad = 2;
+  while (bad < most && holds(bad)) {
+    good = bad;
+    bad *= 2;
+  }
+  if (bad >= most) {
+    if (holds(most)) return most;
+    bad = most;
+  }
+  while (bad - good > 1) {
+    const std::int64_t middle = good + (bad - good) / 2;
+    (holds(middle) ? good : bad) = middle;
+  }
+  return good;
+}
+
+}  // namespace
+
+std::function<double(std::int64_t)> per_candidate(double seconds) {
+  return [seconds](std::int64_t candidates) { return seconds * static_cast<double>(candidates); };
+}
+
+const char* name_of(Budget budget) {
+  switch (budget) {
+    case Budget::p99:
+      return "p99";
+    case Budget::memory:
+      return "memory";
+    case Budget::qps:
+      return "qps";
+  }
+  return "";
+}
+
+std::optional<double> limit_of(const SizingProblem& problem, Budget budget) {
+  switch (budget) {
+    case Budget::p99:
+      return problem.p99_s;
+    case Budget::memory:
+      return problem.memory_bytes;
+    case Budget::qps:
+      return problem.requests_per_s;
+  }
+  return std::nullopt;
+}
+
+double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe) {
+  const ServiceModel& service = problem.service;
+  return service.seconds(candidates) * shape_of(service).mean * (safe ? slow(service, candidates) : 1.0);
+}
+
+double utilisation(const SizingProblem& problem, std::int64_t candidates) {
+  return problem.requests_per_s.value_or(0) * mean_seconds(problem, candidates) / static_cast<double>(problem.workers);
+}
+
+double bytes_of(const SizingProblem& problem, std::int64_t candidates) {
+  const MemoryModel& memory = *problem.memory;
+  return memory.weights + static_cast<double>(problem.workers) * memory.worker(candidates) +
+         static_cast<double>(problem.users_cached) * memory.user;
+}
+
+double speedup_of(const SizingProblem& problem, std::int64_t candidates) {
+  return problem.naive_s(candidates) / problem.service.seconds(candidates);
+}
+
+double used(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe) {
+  switch (budget) {
+    case Budget::p99:
+      return p99_seconds(problem, candidates, safe);
+    case Budget::memory:
+      return bytes_of(problem, candidates);
+    case Budget::qps:
+      return kMaxUtilisation * static_cast<double>(problem.workers) / mean_seconds(problem, candidates, safe);
+  }
+  return 0;
+}
+
+bool meets(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe) {
+  const double limit = *limit_of(problem, budget);
+  if (budget == Budget::p99) {
+    const RequestTime time = request_time(problem, candidates, safe);
+    return time.wait && exceedance(*time.wait, {time.mean, &time.shape.values}, limit) <= 1 - kTail + kRounding;
+  }
+  const double value = used(problem, budget, candidates, safe);
+  return budget == Budget::qps ? value >= limit : value <= limit;
+}
+
+std::int64_t largest(const SizingProblem& problem, Budget budget, bool safe) {
+  return last(kMostCandidates, [&](std::int64_t n) { return meets(problem, budget, n, safe); });
+}
+
+std::optional<std::int64_t> smallest(const std::function<bool(std::int64_t)>& holds) {
+  const std::int64_t before = last(kMostCandidates, [&](std::int64_t n) { return !holds(n); });
+  return before == kMostCandidates ? std::nullopt : std::optional(before + 1);
+}
+
+Solution solve(const SizingProblem& problem) {
+  Solution solution;
+  const bool interval = static_cast<bool>(problem.service.speedup_half);
+  if (interval) solution.safe = kMostCandidates;
+  for (const Budget budget : kBudgets) {
+    if (!limit_of(problem, budget)) continue;
+    const std::int64_t likely = largest(problem, budget, false);
+    if (likely < solution.likely) {
+      solution.likely = likely;
+      solution.binding = budget;
+    }
+    if (interval) solution.safe = std::min(*solution.safe, largest(problem, budget, true));
+  }
+  solution.worth_asked = problem.min_improvement.has_value();
+  if (solution.worth_asked) {
+    const double needed = 1 / (1 - *problem.min_improvement);
+    // The formula gives 0.6 for N that it should give 0.6 for, to rounding.
+    solution.least = smallest([&](std::int64_t n) { return speedup_of(problem, n) >= needed * (1 - 1e-12); });
+  }
+  solution.feasible = solution.likely >= 1 && (!solution.worth_asked || (solution.least && *solution.least <= solution.likely));
+  return solution;
+}
+
+std::optional<std::int64_t> fewest_workers(const SizingProblem& problem, std::int64_t candidates) {
+  SizingProblem varied = problem;
+  const auto enough = [&](std::int64_t workers) {
+    varied.workers = workers;
+    return (!varied.p99_s || meets(varied, Budget::p99, candidates, false)) &&
+           (!varied.requests_per_s || meets(varied, Budget::qps, candidates, false));
+  };
+  if (!enough(kMostWorkers)) return std::nullopt;
+  return last(kMostWorkers, [&](std::int64_t workers) { return !enough(workers); }) + 1;
+}
+
+}  // namespace kvcast::analysis

@@ -1,0 +1,84 @@
+// The largest queue that meets its budgets: a problem in plain numbers and functions, and its solution. Pure.
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "analysis/queueing.h"
+
+namespace kvcast::analysis {
+
+/// N beyond which nothing is called a limit.
+inline constexpr std::int64_t kMostCandidates = 1'000'000'000;
+
+/// Time of a request with N candidates.
+struct ServiceModel {
+  double user_s = 0;                                      ///< once per request, whatever N
+  std::function<double(std::int64_t)> candidates_s;       ///< beyond it for N candidates; does not fall with N
+  std::function<double(std::int64_t)> speedup_half;       ///< half-width of the 95% interval of ln S; empty: unknown
+  double time_half = 0;                                   ///< that of ln(naive's time), which S does not hold
+  std::vector<double> residuals = {1};                    ///< timings over the model's time, ascending, equally likely
+  double seconds(std::int64_t candidates) const { return user_s + candidates_s(candidates); }
+};
+
+/// A line in N.
+std::function<double(std::int64_t)> per_candidate(double seconds);
+
+/// Bytes of one process. worker: of one worker for requests of up to N candidates; does not fall with N.
+struct MemoryModel {
+  double weights = 0;
+  std::function<double(std::int64_t)> worker;
+  double user = 0;  ///< keys and values of one user that are kept between requests
+};
+
+struct SizingProblem {
+  ServiceModel service;
+  std::function<double(std::int64_t)> naive_s;  ///< naive's time for all N candidates, in the unit of service
+  std::optional<MemoryModel> memory;
+
+  std::optional<double> p99_s, memory_bytes, requests_per_s, min_improvement;
+  std::int64_t workers = 1;
+  std::int64_t users_cached = 0;
+};
+
+enum class Budget { p99, memory, qps };
+inline constexpr Budget kBudgets[] = {Budget::p99, Budget::memory, Budget::qps};
+const char* name_of(Budget budget);
+
+/// The limit of a budget that is stated; nullopt where it is not.
+std::optional<double> limit_of(const SizingProblem& problem, Budget budget);
+/// What N candidates take of it, in its unit: the P99 (infinite without a steady state), bytes, and for qps the rate
+/// that keeps utilisation at kMaxUtilisation. safe: at the slow end of the 95% interval of the time.
+double used(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe);
+bool meets(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe);
+
+/// Mean service time: the model's time and the mean of its residuals.
+double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe = false);
+double utilisation(const SizingProblem& problem, std::int64_t candidates);
+double bytes_of(const SizingProblem& problem, std::int64_t candidates);
+double speedup_of(const SizingProblem& problem, std::int64_t candidates);
+
+/// Largest N by one stated budget; 0: not one candidate; kMostCandidates: no limit. By bisection, because nothing that
+/// a budget limits falls with N.
+std::int64_t largest(const SizingProblem& problem, Budget budget, bool safe);
+/// Smallest N in [1, kMostCandidates] for which `holds`, which once true stays true; nullopt: none.
+std::optional<std::int64_t> smallest(const std::function<bool(std::int64_t)>& holds);
+
+struct Solution {
+  std::int64_t likely = kMostCandidates;
+  std::optional<std::int64_t> safe;       ///< nullopt: no interval is known
+  std::optional<Budget> binding;          ///< gives the smallest N; nullopt: none limits it
+  bool worth_asked = false;
+  std::optional<std::int64_t> least;      ///< smallest N with min_improvement; nullopt: not asked for, or none
+  bool feasible = true;                   ///< 1 <= likely, and least <= likely where it was asked for
+};
+/// likely: the smallest of largest() over the stated budgets; safe likewise.
+Solution solve(const SizingProblem& problem);
+
+/// Fewest workers with which N candidates meet `p99` and `qps`; nullopt: no number does.
+std::optional<std::int64_t> fewest_workers(const SizingProblem& problem, std::int64_t candidates);
+
+}  // namespace kvcast::analysis

@@ -1,0 +1,535 @@
+// kvcast size: from timings, or r alone, to a sizing. Everything that is said of it is made in analysis/size.cpp.
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/service_model.h"
+#include "analysis/size.h"
+#include "app/problem.h"
+#include "app/surfaces.h"
+#include "base/text.h"
+#include "kvcast/kvcast.h"
+#include "report/shape.h"
+#include "schemes/scheme.h"
+
+namespace kvcast {
+namespace {
+
+constexpr double kGiB = 1024.0 * 1024 * 1024;
+constexpr std::int64_t kMostWorkers = 100'000;
+// Fewer timings than this have no 99th percentile but their largest.
+constexpr std::size_t kTailTimings = 100;
+// N of the design note's tables.
+constexpr std::int64_t kSeedCandidates[] = {1, 5, 10, 50, 100, 1000};
+// N of the copies in the table of memory where nothing was measured: the design note's typical queue.
+constexpr std::int64_t kTypicalCandidates = 50;
+
+std::string number(std::int64_t value) { return std::to_string(value); }
+std::string number(double value) { return format_significant(value, 4); }
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
+  throw ConfigError(flag, problem, allowed);
+}
+
+void require_fraction(const char* flag, const std::optional<double>& value) {
+  if (value && !(*value > 0 && *value < 1)) refuse(flag, "'" + number(*value) + "' is out of range", "above 0 and below 1");
+}
+void require_positive(const char* flag, const std::optional<double>& value) {
+  if (value && !(*value > 0 && std::isfinite(*value))) refuse(flag, "'" + number(*value) + "' is out of range", "above 0");
+}
+
+void check(const std::string& path, const SizingOptions& o) {
+  require_positive("--p99", o.p99_s);
+  require_positive("--qps", o.requests_per_s);
+  require_positive("--price-per-hour", o.price_per_hour);
+  require_positive("--naive-candidate", o.naive_candidate_s);
+  require_fraction("--min-improvement", o.min_improvement);
+  require_fraction("--drop", o.drop);
+  require_fraction("--target-drop", o.target_drop);
+  if (o.workers < 1 || o.workers > kMostWorkers) {
+    refuse("--workers", "'" + number(o.workers) + "' is out of range", "1 to " + number(kMostWorkers));
+  }
+  if (o.users_cached < 0) refuse("--users-cached", "'" + number(o.users_cached) + "' is out of range", "at least 0");
+  if (o.users_cached > 0 && !o.memory_bytes) {
+    refuse("--users-cached", "cached users count against a memory budget, and none is stated", "add --memory 8GiB");
+  }
+  if (o.r && !(*o.r >= 0 && *o.r <= 1)) refuse("--r", "'" + number(*o.r) + "' is out of range", "0 to 1");
+  if (!(o.tail >= 1 && o.tail < analysis::kMostTail)) {
+    refuse("--tail", "'" + number(o.tail) + "' is out of range", "1 to " + number(analysis::kMostTail));
+  }
+  for (const std::int64_t n : o.candidates) {
+    if (n < 1) refuse("--candidates", "'" + number(n) + "' is too small", "at least 1");
+  }
+  if (path.empty() && !o.r) refuse("size", "nothing to size from", "a report, timings of your own, or --r 0.15");
+  if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(path, 200), "either PATH or --r");
+  if (!path.empty() && o.naive_candidate_s) {
+    refuse("--naive-candidate", "times come from " + printable(path, 200), "only with --r");
+  }
+  if (!path.empty() && o.tail != 1) refuse("--tail", "times come from " + printable(path, 200), "only with --r");
+  if (path.empty() && (o.history_length || o.layers)) {
+    refuse(o.history_length ? "--history" : "--layers", "there are no measured shapes to choose from",
+           "with --r, --shape gives the shape");
+  }
+  if (path.empty() && !o.naive_candidate_s) {
+    const char* const timed = o.p99_s            ? "--p99"
+                              : o.requests_per_s ? "--qps"
+                              : o.price_per_hour ? "--price-per-hour"
+                              : o.tail != 1      ? "--tail"
+                                                 : nullptr;
+    if (timed != nullptr) {
+      refuse(timed, "r alone tells ratios, not times", "add --naive-candidate 3ms, or size from a report");
+    }
+  }
+  if (o.drop && o.target_drop && *o.target_drop >= *o.drop) {
+    refuse("--target-drop", "'" + number(100 * *o.target_drop) + "%' is no less than the drop of " +
+                                number(100 * *o.drop) + "%",
+           "below --drop");
+  }
+}
+
+/// A config of the shape for sizes and work; nullopt where nothing tells it.
+std::optional<Config> shape_config(const std::optional<Shape>& shape, const SizingOptions& options) {
+  if (shape) {
+    if (!options.shape.empty()) refuse("--shape", "the timings tell their shape", "only for timings without one, or --r");
+    return report::config_of(*shape);
+  }
+  if (options.shape.empty()) return std::nullopt;
+  return load_config(options.shape, {}, host_limits());
+}
+
+analysis::MemoryModel memory_of(const Config& config, const SchemeInstance& instance) {
+  const ModelShape shape = app::model_shape(config);
+  const SchemeEntry* entry = instance.entry;
+  analysis::MemoryModel memory;
+  memory.weights = Model::bytes(shape);
+  const double row = 2 * sizeof(float) * static_cast<double>(shape.dim);  // a candidate's token and output
+  memory.worker = [=](std::int64_t n) {
+    return entry->bytes(shape, app::scheme_size(config, instance.options, n)) + row * static_cast<double>(n);
+  };
+  // naive keeps nothing of a user.
+  memory.user = entry->shares ? static_cast<double>(kv_cache_bytes(app::work_shape(config))) : 0;
+  return memory;
+}
+
+SchemeInstance instance_of(const std::string& name) { return {name, find_scheme(name), {}}; }
+
+SizingMemory memory_row(const WorkShape& work, const std::string& dtype, std::int64_t candidates) {
+  SizingMemory row;
+  row.kv_dtype = dtype;
+  row.kv_heads = work.kv_heads;
+  row.user_bytes = kv_cache_bytes(work);
+  row.users_per_gib = row.user_bytes > 0 ? kGiB / static_cast<double>(row.user_bytes) : 0;
+  row.copies_bytes = row.user_bytes * candidates;
+  row.candidates = candidates;
+  row.naive_bytes = naive_kv_bytes(work);
+  row.source = "computed";
+  return row;
+}
+
+/// The cache of this shape, then in the other type and with other numbers of heads.
+std::vector<SizingMemory> memory_table(const Config& config, std::int64_t candidates) {
+  std::vector<SizingMemory> rows;
+  std::vector<std::int64_t> heads = {config.model.kv_heads};
+  for (const std::int64_t other : {config.model.heads, config.model.heads / 2, config.model.heads / 4, std::int64_t{1}}) {
+    if (other >= 1 && config.model.heads % other == 0 && std::find(heads.begin(), heads.end(), other) == heads.end()) {
+      heads.push_back(other);
+    }
+  }
+  for (const std::int64_t kv_heads : heads) {
+    for (const bool own : {true, false}) {
+      Config varied = config;
+      varied.model.kv_heads = kv_heads;
+      if (!own) varied.run.kv_dtype = config.run.kv_dtype == "bf16" ? "fp32" : "bf16";
+      rows.push_back(memory_row(app::work_shape(varied), varied.run.kv_dtype, candidates));
+    }
+  }
+  return rows;
+}
+
+/// The same budgets at another shape, times scaled with FLOPs.
+std::optional<analysis::SizingProblem> by_flops(const analysis::SizingProblem& problem, const Config& from,
+                                                const Config& to, const std::string& scheme) {
+  const WorkShape before = app::work_shape(from), after = app::work_shape(to);
+  if (!(history_flops(before) > 0 && candidate_flops(before) > 0)) return std::nullopt;
+  analysis::SizingProblem scaled = problem;
+  scale_times(scaled, history_flops(after) / history_flops(before), candidate_flops(after) / candidate_flops(before),
+              naive_flops(after) / naive_flops(before));
+  if (scaled.memory) scaled.memory = memory_of(to, instance_of(scheme));
+  return scaled;
+}
+
+/// Shapes of one family as far as they can be sized: measured, by the surface, or by FLOPs.
+class Shapes {
+ public:
+  Shapes(const Report& report, const SizingOptions& options) : report_(report), scheme_(options.scheme) {
+    for (const Surface& surface : report.surfaces) {
+      if (surface.scheme == scheme_) surface_ = &surface;
+    }
+    if (surface_ == nullptr) return;
+    family_ = app::surface_family(report, scheme_);
+    for (const Case& one : report.cases) {
+      for (const Fit& fit : one.fits) {
+        if (fit.scheme != scheme_) continue;
+        const auto model = analysis::service_of_fit(one.samples, fit);
+        if (!model) continue;
+        const auto& residuals = model->service.residuals;
+        residuals_.insert(residuals_.end(), residuals.begin(), residuals.end());
+        naive_residuals_.insert(naive_residuals_.end(), model->naive_residuals.begin(), model->naive_residuals.end());
+      }
+    }
+    std::sort(residuals_.begin(), residuals_.end());
+    std::sort(naive_residuals_.begin(), naive_residuals_.end());
+  }
+
+  bool has_surface() const { return surface_ != nullptr && family_.has_value(); }
+  bool fits(std::int64_t length, std::int64_t layers) const {
+    return length % family_->token_merge == 0 && layers > family_->shape.candidate_from_layer;
+  }
+  bool inside(std::int64_t length, std::int64_t layers) const {
+    return surface_->least_history <= length && length <= surface_->most_history && surface_->least_layers <= layers &&
+           layers <= surface_->most_layers;
+  }
+  analysis::ServiceFit service(std::int64_t length, std::int64_t layers) const {
+    return analysis::service_of_surface(*surface_, *family_, length, layers, residuals_, naive_residuals_);
+  }
+  std::set<std::int64_t> lengths() const {
+    std::set<std::int64_t> lengths;
+    for (const Case& one : report_.cases) {
+      if (one.shape) lengths.insert(one.shape->history_length);
+    }
+    return lengths;
+  }
+
+ private:
+  const Report& report_;
+  std::string scheme_;
+  const Surface* surface_ = nullptr;
+  std::optional<analysis::SurfaceFamily> family_;
+  std::vector<double> residuals_, naive_residuals_;
+};
+
+const Fit* fit_of(const Case& one, const std::string& scheme) {
+  const auto found = std::find_if(one.fits.begin(), one.fits.end(),
+                                  [&](const Fit& fit) { return fit.scheme == scheme && fit.r; });
+  return found == one.fits.end() ? nullptr : &*found;
+}
+
+/// The case that was asked for: that shape, else the largest; null where none fits.
+const Case* choose_case(const Report& report, const SizingOptions& options) {
+  const Case* chosen = nullptr;
+  for (const Case& one : report.cases) {
+    if (fit_of(one, options.scheme) == nullptr) continue;
+    if (options.history_length && (!one.shape || one.shape->history_length != *options.history_length)) continue;
+    if (options.layers && (!one.shape || one.shape->layers != *options.layers)) continue;
+    const auto size = [](const Case& c) { return std::pair(c.shape->layers, c.shape->history_length); };
+    if (chosen == nullptr || !one.shape || size(one) >= size(*chosen)) chosen = &one;
+  }
+  return chosen;
+}
+
+class Sizer {
+ public:
+  Sizer(const Report& report, const std::string& path, const SizingOptions& options)
+      : report_(report), path_(path), options_(options), shapes_(report, options) {
+    given_.scheme = options.scheme;
+  }
+
+  Sizing size() {
+    const SchemeEntry* entry = find_scheme(options_.scheme);
+    if (entry == nullptr || !entry->shares || !entry->law) refuse_scheme();
+    take_times();
+    take_budgets();
+    take_memory();
+    take_drop();
+    take_variants();
+    take_notes();
+    given_.problem = problem_;
+    given_.shown.insert(given_.shown.end(), std::begin(kSeedCandidates), std::end(kSeedCandidates));
+    given_.shown.insert(given_.shown.end(), options_.candidates.begin(), options_.candidates.end());
+    return analysis::size_case(given_);
+  }
+
+ private:
+  [[noreturn]] void refuse_scheme() const {
+    std::vector<std::string> names;
+    for (const SchemeEntry& entry : scheme_list()) {
+      if (entry.shares && entry.law) names.push_back(entry.name);
+    }
+    refuse("--scheme", in_quotes(options_.scheme) + " cannot be sized", "one of " + join(names, ", "));
+  }
+
+  void take(const analysis::ServiceFit& fit) {
+    problem_.service = fit.service;
+    problem_.naive_s = fit.naive_s;
+    given_.naive_residuals = fit.naive_residuals;
+    given_.limit = fit.limit;
+    given_.inputs = fit.inputs;
+    given_.least_measured = fit.least_measured;
+    given_.most_measured = fit.most_measured;
+    given_.shown = fit.measured;
+  }
+
+  void take_times() {
+    if (path_.empty()) {
+      take(analysis::service_of_r(*options_.r, options_.naive_candidate_s, options_.tail));
+      given_.timed = options_.naive_candidate_s.has_value();
+      given_.source = "assumed";
+      given_.most_measured = kTypicalCandidates;
+      config_ = shape_config(std::nullopt, options_);
+      return;
+    }
+    given_.timed = true;
+    given_.source = "fitted";
+    if (const Case* one = choose_case(report_, options_)) {
+      take(*analysis::service_of_fit(one->samples, *fit_of(*one, options_.scheme)));
+      config_ = shape_config(one->shape, options_);
+      case_ = one;
+      if (report_.cases.size() > 1 && !options_.history_length && !options_.layers && one->shape) {
+        given_.notes.push_back("the largest of " + number(static_cast<std::int64_t>(report_.cases.size())) +
+                               " measured shapes; -L and --layers choose another");
+      }
+      return;
+    }
+    take_surface();
+  }
+
+  void take_surface() {
+    const bool any = std::any_of(report_.cases.begin(), report_.cases.end(),
+                                 [&](const Case& one) { return fit_of(one, options_.scheme) != nullptr; });
+    if (!any) {
+      refuse("--scheme", printable(path_, 200) + " has no fit of '" + options_.scheme + "'",
+             "measure it: kvcast run --schemes naive," + options_.scheme);
+    }
+    const char* const flag = options_.history_length ? "--history" : "--layers";
+    const auto largest = std::max_element(report_.cases.begin(), report_.cases.end(), [](const Case& a, const Case& b) {
+      const auto size = [](const Case& c) {
+        return c.shape ? std::pair(c.shape->layers, c.shape->history_length) : std::pair<std::int64_t, std::int64_t>();
+      };
+      return size(a) < size(b);
+    });
+    if (!largest->shape) refuse(flag, "the timings do not tell their shape", "leave it out");
+    const std::int64_t length = options_.history_length.value_or(largest->shape->history_length);
+    const std::int64_t layers = options_.layers.value_or(largest->shape->layers);
+    const std::string place = "L=" + number(length) + ", layers=" + number(layers);
+    if (!shapes_.has_surface()) {
+      refuse(flag, place + " was not measured", "a measured shape, or timings of a grid, which give a surface");
+    }
+    if (!shapes_.fits(length, layers)) refuse(flag, place + " is no shape of this model", "whole positions; layers above the candidate's first");
+    take(shapes_.service(length, layers));
+    Shape shape = *largest->shape;
+    shape.history_length = length;
+    shape.layers = layers;
+    config_ = shape_config(shape, options_);
+    if (!shapes_.inside(length, layers)) given_.source = "extrapolated";
+    given_.notes.push_back(place + " was not measured: times are by the surface over the grid");
+  }
+
+  void take_budgets() {
+    problem_.p99_s = options_.p99_s;
+    problem_.requests_per_s = options_.requests_per_s;
+    problem_.workers = options_.workers;
+    problem_.users_cached = options_.users_cached;
+    problem_.min_improvement = options_.min_improvement;
+    given_.price_per_hour = options_.price_per_hour;
+    given_.target_drop = options_.target_drop;
+  }
+
+  void take_memory() {
+    if (!config_) {
+      if (options_.memory_bytes) {
+        refuse("--memory", "nothing tells the shape, so no size of a cache follows", "add --shape PRESET|FILE");
+      }
+      return;
+    }
+    given_.history_length = config_->model.history_length;
+    given_.layers = config_->model.layers;
+    problem_.memory = memory_of(*config_, instance_of(options_.scheme));
+    given_.copies_memory = memory_of(*config_, instance_of("shared-copy"));
+    given_.naive_memory = memory_of(*config_, app::baseline());
+    if (options_.memory_bytes) problem_.memory_bytes = static_cast<double>(*options_.memory_bytes);
+    given_.memory = memory_table(*config_, std::max<std::int64_t>(1, given_.most_measured));
+    if (path_.empty()) return;
+    given_.threads = config_->run.threads;
+    const std::optional<MachineInfo>& machine = case_ != nullptr && case_->machine ? case_->machine : report_.machine;
+    if (machine) given_.cpus = machine->threads;
+  }
+
+  void take_drop() {
+    given_.drop = options_.drop;
+    given_.drop_source = "assumed";
+    if (!given_.drop) {
+      for (const Degradation& row : report_.degradation) {
+        if (row.scheme != app::baseline().label || !config_) continue;
+        if (row.history_length != config_->model.history_length || row.layers != config_->model.layers) continue;
+        given_.drop = row.drop.value;  // of the largest N, which comes last
+        given_.drop_source = "measured";
+      }
+    }
+    if (!options_.target_drop) return;
+    if (!given_.drop) refuse("--target-drop", "nothing tells what naive costs the ranker", "add --drop 40");
+    if (*options_.target_drop >= *given_.drop) {
+      refuse("--target-drop",
+             "'" + number(100 * *options_.target_drop) + "%' is no less than the measured drop of " +
+                 number(100 * *given_.drop) + "%",
+             "below it");
+    }
+  }
+
+  void add_parameter(const std::string& name, const std::string& from, const std::string& to, const Source& source,
+                     std::optional<analysis::SizingProblem> problem) {
+    if (problem) given_.parameters.push_back({name, from, to, 0, std::move(*problem), source});
+  }
+
+  /// At another L or number of layers.
+  std::pair<std::optional<analysis::SizingProblem>, Source> reshaped(std::int64_t length, std::int64_t layers) const {
+    Config to = *config_;
+    to.model.history_length = length;
+    to.model.layers = layers;
+    if (length % to.model.token_merge != 0 || layers <= to.model.candidate_from_layer || length < 1 || layers < 1) {
+      return {std::nullopt, ""};
+    }
+    if (!shapes_.has_surface() || !shapes_.fits(length, layers)) {
+      return {by_flops(problem_, *config_, to, options_.scheme), "assumed"};
+    }
+    const analysis::ServiceFit fit = shapes_.service(length, layers);
+    analysis::SizingProblem problem = problem_;
+    problem.service = fit.service;
+    problem.naive_s = fit.naive_s;
+    problem.memory = memory_of(to, instance_of(options_.scheme));
+    return {std::move(problem), shapes_.inside(length, layers) ? "fitted" : "extrapolated"};
+  }
+
+  void take_variants() {
+    if (!config_) return;
+    const std::int64_t length = config_->model.history_length, layers = config_->model.layers;
+    if (problem_.p99_s || given_.drop) {
+      std::set<std::int64_t> lengths = {length / 4, length / 2, length, 2 * length, 4 * length};
+      if (shapes_.has_surface()) lengths.merge(shapes_.lengths());
+      for (const std::int64_t other : lengths) {
+        auto [problem, source] = other == length ? std::pair(std::optional(problem_), given_.source)
+                                                 : reshaped(other, layers);
+        if (problem) {
+          given_.lengths.push_back({"history_length", number(length), number(other), static_cast<double>(other), *problem, source});
+        }
+      }
+    }
+    for (const bool more : {false, true}) {
+      const auto other = [more](std::int64_t value) { return more ? 2 * value : value / 2; };
+      auto [longer, length_source] = reshaped(other(length), layers);
+      add_parameter("L", number(length), number(other(length)), length_source, longer);
+      auto [deeper, layers_source] = reshaped(length, other(layers));
+      add_parameter("layers", number(layers), number(other(layers)), layers_source, deeper);
+      Config wider = *config_;
+      wider.model.dim = other(wider.model.dim);
+      if (wider.model.dim > 0 && width(wider.model) % wider.model.heads == 0) {
+        add_parameter("d", number(config_->model.dim), number(wider.model.dim), "assumed",
+                      by_flops(problem_, *config_, wider, options_.scheme));
+      }
+      const std::int64_t threads = other(config_->run.threads);
+      if (threads >= 1 && !path_.empty()) {
+        Config teamed = *config_;
+        teamed.run.threads = threads;
+        analysis::SizingProblem problem = problem_;
+        const double factor = static_cast<double>(config_->run.threads) / static_cast<double>(threads);
+        analysis::scale_times(problem, factor, factor, factor);
+        if (problem.memory) problem.memory = memory_of(teamed, instance_of(options_.scheme));
+        add_parameter("threads", number(config_->run.threads), number(threads), "assumed", problem);
+      }
+    }
+    add_dtype();
+    add_alternatives();
+  }
+
+  /// Times in the ratio of the two peaks: what compute-bound passes would gain at most.
+  void add_dtype() {
+    const std::optional<MachineInfo>& machine = report_.machine;
+    if (!machine || !machine->bf16_peak_gflops || !machine->peak_gflops) return;
+    const bool to_bf16 = config_->run.dtype == "fp32";
+    Config other = *config_;
+    other.run.dtype = to_bf16 ? "bf16" : "fp32";
+    other.run.kv_dtype = other.run.dtype;
+    const double gain = *machine->bf16_peak_gflops / *machine->peak_gflops, factor = to_bf16 ? 1 / gain : gain;
+    analysis::SizingProblem problem = problem_;
+    analysis::scale_times(problem, factor, factor, factor);
+    if (problem.memory) problem.memory = memory_of(other, instance_of(options_.scheme));
+    add_parameter("dtype", config_->run.dtype, other.run.dtype, "assumed", problem);
+  }
+
+  void add_alternatives() {
+    if (case_ != nullptr) {
+      for (const Fit& fit : case_->fits) {
+        if (fit.scheme == options_.scheme || find_scheme(fit.scheme) == nullptr) continue;
+        const auto model = analysis::service_of_fit(case_->samples, fit);
+        if (!model) continue;
+        analysis::SizingProblem problem = problem_;
+        problem.service = model->service;
+        if (problem.memory) problem.memory = memory_of(*config_, instance_of(fit.scheme));
+        given_.alternatives.push_back({fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, "fitted"});
+      }
+    }
+    if (problem_.memory_bytes && config_->run.kv_dtype == "fp32") {
+      Config halved = *config_;
+      halved.run.kv_dtype = "bf16";
+      analysis::SizingProblem problem = problem_;
+      problem.memory = memory_of(halved, instance_of(options_.scheme));
+      given_.alternatives.push_back({"keys and values in bf16, times as they are", "", "", 0, problem, "computed"});
+    }
+  }
+
+  void take_notes() {
+    std::vector<std::string>& notes = given_.notes;
+    if (problem_.p99_s && !problem_.requests_per_s) notes.push_back("no rate of requests is given, so none waits for a worker");
+    if (problem_.workers > 1 && given_.timed) {
+      std::string note = "contention assumed none: times are those of one worker alone";
+      if (given_.cpus && given_.threads && problem_.workers * *given_.threads > *given_.cpus) {
+        note += "; " + number(problem_.workers) + " workers of " + number(*given_.threads) + " threads need more than the " +
+                number(*given_.cpus) + " CPUs of the measured machine";
+      }
+      notes.push_back(note);
+    }
+    const std::size_t timings = problem_.service.residuals.size();
+    if (problem_.p99_s && given_.source != "assumed" && timings < kTailTimings) {
+      notes.push_back("P99 rests on " + number(static_cast<std::int64_t>(timings)) +
+                      " timings, so it is their largest; a longer --budget shows more of the tail");
+    }
+    if (problem_.p99_s && timings == 1) notes.push_back("service times are taken as constant; --tail 1.3 says how far P99 is above the mean");
+    if (!problem_.service.speedup_half) notes.push_back("r has no interval here, so there is no safe N");
+    const auto assumed = [](const analysis::SizingVariant& variant) { return variant.source == "assumed"; };
+    if (std::any_of(given_.parameters.begin(), given_.parameters.end(), assumed)) {
+      notes.push_back("rows marked assumed: times scaled with FLOPs, threads or peak rates, not measured");
+    }
+    if (given_.timed && !given_.threads && (problem_.requests_per_s || options_.price_per_hour)) {
+      notes.push_back("nothing tells the CPUs, so a worker counts as a machine");
+    }
+  }
+
+  const Report& report_;
+  const std::string& path_;
+  const SizingOptions& options_;
+  Shapes shapes_;
+  const Case* case_ = nullptr;
+  std::optional<Config> config_;
+  analysis::SizingProblem problem_;
+  analysis::SizingCase given_;
+};
+
+}  // namespace
+
+Report size(const std::string& path, const SizingOptions& options) {
+  check(path, options);
+  Report report;
+  if (path.empty()) {
+    report.tool = tool_info();
+  } else {
+    report = fit(path, {});
+  }
+  report.sizing = Sizer(report, path, options).size();
+  return report;
+}
+
+}  // namespace kvcast

@@ -1,0 +1,97 @@
+// kvcast size: how many candidates fit the budgets, from timings or from r alone.
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "common.h"
+
+namespace kvcast::cli {
+namespace {
+
+class SizeCommand : public Command {
+ public:
+  explicit SizeCommand(CLI::App& app)
+      : Command(app.add_subcommand("size", "How many candidates fit latency, memory and rate")),
+        format_(*app_, format_names(sizing_formats())) {
+    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, or a CSV of your own")->option_text(" ");
+    const auto text = [&](const char* flag, std::optional<std::string>& value, const char* type, const char* doc) {
+      app_->add_option(flag, value, doc)->type_name(type);
+    };
+    text("--p99", p99_, "TIME", "99% of the requests are answered within, waiting included: 50ms");
+    text("--memory", memory_, "BYTES", "Of one process with its workers and cached users: 8GiB");
+    text("--qps", qps_, "RATE", "Requests that arrive, at random: 200, 12000/min");
+    app_->add_option("--workers", options_.workers, "Requests served at a time, each by the run's threads [1]")
+        ->type_name("N");
+    app_->add_option("--users-cached", options_.users_cached, "Users whose cache is kept between requests [0]")
+        ->type_name("N");
+    text("--min-improvement", min_improvement_, "PCT", "Also the smallest N worth it: 60 is 60% less time than naive");
+    text("--drop", drop_, "PCT", "Throughput that naive costs the ranker: 40 [measured, with a head]");
+    text("--target-drop", target_drop_, "PCT", "What it may cost with sharing: 6.8");
+    text("--price-per-hour", price_, "X", "Of a machine: also the cost of a million requests");
+    text("-N,--candidates", candidates_, "LIST", "N to show beside the answer");
+    text("-L,--history", history_, "L", "Of several shapes; between them by the surface [largest]");
+    text("--layers", layers_, "M", "Likewise [largest]");
+    app_->add_option("--scheme", options_.scheme, "Scheme that shares [shared]")->type_name("NAME");
+    app_->add_option("--shape", options_.shape, "Shape of timings that do not tell it, or of --r")
+        ->type_name("PRESET|FILE");
+    text("--r", r_, "X", "Instead of PATH: cost of one more candidate over naive's");
+    text("--naive-candidate", naive_candidate_, "TIME", "With --r: naive's mean time of one candidate");
+    text("--tail", tail_, "X", "With --r: P99 over mean of the service time [1, constant]");
+    text("-o,--output", output_, "DIR", "Folder for report.json, sizing.csv, sizing.md, ...");
+    app_->add_flag("-q,--quiet", quiet_, "No names of written files, no warnings on stderr");
+    app_->footer(
+        "Exit 4 when no N meets the budgets; the answer says by how much and what would.\n"
+        "Examples:\n"
+        "  kvcast size out --p99 50ms --memory 8GiB --qps 200 --workers 4 --users-cached 10000\n"
+        "  kvcast size mine.csv --p99 20ms --min-improvement 60 --format md\n"
+        "  kvcast size --r 0.15 --drop 40");
+  }
+
+  int execute() override {
+    format_.check();
+    const Report report = size(path_, options());
+    // Beside the table, too: it shows the sizing only.
+    print_report(report, render_sizing(report, format_.name()), false, output_, quiet_);
+    if (report.sizing->feasible) return kExitOk;
+    print_error(sizing_answer(*report.sizing));
+    return kExitCheck;
+  }
+
+ private:
+  static std::int64_t one_value(const std::string& text, const char* flag) {
+    const auto values = parse_list(text, flag);
+    if (values.size() == 1) return values.front();
+    throw ConfigError(flag, "'" + text + "' is a list", "one value: a sizing is of one shape");
+  }
+
+  SizingOptions options() const {
+    SizingOptions options = options_;
+    if (p99_) options.p99_s = parse_seconds(*p99_, "--p99");
+    if (memory_) options.memory_bytes = parse_size(*memory_, "--memory");
+    if (qps_) options.requests_per_s = parse_rate(*qps_, "--qps");
+    if (min_improvement_) options.min_improvement = parse_percent(*min_improvement_, "--min-improvement");
+    if (drop_) options.drop = parse_percent(*drop_, "--drop");
+    if (target_drop_) options.target_drop = parse_percent(*target_drop_, "--target-drop");
+    if (price_) options.price_per_hour = parse_number(*price_, "--price-per-hour");
+    if (candidates_) options.candidates = parse_list(*candidates_, "--candidates");
+    if (history_) options.history_length = one_value(*history_, "--history");
+    if (layers_) options.layers = one_value(*layers_, "--layers");
+    if (r_) options.r = parse_fraction(*r_, "--r");
+    if (naive_candidate_) options.naive_candidate_s = parse_seconds(*naive_candidate_, "--naive-candidate");
+    if (tail_) options.tail = parse_number(*tail_, "--tail");
+    return options;
+  }
+
+  FormatOption format_;
+  SizingOptions options_;
+  std::string path_;
+  std::optional<std::string> p99_, memory_, qps_, min_improvement_, drop_, target_drop_, price_, candidates_, history_,
+      layers_, r_, naive_candidate_, tail_, output_;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_size_command(CLI::App& app) { return std::make_unique<SizeCommand>(app); }
+
+}  // namespace kvcast::cli

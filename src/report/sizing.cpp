@@ -1,0 +1,574 @@
+// A sizing: one sequence of sections, for a terminal and as Markdown; and as CSV, a row per number.
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <cmath>
+#include <functional>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kvcast/kvcast.h"
+#include "report/columns.h"
+#include "report/csv.h"
+#include "report/format.h"
+#include "report/layout.h"
+
+namespace kvcast {
+namespace report {
+namespace {
+
+constexpr std::size_t kMargin = 14;
+
+// ---- words
+
+/// "84.5%" of 0.845.
+std::string share(double fraction, int decimals) {
+  return std::isfinite(fraction) ? fixed(100 * fraction, decimals) + "%" : "-";
+}
+std::string share(const std::optional<double>& fraction, int decimals) {
+  return fraction ? share(*fraction, decimals) : "-";
+}
+std::string time(const std::optional<double>& value) { return value ? seconds(*value) : "-"; }
+std::string size_of(const std::optional<std::int64_t>& value) { return value ? bytes(*value) : "-"; }
+std::string count(const std::optional<std::int64_t>& value, const char* unknown) {
+  return value ? integer(*value) : unknown;
+}
+/// Of an N that is nullopt where nothing limits it.
+std::string most(const std::optional<std::int64_t>& candidates) {
+  return candidates && *candidates == 0 ? "not one" : count(candidates, "no limit");
+}
+
+/// A value in the unit of its row.
+std::string quantity(double value, const std::string& unit) {
+  if (unit == "s") return seconds(value);
+  if (unit == "bytes") return bytes(static_cast<std::int64_t>(value));
+  if (unit == "1/s") return significant(value, 4) + "/s";
+  if (unit == "0..1") return share(value, 2);
+  if (unit == "ratio") return significant(value, 4);
+  return integer(static_cast<std::int64_t>(std::llround(value)));
+}
+
+/// Of a budget or another input.
+std::string input_name(const std::string& name) {
+  static const std::vector<std::pair<std::string, std::string>> names = {
+      {"p99", "P99 latency"},
+      {"qps", "request rate"},
+      {"users_cached", "cached users"},
+      {"min_improvement", "least improvement"},
+      {"user_s", "history pass"},
+      {"candidate_s", "one more candidate"},
+      {"naive_candidate_s", "naive's candidate"},
+      {"p99_over_mean", "P99 over mean"},
+      {"weights_bytes", "weights"},
+      {"worker_bytes", "a worker's memory"},
+      {"user_kv_bytes", "a cached user"},
+  };
+  const auto found = std::find_if(names.begin(), names.end(), [&](const auto& pair) { return pair.first == name; });
+  return found == names.end() ? plain(name) : found->second;
+}
+
+std::string change_text(const SizingChange& change) {
+  const bool more = change.to > change.from;
+  return (more ? "raise " : "lower ") + input_name(change.input) + " from " + quantity(change.from, change.unit) +
+         " to " + quantity(change.to, change.unit);
+}
+
+/// How one candidate fails a budget. The P99 has no value where the workers fall behind; then the rate fails too.
+std::string failure(const SizingBudget& budget) {
+  const double used = *budget.used;
+  if (budget.name == "qps") {
+    return input_name(budget.name) + ": with one candidate the workers can serve " + quantity(used, budget.unit) +
+           ", " + quantity(budget.limit - used, budget.unit) + " short of " + quantity(budget.limit, budget.unit);
+  }
+  return input_name(budget.name) + ": one candidate takes " + quantity(used, budget.unit) + ", " +
+         quantity(used - budget.limit, budget.unit) + " over " + quantity(budget.limit, budget.unit);
+}
+
+/// What is wrong, where nothing is feasible.
+std::string failing(const Sizing& sizing) {
+  std::string text;
+  for (const SizingBudget& budget : sizing.budgets) {
+    if (!budget.feasible && budget.used) text += (text.empty() ? "" : "; ") + failure(budget);
+  }
+  if (!text.empty()) return text;
+  const std::string wanted = "an improvement of " + share(sizing.min_improvement.value_or(0), 1);
+  if (!sizing.least_candidates) {
+    return wanted + " is out of reach at any N: the largest speed-up is " +
+           (sizing.limit ? factor(*sizing.limit, 2) + ", " + share(1 - 1 / *sizing.limit, 1) : "unknown");
+  }
+  return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + input_name(sizing.binding) +
+         " allows " + most(sizing.likely_candidates);
+}
+
+std::string what_would_do(const std::vector<SizingChange>& changes) {
+  if (changes.empty()) return "";
+  if (changes.front().suffices) return ". Smallest change: " + change_text(changes.front());
+  std::string all;
+  for (const SizingChange& change : changes) all += (all.empty() ? "" : ", ") + change_text(change);
+  return ". No single change helps; together: " + all;
+}
+
+}  // namespace
+}  // namespace report
+
+std::string sizing_answer(const Sizing& sizing) {
+  using namespace report;
+  if (!sizing.feasible) {
+    return "infeasible: " + failing(sizing) + what_would_do(sizing.changes);
+  }
+  std::string text;
+  if (sizing.likely_candidates) {
+    text = "score up to N = " + integer(*sizing.likely_candidates);
+    if (sizing.safe_candidates) {
+      text += *sizing.safe_candidates == 0 ? " (safe: not one)" : " (safe: " + integer(*sizing.safe_candidates) + ")";
+    }
+    text += "; " + input_name(sizing.binding) + " binds";
+    for (const SizingBudget& budget : sizing.budgets) {
+      if (!budget.binding) text += ", " + input_name(budget.name) + " would allow " + most(budget.likely_candidates);
+    }
+  } else {
+    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N";
+    for (const SizingFraction& row : sizing.fractions) {
+      if (row.fraction == 0.9 && row.candidates) {
+        text += "; 90% of the largest speed-up of " + factor(sizing.limit.value_or(0), 2) + " at N = " + integer(*row.candidates);
+      }
+    }
+  }
+  if (sizing.least_candidates) {
+    text += "; worth it from N = " + integer(*sizing.least_candidates) + " (improvement of " +
+            share(sizing.min_improvement.value_or(0), 0) + ")";
+  }
+  return text;
+}
+
+namespace report {
+namespace {
+
+// ---- sections
+
+struct Section {
+  std::string title;
+  std::optional<Grid> grid;
+  std::string below;  ///< what the table needs to be read
+};
+
+using Rows = std::vector<std::vector<std::string>>;
+Section section(std::string title, std::vector<Grid::Head> heads, Rows rows, std::string below = "") {
+  Grid grid(std::move(heads));
+  for (auto& row : rows) grid.add(std::move(row));
+  return {std::move(title), std::move(grid), std::move(below)};
+}
+
+/// A row of cells per item.
+template <typename Item, typename Cells>
+Rows rows_of(const std::vector<Item>& items, const Cells& cells) {
+  Rows rows;
+  for (const Item& item : items) rows.push_back(cells(item));
+  return rows;
+}
+
+Section budgets(const Sizing& sizing) {
+  const bool none = sizing.likely_candidates == 0;
+  return section("budgets",
+                 {{"", "budget", false},
+                  {"", "limit", true},
+                  {none ? "at" : "at the", none ? "N = 1" : "likely N", true},
+                  {"", "headroom", true},
+                  {"N by it alone:", "likely", true},
+                  {"", "safe", true},
+                  {"", "source", false},
+                  {"", "", false}},
+                 rows_of(sizing.budgets,
+                         [](const SizingBudget& row) {
+                           return std::vector<std::string>{input_name(row.name),
+                                                           quantity(row.limit, row.unit),
+                                                           row.used ? quantity(*row.used, row.unit) : "-",
+                                                           row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
+                                                           most(row.likely_candidates),
+                                                           row.safe_candidates ? most(row.safe_candidates) : "-",
+                                                           row.source,
+                                                           row.binding ? "binds" : ""};
+                         }),
+                 "of the request rate the third column is what the workers could serve at 90% utilisation");
+}
+
+Section changes(const Sizing& sizing) {
+  const bool alone = !sizing.changes.empty() && sizing.changes.front().suffices;
+  return section(alone ? "what would make it feasible, each alone" : "what would make it feasible, all together", {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
+                 rows_of(sizing.changes, [](const SizingChange& row) {
+                   return std::vector<std::string>{change_text(row), quantity(row.from, row.unit),
+                                                   quantity(row.to, row.unit)};
+                 }));
+}
+
+Section alternatives(const Sizing& sizing) {
+  return section("alternatives under the same budgets",
+                 {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
+                 rows_of(sizing.alternatives, [](const SizingAlternative& row) {
+                   return std::vector<std::string>{plain(row.change), most(row.likely_candidates), row.source};
+                 }));
+}
+
+Section inputs(const Sizing& sizing) {
+  return section("sensitivity: likely N when one input is 10% less or more (least N for the least improvement)",
+                 {{"", "input", false},
+                  {"", "value", true},
+                  {"", "95% interval", false},
+                  {"", "source", false},
+                  {"", "N at -10%", true},
+                  {"", "N at +10%", true}},
+                 rows_of(sizing.inputs, [](const SizingInput& row) {
+                   const std::string ends =
+                       row.ci95 ? "[" + quantity(row.ci95->lo, row.unit) + ", " + quantity(row.ci95->hi, row.unit) + "]" : "-";
+                   return std::vector<std::string>{input_name(row.name),     quantity(row.value, row.unit), ends,
+                                                   row.source,               most(row.candidates_less),
+                                                   most(row.candidates_more)};
+                 }));
+}
+
+Section speedups(const Sizing& sizing) {
+  const bool drop = !sizing.points.empty() && sizing.points.front().drop_naive.has_value();
+  const bool interval_known = !sizing.points.empty() && sizing.points.front().speedup.ci95.has_value();
+  std::vector<Grid::Head> heads = {{"", "N", true}, {"", "speed-up", true}};
+  if (interval_known) heads.push_back({"", "95% interval", false});
+  heads.push_back({"", "improvement", true});
+  heads.push_back({"next one", "adds", true});
+  if (drop) {
+    heads.push_back({"drop with", "naive", true});
+    heads.push_back({"with sharing,", "seed's rule", true});
+    heads.push_back({"", "exact", true});
+  }
+  heads.push_back({"", "source", false});
+  const auto row_of = [&](const SizingPoint& row) {
+    const int decimals = std::max(3, estimate_decimals(row.speedup, 4));
+    std::vector<std::string> cells = {integer(row.candidates), factor(row.speedup.value, decimals)};
+    if (interval_known) cells.push_back(interval(row.speedup, decimals));
+    cells.push_back(share(row.improvement, 3));
+    cells.push_back(factor(row.marginal_speedup, 4));
+    if (drop) {
+      cells.push_back(share(row.drop_naive, 2));
+      cells.push_back(share(row.drop_seed_rule, 2));
+      cells.push_back(share(row.drop_exact, 2));
+    }
+    cells.push_back(row.source);
+    return cells;
+  };
+  return section("speed-up and throughput drop by N", std::move(heads), rows_of(sizing.points, row_of));
+}
+
+Section times(const Sizing& sizing) {
+  return section("time of a request by N",
+                 {{"", "N", true},
+                  {"", "mean", true},
+                  {"", "P99", true},
+                  {"", "P99, safe", true},
+                  {"utili-", "sation", true},
+                  {"naive:", "mean", true},
+                  {"", "P99", true},
+                  {"utili-", "sation", true},
+                  {"", "source", false}},
+                 rows_of(sizing.points,
+                         [](const SizingPoint& row) {
+                           return std::vector<std::string>{integer(row.candidates),
+                                                           time(row.scheme_s),
+                                                           time(row.p99_s),
+                                                           time(row.p99_safe_s),
+                                                           share(row.utilisation, 1),
+                                                           time(row.naive_s),
+                                                           time(row.naive_p99_s),
+                                                           share(row.naive_utilisation, 1),
+                                                           row.source};
+                         }),
+                 "P99 holds the wait for a worker where a rate is given; - is no steady state");
+}
+
+Section memory_by_n(const Sizing& sizing) {
+  return section("memory of the process by N (computed)",
+                 {{"", "N", true},
+                  {"", sizing.scheme, true},
+                  {"a cache per", "candidate", true},
+                  {"", "naive", true}},
+                 rows_of(sizing.points, [](const SizingPoint& row) {
+                   return std::vector<std::string>{integer(row.candidates), size_of(row.memory_bytes),
+                                                   size_of(row.copies_memory_bytes), size_of(row.naive_memory_bytes)};
+                 }));
+}
+
+Section caches(const Sizing& sizing, const Report& report) {
+  std::string below;
+  for (const Case& one : report.cases) {
+    if (!one.shape || one.shape->history_length != sizing.history_length || one.shape->layers != sizing.layers) continue;
+    std::string measured;
+    for (const ResidentMemory& row : one.memory) {
+      measured += (measured.empty() ? "" : ", ") + plain(row.scheme) + " " + bytes(row.resident_bytes) +
+                  " (computed: " + bytes(row.planned_bytes) + ", of it keys and values " + bytes(row.kv_bytes) +
+                  ") at N = " + integer(row.candidates);
+    }
+    if (!measured.empty()) below = "resident memory measured when each scheme was made: " + measured;
+  }
+  const std::string copies =
+      sizing.memory.empty() ? "" : "N = " + integer(sizing.memory.front().candidates);
+  return section("keys and values of one user (computed; first row as it is)",
+                 {{"", "type", false},
+                  {"KV", "heads", true},
+                  {"one cache", "for all N", true},
+                  {"users", "in a GiB", true},
+                  {"a cache per candidate,", copies, true},
+                  {"naive:", "one layer", true}},
+                 rows_of(sizing.memory,
+                         [](const SizingMemory& row) {
+                           return std::vector<std::string>{row.kv_dtype,          integer(row.kv_heads),
+                                                           bytes(row.user_bytes), significant(row.users_per_gib, 4),
+                                                           bytes(row.copies_bytes), bytes(row.naive_bytes)};
+                         }),
+                 below);
+}
+
+Section returns(const Sizing& sizing) {
+  std::string below;
+  if (sizing.knee_candidates) {
+    below = "knee at N = " + integer(*sizing.knee_candidates) +
+            ": candidates take as long as the history; from there on 1% more of them gain less than 0.5%";
+  }
+  const std::string limit = sizing.limit ? "of " + factor(*sizing.limit, 3) : "of the limit";
+  return section("where returns diminish",
+                 {{"share", limit, true}, {"", "from N", true}, {"", "speed-up", true}, {"", "improvement", true}},
+                 rows_of(sizing.fractions,
+                         [](const SizingFraction& row) {
+                           return std::vector<std::string>{share(row.fraction, 0), count(row.candidates, "-"),
+                                                           row.speedup ? factor(*row.speedup, 3) : "-",
+                                                           share(row.improvement, 2)};
+                         }),
+                 below);
+}
+
+std::string ends(const Interval& interval) {
+  const std::string low = share(interval.lo, 2), high = share(interval.hi, 2);
+  return low == high ? low : low + " to " + high;
+}
+
+Section advice(const Sizing& sizing) {
+  return section("the design note's advice, and what this r makes of it",
+                 {{"", "situation", false},
+                  {"", "N", true},
+                  {"", "advice", false},
+                  {"improvement", "at r = 0.15", true},
+                  {"improvement", "here", true},
+                  {"", "grade", false}},
+                 rows_of(sizing.advice, [](const SizingAdvice& row) {
+                   std::string range = integer(row.least_candidates);
+                   if (!row.most_candidates) range += "+";
+                   if (row.most_candidates && *row.most_candidates != row.least_candidates) {
+                     range += "-" + integer(*row.most_candidates);
+                   }
+                   return std::vector<std::string>{plain(row.situation), range,           plain(row.seed_advice),
+                                                   ends(row.seed_improvement), ends(row.improvement), row.grade};
+                 }));
+}
+
+Section targets(const Sizing& sizing) {
+  std::string below = "N that a target takes by r:";
+  for (const DropTarget& target : sizing.drop_targets) {
+    below += " " + plain(target.name) + ":";
+    for (const DropReach& row : sizing.drop_reach) {
+      if (row.target == target.name) below += " r=" + significant(row.r, 2) + " " + count(row.candidates, "never") + ";";
+    }
+  }
+  if (below.back() == ';') below.back() = '.';
+  return section("from one throughput drop to another",
+                 {{"", "target", false},
+                  {"", "drop", false},
+                  {"speed-up", "needed", true},
+                  {"end to", "end", true},
+                  {"r at", "most", true},
+                  {"N at", "r = 0", true},
+                  {"N at", "r = 0.15", true},
+                  {"N", "here", true},
+                  {"", "reached", false}},
+                 rows_of(sizing.drop_targets,
+                         [](const DropTarget& row) {
+                           return std::vector<std::string>{plain(row.name),
+                                                           share(row.naive_drop, 1) + " to " + share(row.target_drop, 1),
+                                                           factor(row.speedup_needed, 3),
+                                                           factor(row.end_to_end, 3),
+                                                           significant(row.largest_r, 4),
+                                                           integer(row.least_candidates),
+                                                           count(row.seed_candidates, "never"),
+                                                           count(row.candidates, "never"),
+                                                           row.reached ? "yes" : "no"};
+                         }),
+                 below);
+}
+
+Section frontier(const Sizing& sizing, const std::string& axis, const char* title, const char* head) {
+  std::vector<SizingFrontier> rows;
+  for (const SizingFrontier& row : sizing.frontiers) {
+    if (row.axis == axis) rows.push_back(row);
+  }
+  const bool drop = std::any_of(rows.begin(), rows.end(), [](const auto& row) { return row.drop_naive.has_value(); });
+  std::vector<Grid::Head> heads = {{"", head, true}, {"", "likely N", true}, {"", "safe N", true}, {"", "speed-up", true}};
+  if (drop) {
+    heads.push_back({"drop with", "naive", true});
+    heads.push_back({"with", "sharing", true});
+  }
+  heads.push_back({"", "source", false});
+  return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
+                   std::vector<std::string> cells = {
+                       row.unit == "tokens" ? integer(static_cast<std::int64_t>(row.at)) : quantity(row.at, row.unit),
+                       most(row.likely_candidates),
+                       row.safe_candidates || !row.likely_candidates ? most(row.safe_candidates) : "-",
+                       row.speedup ? factor(*row.speedup, 2) : "-"};
+                   if (drop) {
+                     cells.push_back(share(row.drop_naive, 2));
+                     cells.push_back(share(row.drop_shared, 2));
+                   }
+                   cells.push_back(row.source);
+                   return cells;
+                 }));
+}
+
+Section parameters(const Sizing& sizing) {
+  return section("what another model or machine would do, most first",
+                 {{"", "parameter", false},
+                  {"", "from", true},
+                  {"", "to", true},
+                  {"", "likely N", true},
+                  {"", "change", true},
+                  {"", "source", false}},
+                 rows_of(sizing.parameters, [](const SizingParameter& row) {
+                   return std::vector<std::string>{plain(row.name), plain(row.from), plain(row.to),
+                                                   most(row.likely_candidates),
+                                                   row.change_pct ? share(*row.change_pct / 100, 1) : "-", row.source};
+                 }));
+}
+
+Section fleet(const Sizing& sizing) {
+  const bool cost =
+      std::any_of(sizing.fleet.begin(), sizing.fleet.end(), [](const auto& row) { return row.cost_per_million.has_value(); });
+  std::vector<Grid::Head> heads = {{"", "N", true},       {"", "scheme", false},   {"", "workers", true},
+                                   {"", "cores", true},   {"", "machines", true},  {"utili-", "sation", true}};
+  if (cost) heads.push_back({"cost per million", "requests", true});
+  heads.push_back({"", "source", false});
+  return section("fleet for the rate of requests", std::move(heads), rows_of(sizing.fleet, [&](const SizingFleet& row) {
+                   std::vector<std::string> cells = {integer(row.candidates),     plain(row.scheme),
+                                                     count(row.workers, "-"),     count(row.cores, "-"),
+                                                     count(row.machines, "-"),    share(row.utilisation, 1)};
+                   if (cost) cells.push_back(significant(row.cost_per_million, 4));
+                   cells.push_back(row.source);
+                   return cells;
+                 }),
+                 "- is no number of workers that meets the latency; a machine is one like the measured one");
+}
+
+std::vector<Section> sections(const Report& report) {
+  const Sizing& sizing = *report.sizing;
+  std::vector<Section> all;
+  const auto add = [&](Section made) {
+    if (made.grid && !made.grid->empty()) all.push_back(std::move(made));
+  };
+  add(budgets(sizing));
+  add(changes(sizing));
+  add(alternatives(sizing));
+  if (!sizing.budgets.empty() || sizing.min_improvement) add(inputs(sizing));
+  add(speedups(sizing));
+  const bool timed = !sizing.points.empty() && sizing.points.front().scheme_s.has_value();
+  if (timed) add(times(sizing));
+  add(returns(sizing));
+  add(advice(sizing));
+  add(targets(sizing));
+  const bool sized = !sizing.points.empty() && sizing.points.front().memory_bytes.has_value();
+  if (sized) add(memory_by_n(sizing));
+  add(caches(sizing, report));
+  add(frontier(sizing, "history_length", "N against history length", "L"));
+  add(frontier(sizing, "p99", "N against the P99 latency", "P99"));
+  add(frontier(sizing, "qps", "N against the request rate", "rate"));
+  add(frontier(sizing, "memory", "N against memory", "memory"));
+  add(parameters(sizing));
+  add(fleet(sizing));
+  return all;
+}
+
+std::string capitalised(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text + ".";
+}
+
+/// What was sized, in a line.
+std::string subject(const Report& report) {
+  const Sizing& sizing = *report.sizing;
+  std::string text = "scheme " + plain(sizing.scheme);
+  if (sizing.history_length) text += ", L=" + integer(*sizing.history_length);
+  if (sizing.layers) text += ", layers=" + integer(*sizing.layers);
+  text += ", times " + plain_or_dash(sizing.source);
+  return text;
+}
+
+}  // namespace
+
+std::string render_sizing_table(const Report& report) {
+  const Sizing& sizing = *report.sizing;
+  std::string text = paragraph("", capitalised(sizing_answer(sizing)), 0);
+  text += paragraph("", subject(report), 0);
+  for (const Section& one : sections(report)) {
+    text += "\n" + paragraph("", one.title, 0) + one.grid->text("  ");
+    if (!one.below.empty()) text += paragraph("  ", one.below, 2);
+  }
+  if (!sizing.notes.empty()) text += "\n";
+  for (const std::string& note : sizing.notes) text += paragraph("note", plain(note), kMargin);
+  return text;
+}
+
+std::string render_sizing_csv(const Report& report) {
+  std::string text = csv_row({"section", "row", "item", "quantity", "value", "lo", "hi", "text", "unit", "source"});
+  const std::string whole = "sizing";
+  const auto write = [&](const std::string& name, const auto& columns, const auto& rows, const std::string& otherwise) {
+    std::int64_t index = 0;
+    for (const auto& row : rows) {
+      std::string item, unit, source = otherwise;
+      for (const auto& column : columns) {
+        const std::string cell = csv_cell(flat_values(column.kind, column.value(row)).front());
+        if (item.empty() && name != whole) item = cell;
+        if (column.name == "unit") unit = cell;
+        if (column.name == "source" && !cell.empty()) source = cell;
+      }
+      for (const auto& column : columns) {
+        if (column.name == "unit" || column.name == "source") continue;
+        const std::vector<Value> values = flat_values(column.kind, column.value(row));
+        const bool words = column.kind == Kind::text || column.kind == Kind::texts || column.kind == Kind::boolean;
+        std::vector<std::string> cells(4);  // value, lo, hi, text
+        const std::size_t first = words ? 3 : column.kind == Kind::interval ? 1 : 0;
+        for (std::size_t i = 0; i < values.size() && first + i < cells.size(); ++i) cells[first + i] = csv_cell(values[i]);
+        std::vector<std::string> line = {csv_text(name), std::to_string(index), item, csv_text(column.name)};
+        line.insert(line.end(), cells.begin(), cells.end());
+        line.push_back(csv_text(words ? "" : column.unit.empty() ? unit : column.unit));
+        line.push_back(source);
+        text += csv_row(line);
+      }
+      ++index;
+    }
+  };
+  const Sizing& sizing = *report.sizing;
+  write(whole, sizing_columns(), std::vector<Sizing>{sizing}, sizing.source);
+  visit_lists(sizing, [&](const char* name, const auto& columns, const auto& rows) {
+    write(name, columns, rows, std::string(name) == "changes" ? "computed" : sizing.source);
+  });
+  return text;
+}
+
+std::string render_sizing_markdown(const Report& report) {
+  const Sizing& sizing = *report.sizing;
+  std::string text = "## Queue sizing\n\n**" + capitalised(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
+  for (const Section& one : sections(report)) {
+    text += "\n### " + one.title + "\n\n" + one.grid->markdown();
+    if (!one.below.empty()) text += "\n" + one.below + "\n";
+  }
+  if (!sizing.notes.empty()) text += "\n### notes\n\n";
+  for (const std::string& note : sizing.notes) text += "- " + plain(note) + "\n";
+  return text;
+}
+
+}  // namespace report
+
+}  // namespace kvcast
