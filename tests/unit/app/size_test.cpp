@@ -1,0 +1,291 @@
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "folders.h"
+#include "kvcast/kvcast.h"
+
+namespace {
+
+using Catch::Contains;
+using Catch::Matchers::WithinAbs;
+using Catch::Matchers::WithinRel;
+using namespace kvcast;
+
+SizingOptions of_r(double r) {
+  SizingOptions options;
+  options.r = r;
+  return options;
+}
+
+/// r = 0.1 at 1 ms a naive candidate, without noise.
+std::string planted_csv() {
+  std::string text = "candidates,naive_seconds,shared_seconds\n";
+  for (const int n : {1, 5, 20, 100}) {
+    for (int round = 0; round < 4; ++round) {
+      const double wobble = 1 + 0.001 * (round % 2);
+      text += std::to_string(n) + "," + std::to_string(0.001 * n * wobble) + "," +
+              std::to_string(0.001 * (1 + (n - 1) * 0.1) * wobble) + "\n";
+    }
+  }
+  return text;
+}
+
+const SizingPoint& at(const Sizing& sizing, std::int64_t candidates) {
+  const auto found = std::find_if(sizing.points.begin(), sizing.points.end(),
+                                  [&](const SizingPoint& point) { return point.candidates == candidates; });
+  REQUIRE(found != sizing.points.end());
+  return *found;
+}
+
+/// `text` rounds to `value` at the decimals that it shows.
+void check_shown(double value, const std::string& text) {
+  const std::size_t dot = text.find('.');
+  const auto decimals = dot == std::string::npos ? 0 : text.size() - dot - 1;
+  INFO(value << " is shown as " << text);
+  CHECK_THAT(value, WithinAbs(std::stod(text), 0.5 * std::pow(10.0, -static_cast<double>(decimals)) + 1e-9));
+}
+
+}  // namespace
+
+TEST_CASE("r = 0.15 and a drop of 40% give the tables of the design note", "[app][size]") {
+  SizingOptions options = of_r(0.15);
+  options.drop = 0.4;
+  const Sizing sizing = *size("", options).sizing;
+  // docs/model.md §4, as it stands there.
+  struct Row {
+    std::int64_t n;
+    const char *speedup, *improvement, *seed_rule, *exact;
+  };
+  for (const Row& row : {Row{1, "1.000", "0", "40", "40.0"}, Row{5, "3.125", "68.0", "12.8", "17.6"},
+                         Row{10, "4.255", "76.5", "9.4", "13.5"}, Row{50, "5.988", "83.3", "6.68", "10.0"},
+                         Row{100, "6.309", "84.15", "6.34", "9.6"}, Row{1000, "6.629", "84.915", "6.03", "9.1"}}) {
+    const SizingPoint& point = at(sizing, row.n);
+    INFO("N=" << row.n);
+    check_shown(point.speedup.value, row.speedup);
+    check_shown(100 * point.improvement, row.improvement);
+    check_shown(100 * *point.drop_seed_rule, row.seed_rule);
+    check_shown(100 * *point.drop_exact, row.exact);
+    CHECK(point.drop_naive == 0.4);
+    CHECK(point.source == "assumed");
+    CHECK_FALSE(point.scheme_s);  // no time follows from r
+  }
+  // The seed's N >= 5 for more than 60%, and its asymptote.
+  CHECK_THAT(*sizing.limit, WithinRel(1 / 0.15, 1e-12));
+  options.min_improvement = 0.6;
+  CHECK(size("", options).sizing->least_candidates == 4);  // 63.75%; N = 3 has 56.7%
+  options.min_improvement = 0.68;
+  CHECK(size("", options).sizing->least_candidates == 5);
+  REQUIRE(sizing.drop_targets.size() == 1);
+  CHECK_THAT(sizing.drop_targets[0].speedup_needed, WithinAbs(9.137, 5e-4));
+  CHECK_FALSE(sizing.drop_targets[0].candidates);
+  CHECK_FALSE(sizing.safe_candidates);
+}
+
+TEST_CASE("N of a share of the ceiling is that of the formula", "[app][size]") {
+  for (const double r : {0.15, 0.009, 0.4}) {
+    const Sizing sizing = *size("", of_r(r)).sizing;
+    REQUIRE(sizing.fractions.size() == 5);
+    for (const SizingFraction& row : sizing.fractions) {
+      INFO("r=" << r << " p=" << row.fraction);
+      CHECK(*row.candidates == static_cast<std::int64_t>(std::ceil(candidates_for_fraction(row.fraction, r) - 1e-6)));
+    }
+    // The knee is where candidates take as long as the history: half of the ceiling.
+    CHECK(sizing.knee_candidates == sizing.fractions[0].candidates);
+  }
+}
+
+TEST_CASE("a latency budget follows from naive's time of a candidate", "[app][size]") {
+  SizingOptions options = of_r(0.1);
+  options.naive_candidate_s = 0.001;
+  options.p99_s = 0.0105;
+  const Sizing sizing = *size("", options).sizing;
+  CHECK(sizing.likely_candidates == 96);  // 1 + 95 * 0.1 = 10.5
+  CHECK(sizing.binding == "p99");
+  CHECK(sizing.feasible);
+  options.tail = 2;
+  CHECK(*size("", options).sizing->likely_candidates < 48);
+  options.tail = 1;
+  options.requests_per_s = 10;
+  const Sizing loaded = *size("", options).sizing;
+  CHECK(*loaded.likely_candidates < 96);
+  CHECK(*at(loaded, *loaded.likely_candidates).p99_s <= 0.0105);
+  CHECK(*at(loaded, *loaded.likely_candidates).utilisation < 0.9);
+}
+
+TEST_CASE("timings of one's own are enough", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder.path() / "gpu.csv").string();
+  testing::write_file(path, planted_csv());
+  SizingOptions options;
+  options.p99_s = 0.006;
+  options.requests_per_s = 100;
+  options.workers = 8;
+  options.price_per_hour = 3.6;
+  const Report report = size(path, options);
+  const Sizing& sizing = *report.sizing;
+  REQUIRE(sizing.likely_candidates);
+  // Without waiting 6 ms are 51 candidates; at 100 requests a second on 8 workers hardly one waits.
+  CHECK(*sizing.likely_candidates >= 47);
+  CHECK(*sizing.likely_candidates <= 51);
+  REQUIRE(sizing.safe_candidates);
+  CHECK(*sizing.safe_candidates <= *sizing.likely_candidates);
+  CHECK(sizing.source == "fitted");
+  CHECK(at(sizing, 1000).source == "extrapolated");
+  CHECK_FALSE(sizing.history_length);
+  // A machine for each worker, since nothing tells the CPUs; a dollar per 1000 s.
+  for (const SizingFleet& row : sizing.fleet) {
+    if (!row.workers) continue;
+    CHECK(row.machines == row.workers);
+    CHECK_THAT(*row.cost_per_million, WithinRel(1000.0 * static_cast<double>(*row.machines) / 100, 1e-9));
+  }
+  CHECK_THROWS_WITH([&] {
+    options.memory_bytes = 1 << 30;
+    size(path, options);
+  }(), Contains("--memory: nothing tells the shape") && Contains("--shape"));
+  options.shape = "smoke";
+  const Sizing sized = *size(path, options).sizing;
+  CHECK(sized.budgets.size() == 3);
+  CHECK(sized.history_length);
+  CHECK(*at(sized, 1000).copies_memory_bytes > *at(sized, 1000).memory_bytes);
+}
+
+TEST_CASE("of a grid the largest shape, or the one that is asked for", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  const Report whole = testing::part(1, 1);
+  write_report(whole, folder.path().string());
+  const std::string path = folder.path().string();
+  SizingOptions options;
+  options.p99_s = 10;
+  const Sizing largest = *size(path, options).sizing;
+  std::int64_t most_layers = 0, most_history = 0;
+  for (const Case& one : whole.cases) {
+    most_layers = std::max(most_layers, one.shape->layers);
+    most_history = std::max(most_history, one.shape->history_length);
+  }
+  CHECK(largest.layers == most_layers);
+  CHECK(largest.history_length == most_history);
+  options.history_length = whole.cases[0].shape->history_length;
+  options.layers = whole.cases[0].shape->layers;
+  const Sizing chosen = *size(path, options).sizing;
+  CHECK(chosen.history_length == options.history_length);
+  CHECK(chosen.layers == options.layers);
+  const auto lengths = std::count_if(chosen.frontiers.begin(), chosen.frontiers.end(),
+                                     [](const SizingFrontier& row) { return row.axis == "history_length"; });
+  CHECK(lengths >= 2);
+  CHECK_FALSE(chosen.parameters.empty());
+}
+
+TEST_CASE("memory is weights, workers and cached users", "[app][size]") {
+  SizingOptions options = of_r(0.1);
+  options.shape = "seed";
+  options.memory_bytes = std::int64_t{1} << 40;
+  const auto bytes = [&] { return *at(*size("", options).sizing, 100).memory_bytes; };
+  const std::int64_t one = bytes();
+  options.users_cached = 10;
+  // 307.2 MB a user: L = 1000, d = 768, 50 layers in fp32 (docs/model.md §2).
+  CHECK(bytes() - one == 10 * std::int64_t{307'200'000});
+  options.users_cached = 0;
+  options.workers = 3;
+  const std::int64_t three = bytes();
+  options.workers = 5;
+  CHECK(bytes() - three == three - one);
+  const Sizing sizing = *size("", options).sizing;
+  REQUIRE(sizing.memory.size() >= 4);
+  CHECK(sizing.memory[0].user_bytes == 307'200'000);
+  CHECK(sizing.memory[0].copies_bytes == 50 * sizing.memory[0].user_bytes);  // 15.36 GB
+  CHECK(sizing.memory[1].kv_dtype == "bf16");
+  CHECK(sizing.memory[1].user_bytes == 153'600'000);
+}
+
+TEST_CASE("what does not meet one candidate names what would", "[app][size]") {
+  SizingOptions options = of_r(0.1);
+  options.naive_candidate_s = 0.02;
+  options.p99_s = 0.015;
+  const Sizing sizing = *size("", options).sizing;
+  CHECK_FALSE(sizing.feasible);
+  CHECK(sizing.likely_candidates == 0);
+  REQUIRE(sizing.changes.size() == 1);
+  CHECK(sizing.changes[0].input == "p99");
+  CHECK_THAT(sizing.changes[0].to, WithinRel(0.02, 1e-5));
+  CHECK(sizing_answer(sizing) ==
+        "infeasible: P99 latency: one candidate takes 20.0 ms, 5.00 ms over 15.0 ms. Smallest change: raise P99 "
+        "latency from 15.0 ms to 20.0 ms");
+  // An improvement beyond the ceiling.
+  SizingOptions wanted = of_r(0.25);
+  wanted.min_improvement = 0.9;
+  const Sizing never = *size("", wanted).sizing;
+  CHECK_FALSE(never.feasible);
+  CHECK_THAT(sizing_answer(never), Contains("out of reach at any N: the largest speed-up is 4.00x, 75.0%"));
+  REQUIRE_FALSE(never.changes.empty());
+  CHECK(never.changes[0].input == "min_improvement");
+  CHECK_THAT(never.changes[0].to, WithinAbs(0.75, 1e-3));
+}
+
+TEST_CASE("options that do not fit together are refused", "[app][size]") {
+  const auto refused = [](auto change) {
+    SizingOptions options = of_r(0.15);
+    change(options);
+    std::string message = "none";
+    try {
+      size("", options);
+    } catch (const ConfigError& error) {
+      message = error.what();
+    }
+    return message;
+  };
+  using O = SizingOptions;
+  CHECK(refused([](O&) {}) == "none");
+  CHECK_THAT(refused([](O& o) { o.p99_s = 0.05; }), Contains("--p99: r alone tells ratios") && Contains("--naive-candidate"));
+  CHECK_THAT(refused([](O& o) { o.requests_per_s = 5; }), Contains("--qps: r alone"));
+  CHECK_THAT(refused([](O& o) { o.price_per_hour = 5; }), Contains("--price-per-hour: r alone"));
+  CHECK_THAT(refused([](O& o) { o.tail = 1.5; }), Contains("--tail: r alone"));
+  CHECK_THAT(refused([](O& o) { o.memory_bytes = 5; }), Contains("--memory: nothing tells the shape"));
+  CHECK_THAT(refused([](O& o) { o.users_cached = 5; }), Contains("--users-cached") && Contains("--memory 8GiB"));
+  CHECK_THAT(refused([](O& o) { o.target_drop = 0.068; }), Contains("--target-drop") && Contains("--drop 40"));
+  CHECK_THAT(refused([](O& o) { o.drop = 0.4, o.target_drop = 0.4; }), Contains("--target-drop: '40%' is no less"));
+  CHECK_THAT(refused([](O& o) { o.r.reset(); }), Contains("nothing to size from"));
+  CHECK_THAT(refused([](O& o) { o.r = 1.5; }), Contains("--r: '1.5' is out of range"));
+  CHECK_THAT(refused([](O& o) { o.workers = 0; }), Contains("--workers: '0' is out of range"));
+  CHECK_THAT(refused([](O& o) { o.users_cached = -1; }), Contains("--users-cached"));
+  CHECK_THAT(refused([](O& o) { o.drop = 1; }), Contains("--drop"));
+  CHECK_THAT(refused([](O& o) { o.scheme = "cached"; }), Contains("--scheme: 'cached' cannot be sized"));
+  CHECK_THAT(refused([](O& o) { o.scheme = "naive"; }), Contains("one of shared, shared-copy, packed"));
+  CHECK_THAT(refused([](O& o) { o.history_length = 5; }), Contains("--history: there are no measured shapes"));
+  CHECK_THAT(refused([](O& o) { o.candidates = {0}; }), Contains("--candidates: '0'"));
+  CHECK_THROWS_WITH(size("x.csv", of_r(0.1)), Contains("--r: r comes from x.csv"));
+}
+
+TEST_CASE("a sizing is written with the report and read back from it", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  SizingOptions options = of_r(0.15);
+  options.drop = 0.4;
+  const auto paths = write_report(size("", options), folder.path().string());
+  for (const char* name : {"report.json", "sizing.csv", "sizing.md"}) {
+    CHECK(std::any_of(paths.begin(), paths.end(), [&](const std::string& path) { return path.ends_with(name); }));
+  }
+  // Without a sizing there are no such files.
+  const testing::TemporaryFolder other;
+  const auto plain = write_report(Report{}, other.path().string());
+  CHECK(std::none_of(plain.begin(), plain.end(), [](const std::string& path) { return path.find("sizing") != std::string::npos; }));
+}
+
+TEST_CASE("every number of the CSV has a unit or is a ratio, and a source", "[app][size]") {
+  SizingOptions options = of_r(0.15);
+  options.drop = 0.4;
+  options.naive_candidate_s = 0.003;
+  options.p99_s = 0.05;
+  const std::string csv = render_sizing(size("", options), "csv");
+  CHECK(csv.starts_with("section,row,item,quantity,value,lo,hi,text,unit,source\r\n"));
+  std::size_t lines = 0;
+  for (std::size_t from = csv.find('\n') + 1; from < csv.size(); from = csv.find('\n', from) + 1) {
+    const std::string line = csv.substr(from, csv.find('\r', from) - from);
+    INFO(line);
+    const std::string source = line.substr(line.rfind(',') + 1);
+    CHECK((source == "assumed" || source == "computed" || source == "fitted"));
+    ++lines;
+  }
+  CHECK(lines > 300);
+}
