@@ -1,0 +1,197 @@
+#!/usr/bin/env python3
+"""Runs kvcast size of the real binary: on r alone, on a CSV with planted times, and on one small run.
+
+KVCAST_BIN is the binary, KVCAST_SOURCE_DIR the repository. No test judges a time that was measured.
+"""
+import csv
+import io
+import json
+import os
+import subprocess
+import tempfile
+import unittest
+from pathlib import Path
+
+import jsonschema
+
+SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
+BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
+TIMEOUT_S = 180
+
+
+def kvcast(*args, cwd):
+    return subprocess.run([BIN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S,
+                          stdin=subprocess.DEVNULL)
+
+
+def planted(r, naive_s=0.001, rounds=4):
+    """A CSV of one's own: shared follows r exactly but for 0.1% between rounds."""
+    rows = [f"{n},{n * naive_s * (1 + 0.001 * (k % 2))},{(1 + (n - 1) * r) * naive_s * (1 + 0.001 * (k % 2))}"
+            for n in (1, 5, 20, 100) for k in range(rounds)]
+    return "candidates,naive_seconds,shared_seconds\n" + "\n".join(rows) + "\n"
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory(prefix="kvcast_size_")
+    unittest.addModuleCleanup(folder.cleanup)
+    run = kvcast("run", "smoke", "--schemes", "naive,shared,shared-copy", "--budget", "8s", "--precision", "20%", "-q",
+                 "-o", "run", cwd=folder.name)
+    assert run.returncode == 0, run.stderr
+    SizeTest.run_dir = Path(folder.name) / "run"
+
+
+class SizeTest(unittest.TestCase):
+    run_dir = None  # of the one small run
+
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_size_")
+        self.addCleanup(folder.cleanup)
+        self.dir = Path(folder.name)
+        (self.dir / "gpu.csv").write_text(planted(0.1))
+
+    def kvcast(self, *args):
+        return kvcast("size", *args, cwd=self.dir)
+
+    def sizing(self, *args, exit_code=0):
+        result = self.kvcast(*args, "--format", "json")
+        self.assertEqual(result.returncode, exit_code, result.stderr)
+        return json.loads(result.stdout)["sizing"]
+
+    def refused(self, *args):
+        result = self.kvcast(*args)
+        self.assertEqual(result.returncode, 2, result.stdout + result.stderr)
+        self.assertEqual(result.stdout, "")
+        self.assertEqual(result.stderr.count("\n"), 1, result.stderr)
+        return result.stderr
+
+    def test_the_design_notes_tables(self):
+        result = self.kvcast("--r", "0.15", "--drop", "40")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertEqual(result.stdout, (SOURCE / "tests/golden/approved/seed.table.txt").read_text())
+        self.assertEqual(result.stderr, "")
+        # A percentage and a fraction of r, and a drop with its sign, are the same.
+        self.assertEqual(self.kvcast("--r", "15%", "--drop", "40%").stdout, result.stdout)
+
+    def test_the_answer_comes_first(self):
+        result = self.kvcast("gpu.csv", "--p99", "6ms")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        first = result.stdout.splitlines()[0]
+        self.assertRegex(first, r"^Score up to N = 5[01] \(safe: \d+\); P99 latency binds")
+        self.assertLess(result.stdout.index("budgets"), result.stdout.index("alternatives"))
+        self.assertLess(result.stdout.index("alternatives"), result.stdout.index("sensitivity"))
+        self.assertTrue(all(len(line) <= 100 for line in result.stdout.splitlines()))
+        markdown = self.kvcast("gpu.csv", "--p99", "6ms", "--format", "md").stdout
+        self.assertTrue(markdown.startswith("## Queue sizing\n\n**Score up to N = 5"))
+        self.assertIn("\n| budget | limit |", markdown)
+
+    def test_budgets_in_any_unit_give_the_same_answer(self):
+        common = ["gpu.csv", "--shape", "smoke", "--workers", "4"]
+        answers = [self.sizing(*common, "--p99", p99, "--memory", memory, "--qps", qps)
+                   for p99, memory, qps in (("6ms", "1GiB", "200"), ("0.006", "1024MiB", "200/s"),
+                                            ("6000us", "1073741824", "12000/min"), ("0.006s", "1048576KiB", "720000/h"))]
+        for other in answers[1:]:
+            self.assertEqual(other, answers[0])
+        self.assertGreater(answers[0]["likely_candidates"], 1)
+
+    def test_smaller_budgets_never_give_more(self):
+        def likely(**budgets):
+            flags = [part for name, value in budgets.items() for part in ("--" + name, value)]
+            result = self.kvcast("gpu.csv", "--shape", "smoke", "--format", "json", *flags)
+            self.assertIn(result.returncode, (0, 4))
+            return json.loads(result.stdout)["sizing"]["likely_candidates"]
+        for name, values in (("p99", ("100ms", "20ms", "5ms", "1ms", "10us")),
+                             ("memory", ("8GiB", "100MiB", "20MiB", "1MiB")),
+                             ("qps", ("1", "10", "100", "500", "2000"))):
+            found = [likely(**{name: value}) for value in values]
+            self.assertEqual(found, sorted(found, reverse=True), name)
+            self.assertEqual(found[-1], 0, name)
+            self.assertGreater(found[0], 1, name)
+
+    def test_infeasible_is_exit_4_with_the_reason(self):
+        result = self.kvcast("gpu.csv", "--p99", "0.5ms", "-o", "out")
+        self.assertEqual(result.returncode, 4)
+        self.assertTrue(result.stdout.startswith("Infeasible: P99 latency: one candidate takes 1.00 ms"), result.stdout)
+        self.assertIn("kvcast: infeasible: P99 latency: one candidate takes", result.stderr)
+        self.assertIn("Smallest change: raise P99 latency from 500 us to", result.stderr)
+        report = json.loads((self.dir / "out/report.json").read_text())
+        self.assertFalse(report["sizing"]["feasible"])
+        # The change that it names does it.
+        change = report["sizing"]["changes"][0]
+        self.assertTrue(change["suffices"])
+        self.assertEqual(self.kvcast("gpu.csv", "--p99", f"{change['to'] * 1.00001}s").returncode, 0)
+        self.assertEqual(self.kvcast("--r", "0.5", "--min-improvement", "60").returncode, 4)
+        both = self.sizing("gpu.csv", "--p99", "0.5ms", "--shape", "smoke", "--memory", "1kB", exit_code=4)
+        self.assertFalse(both["changes"][0]["suffices"])
+        self.assertEqual({row["input"] for row in both["changes"]}, {"p99", "memory"})
+
+    def test_a_run_with_every_budget(self):
+        result = self.kvcast(self.run_dir, "--p99", "10s", "--memory", "2GiB", "--qps", "0.01", "--workers", "2",
+                             "--users-cached", "100", "--min-improvement", "10", "--drop", "40", "--target-drop", "20",
+                             "--price-per-hour", "2", "-N", "7,70", "-o", "sized")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertIn("contention assumed none", result.stdout)
+        self.assertIn("resident memory measured", result.stdout.replace("\n", " "))
+        report = json.loads((self.dir / "sized/report.json").read_text())
+        schema = json.loads((SOURCE / "docs/report.schema.json").read_text())
+        jsonschema.Draft202012Validator(schema).validate(report)
+        sizing = report["sizing"]
+        self.assertEqual([row["name"] for row in sizing["budgets"]], ["p99", "memory", "qps"])
+        self.assertLessEqual(sizing["safe_candidates"], sizing["likely_candidates"])
+        for row in sizing["budgets"]:
+            self.assertLessEqual(sizing["likely_candidates"], row["likely_candidates"] or 10**9)
+        shown = {row["candidates"] for row in sizing["points"]}
+        self.assertLessEqual({1, 5, 7, 10, 50, 70, 100, 1000, sizing["likely_candidates"]}, shown)
+        self.assertEqual({row["axis"] for row in sizing["frontiers"]}, {"history_length", "p99", "memory", "qps"})
+        self.assertEqual({row["name"] for row in sizing["parameters"]} - {"dtype"}, {"L", "layers", "d", "threads"})
+        self.assertEqual(len(sizing["drop_targets"]), 2)
+        self.assertTrue(any(row["scheme"] == "naive" and row["cost_per_million"] for row in sizing["fleet"]))
+        for name in ("sizing.csv", "sizing.md", "samples.csv", "summary.csv"):
+            self.assertTrue((self.dir / "sized" / name).exists(), name)
+        # What was written is sized again: the answer is the same.
+        again = self.sizing("sized", "--p99", "10s", "--memory", "2GiB", "--qps", "0.01", "--workers", "2",
+                            "--users-cached", "100")
+        self.assertEqual(again["likely_candidates"], sizing["likely_candidates"])
+        # A fit of it has no sizing: it would be of other fits.
+        fitted = kvcast("fit", "sized", "--format", "json", cwd=self.dir)
+        self.assertIsNone(json.loads(fitted.stdout)["sizing"])
+
+    def test_every_number_of_the_csv_has_a_source(self):
+        result = self.kvcast("gpu.csv", "--p99", "6ms", "--drop", "40", "--format", "csv")
+        rows = list(csv.DictReader(io.StringIO(result.stdout)))
+        self.assertGreater(len(rows), 300)
+        for row in rows:
+            self.assertIn(row["source"], ("fitted", "extrapolated", "computed", "assumed", "measured"), row)
+            for part in ("value", "lo", "hi"):
+                if row[part]:
+                    float(row[part])
+        limit = [row for row in rows if row["section"] == "budgets" and row["quantity"] == "limit"]
+        self.assertEqual([(row["item"], float(row["value"]), row["unit"]) for row in limit], [("p99", 0.006, "s")])
+
+    def test_bad_input_is_one_line_and_exit_2(self):
+        for args, text in ((["--r", "0.15", "--p99", "50ms"], "--p99: r alone tells ratios, not times"),
+                           (["gpu.csv", "--p99", "0"], "--p99: '0' is out of range"),
+                           (["gpu.csv", "--p99", "fast"], "--p99:"),
+                           (["gpu.csv", "--qps", "5/day"], "--qps: '5/day' has no known unit"),
+                           (["gpu.csv", "--qps", "-3"], "--qps:"),
+                           (["gpu.csv", "--memory", "8QiB"], "--memory:"),
+                           (["gpu.csv", "--memory", "8GiB"], "add --shape PRESET|FILE"),
+                           (["gpu.csv", "--shape", "seeed", "--memory", "8GiB"], "seeed"),
+                           (["gpu.csv", "--drop", "0.4"], "could be a fraction or a number of per cent"),
+                           (["gpu.csv", "--drop", "140"], "--drop: '140' is out of range"),
+                           (["gpu.csv", "--workers", "0"], "--workers: '0' is out of range"),
+                           (["gpu.csv", "--workers", "many"], "--workers"),
+                           (["gpu.csv", "-L", "64"], "--history:"),
+                           (["gpu.csv", "--scheme", "packed"], "--scheme:"),
+                           (["gpu.csv", "--r", "0.1"], "--r: r comes from gpu.csv"),
+                           (["gpu.csv", "--format", "xml"], "--format"),
+                           ([self.run_dir, "-L", "64,128"], "is a list"),
+                           ([self.run_dir, "-L", "777"], "was not measured"),
+                           ([], "nothing to size from")):
+            with self.subTest(args=args):
+                self.assertIn(text, self.refused(*args, "-o", "new"))
+                self.assertFalse((self.dir / "new").exists())
+        self.assertEqual(self.kvcast("no-such-file").returncode, 3)
+
+
+if __name__ == "__main__":
+    unittest.main()
