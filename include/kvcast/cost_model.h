@@ -79,6 +79,9 @@ double append_flops(const WorkShape& shape, std::int64_t added);
 /// FLOPs of N candidates in passes of at most `batch` of them together with the history, which runs again in each:
 /// ceil(N/batch)·C_u + N·C_f. Needs batch >= 1.
 double packed_flops(const WorkShape& shape, std::int64_t candidates, std::int64_t batch);
+/// FLOPs of the ranking head for one candidate: dim -> width, `layers` hidden layers in all, -> 1. Biases and GELU are
+/// not counted, as in the transformer. 0 without a head (width 0).
+double head_flops(std::int64_t dim, std::int64_t width, std::int64_t layers);
 /// r by FLOPs alone: C_f/(C_u+C_f).
 double r_flops(const WorkShape& shape);
 /// Bytes of K and V of one history: 2·d_kv·bytes per key, P keys in layer 0 and k in each later one, over the layers

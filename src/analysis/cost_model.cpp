@@ -182,6 +182,12 @@ double packed_flops(const WorkShape& shape, std::int64_t candidates, std::int64_
   return real(passes) * history_flops(shape) + real(candidates) * candidate_flops(shape);
 }
 
+double head_flops(std::int64_t dim, std::int64_t width, std::int64_t layers) {
+  if (width == 0) return 0;
+  assert(layers >= 1);
+  return 2 * real(width) * (real(dim) + real(layers - 1) * real(width) + 1);
+}
+
 double r_flops(const WorkShape& shape) { return r_from_costs(history_flops(shape), candidate_flops(shape)); }
 
 std::int64_t kv_cache_bytes(const WorkShape& shape) {

@@ -253,6 +253,9 @@ class Reader {
         {"the KV cache of one history",
          checked_mul(2, kElement, m.layers, tokens, model_width),
          {"model.history_length", "model.dim", "model.layers"}},
+        {"the ranking head's weights",
+         checked_mul(kElement, m.head_width, checked_add(model_width, checked_mul(m.head_layers, m.head_width))),
+         {"model.dim", "model.head_width", "model.head_layers"}},
         {"the candidates", checked_mul(most_candidates, widest), {"run.candidates", "model.dim", "model.ffn_factor"}},
     };
     for (const auto& size : sizes) {

@@ -11,9 +11,13 @@ namespace {
 
 // Streams of the generator. Layers take kLayerStream + layer * 16 + tensor.
 constexpr std::uint64_t kHistoryStream = 1, kCandidateStream = 2, kReadoutStream = 3, kLayerStream = 16;
+// Of the ranking head, two a layer; beyond the streams of any transformer.
+constexpr std::uint64_t kHeadStream = std::uint64_t{1} << 40;
 
 constexpr double kLogitDeviation = 2.25;
 constexpr double kValueDeviation = 1.5;
+// Of biases: small but not zero, so that a forgotten one shows.
+constexpr float kBiasDeviation = 0.05F;
 
 void fill(const RandomStream& stream, std::uint64_t first, std::span<float> values, float mean, float deviation,
           int threads) {
@@ -113,9 +117,8 @@ TensorSource seeded_weights(const ModelShape& shape, std::uint64_t seed, int thr
       case Tensor::attn_norm_weight:
       case Tensor::ffn_norm_weight:
         return part(0, whole, 1, 0.1);
-      // Small but not zero, so that a forgotten bias shows.
       default:
-        return part(0, whole, 0, 0.05);
+        return part(0, whole, 0, kBiasDeviation);
     }
   };
 }
@@ -130,6 +133,13 @@ void seeded_candidates(std::uint64_t seed, std::int64_t first, [[maybe_unused]] 
                        std::span<float> tokens) {
   assert(static_cast<std::int64_t>(tokens.size()) == count * dim);
   fill(RandomStream(seed, kCandidateStream), static_cast<std::uint64_t>(first * dim), tokens, 0, 1, 1);
+}
+
+void seeded_head_layer(std::uint64_t seed, std::int64_t layer, std::int64_t in, std::span<float> weight,
+                       std::span<float> bias, int threads) {
+  const std::uint64_t stream = kHeadStream + 2 * static_cast<std::uint64_t>(layer);
+  fill(RandomStream(seed, stream), 0, weight, 0, static_cast<float>(1 / std::sqrt(static_cast<double>(in))), threads);
+  fill(RandomStream(seed, stream + 1), 0, bias, 0, kBiasDeviation, threads);
 }
 
 void seeded_readout(std::uint64_t seed, std::int64_t dim, std::span<float> values) {

@@ -74,6 +74,10 @@ void seeded_history(std::uint64_t seed, std::int64_t length, std::int64_t dim, s
 /// Candidates first .. first+count-1, [count][dim], variance 1. Candidate i is the same whatever the range.
 void seeded_candidates(std::uint64_t seed, std::int64_t first, std::int64_t count, std::int64_t dim,
                        std::span<float> tokens);
+/// Layer `layer` of the ranking head: weight [out][in] of variance 1/in, so that scores stay of the size of the input,
+/// and bias [out]. Pure functions of (seed, layer, index).
+void seeded_head_layer(std::uint64_t seed, std::int64_t layer, std::int64_t in, std::span<float> weight,
+                       std::span<float> bias, int threads);
 /// Readout vector [dim]: score of a candidate = output · readout.
 void seeded_readout(std::uint64_t seed, std::int64_t dim, std::span<float> values);
 

@@ -1,6 +1,7 @@
 #include "kvcast/cost_model.h"
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstdint>
 #include <cstdio>
@@ -251,6 +252,15 @@ TEST_CASE("FLOPs equal a count of every product", "[analysis][cost_model]") {
       }
     }
   }
+}
+
+TEST_CASE("FLOPs of a ranking head equal a walk over its weights", "[analysis][cost_model]") {
+  for (const auto& [dim, width, layers] : {std::array{3, 5, 1}, {3, 5, 2}, {64, 2432, 2}, {7, 7, 4}}) {
+    double products = 0;
+    for (int i = 0; i <= layers; ++i) products += double(i == 0 ? dim : width) * (i == layers ? 1 : width);
+    CHECK(kvcast::head_flops(dim, width, layers) == 2 * products);
+  }
+  CHECK(kvcast::head_flops(64, 0, 2) == 0);
 }
 
 TEST_CASE("FLOPs equal a walk over layers, rows and keys", "[analysis][cost_model]") {

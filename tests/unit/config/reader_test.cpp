@@ -245,7 +245,8 @@ TEST_CASE("threads are bounded by four times the CPUs", "[config][reader]") {
 
 TEST_CASE("sizes that overflow are refused before anything is allocated", "[config][reader]") {
   const std::string huge = "4611686018427387904";  // 2^62, divisible by 4 heads
-  for (const char* path : {"model.history_length", "model.dim", "model.layers", "model.ffn_factor", "run.candidates"}) {
+  for (const char* path : {"model.history_length", "model.dim", "model.layers", "model.ffn_factor", "model.head_width",
+                           "run.candidates"}) {
     CAPTURE(path);
     CHECK(contains(flag_error(path, huge), "--flag: "));
     CHECK(contains(flag_error(path, huge), "overflows 64 bits; make one smaller"));
