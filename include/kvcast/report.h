@@ -157,13 +157,13 @@ struct Prediction {
   std::optional<double> held_out_error_pct;  ///< RMS error of that model at points left out
 };
 
-/// What the r that one N implies is made of: r_N = (N/S - 1)/(N - 1). The parts add up to it.
+/// What the r that one N implies is made of: r_N = (N/S - 1)/(N - 1). The parts without the head add up to it.
 struct RShare {
   std::int64_t candidates = 0;
   double r = 0;                       ///< implied by this N
   double arithmetic = 0;              ///< FLOPs of a candidate at the speed of many
   std::optional<double> weights, kv;  ///< streaming the weights once per pass, reading the cached keys and values
-  std::optional<double> head;         ///< a ranking head per candidate; nullopt when none is configured
+  std::optional<double> head;         ///< on top of r: a ranking head per candidate; nullopt when none was timed
   double overhead = 0;                ///< what is left: fixed cost per pass, and a history pass unlike naive's share
 };
 struct Explanation {

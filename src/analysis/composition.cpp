@@ -41,7 +41,15 @@ bool clean(const Timing& a, const Timing& b) {
   return slower >= kCanaryFloor && slower >= kCanaryAgreement * faster;
 }
 
+/// Of the schemes alone.
+TimingTable without_head(TimingTable table) {
+  std::erase_if(table, [](const auto& entry) { return times_head(entry.first); });
+  return table;
+}
+
 }  // namespace
+
+bool times_head(const std::string& name) { return name == kHead || name.ends_with(kWithHead); }
 
 const std::vector<Timing>& prevailing(const PointTimings& point) {
   const bool whole_everywhere = std::all_of(point.composed.begin(), point.composed.end(), [&](const Timing& composed) {
@@ -90,9 +98,29 @@ TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<
   return {std::move(clean_only), excluded};
 }
 
+const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates) {
+  const auto points = table.find(scheme);
+  if (points == table.end()) return nullptr;
+  const auto point = points->second.find(candidates);
+  return point == points->second.end() ? nullptr : &prevailing(point->second);
+}
+
+Status status_of(const std::vector<Timing>& timings) {
+  const auto scaled = [](const Timing& timing) { return timing.status == Status::scaled; };
+  return std::any_of(timings.begin(), timings.end(), scaled) ? Status::scaled : timings.front().status;
+}
+
+std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const std::vector<Timing>* denominator) {
+  if (numerator == nullptr || denominator == nullptr) return std::nullopt;
+  std::vector<double> ratios;
+  for (const TimingPair& pair : pair_rounds(*numerator, *denominator).pairs) ratios.push_back(pair.ratio());
+  if (ratios.empty()) return std::nullopt;
+  return ratio_of_run(std::move(ratios));
+}
+
 std::vector<Watched> watched_values(const std::vector<Sample>& samples) {
   std::vector<Watched> points_seen;
-  const TimingTable table = tabulate(samples);
+  const TimingTable table = without_head(tabulate(samples));
   const auto naive = table.find(kBaseline);
   const bool ratios = naive != table.end() && table.size() > 1;
   for (const auto& [scheme, points] : table) {
@@ -117,7 +145,7 @@ std::vector<Watched> watched_values(const std::vector<Sample>& samples) {
 std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision) {
   constexpr double kConfidence = 0.99;  // one check per scheme and N: at 95% a run of many would cry wolf
   std::vector<CompositionCheck> checks;
-  for (const auto& [scheme, points] : tabulate(samples)) {
+  for (const auto& [scheme, points] : without_head(tabulate(samples))) {
     for (const auto& [candidates, point] : points) {
       std::vector<double> ratios;
       for (const TimingPair& pair : pair_rounds(point.whole, point.composed).pairs) ratios.push_back(pair.ratio());

@@ -15,6 +15,13 @@ namespace kvcast::analysis {
 /// The scheme every speed-up is over.
 inline constexpr const char* kBaseline = "naive";
 
+/// Names that a run times its ranking head under: alone, and behind a scheme ("shared+head").
+inline constexpr const char* kHead = "head";
+inline constexpr const char* kWithHead = "+head";
+/// Whether that is what a timing is of. It is then no scheme's: only the throughput drop (degradation.h) and what r is
+/// made of look at it.
+bool times_head(const std::string& name);
+
 /// A pair whose slower canary ran below this share of its faster one is left out: the machine changed between the two
 /// timings, so their ratio is not the schemes'. A virtual CPU was seen to flip between two clock states, 0.94 and 1.00
 /// of the run's upper quartile, every few seconds; a pair timed wholly in the slow one is as good as any, since the
@@ -73,15 +80,24 @@ struct TimingPairs {
 /// all of them when fewer than kMinCleanPairs would remain.
 TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<Timing>& denominator);
 
+/// The prevailing timings of a scheme at one N; nullptr when there are none.
+const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates);
+/// Of what prevails at a point: scaled if any row is, the weaker claim. Needs at least one.
+Status status_of(const std::vector<Timing>& timings);
+/// ratio_of_run of numerator over denominator over the clean pairs of rounds; nullopt without a pair, or without one of
+/// the two.
+std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const std::vector<Timing>* denominator);
+
 /// What a run watches of one point: its ratios over naive, naive over scheme, of the clean pairs of rounds; where there
 /// is no naive beside another scheme, its times in seconds. By round, ascending.
 using Watched = std::vector<std::pair<std::int64_t, double>>;
-/// Of every point that naive ran too, by scheme name, then N; empty where no round has both.
+/// Of every point of a scheme that naive ran too, by scheme name, then N; empty where no round has both.
 std::vector<Watched> watched_values(const std::vector<Sample>& samples);
 
-/// Whole against composed times, for every (scheme, N) that has both in at least two rounds; by scheme name, then N.
-/// `ratio` is trimmed_ratio of whole/composed over rounds with its 95% interval; `agrees` when the 99% interval
-/// touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors, not small ones.
+/// Whole against composed times, for every (scheme, N) without the head that has both in at least two rounds; by scheme
+/// name, then N. `ratio` is trimmed_ratio of whole/composed over rounds with its 95% interval; `agrees` when the 99%
+/// interval touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors, not small
+/// ones.
 std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision);
 
 }  // namespace kvcast::analysis

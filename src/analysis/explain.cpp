@@ -16,7 +16,8 @@ namespace {
 struct Level {
   std::int64_t candidates = 0;
   double speedup = 0, request_s = 0;
-  double pass_s = 0;  ///< f: the candidate pass, or the whole request of a scheme without a history pass
+  double pass_s = 0;             ///< f: the candidate pass, or the whole request of a scheme without a history pass
+  std::optional<double> head_s;  ///< the ranking head alone, for all N
 };
 
 std::optional<double> pass_seconds(const std::vector<Timing>& timings, double candidates, bool apart) {
@@ -32,6 +33,12 @@ std::optional<double> pass_seconds(const std::vector<Timing>& timings, double ca
   return median(std::move(seconds));
 }
 
+double request_seconds(const std::vector<Timing>& timings) {
+  std::vector<double> seconds;
+  for (const Timing& timing : timings) seconds.push_back(timing.seconds);
+  return median(std::move(seconds));
+}
+
 /// Every N that has a pair; ascending.
 std::vector<Level> load(const std::vector<Sample>& samples, const SchemePasses& scheme) {
   std::vector<Level> levels;
@@ -42,14 +49,15 @@ std::vector<Level> load(const std::vector<Sample>& samples, const SchemePasses& 
     const auto baseline = naive->second.find(candidates);
     if (baseline == naive->second.end()) continue;
     const std::vector<Timing>& timings = prevailing(point);
-    std::vector<double> ratios, requests;
+    std::vector<double> ratios;
     for (const TimingPair& pair : pair_rounds(prevailing(baseline->second), timings).pairs) {
       ratios.push_back(pair.ratio());
     }
-    for (const Timing& timing : timings) requests.push_back(timing.seconds);
     const auto pass = pass_seconds(timings, static_cast<double>(candidates), static_cast<bool>(scheme.history));
     if (ratios.empty() || !pass) continue;
-    levels.push_back({candidates, median(std::move(ratios)), median(std::move(requests)), *pass});
+    std::optional<double> head_s;
+    if (const auto* head = find_timings(table, kHead, candidates)) head_s = request_seconds(*head);
+    levels.push_back({candidates, median(std::move(ratios)), request_seconds(timings), *pass, head_s});
   }
   return levels;
 }
@@ -150,6 +158,7 @@ std::optional<Explanation> explain(const std::vector<Sample>& samples, const Sch
     share.arithmetic = parts.candidate_s / naive_candidate_s;
     if (parts.weights_s) share.weights = *parts.weights_s / unit;
     if (parts.kv_s) share.kv = *parts.kv_s / unit;
+    if (level.head_s) share.head = *level.head_s / count / naive_candidate_s;
     share.overhead = share.r - share.arithmetic - share.weights.value_or(0) - share.kv.value_or(0);
     explanation.shares.push_back(share);
   }

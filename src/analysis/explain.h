@@ -25,7 +25,9 @@ struct ExplainRates {
 /// - weights, kv: streaming the weights and reading the cached keys and values, as often as the pass does.
 /// - overhead: the rest, so that the parts add up to r_N: fixed costs of the pass, rows too few for full speed, what a
 ///   fit has wrong, and u + a - c, by which a history pass is not what it is within naive. Negative where that is.
-/// - head: nullopt, there is none yet.
+///
+/// On top of them, and no part of r_N: head, a candidate's share of the ranking head alone at this N over c; nullopt
+/// where none was timed.
 ///
 /// Basis "surface": the coefficients of the candidate pass; bytes beyond the cache are shared out by weights and KV. A
 /// surface's weight bytes hold the fixed cost of a layer too, so weights and kv are each cut to their bytes at the read

@@ -14,14 +14,6 @@ namespace {
 // What a returning user is compared with.
 constexpr const char* kShared = "shared";
 
-/// nullptr when there are none.
-const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates) {
-  const auto points = table.find(scheme);
-  if (points == table.end()) return nullptr;
-  const auto point = points->second.find(candidates);
-  return point == points->second.end() ? nullptr : &prevailing(point->second);
-}
-
 std::optional<double> median_of(const std::vector<Timing>& timings, std::optional<double> Timing::*member) {
   std::vector<double> values;
   for (const Timing& timing : timings) {
@@ -29,12 +21,6 @@ std::optional<double> median_of(const std::vector<Timing>& timings, std::optiona
   }
   if (values.empty()) return std::nullopt;
   return median(std::move(values));
-}
-
-/// Scaled if any row is: the weaker claim stands for the point.
-Status status_of(const std::vector<Timing>& timings) {
-  const auto scaled = [](const Timing& timing) { return timing.status == Status::scaled; };
-  return std::any_of(timings.begin(), timings.end(), scaled) ? Status::scaled : timings.front().status;
 }
 
 std::int64_t fewest_measured(const std::vector<Timing>& timings) {
@@ -76,15 +62,6 @@ void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int
   point.time_over_minimum = middle / (*point.flops / (*peak_gflops * 1e9));
 }
 
-/// Time of `base` over that of `timings`, by rounds; unknown without a pair.
-std::optional<Estimate> gain(const std::vector<Timing>* base, const std::vector<Timing>& timings) {
-  if (base == nullptr) return std::nullopt;
-  std::vector<double> ratios;
-  for (const TimingPair& pair : pair_rounds(*base, timings).pairs) ratios.push_back(pair.ratio());
-  if (ratios.empty()) return std::nullopt;
-  return ratio_of_run(std::move(ratios));
-}
-
 std::string skip_reason(const SummaryContext& context, const std::string& scheme, std::int64_t candidates) {
   for (const SkipReason& skip : context.skipped) {
     if (skip.scheme == scheme && skip.candidates == candidates) return skip.reason;
@@ -122,10 +99,10 @@ std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vect
       if (const std::vector<Timing>* timings = find_timings(table, scheme, count)) {
         fill_times(entry, *timings, count, context.peak_gflops);
         if (scheme != kBaseline) {
-          entry.speedup = gain(naive, *timings);
+          entry.speedup = paired_ratio(naive, timings);
           if (entry.speedup) entry.improvement = 1 - 1 / entry.speedup->value;
           if (context.returning.contains(scheme)) {
-            entry.gain_over_shared = gain(find_timings(table, kShared, count), *timings);
+            entry.gain_over_shared = paired_ratio(find_timings(table, kShared, count), timings);
           }
           if (const auto fitted = predictions.find(scheme); fitted != predictions.end()) {
             const auto at = fitted->second.find(count);

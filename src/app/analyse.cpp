@@ -8,6 +8,7 @@
 
 #include "analysis/composition.h"
 #include "analysis/conditions.h"
+#include "analysis/degradation.h"
 #include "analysis/fit.h"
 #include "analysis/predict.h"
 #include "analysis/self_check.h"
@@ -138,6 +139,18 @@ void analyse_case(const Report& report, Case& one, const FitOptions& options) {
   one.self_check = analysis::self_check(one.samples, kAgain);
 }
 
+void add_degradation(Report& report, const Case& one) {
+  std::vector<std::string> labels;
+  for (const SchemeInstance& instance : instances_of(report, one)) labels.push_back(instance.label);
+  for (Degradation& row : analysis::degradation(one.samples, labels)) {
+    if (one.shape) {
+      row.history_length = one.shape->history_length;
+      row.layers = one.shape->layers;
+    }
+    report.degradation.push_back(std::move(row));
+  }
+}
+
 }  // namespace
 
 bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision) {
@@ -160,7 +173,11 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
 
 void analyse(Report& report, const FitOptions& options) {
   report.sizing.reset();  // it rests on the fits before
-  for (Case& one : report.cases) analyse_case(report, one, options);
+  report.degradation.clear();
+  for (Case& one : report.cases) {
+    analyse_case(report, one, options);
+    add_degradation(report, one);
+  }
   fit_surfaces(report, options);
   if (report.conditions) analysis::diagnose(*report.conditions, report.cases);
   refresh_warnings(report);

@@ -94,6 +94,8 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   }
   std::set<std::string> unchecked;
   for (const Sample& sample : one.samples) {
+    // Behind a scheme the head runs in passes of that scheme, whose own check speaks for them.
+    if (analysis::times_head(sample.scheme)) continue;
     if (sample.status == Status::composed || sample.status == Status::scaled) unchecked.insert(sample.scheme);
   }
   for (const CompositionCheck& check : one.composition) unchecked.erase(check.scheme);

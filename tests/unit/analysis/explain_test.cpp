@@ -60,7 +60,7 @@ std::vector<Sample> make_samples(const Times& times, const std::vector<std::int6
 }
 
 double total(const RShare& share) {
-  return share.arithmetic + share.weights.value_or(0) + share.kv.value_or(0) + share.head.value_or(0) + share.overhead;
+  return share.arithmetic + share.weights.value_or(0) + share.kv.value_or(0) + share.overhead;
 }
 
 /// Sums and differences of a few numbers below 1.
@@ -69,6 +69,22 @@ constexpr double kRounding = 1e-14;
 double kv_bytes() { return double(kvcast::kv_cache_bytes(shape())); }
 
 }  // namespace
+
+TEST_CASE("a ranking head comes on top of the parts of r", "[analysis][explain]") {
+  const Times times;
+  std::vector<Sample> samples = make_samples(times, {5, 20});
+  const auto bare = analysis::explain(samples, shared(), shape(), {});
+  for (std::int64_t round = 0; round < 3; ++round) {
+    samples.push_back(kvcast::testing::row("head", 20, round, Status::measured, 20 * 4e-3));
+  }
+  const auto told = analysis::explain(samples, shared(), shape(), {});
+  REQUIRE(told);
+  REQUIRE(told->shares.size() == 2);
+  CHECK_FALSE(told->shares[0].head);
+  CHECK(std::abs(told->shares[1].head.value() - 4e-3 / times.naive) < kRounding);
+  CHECK(std::abs(total(told->shares[1]) - told->shares[1].r) < kRounding);
+  CHECK(told->shares[1].overhead == bare->shares[1].overhead);
+}
 
 TEST_CASE("the parts of r, by hand", "[analysis][explain]") {
   const Times times;
