@@ -1,7 +1,11 @@
 #include "plan/plan.h"
 
 #include <algorithm>
+#include <cmath>
+#include <iterator>
+#include <utility>
 
+#include "analysis/composition.h"
 #include "app/equality_plan.h"
 #include "app/prepared_case.h"
 #include "app/problem.h"
@@ -14,6 +18,9 @@ namespace {
 constexpr double kExpectedPeakShare = 0.75;
 // When the machine has not been measured (--dry-run on another's behalf).
 constexpr double kAssumedGflopsPerThread = 50, kAssumedReadGbPerThread = 8;
+// Fewest candidates from which a scheme with the ranking head behind it is multiplied up: with fewer, the head would
+// stream its weights more often than it does for all N.
+constexpr std::int64_t kHeadUnit = 128;
 // Making and packing weights, seconds per element and thread; starting up, probing the machine.
 constexpr double kWeightSeconds = 9e-9, kStartSeconds = 0.5;
 
@@ -28,11 +35,14 @@ std::vector<SchemeInfo> schemes() {
 namespace app {
 
 // A pass takes its arithmetic or the reading of the weights, whichever is longer.
-double pass_seconds(const Config& config, const MachineInfo& machine, double flops) {
+double pass_seconds(const Config& config, const MachineInfo& machine, double flops, double weight_bytes) {
   const auto threads = static_cast<double>(config.run.threads);
   const double rate = machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
   const double read = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
-  return std::max(flops / rate, Model::bytes(model_shape(config)) / read);
+  return std::max(flops / rate, weight_bytes / read);
+}
+double pass_seconds(const Config& config, const MachineInfo& machine, double flops) {
+  return pass_seconds(config, machine, flops, Model::bytes(model_shape(config)));
 }
 
 EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std::int64_t cases) {
@@ -57,6 +67,39 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std
 
 namespace {
 
+/// Adds the ranking head, alone and behind every scheme. It runs in the memory of the schemes that are there.
+void add_head(plan::Costs& costs, const Config& config, const MachineInfo& machine, double evict_s) {
+  const RankingHeadShape shape = app::head_shape(config);
+  const double weight_bytes = RankingHead::weight_bytes(shape);
+  const double flops = head_flops(shape.dim, shape.width, shape.layers);
+  const auto head_s = [=](std::int64_t n) {
+    const double blocks = std::ceil(static_cast<double>(n) / static_cast<double>(kHeadRows));
+    return blocks * app::pass_seconds(config, machine, flops * static_cast<double>(n) / blocks, weight_bytes);
+  };
+  const auto no_bytes = [](std::int64_t) { return 0.0; };
+  costs.fixed_bytes += RankingHead::bytes(shape, config.run.candidates.back());
+  costs.bytes_per_candidate += sizeof(float);  // the score
+  costs.setup_s += kWeightSeconds * weight_bytes / sizeof(float) / static_cast<double>(config.run.threads);
+  std::vector<plan::SchemeCost> with_head;
+  for (std::size_t i = 0; i < costs.schemes.size(); ++i) {
+    if (costs.schemes[i].name.ends_with(app::kAgain)) continue;
+    plan::SchemeCost cost = costs.schemes[i];
+    cost.runs_on = i;
+    cost.name += analysis::kWithHead;
+    if (cost.unit > 0) cost.unit *= std::max<std::int64_t>(1, (kHeadUnit + cost.unit - 1) / cost.unit);
+    cost.candidates_s = [own = cost.candidates_s, head_s](std::int64_t n) { return own(n) + head_s(n); };
+    cost.bytes = no_bytes;
+    with_head.push_back(std::move(cost));
+  }
+  plan::SchemeCost alone;
+  alone.name = analysis::kHead;
+  alone.unit = 0;
+  alone.candidates_s = [=](std::int64_t n) { return head_s(n) + evict_s; };
+  alone.bytes = no_bytes;
+  costs.schemes.push_back(std::move(alone));
+  std::move(with_head.begin(), with_head.end(), std::back_inserter(costs.schemes));
+}
+
 /// What one case of the grid costs; `cases` of them share the budget.
 plan::Costs case_costs(const Config& config, const MachineInfo& machine, const RunOptions& options,
                        std::int64_t cases) {
@@ -69,6 +112,8 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   const int team = static_cast<int>(config.run.threads);
 
   const auto pass_s = [=](double flops) { return app::pass_seconds(config, machine, flops); };
+  // Emptying the caches reads and writes, before every timing.
+  const double evict_s = config.measure.cold ? 2 * app::cold_bytes(config) / bytes_per_s : 0;
   plan::Costs costs;
   costs.history_length = config.model.history_length;
   costs.layers = config.model.layers;
@@ -86,8 +131,6 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
     cost.user_pass = entry->user_pass;
     cost.unit = entry->unit(app::scheme_size(config, scheme_options, config.run.candidates.back()));
     cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, scheme_options)) : 0;
-    // Emptying the caches reads and writes, before every timing.
-    const double evict_s = config.measure.cold ? 2 * app::cold_bytes(config) / bytes_per_s : 0;
     // What is not in the history pass, in as many passes as the scheme makes of it.
     const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
     cost.candidates_s = [=](std::int64_t n) {
@@ -125,6 +168,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
                       (cut.full ? 0.0 : Model::bytes(cut_shape)) + app::cold_bytes(config) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;
+  if (config.model.head_width > 0) add_head(costs, config, machine, evict_s);
   return costs;
 }
 

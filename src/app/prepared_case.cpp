@@ -1,8 +1,10 @@
 #include "app/prepared_case.h"
 
 #include <algorithm>
+#include <set>
 #include <utility>
 
+#include "analysis/composition.h"
 #include "app/equality_plan.h"
 #include "app/profile.h"
 #include "measure/machine.h"
@@ -15,19 +17,23 @@ namespace {
 /// change nothing but the memory.
 constexpr std::size_t kColdUsers = 4;
 
-std::map<std::string, std::vector<std::int64_t>> planned_counts(const Plan& plan, std::int64_t case_index) {
-  std::map<std::string, std::vector<std::int64_t>> counts;
+/// N of the points of a case that run under this name, ascending; with `timed` also those that they are scaled from.
+std::vector<std::int64_t> planned_counts(const Plan& plan, std::int64_t case_index, const std::string& name,
+                                         bool timed = false) {
+  std::vector<std::int64_t> counts;
   for (const PlannedPoint& point : plan.points) {
-    if (point.case_index == case_index && point.status != Status::skipped) {
-      counts[point.scheme].push_back(point.candidates);
-    }
+    if (point.case_index != case_index || point.scheme != name || point.status == Status::skipped) continue;
+    counts.push_back(point.candidates);
+    if (timed) counts.push_back(point.measured_candidates);
   }
   return counts;
 }
 
-std::int64_t largest(const std::map<std::string, std::vector<std::int64_t>>& counts) {
+std::int64_t largest_planned(const Plan& plan, std::int64_t case_index) {
   std::int64_t most = 1;
-  for (const auto& [label, list] : counts) most = std::max(most, list.back());
+  for (const PlannedPoint& point : plan.points) {
+    if (point.case_index == case_index && point.status != Status::skipped) most = std::max(most, point.candidates);
+  }
   return most;
 }
 
@@ -36,20 +42,11 @@ std::int64_t largest(const std::map<std::string, std::vector<std::int64_t>>& cou
 PreparedCase::PreparedCase(const Config& config, const Plan& plan, std::int64_t case_index, const RunOptions& options)
     : config_(config),
       case_index_(case_index),
-      most_(largest(planned_counts(plan, case_index))),
+      most_(largest_planned(plan, case_index)),
       problem_(config, most_),
       outputs_(most_ * problem_.shape().dim) {
-  const auto counts = planned_counts(plan, case_index);
-  for (const SchemeInstance& instance : measured_instances(config, options)) {
-    const auto planned = counts.find(instance.label);
-    if (planned == counts.end()) continue;
-    std::vector<std::int64_t> sizes = planned->second;
-    const std::int64_t unit = instance.entry->unit(scheme_size(config, instance.options, sizes.back()));
-    prepared_.push_back(
-        {instance, problem_.make(instance, sizes.back()), sizes, std::clamp<std::int64_t>(unit, 1, sizes.back())});
-    sizes.push_back(prepared_.back().unit);
-    prepared_.back().scheme->prepare(sizes);
-  }
+  if (config.model.head_width > 0) make_head(plan);
+  for (const SchemeInstance& instance : measured_instances(config, options)) make(instance, plan);
   if (!config.measure.cold) return;
   users_.emplace_back(problem_.history().begin(), problem_.history().end());
   while (users_.size() < kColdUsers) {
@@ -57,6 +54,39 @@ PreparedCase::PreparedCase(const Config& config, const Plan& plan, std::int64_t 
     const auto seed = static_cast<std::uint64_t>(config.run.seed) + (users_.size() << 32);
     seeded_history(seed, positions(config.model), problem_.shape().dim, users_.back());
   }
+}
+
+void PreparedCase::make_head(const Plan& plan) {
+  std::set<std::int64_t> counts;
+  for (const PlannedPoint& point : plan.points) {
+    if (!analysis::times_head(point.scheme)) continue;
+    const auto timed = planned_counts(plan, case_index_, point.scheme, true);
+    counts.insert(timed.begin(), timed.end());
+  }
+  if (counts.empty()) return;
+  head_.emplace(head_shape(config_), static_cast<std::uint64_t>(config_.run.seed),
+                static_cast<int>(config_.run.threads), *counts.rbegin());
+  head_->prepare(std::vector<std::int64_t>(counts.begin(), counts.end()));
+  scores_ = Buffer<float>(*counts.rbegin());
+}
+
+void PreparedCase::make(const SchemeInstance& instance, const Plan& plan) {
+  const std::vector<std::int64_t> counts = planned_counts(plan, case_index_, instance.label);
+  if (counts.empty()) return;
+  const std::int64_t most = counts.back();
+  const SchemeSize size = scheme_size(config_, instance.options, most);
+  const std::int64_t unit = std::clamp<std::int64_t>(instance.entry->unit(size), 1, most);
+  std::vector<std::int64_t> sizes = planned_counts(plan, case_index_, instance.label + analysis::kWithHead, true);
+  sizes.insert(sizes.end(), counts.begin(), counts.end());
+  sizes.push_back(unit);
+  const std::optional<std::int64_t> before = measure::resident_bytes();
+  prepared_.push_back({instance, problem_.make(instance, most), counts, unit});
+  prepared_.back().scheme->prepare(sizes);
+  const std::optional<std::int64_t> after = measure::resident_bytes();
+  if (!before || !after || instance.label.ends_with(kAgain)) return;
+  memory_.push_back({instance.label, most, *after - *before,
+                     static_cast<std::int64_t>(instance.entry->bytes(problem_.shape(), size)),
+                     static_cast<std::int64_t>(instance.entry->kv_bytes(work_shape(config_), most))});
 }
 
 void PreparedCase::choose_forms(const std::function<bool()>& stop_requested) {
@@ -125,7 +155,23 @@ std::vector<measure::Workload> PreparedCase::workloads() {
     };
     load.case_index = case_index_;
     if (!users_.empty()) load.next_user = [this, &p] { next_user(p); };
+    workloads.push_back(load);
+    if (!head_ || p.instance.label.ends_with(kAgain)) continue;
+    // The same scheme in the same memory and form, so that nothing but the head differs.
+    load.name += analysis::kWithHead;
+    load.candidate_pass = [this, scheme, candidates](std::int64_t n) {
+      scheme->candidate_pass(candidates, n, outputs_.data());
+      head_->run(outputs_.data(), n, scores_.data());
+    };
+    load.checked_whole = false;
     workloads.push_back(std::move(load));
+  }
+  if (head_) {
+    measure::Workload alone;
+    alone.name = analysis::kHead;
+    alone.candidate_pass = [this, candidates](std::int64_t n) { head_->run(candidates, n, scores_.data()); };
+    alone.case_index = case_index_;
+    workloads.push_back(std::move(alone));
   }
   return workloads;
 }

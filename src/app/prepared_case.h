@@ -12,6 +12,7 @@
 #include "app/problem.h"
 #include "base/buffer.h"
 #include "measure/measure.h"
+#include "model/ranking_head.h"
 
 namespace kvcast::app {
 
@@ -27,10 +28,12 @@ class PreparedCase {
   /// nullopt when stop_requested said so.
   std::optional<Equivalence> check(const MachineInfo& machine, std::int64_t cases,
                                    const std::function<bool()>& stop_requested);
-  /// The schemes as measure sees them; they refer to this object.
+  /// The schemes as measure sees them, and the ranking head alone and behind each; they refer to this object.
   std::vector<measure::Workload> workloads();
   /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
   std::optional<std::string> form(const std::string& label, std::int64_t candidates) const;
+  /// What every scheme took of the process's memory when it was made; empty where the system does not tell.
+  const std::vector<ResidentMemory>& memory() const { return memory_; }
   std::vector<Profile> profiles(const std::function<bool()>& stop_requested);
   const Problem& problem() const { return problem_; }
   std::int64_t case_index() const { return case_index_; }
@@ -43,6 +46,8 @@ class PreparedCase {
     std::int64_t unit;                 ///< of them, what larger N are scaled from and forms are compared at
     std::size_t user = 0;              ///< whose history it has
   };
+  void make(const SchemeInstance& instance, const Plan& plan);
+  void make_head(const Plan& plan);
   void next_user(Prepared& prepared) const;
 
   Config config_;
@@ -50,7 +55,10 @@ class PreparedCase {
   std::int64_t most_;  ///< N
   Problem problem_;
   Buffer<float> outputs_;
+  std::optional<RankingHead> head_;  ///< when it is timed
+  Buffer<float> scores_;             ///< of the head
   std::vector<Prepared> prepared_;
+  std::vector<ResidentMemory> memory_;
   std::vector<std::vector<float>> users_;  ///< histories to rotate through in cold mode; the first is the problem's
 };
 

@@ -52,6 +52,10 @@ WorkShape work_shape(const Config& config) {
   return w;
 }
 
+RankingHeadShape head_shape(const Config& config) {
+  return {width(config.model), config.model.head_width, config.model.head_layers, element(config.run.dtype)};
+}
+
 std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options) {
   std::vector<SchemeInstance> instances;
   for (SchemeInstance& instance : scheme_instances(config)) {

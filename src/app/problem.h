@@ -11,6 +11,7 @@
 
 #include "kvcast/kvcast.h"
 #include "model/import.h"
+#include "model/ranking_head.h"
 #include "model/reference.h"
 #include "model/transformer.h"
 #include "schemes/check.h"
@@ -20,6 +21,8 @@ namespace kvcast::app {
 
 ModelShape model_shape(const Config& config);
 WorkShape work_shape(const Config& config);
+/// Of the ranking head behind that model; without a head its width is 0.
+RankingHeadShape head_shape(const Config& config);
 
 class Problem {
  public:

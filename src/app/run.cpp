@@ -7,6 +7,7 @@
 #include <utility>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "app/analyse.h"
 #include "app/notes.h"
 #include "app/prepared_case.h"
@@ -100,9 +101,13 @@ class Run {
   }
   Case& case_at(std::int64_t index) { return result_.report.cases[static_cast<std::size_t>(index)]; }
 
+  // Whether the points of the report have a row for it.
+  static bool has_row(const std::string& scheme) {
+    return !scheme.ends_with(app::kAgain) && !analysis::times_head(scheme);
+  }
   // Keeps why a point is not measured, which no sample says.
   void skip_points(const PlannedPoint& point) {
-    if (point.status != Status::skipped || point.scheme.ends_with(app::kAgain)) return;
+    if (point.status != Status::skipped || !has_row(point.scheme)) return;
     scheme_point(point.case_index, point.scheme, point.candidates).reason = point.reason;
   }
   SchemePoint& scheme_point(std::int64_t case_index, const std::string& scheme, std::int64_t candidates) {
@@ -130,6 +135,7 @@ class Run {
       stage("weights");
       cases.push_back(
           std::make_unique<app::PreparedCase>(case_config(config_, plan_.cases[i]), plan_, index, options_));
+      case_at(index).memory = cases.back()->memory();
       stage("forms");
       cases.back()->choose_forms(stop);
       if (stopped()) break;
@@ -227,7 +233,7 @@ class Run {
   void keep_forms(const app::PreparedCase& one) {
     for (const PlannedPoint& point : plan_.points) {
       if (point.case_index != one.case_index() || point.status == Status::skipped) continue;
-      if (point.scheme.ends_with(app::kAgain)) continue;
+      if (!has_row(point.scheme)) continue;
       if (const auto form = one.form(point.scheme, point.candidates)) {
         scheme_point(point.case_index, point.scheme, point.candidates).form = form;
       }

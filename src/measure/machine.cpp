@@ -17,6 +17,9 @@
 #ifdef __linux__
 #include <sched.h>
 #endif
+#ifdef __GLIBC__
+#include <malloc.h>
+#endif
 
 #include "base/buffer.h"
 #include "base/parallel.h"
@@ -234,6 +237,17 @@ std::optional<CpuTimes> cpu_times() {
     times.own_s += static_cast<double>(part.tv_sec) + 1e-6 * static_cast<double>(part.tv_usec);
   }
   return times;
+}
+
+std::optional<std::int64_t> resident_bytes() {
+#ifdef __GLIBC__
+  malloc_trim(0);
+#endif
+  // By walking the page tables: the counters of statm and status lag behind by some pages of each thread.
+  std::istringstream text(proc_value("/proc/self/smaps_rollup", "Rss"));
+  std::int64_t kib = 0;
+  if (!(text >> kib)) return std::nullopt;
+  return kib * 1024;
 }
 
 MachineInfo probe_machine(std::int64_t threads) {

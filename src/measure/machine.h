@@ -52,6 +52,10 @@ struct CpuTimes {
 };
 std::optional<CpuTimes> cpu_times();
 
+/// Bytes of this process that are in memory now, after what it has freed was given back to the system. nullopt where
+/// the system does not tell.
+std::optional<std::int64_t> resident_bytes();
+
 /// CPU, ISA, memory; the measured peaks (90th percentile of bursts) and DRAM read rate when threads > 0.
 MachineInfo probe_machine(std::int64_t threads);
 

@@ -136,7 +136,8 @@ class Rounds {
       } else if (timed.insert({index, point.candidates}).second) {
         steps.push_back({Step::Kind::candidates, index, point.candidates});
       }
-      if (check && point.candidates == whole_check && point.status != Status::measured) {
+      if (check && point.candidates == whole_check && point.status != Status::measured &&
+          workloads_[index].checked_whole) {
         steps.push_back({Step::Kind::whole, index, point.candidates});
       }
     }

@@ -18,6 +18,7 @@ struct Workload {
   std::function<void(std::int64_t candidates)> candidate_pass;
   std::int64_t case_index = 0;        ///< of the plan
   std::function<void()> next_user{};  ///< makes the next request another user's; only called in cold mode
+  bool checked_whole = true;          ///< takes part in the check of composed and scaled times
 };
 
 /// A timing and the case of the plan that it belongs to.

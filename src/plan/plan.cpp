@@ -53,6 +53,10 @@ Fitting fit_memory(const Config& config, const Costs& costs) {
       for (const std::int64_t n : config.run.candidates) {
         if (limit <= 0 || used + tokens(std::max(stored, n)) + scheme.bytes(n) <= limit) fitting.largest[s] = n;
       }
+      if (scheme.runs_on) {
+        fitting.largest[s] = std::min(fitting.largest[s], fitting.largest[*scheme.runs_on]);
+        fitting.left[s] = fitting.left[*scheme.runs_on];
+      }
       if (fitting.largest[s] > 0) used += scheme.bytes(fitting.largest[s]);
       stored = std::max(stored, fitting.largest[s]);
     }
@@ -98,7 +102,7 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
     const SchemeCost& scheme = costs.schemes[s];
     // One history pass serves all composed points of a scheme.
     if (!whole && scheme.user_pass && fitting.largest[s] > 0) planned.round_s += scheme.user_s;
-    if (check > 0 && runs(s, check)) planned.check_s += scheme.user_s + scheme.candidates_s(check);
+    if (check > 0 && runs(s, check) && !scheme.runs_on) planned.check_s += scheme.user_s + scheme.candidates_s(check);
   }
   std::set<std::pair<std::size_t, std::int64_t>> timed;  // naive timings: points of one size share theirs
   for (const std::int64_t n : config.run.candidates) {
@@ -112,7 +116,8 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
       if (!runs(s, n)) {
         point.status = Status::skipped;
         point.measured_candidates = 0;
-        point.reason = "needs " + gib(scheme.bytes(n) + tokens(n)) + " of memory beside the rest, " +
+        const SchemeCost& holder = scheme.runs_on ? costs.schemes[*scheme.runs_on] : scheme;
+        point.reason = "needs " + gib(holder.bytes(n) + tokens(n)) + " of memory beside the rest, " +
                        gib(std::max(0.0, fitting.left[s])) + " left";
       } else if (whole) {
         point.estimated_s = scheme.user_s + scheme.candidates_s(n);

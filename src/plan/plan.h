@@ -1,8 +1,10 @@
 // Decides what will be measured: which points run whole, which are composed or scaled, which are skipped. Pure.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -22,6 +24,9 @@ struct SchemeCost {
   double user_s = 0;                                            ///< one history pass
   std::function<double(std::int64_t candidates)> candidates_s;  ///< the candidate pass
   std::function<double(std::int64_t candidates)> bytes;         ///< memory beyond the weights for passes up to this N
+  /// Index of an earlier scheme in whose memory it runs, with something behind it: it runs where that one does, and
+  /// that one's whole runs check the composition of both.
+  std::optional<std::size_t> runs_on{};
 };
 
 /// Of one case of the grid.

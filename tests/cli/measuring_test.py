@@ -215,6 +215,93 @@ class JournalTest(CliTest):
         self.assert_one_line(self.kvcast("run", "-q", "--resume", "out"), 2, "in use by another")
 
 
+class HeadTest(CliTest):
+    """A run with a ranking head behind every scheme."""
+    ARGS = ["-L", "32", "--layers", "2", *TINY, "--head-width", "8", "--precision", "50%"]
+    ROWS = [(n, scheme) for n in (1, 3) for scheme in ("naive", "shared")]
+
+    def degradation(self, text):
+        report = json.loads(text)
+        rows = report["degradation"]
+        self.assertEqual([(row["candidates"], row["scheme"]) for row in rows], self.ROWS)
+        for row in rows:
+            self.assertEqual((row["history_length"], row["layers"], row["status"]), (32, 2, "measured"))
+            self.assertGreater(row["drop"]["value"], 0)
+            self.assertLess(row["drop"]["value"], 1)
+            self.assertGreater(row["head_s"], 0)
+            self.assertEqual(row["drop_exact"] is None, row["scheme"] == "naive")
+            self.assertEqual(row["drop_seed_rule"] is None, row["scheme"] == "naive")
+        return report, rows
+
+    def test_its_drops_are_in_the_report_and_whoever_asks_again_gets_the_same(self):
+        result = self.kvcast("run", "-q", *self.ARGS, "--schemes", "naive,shared", "--budget", "4s", "-o", "out",
+                             "--format", "json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report, rows = self.degradation(result.stdout)
+        case = report["cases"][0]
+        # It is no scheme: neither among the points nor among what is fitted.
+        self.assertEqual([list(point["schemes"]) for point in case["points"]], [["naive", "shared"]] * 2)
+        self.assertEqual(list(case["fits"]), ["shared"])
+        self.assertEqual({row["scheme"] for row in case["memory"]}, {"naive", "shared"})
+        self.assertGreater(case["fits"]["shared"]["explanation"]["shares"][0]["head"], 0)
+        with open(self.dir / "out/samples.csv", newline="") as file:
+            samples = list(csv.DictReader(file))
+        self.assertEqual({row["scheme"] for row in samples}, {"naive", "shared", "head", "naive+head", "shared+head"})
+
+        (self.dir / "alone").mkdir()
+        (self.dir / "alone/samples.csv").write_bytes((self.dir / "out/samples.csv").read_bytes())
+        for path in ("out", "alone/samples.csv"):
+            with self.subTest(path=path):
+                fitted = self.kvcast("fit", path, "--format", "json")
+                self.assertEqual(fitted.returncode, 0, fitted.stderr)
+                again, its_rows = self.degradation(fitted.stdout)
+                self.assertEqual(its_rows, rows)
+                self.assertEqual(again["cases"][0]["fits"]["shared"]["r"], case["fits"]["shared"]["r"])
+        table = self.kvcast("fit", "out").stdout
+        self.assertIn("throughput drop of the ranker", table)
+        self.assertEqual(self.kvcast("compare", "out", "out").returncode, 0)
+        merged = self.kvcast("merge", "out", "--format", "json")
+        self.assertEqual(merged.returncode, 0, merged.stderr)
+        self.assertEqual(self.degradation(merged.stdout)[1], rows)
+
+    def test_a_killed_run_is_finished_with_its_head(self):
+        process = subprocess.Popen([BIN, "run", "-q", *self.ARGS[:-2], "--precision", "0.0001%", "--budget", "6s",
+                                    "-o", "out"], cwd=self.dir, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
+                                   stderr=subprocess.PIPE, text=True, env=environment())
+        self.addCleanup(process.communicate)
+        self.addCleanup(process.kill)
+        journal = self.dir / "out/journal.jsonl"
+        end = time.monotonic() + 60
+        while not journal.exists() or journal.read_bytes().count(b"\n") < 2:
+            self.assertIsNone(process.poll())
+            self.assertLess(time.monotonic(), end, "no rounds were journalled")
+            time.sleep(0.01)
+        process.kill()
+        process.wait()
+        result = self.kvcast("run", "-q", "--resume", "out", "--format", "json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        report, _ = self.degradation(result.stdout)
+        self.assertGreaterEqual(report["conditions"]["resumed"], 1)
+
+    def test_the_plan_shows_it_and_refuses_what_memory_does_not_hold(self):
+        plan = json.loads(self.kvcast("run", "--dry-run", *self.ARGS, "--format", "json").stdout)
+        self.assertEqual({point["scheme"] for point in plan["points"]},
+                         {"naive", "shared", "head", "naive+head", "shared+head"})
+        self.refused(["--head-width", "100000"], "GiB of memory")
+        self.refused(["--head-width", "4000000000"], "--head-width", "overflows 64 bits")
+        self.refused(["--head-layers", "0"], "--head-layers", "out of range")
+
+    def test_verify_and_cold_runs_take_a_config_with_a_head(self):
+        tiny = ["-L", "32", "--layers", "2", "-d", "16", "--heads", "2", "--head-width", "8"]
+        verified = self.kvcast("verify", "-q", *tiny)
+        self.assertEqual(verified.returncode, 0, verified.stderr)
+        result = self.kvcast("run", "-q", *self.ARGS, "--cold", "--schemes", "naive,shared,cached", "--dtype", "bf16",
+                             "--budget", "3s", "--format", "json")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        rows = json.loads(result.stdout)["degradation"]
+        self.assertEqual({row["scheme"] for row in rows}, {"naive", "shared", "cached"})
+
+
 class ModesTest(CliTest):
     def report(self, *args):
         result = self.kvcast("run", "-q", "-L", "32", "--layers", "2", "--budget", "8s", *TINY, "--format", "json", *args)

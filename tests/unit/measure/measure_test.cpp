@@ -143,6 +143,22 @@ TEST_CASE("tight rounds share one history pass and one naive timing, and check s
   CHECK(rows[{"shared", Status::measured}] == 3);
 }
 
+TEST_CASE("what another workload's whole runs check is not run whole itself", "[measure]") {
+  World world;
+  Plan plan = composed_plan();
+  plan.points.push_back(point("shared+head", 5, Status::composed, 5));
+  Workload with_head = world.shared();
+  with_head.name = "shared+head";
+  with_head.checked_whole = false;
+  const Result result =
+      run_rounds(plan, {world.naive(), world.shared(), with_head}, world.environment(), options_until(1e9));
+  std::map<std::pair<std::string, Status>, int> rows;
+  for (const Sample& s : result.samples) ++rows[{s.scheme, s.status}];
+  CHECK(rows[{"shared", Status::measured}] == 3);
+  CHECK(rows[{"shared+head", Status::composed}] == 4);
+  CHECK(rows[{"shared+head", Status::measured}] == 0);
+}
+
 TEST_CASE("a round that the deadline would cut is not started", "[measure]") {
   World world;
   Plan plan = whole_plan();
@@ -430,6 +446,23 @@ TEST_CASE("a run that is taken up again counts the rounds it had", "[measure]") 
     CHECK(result.samples[i].candidates == whole.samples[i].candidates);
     CHECK(result.samples[i].round == whole.samples[i].round);
   }
+}
+
+TEST_CASE("memory that is touched is resident, and what is freed is not", "[measure]") {
+  const std::optional<std::int64_t> before = resident_bytes();
+  if (!before) return;  // a system that does not tell
+  constexpr std::int64_t kBytes = std::int64_t{12} << 20, kSlack = std::int64_t{1} << 20;
+  {
+    const Buffer<std::byte> one(kBytes), other(kBytes);
+    const std::int64_t grown = *resident_bytes() - *before;
+    CHECK(grown >= 2 * kBytes - kSlack);
+    CHECK(grown <= 2 * kBytes + 5 * kSlack);  // a buffer stands on whole huge pages
+  }
+  // Below the allocator's threshold for giving memory back by itself.
+  std::vector<Buffer<std::byte>> small;
+  for (int i = 0; i < 256; ++i) small.emplace_back(32 << 10);
+  small.clear();
+  CHECK(*resident_bytes() - *before <= kSlack);
 }
 
 TEST_CASE("CPU time passes and this process has some of it", "[measure]") {

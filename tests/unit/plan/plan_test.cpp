@@ -128,6 +128,30 @@ TEST_CASE("only what runs the history again is scaled, and micro-batches only in
   CHECK(plan.round_s == Approx(shared_users + shared_candidates + naive + cached + packed));
 }
 
+TEST_CASE("what runs in another scheme's memory runs where that one does and checks nothing of its own", "[plan]") {
+  Costs c = costs();
+  const double check_s = plan_of(config_with({1, 5, 10}, 1, 2300), c).check_s;
+  for (std::size_t i = 0; i < 3; ++i) {
+    SchemeCost with = c.schemes[i];
+    with.name += "+head";
+    with.runs_on = i;
+    with.unit *= 4;
+    with.bytes = [](std::int64_t) { return 0.0; };
+    c.schemes.push_back(with);
+  }
+  const Plan plan = plan_of(config_with({1, 5, 10}, 1, 2300), c);
+  CHECK(find(plan, "copies", 1).status == Status::skipped);
+  CHECK(find(plan, "copies+head", 1).status == Status::skipped);
+  CHECK(find(plan, "copies+head", 1).reason == find(plan, "copies", 1).reason);
+  CHECK(find(plan, "shared+head", 10).status == Status::composed);
+  CHECK(find(plan, "naive", 5).status == Status::scaled);
+  // Its own unit decides from where it is multiplied.
+  CHECK(find(plan, "naive+head", 5).status == Status::measured);
+  CHECK(find(plan, "naive+head", 10).measured_candidates == 8);
+  CHECK(plan.check_s == check_s);
+  CHECK(plan.memory_bytes == plan_of(config_with({1, 5, 10}, 1, 2300), costs()).memory_bytes);
+}
+
 TEST_CASE("the cases of a grid share the budget and, as far as it goes, the memory", "[plan]") {
   std::vector<Costs> cases(3, costs());
   for (std::size_t i = 0; i < cases.size(); ++i) {
