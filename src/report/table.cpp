@@ -10,6 +10,7 @@
 
 #include "base/text.h"
 #include "report/columns.h"
+#include "report/degradation_table.h"
 #include "report/format.h"
 #include "report/layout.h"
 
@@ -519,10 +520,11 @@ std::string case_block(const Report& report, const Case& one) {
   if (one.shape) text += shape_line(*one.shape);
   if (!one.points.empty()) {
     section(point_grid(one));
-    text += "\n" + point_notes(one);
+    text += "\n" + point_notes(one) + resident_line(one.memory);
   }
   section(gains(one));
   for (const auto& fit : one.fits) section(fit_block(fit));
+  section(degradation_block(report.degradation, one));
   section(profiles(one.profiles));
   if (one.equivalence) section(equality(*one.equivalence));
   section(composition(one));
@@ -588,6 +590,7 @@ std::string render_table(const Report& report) {
   if (report.conditions) text += conditions(*report.conditions);
   if (report.cases.size() > kMaxFullCases) {
     section(grid_summary(report.cases));
+    section(degradation_summary(report.degradation));
   } else {
     for (const auto& one : report.cases) {
       if (report.cases.size() > 1) text += "\n" + std::string(kWidth, '=') + "\n";
