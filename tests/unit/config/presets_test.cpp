@@ -4,6 +4,7 @@
 
 #include "catch.h"
 #include "kvcast/config.h"
+#include "kvcast/cost_model.h"
 #include "kvcast/error.h"
 
 using namespace kvcast;
@@ -45,6 +46,23 @@ TEST_CASE("presets have the shapes they are named for", "[config][presets]") {
   CHECK(seed.measure.budget_s == 150.0);
 
   CHECK(load_config("smoke", {}, kHost).measure.budget_s <= 3.0);
+}
+
+TEST_CASE("the head of seed-drop takes 1.5 times the FLOPs of naive, so that 40% are lost to it", "[config][presets]") {
+  const Config config = load_config("seed-drop", {}, kHost);
+  const ModelConfig& m = config.model;
+  WorkShape work;
+  work.history_length = m.history_length;
+  work.dim = m.dim;
+  work.heads = m.heads;
+  work.kv_heads = m.kv_heads;
+  work.layers = m.layers;
+  work.ffn_factor = m.ffn_factor;
+  work.trim = config.run.trim;
+  const double naive = naive_flops(work), head = head_flops(m.dim, m.head_width, m.head_layers);
+  CHECK(head / naive == Approx(1.5).epsilon(0.01));
+  CHECK(naive / (naive + head) == Approx(0.4).epsilon(0.01));
+  CHECK(config.run.candidates == Ints{1, 5, 10, 50, 100});
 }
 
 TEST_CASE("an unknown preset suggests a near one and lists all", "[config][presets]") {
