@@ -104,6 +104,8 @@ TEST_CASE("every field reads back the text it shows and the JSON it writes", "[c
       {"model.query_tokens", "11"},
       {"model.candidate_from_layer", "2"},
       {"model.import", "weights \"a\".safetensors"},
+      {"model.head_width", "640"},
+      {"model.head_layers", "3"},
       {"sweep.history_length", "3,7"},
       {"sweep.layers", "2,3"},
       {"run.candidates", "2,4"},
