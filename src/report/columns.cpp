@@ -284,7 +284,8 @@ const std::vector<Column<RShare>>& r_share_columns() {
       describe<T>("arithmetic", "ratio", "FLOPs of a candidate at the speed of many", &T::arithmetic),
       describe<T>("weights", "ratio", "streaming the weights once per pass", &T::weights),
       describe<T>("kv", "ratio", "reading the cached keys and values", &T::kv),
-      describe<T>("head", "ratio", "on top, not a part of r: a ranking head per candidate; null when none was timed", &T::head),
+      describe<T>("head", "ratio", "on top, not a part of r: a ranking head per candidate; null when none was timed",
+                  &T::head),
       describe<T>("overhead", "ratio", "what is left: fixed cost per pass, and a history pass unlike naive's share",
                   &T::overhead),
   };
