@@ -107,6 +107,17 @@ class SizeTest(unittest.TestCase):
             self.assertEqual(found[-1], 0, name)
             self.assertGreater(found[0], 1, name)
 
+    def test_the_smallest_n_worth_it(self):
+        sizing = self.sizing("gpu.csv", "--min-improvement", "60", "--p99", "6ms")
+        self.assertEqual(sizing["least_candidates"], 3)  # 0.9 * 2/3 = 60%
+        self.assertGreater(sizing["likely_candidates"], 3)
+        row = next(row for row in sizing["inputs"] if row["name"] == "min_improvement")
+        self.assertEqual((row["candidates_less"], row["candidates_more"]), (3, 4))
+        # Worth it only beyond what the latency allows.
+        result = self.kvcast("gpu.csv", "--min-improvement", "80", "--p99", "1.5ms")
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("an improvement of 80.0% takes N = 9, and P99 latency allows", result.stdout.replace("\n", " "))
+
     def test_infeasible_is_exit_4_with_the_reason(self):
         result = self.kvcast("gpu.csv", "--p99", "0.5ms", "-o", "out")
         self.assertEqual(result.returncode, 4)
@@ -126,8 +137,8 @@ class SizeTest(unittest.TestCase):
 
     def test_a_run_with_every_budget(self):
         result = self.kvcast(self.run_dir, "--p99", "10s", "--memory", "2GiB", "--qps", "0.01", "--workers", "2",
-                             "--users-cached", "100", "--min-improvement", "10", "--drop", "40", "--target-drop", "20",
-                             "--price-per-hour", "2", "-N", "7,70", "-o", "sized")
+                             "--users-cached", "100", "--drop", "40", "--target-drop", "20", "--price-per-hour", "2",
+                             "-N", "7,70", "-o", "sized")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("contention assumed none", result.stdout)
         self.assertIn("resident memory measured", result.stdout.replace("\n", " "))
