@@ -1,4 +1,4 @@
-// How many candidates a request may have: what is asked, and the answer with its reasons (docs/method.md §20).
+// How many candidates a request may have: what is asked, and the answer with its reasons (docs/method.md §22).
 #pragma once
 
 #include <cstdint>
@@ -174,6 +174,8 @@ struct Sizing {
   Source source;                                 ///< of the time at the likely N
   std::optional<double> limit;                   ///< largest speed-up; nullopt: none known
   std::optional<std::int64_t> knee_candidates;   ///< candidates take as long as the history
+  std::optional<Estimate> drop;                  ///< throughput that naive costs the ranker
+  Source drop_source;                            ///< "measured" with a ranking head, or "assumed"; empty: not known
   std::vector<std::string> notes;                ///< what is assumed or left out
   std::vector<SizingChange> changes;             ///< where it is infeasible
   std::vector<SizingBudget> budgets;

@@ -233,9 +233,9 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
   }
   if (given.naive_memory) row.naive_memory_bytes = whole_bytes(bytes_of(naive, candidates));
   if (given.drop) {
-    row.drop_naive = given.drop;
-    row.drop_seed_rule = drop_seed_rule(*given.drop, row.speedup.value);
-    row.drop_exact = drop_exact(*given.drop, row.speedup.value);
+    row.drop_naive = given.drop->value;
+    row.drop_seed_rule = drop_seed_rule(given.drop->value, row.speedup.value);
+    row.drop_exact = drop_exact(given.drop->value, row.speedup.value);
   }
   return row;
 }
@@ -294,8 +294,9 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
       // The head is the same at every L, so the drop follows from naive's time.
       const std::int64_t at = or_none(solution.likely).value_or(given.most_measured);
       const auto per_naive = [at](const SizingProblem& p) { return p.naive_s(std::max<std::int64_t>(1, at)); };
-      const double added = cost_ratio_of_drop(*given.drop) * per_naive(variant.problem) / per_naive(given.problem);
-      row.drop_naive = added / (1 + added);
+      const double added =
+          cost_ratio_of_drop(given.drop->value) * per_naive(variant.problem) / per_naive(given.problem);
+      row.drop_naive = variant.drop ? *variant.drop : added / (1 + added);
       const std::int64_t n = std::max<std::int64_t>(1, row.likely_candidates.value_or(given.most_measured));
       if (!row.speedup) row.speedup = speedup_of(variant.problem, n);
       row.drop_shared = drop_exact(*row.drop_naive, *row.speedup);
@@ -504,6 +505,8 @@ Sizing size_case(const SizingCase& given) {
   sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
   sizing.limit = given.limit;
   sizing.knee_candidates = smallest([&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
+  sizing.drop = given.drop;
+  if (given.drop) sizing.drop_source = given.drop_source;
   sizing.notes = given.notes;
   sizing.changes = changes(given, solution);
   sizing.budgets = budgets(given, solution);
@@ -514,7 +517,7 @@ Sizing size_case(const SizingCase& given) {
   sizing.drop_targets.push_back(drop_target("LONGER (published)", kLongerDrop, kLongerTarget, speedup_here,
                                             sizing.likely_candidates, given.source));
   if (given.drop && given.target_drop) {
-    sizing.drop_targets.push_back(drop_target("yours", *given.drop, *given.target_drop, speedup_here,
+    sizing.drop_targets.push_back(drop_target("yours", given.drop->value, *given.target_drop, speedup_here,
                                               sizing.likely_candidates, given.source));
   }
   for (const DropTarget& target : sizing.drop_targets) {

@@ -24,6 +24,7 @@ struct SizingVariant {
   double at = 0;  ///< `to` as a number, where it is one
   SizingProblem problem;
   Source source;
+  std::optional<double> drop{};  ///< throughput lost to naive there, where it was measured
 };
 
 /// Everything that is known of the service.
@@ -42,8 +43,9 @@ struct SizingCase {
   std::vector<SizingMemory> memory;
   std::vector<SizingVariant> lengths, parameters, alternatives;
   std::optional<std::int64_t> threads, cpus;  ///< of a worker, of a machine; nullopt: a worker is a machine
-  std::optional<double> drop, target_drop;    ///< throughput lost to naive; to be reached with sharing
+  std::optional<Estimate> drop;               ///< throughput lost to naive
   Source drop_source;
+  std::optional<double> target_drop;          ///< to be reached with sharing
   std::optional<double> price_per_hour;
   std::vector<std::string> notes;
 };

@@ -360,24 +360,30 @@ class Sizer {
   }
 
   void take_drop() {
-    given_.drop = options_.drop;
+    if (options_.drop) given_.drop = Estimate{*options_.drop, std::nullopt};
     given_.drop_source = "assumed";
-    if (!given_.drop) {
-      for (const Degradation& row : report_.degradation) {
-        if (row.scheme != app::baseline().label || !config_) continue;
-        if (row.history_length != config_->model.history_length || row.layers != config_->model.layers) continue;
-        given_.drop = row.drop.value;  // of the largest N, which comes last
-        given_.drop_source = "measured";
-      }
+    if (!given_.drop && config_) {
+      given_.drop = measured_drop(config_->model.history_length, config_->model.layers);
+      given_.drop_source = "measured";
     }
     if (!options_.target_drop) return;
     if (!given_.drop) refuse("--target-drop", "nothing tells what naive costs the ranker", "add --drop 40");
-    if (*options_.target_drop >= *given_.drop) {
+    if (*options_.target_drop >= given_.drop->value) {
       refuse("--target-drop",
              "'" + number(100 * *options_.target_drop) + "%' is no less than the measured drop of " +
-                 number(100 * *given_.drop) + "%",
+                 number(100 * given_.drop->value) + "%",
              "below it");
     }
+  }
+
+  /// What naive costs a ranking head at a shape, at the largest N; nullopt where it was not timed.
+  std::optional<Estimate> measured_drop(std::int64_t length, std::int64_t layers) const {
+    std::optional<Estimate> drop;
+    for (const Degradation& row : report_.degradation) {
+      const bool here = row.history_length == length && row.layers == layers;
+      if (here && row.scheme == app::baseline().label && row.drop.value > 0) drop = row.drop;
+    }
+    return drop;
   }
 
   void add_parameter(const std::string& name, const std::string& from, const std::string& to, const Source& source,
@@ -414,7 +420,11 @@ class Sizer {
         auto [problem, source] = other == length ? std::pair(std::optional(problem_), given_.source)
                                                  : reshaped(other, layers);
         if (problem) {
-          given_.lengths.push_back({"history_length", number(length), number(other), static_cast<double>(other), *problem, source});
+          given_.lengths.push_back(
+              {"history_length", number(length), number(other), static_cast<double>(other), *problem, source});
+          // Where a head was timed at that L, its own drop; unless another is asked about.
+          const auto drop = options_.drop ? std::nullopt : measured_drop(other, layers);
+          if (drop) given_.lengths.back().drop = drop->value;
         }
       }
     }

@@ -146,6 +146,12 @@ std::string sizing_answer(const Sizing& sizing) {
 namespace report {
 namespace {
 
+/// Of two shares.
+std::string ends(const Interval& interval) {
+  const std::string low = share(interval.lo, 2), high = share(interval.hi, 2);
+  return low == high ? low : low + " to " + high;
+}
+
 // ---- sections
 
 struct Section {
@@ -255,7 +261,13 @@ Section speedups(const Sizing& sizing) {
     cells.push_back(row.source);
     return cells;
   };
-  return section("speed-up and throughput drop by N", std::move(heads), rows_of(sizing.points, row_of));
+  std::string below;
+  if (sizing.drop && sizing.drop_source == "measured") {
+    below = "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
+    if (sizing.drop->ci95) below += ", 95% interval " + ends(*sizing.drop->ci95);
+  }
+  return section(drop ? "speed-up and throughput drop by N" : "speed-up by N", std::move(heads),
+                 rows_of(sizing.points, row_of), below);
 }
 
 Section times(const Sizing& sizing) {
@@ -342,11 +354,6 @@ Section returns(const Sizing& sizing) {
                                                            share(row.improvement, 2)};
                          }),
                  below);
-}
-
-std::string ends(const Interval& interval) {
-  const std::string low = share(interval.lo, 2), high = share(interval.hi, 2);
-  return low == high ? low : low + " to " + high;
 }
 
 Section advice(const Sizing& sizing) {

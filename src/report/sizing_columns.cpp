@@ -30,6 +30,8 @@ const std::vector<Column<Sizing>>& sizing_columns() {
       describe<T>("limit", "ratio", "largest speed-up at any N; null: none known", &T::limit),
       describe<T>("knee_candidates", "candidates", "N at which the candidates take as long as the history",
                   &T::knee_candidates),
+      describe<T>("drop", "0..1", "throughput that naive costs the ranker; null: not known", &T::drop),
+      describe<T>("drop_source", "", "`measured` (with a ranking head) or `assumed`", known(&T::drop_source)),
       describe<T>("notes", "", "what is assumed or left out", &T::notes),
   };
   return columns;

@@ -190,6 +190,8 @@ Sizing fixed_sizing() {
   sizing.source = "fitted";
   sizing.limit = 489.75;
   sizing.knee_candidates = 510;
+  sizing.drop = Estimate{0.4, Interval{0.375, 0.4375}};
+  sizing.drop_source = "measured";
   sizing.notes = {"P99 rests on 21 timings", "=naïve \x1b[31m | 候选"};
   sizing.changes = {{"p99", "s", 8, 8.25, true}, {"memory", "bytes", 1e9, 2.5e9, false}};
   sizing.budgets = {{"p99", "s", 8, 7.5, 6.25, 3, 0, true, true, "extrapolated"},

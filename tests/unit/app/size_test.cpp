@@ -200,6 +200,55 @@ TEST_CASE("memory is weights, workers and cached users", "[app][size]") {
   CHECK(sizing.memory[1].user_bytes == 153'600'000);
 }
 
+TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  Report report = testing::part(1, 1);
+  // The head takes 1.5 ms a candidate where naive takes 1: a drop of 40%, and at the other L of 25%.
+  for (Case& one : report.cases) {
+    const double head_s = one.shape->history_length == 128 ? 1.5e-3 : 3e-3;
+    std::vector<Sample> samples;
+    for (Sample sample : one.samples) {
+      const double n = static_cast<double>(sample.candidates);
+      sample.scheme += "+head";
+      sample.measured_seconds += head_s * n;
+      samples.push_back(sample);
+      if (sample.scheme != "naive+head") continue;
+      sample.scheme = "head";
+      sample.measured_seconds = head_s * n;
+      samples.push_back(sample);
+    }
+    one.samples.insert(one.samples.end(), samples.begin(), samples.end());
+    one.shape->head_width = 512;
+  }
+  report.config->model.head_width = 512;
+  write_report(report, folder.path().string());
+  const std::string path = folder.path().string();
+  SizingOptions options;
+  const Sizing sizing = *size(path, options).sizing;
+  REQUIRE(sizing.drop);
+  CHECK_THAT(sizing.drop->value, WithinAbs(0.4, 1e-6));
+  CHECK(sizing.drop->ci95);
+  CHECK(sizing.drop_source == "measured");
+  const SizingPoint& point = at(sizing, 50);
+  CHECK_THAT(*point.drop_exact, WithinAbs(drop_exact(0.4, point.speedup.value), 1e-6));
+  std::size_t lengths = 0;
+  for (const SizingFrontier& row : sizing.frontiers) {
+    if (row.axis != "history_length") continue;
+    ++lengths;
+    if (row.at == 64) CHECK_THAT(*row.drop_naive, WithinAbs(0.25, 1e-6));
+    if (row.at == 128) CHECK_THAT(*row.drop_naive, WithinAbs(0.4, 1e-6));
+  }
+  CHECK(lengths >= 2);
+  // Asked about another, that counts.
+  options.drop = 0.2;
+  const Sizing other = *size(path, options).sizing;
+  CHECK(other.drop->value == 0.2);
+  CHECK(other.drop_source == "assumed");
+  options.drop.reset();
+  options.target_drop = 0.45;
+  CHECK_THROWS_WITH(size(path, options), Contains("--target-drop: '45%' is no less than the measured drop of 40%"));
+}
+
 TEST_CASE("what does not meet one candidate names what would", "[app][size]") {
   SizingOptions options = of_r(0.1);
   options.naive_candidate_s = 0.02;
