@@ -131,8 +131,9 @@ class VerifyCommand : public Command {
     app_->add_option("--export", export_file_, "Write weights, inputs and outputs as safetensors")->type_name("FILE");
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
     // It compares all schemes, on as many candidates as are worth it, and times nothing.
-    arguments_.attach(*app_, {"run.candidates", "run.schemes", "run.cached", "run.micro_batch", "measure.budget",
-                              "measure.precision", "measure.profile", "measure.cold", "measure.pin"});
+    arguments_.attach(*app_, {"model.head_width", "model.head_layers", "run.candidates", "run.schemes", "run.cached",
+                              "run.micro_batch", "measure.budget", "measure.precision", "measure.profile",
+                              "measure.cold", "measure.pin"});
     app_->footer(
         "Exits 4 when a scheme disagrees, or when the mask cannot share (and shows the error sharing would make).\n"
         "Examples:\n"

@@ -315,7 +315,7 @@ std::vector<Field> make_fields() {
     automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions next to the candidate that go on after the first layer"),
     integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers"),
     free_text("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use"),
-    integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head that every candidate goes through; 0: no head"),
+    integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head behind every scheme; 0: no head"),
     integer("model.head_layers", "--head-layers", at(model, &M::head_layers), 1, "Hidden layers of the ranking head"),
     automatic_integer_list("sweep.history_length", "", at(sweep, &S::history_length), 0, "as model.history_length", "A grid over these L"),
     automatic_integer_list("sweep.layers", "", at(sweep, &S::layers), 1, "as model.layers", "A grid over these M"),

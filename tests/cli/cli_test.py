@@ -236,7 +236,7 @@ class HelpTest(CliTest):
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
                 self.assertIn("Examples:\n  kvcast ", result.stdout)
                 lines = result.stdout.splitlines()
-                self.assertLessEqual(len(lines), 50)
+                self.assertLessEqual(len(lines), 52)
                 self.assertLessEqual(max(map(len, lines)), 110)
 
     def test_version(self):

@@ -291,10 +291,17 @@ class HeadTest(CliTest):
         self.refused(["--head-width", "4000000000"], "--head-width", "overflows 64 bits")
         self.refused(["--head-layers", "0"], "--head-layers", "out of range")
 
-    def test_verify_and_cold_runs_take_a_config_with_a_head(self):
-        tiny = ["-L", "32", "--layers", "2", "-d", "16", "--heads", "2", "--head-width", "8"]
-        verified = self.kvcast("verify", "-q", *tiny)
+    def test_verify_passes_over_it(self):
+        self.write("head.json", {"model": {"history_length": 32, "dim": 16, "heads": 2, "layers": 2, "head_width": 8}})
+        verified = self.kvcast("verify", "-q", "./head.json", "--export", "case.safetensors", "--format", "json")
         self.assertEqual(verified.returncode, 0, verified.stderr)
+        self.assert_one_line(self.kvcast("verify", "./head.json", "--head-width", "8"), 2, "--head-width")
+        # The case has no weights of the head, but the config that it was exported with, whose head is seeded.
+        imported = ["run", "--dry-run", "--import", "case.safetensors", "-N", "1", "--format", "json"]
+        for args, points in ([], 5), (["--head-width", "0"], 2):
+            self.assertEqual(len(json.loads(self.kvcast(*imported, *args).stdout)["points"]), points)
+
+    def test_cold_runs_in_bf16(self):
         result = self.kvcast("run", "-q", *self.ARGS, "--cold", "--schemes", "naive,shared,cached", "--dtype", "bf16",
                              "--budget", "3s", "--format", "json")
         self.assertEqual(result.returncode, 0, result.stderr)
