@@ -13,9 +13,10 @@ namespace {
 
 std::string gib(double bytes) { return format_significant(bytes / (1024.0 * 1024 * 1024), 3) + " GiB"; }
 
-// What a larger N may be multiplied up from.
-bool scalable(const SchemeCost& scheme, std::int64_t n) {
-  return scheme.unit > 0 && n > scheme.unit && (scheme.baseline || n % scheme.unit == 0);
+// What a larger N may be multiplied up from. A pass of many units is as many passes of one.
+bool scalable(const Costs& costs, const SchemeCost& scheme, std::int64_t n) {
+  const std::int64_t unit = scheme.runs_on ? costs.schemes[*scheme.runs_on].unit : scheme.unit;
+  return scheme.unit > 0 && n > scheme.unit && (scheme.baseline || n % unit == 0);
 }
 
 /// What fits of one case, were it alone.
@@ -124,7 +125,7 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
       } else if (scheme.user_pass) {
         point.status = Status::composed;
         point.estimated_s = scheme.candidates_s(n);
-      } else if (scalable(scheme, n)) {
+      } else if (scalable(costs, scheme, n)) {
         point.status = Status::scaled;
         point.measured_candidates = scheme.unit;
         point.estimated_s = scheme.candidates_s(scheme.unit);

@@ -19,7 +19,7 @@ struct SchemeCost {
   bool baseline = false;
   bool user_pass = false;  ///< has a history pass that serves every N
   /// Least candidates that run at the speed of many, from which a larger N may be scaled; 0 = from none. Of a scheme
-  /// that is not the baseline only whole multiples may be.
+  /// that is not the baseline only whole multiples may be; of one that runs on another, of the other's unit.
   std::int64_t unit = 1;
   double user_s = 0;                                            ///< one history pass
   std::function<double(std::int64_t candidates)> candidates_s;  ///< the candidate pass

@@ -84,6 +84,12 @@ TEST_CASE("behind naive the head is never multiplied up from few candidates", "[
   CHECK(find(plan, "naive+head", 100)->status == Status::measured);
   CHECK(find(plan, "shared+head", 4000)->status == Status::composed);
   for (const std::int64_t n : {1, 100, 128, 500, 4000}) CHECK(find(plan, "head", n)->status == Status::measured);
+  // Whole micro-batches are, though N is no multiple of what the head needs of them.
+  const std::string packed = R"("candidates": [100, 4000], "schemes": ["naive", "packed"], "micro_batch": [10])";
+  const Plan batches = make_plan(config_of(model, packed, budget), machine(), {});
+  CHECK(find(batches, "packed+head", 4000)->status == Status::scaled);
+  CHECK(find(batches, "packed+head", 4000)->measured_candidates == 130);
+  CHECK(find(batches, "packed+head", 100)->status == Status::measured);
   // Everything that the plan may ask for is prepared: an unprepared size would end the process.
   app::PreparedCase prepared(config_of(model, run, budget), plan, 0, {});
   const auto workloads = prepared.workloads();
