@@ -34,7 +34,7 @@ struct ModelConfig {
   /// Hidden width of a base ranking MLP (d, head_width, ..., 1) that scores every candidate: what a ranker without the
   /// sequence model would be. 0 = none.
   std::int64_t head_width = 0;
-  std::int64_t head_layers = 2;           ///< its hidden layers
+  std::int64_t head_layers = 2;  ///< its hidden layers
 };
 
 struct RunConfig {

@@ -236,10 +236,10 @@ struct SelfCheck {
 /// Memory that a scheme took when it was made: its buffers and caches, without weights and tokens.
 struct ResidentMemory {
   std::string scheme;
-  std::int64_t candidates = 0;                ///< N that it was made for
-  std::int64_t resident_bytes = 0;            ///< growth of the process's resident set, measured
-  std::int64_t planned_bytes = 0;             ///< computed from the shape
-  std::int64_t kv_bytes = 0;                  ///< of them, keys and values; computed
+  std::int64_t candidates = 0;      ///< N that it was made for
+  std::int64_t resident_bytes = 0;  ///< growth of the process's resident set, measured
+  std::int64_t planned_bytes = 0;   ///< computed from the shape
+  std::int64_t kv_bytes = 0;        ///< of them, keys and values; computed
 };
 
 struct Case {
@@ -314,7 +314,7 @@ struct Surface {
 struct Degradation {
   std::optional<std::int64_t> history_length, layers;  ///< nullopt: timings that do not tell
   std::int64_t candidates = 0;
-  std::string scheme;  ///< that ran the sequence model
+  std::string scheme;                ///< that ran the sequence model
   Status status = Status::measured;  ///< of the timing with the sequence model
   double head_s = 0;                 ///< the head alone, for all N candidates, median
   double with_s = 0;                 ///< sequence model and head, likewise
@@ -335,7 +335,7 @@ struct Report {
   std::optional<Shard> shard;          ///< nullopt: the whole grid
   std::optional<Conditions> conditions;
   std::vector<Case> cases;
-  std::vector<Surface> surfaces;  ///< of every fitted scheme, over a grid that has enough shapes
+  std::vector<Surface> surfaces;         ///< of every fitted scheme, over a grid that has enough shapes
   std::vector<Degradation> degradation;  ///< where the config has a head
   std::optional<Sizing> sizing;          ///< where it was asked for
   std::vector<Warning> warnings;

@@ -16,15 +16,15 @@ struct SizingOptions {
   std::optional<std::int64_t> history_length, layers;  ///< which shape; nullopt: the report's largest
   std::vector<std::int64_t> candidates;                ///< N to show beside the answer
 
-  std::optional<double> p99_s;                ///< 99% of the requests are answered within, waiting included
-  std::optional<std::int64_t> memory_bytes;   ///< of one process: weights, workers, cached users
-  std::optional<double> requests_per_s;       ///< that arrive, at random
-  std::int64_t workers = 1;                   ///< requests served at a time; a worker has the run's threads
-  std::int64_t users_cached = 0;              ///< users whose KV cache is kept between requests
-  std::optional<double> min_improvement;      ///< least 1 - 1/speedup that is worth it, in (0,1)
-  std::optional<double> drop;                 ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
-  std::optional<double> target_drop;          ///< what it may cost with sharing, in (0,1)
-  std::optional<double> price_per_hour;       ///< of one machine, any currency
+  std::optional<double> p99_s;               ///< 99% of the requests are answered within, waiting included
+  std::optional<std::int64_t> memory_bytes;  ///< of one process: weights, workers, cached users
+  std::optional<double> requests_per_s;      ///< that arrive, at random
+  std::int64_t workers = 1;                  ///< requests served at a time; a worker has the run's threads
+  std::int64_t users_cached = 0;             ///< users whose KV cache is kept between requests
+  std::optional<double> min_improvement;     ///< least 1 - 1/speedup that is worth it, in (0,1)
+  std::optional<double> drop;                ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
+  std::optional<double> target_drop;         ///< what it may cost with sharing, in (0,1)
+  std::optional<double> price_per_hour;      ///< of one machine, any currency
 
   std::optional<double> r;                  ///< instead of a report
   std::optional<double> naive_candidate_s;  ///< naive's time of one candidate, with r
@@ -50,10 +50,10 @@ struct SizingInput {
 struct SizingBudget {
   std::string name, unit;  ///< "p99", "memory", "qps"
   double limit = 0;
-  std::optional<double> used;                                   ///< at the likely N; of "qps" what could be served
-  std::optional<double> headroom_pct;                           ///< of the limit, left over at the likely N
+  std::optional<double> used;                                      ///< at the likely N; of "qps" what could be served
+  std::optional<double> headroom_pct;                              ///< of the limit, left over at the likely N
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< largest N by it alone; nullopt: any, or unknown
-  bool feasible = true;                                         ///< one candidate at least
+  bool feasible = true;                                            ///< one candidate at least
   bool binding = false;
   Source source;
 };
@@ -69,9 +69,9 @@ struct SizingPoint {
   std::int64_t candidates = 0;
   Source source;
   Estimate speedup;
-  double improvement = 0;                           ///< 1 - 1/speedup
-  double marginal_speedup = 0;                      ///< S(N+1) - S(N)
-  std::optional<double> scheme_s, naive_s;          ///< mean service time
+  double improvement = 0;                                ///< 1 - 1/speedup
+  double marginal_speedup = 0;                           ///< S(N+1) - S(N)
+  std::optional<double> scheme_s, naive_s;               ///< mean service time
   std::optional<double> p99_s, p99_safe_s, naive_p99_s;  ///< with the wait where there is a rate; nullopt: unbounded
   std::optional<double> utilisation, naive_utilisation;
   std::optional<std::int64_t> memory_bytes, copies_memory_bytes, naive_memory_bytes;
@@ -91,9 +91,9 @@ struct SizingAdvice {
   std::int64_t least_candidates = 1;
   std::optional<std::int64_t> most_candidates;  ///< nullopt: open
   std::string seed_advice;
-  Interval seed_improvement;    ///< at r = 0.15, at the two ends
-  Interval improvement;         ///< here
-  std::string grade;            ///< of the improvement here
+  Interval seed_improvement;  ///< at r = 0.15, at the two ends
+  Interval improvement;       ///< here
+  std::string grade;          ///< of the improvement here
 };
 
 /// What it takes to bring one throughput drop down to another (docs/model.md §3).
@@ -101,11 +101,11 @@ struct DropTarget {
   std::string name;
   double naive_drop = 0, target_drop = 0;
   double speedup_needed = 0, end_to_end = 0;
-  std::int64_t least_candidates = 0;                 ///< at r = 0
-  double largest_r = 0;                              ///< at any N
-  std::optional<std::int64_t> candidates;            ///< here; nullopt: never
-  std::optional<std::int64_t> seed_candidates;       ///< at r = 0.15
-  bool reached = false;                              ///< by the likely N; without one at some N
+  std::int64_t least_candidates = 0;            ///< at r = 0
+  double largest_r = 0;                         ///< at any N
+  std::optional<std::int64_t> candidates;       ///< here; nullopt: never
+  std::optional<std::int64_t> seed_candidates;  ///< at r = 0.15
+  bool reached = false;                         ///< by the likely N; without one at some N
   Source source;
 };
 /// N that the target needs at one r.
@@ -120,11 +120,11 @@ struct DropReach {
 struct SizingMemory {
   std::string kv_dtype;
   std::int64_t kv_heads = 0;
-  std::int64_t user_bytes = 0;          ///< one shared cache
+  std::int64_t user_bytes = 0;  ///< one shared cache
   double users_per_gib = 0;
-  std::int64_t copies_bytes = 0;        ///< a copy per candidate
-  std::int64_t candidates = 0;          ///< N of the copies
-  std::int64_t naive_bytes = 0;         ///< largest layer of one sequence
+  std::int64_t copies_bytes = 0;  ///< a copy per candidate
+  std::int64_t candidates = 0;    ///< N of the copies
+  std::int64_t naive_bytes = 0;   ///< largest layer of one sequence
   Source source;
 };
 
@@ -168,7 +168,7 @@ struct Sizing {
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< nullopt: no limit, or unknown
-  std::optional<double> min_improvement;         ///< asked for
+  std::optional<double> min_improvement;                           ///< asked for
   std::optional<std::int64_t> least_candidates;  ///< smallest N worth it; nullopt: not asked for, or never
   std::string binding;                           ///< budget that gives likely_candidates; empty: none
   Source source;                                 ///< of the time at the likely N

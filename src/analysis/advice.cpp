@@ -52,8 +52,7 @@ std::vector<SizingAdvice> advice(const SpeedupOf& speedup_here, double limit) {
     row.seed_advice = situation.advice;
     const auto least = static_cast<double>(situation.least);
     row.seed_improvement.lo = improvement(least, kSeedR);
-    row.seed_improvement.hi =
-        situation.most ? improvement(static_cast<double>(*situation.most), kSeedR) : 1 - kSeedR;
+    row.seed_improvement.hi = situation.most ? improvement(static_cast<double>(*situation.most), kSeedR) : 1 - kSeedR;
     row.improvement.lo = 1 - 1 / speedup_here(situation.least);
     row.improvement.hi = 1 - 1 / (situation.most ? speedup_here(*situation.most) : limit);
     const std::string low = grade(row.improvement.lo), high = grade(row.improvement.hi);

@@ -17,8 +17,8 @@ inline constexpr double kSeedR = 0.15;
 using SpeedupOf = std::function<double(std::int64_t candidates)>;
 
 /// Word for an improvement 1 - 1/S: "none" (the design note's "not applicable"), "little" (below its least effective
-/// queue), "medium", "strong" ("strongly recommended"), "best". Thresholds 60%, 80% and 84.5% give each of its bands its
-/// word at r = 0.15 (N = 5-10: 68-76%, 50-100: 83-84%, 200: 84.6%).
+/// queue), "medium", "strong" ("strongly recommended"), "best". Thresholds 60%, 80% and 84.5% give each of its bands
+/// its word at r = 0.15 (N = 5-10: 68-76%, 50-100: 83-84%, 200: 84.6%).
 std::string grade(double improvement);
 
 /// The bands, then the scenarios. limit: largest speed-up, infinite when there is none.

@@ -23,24 +23,6 @@ std::vector<double> left_out_errors(const Fit& fit, bool affine) {
   return errors;
 }
 
-/// e of predict(); nullopt when unknown. `errors` are of `levels`.
-std::optional<double> held_out_half_width(const std::vector<Level>& levels, const std::vector<double>& errors,
-                                          std::int64_t candidates) {
-  if (errors.empty()) return std::nullopt;
-  double squares = 0;
-  for (const double error : errors) squares += error * error;
-  double rms = std::sqrt(squares / static_cast<double>(errors.size())), growth = 1;
-  const auto beyond = [&](std::size_t edge, std::size_t beside) {
-    const auto log_n = [&](std::size_t i) { return std::log(static_cast<double>(levels[i].candidates)); };
-    rms = std::max(rms, std::abs(errors[edge]));
-    growth += std::abs((std::log(static_cast<double>(candidates)) - log_n(edge)) / (log_n(edge) - log_n(beside)));
-  };
-  const std::size_t last = levels.size() - 1;
-  if (candidates > levels[last].candidates) beyond(last, last - 1);
-  if (candidates < levels[0].candidates) beyond(0, 1);
-  return student_t_factor(0.95, static_cast<double>(errors.size())) * rms * growth;
-}
-
 std::string source_of(const std::vector<Level>& levels, std::int64_t candidates) {
   const auto same = [candidates](const Level& level) { return level.candidates == candidates; };
   if (std::any_of(levels.begin(), levels.end(), same)) return "measured";
@@ -49,6 +31,23 @@ std::string source_of(const std::vector<Level>& levels, std::int64_t candidates)
 }
 
 }  // namespace
+
+std::optional<double> held_out_half_width(const std::vector<std::int64_t>& counts, const std::vector<double>& errors,
+                                          std::int64_t candidates) {
+  if (errors.empty()) return std::nullopt;
+  double squares = 0;
+  for (const double error : errors) squares += error * error;
+  double rms = std::sqrt(squares / static_cast<double>(errors.size())), growth = 1;
+  const auto beyond = [&](std::size_t edge, std::size_t beside) {
+    const auto log_n = [&](std::size_t i) { return std::log(static_cast<double>(counts[i])); };
+    rms = std::max(rms, std::abs(errors[edge]));
+    growth += std::abs((std::log(static_cast<double>(candidates)) - log_n(edge)) / (log_n(edge) - log_n(beside)));
+  };
+  const std::size_t last = counts.size() - 1;
+  if (candidates > counts[last]) beyond(last, last - 1);
+  if (candidates < counts[0]) beyond(0, 1);
+  return student_t_factor(0.95, static_cast<double>(errors.size())) * rms * growth;
+}
 
 std::vector<Prediction> predict(const std::vector<Sample>& samples, const std::string& scheme, const Fit& fit,
                                 const std::vector<std::int64_t>& candidates) {
@@ -59,6 +58,8 @@ std::vector<Prediction> predict(const std::vector<Sample>& samples, const std::s
   const std::vector<double> errors = left_out_errors(fit, affine);
   const double naive_s = naive_candidate_seconds(levels);
   const Uncertainty uncertainty(levels);
+  std::vector<std::int64_t> counts;
+  for (const Level& level : levels) counts.push_back(level.candidates);
 
   for (const std::int64_t count : candidates) {
     assert(count >= 1);
@@ -81,7 +82,7 @@ std::vector<Prediction> predict(const std::vector<Sample>& samples, const std::s
       prediction.speedup.value = speedup(n, fit.r->value);
       error = uncertainty.of_r([n](const Forms& forms) { return std::log(speedup(n, bounded_r(*forms.r))); });
     }
-    const std::optional<double> held_out = held_out_half_width(levels, errors, count);
+    const std::optional<double> held_out = held_out_half_width(counts, errors, count);
     if (error && (held_out || prediction.source == "measured")) {
       const double half = std::hypot(error->half_width(), held_out.value_or(0));
       prediction.speedup.ci95 =

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -24,5 +25,10 @@ namespace kvcast::analysis {
 /// Seconds, for all N candidates: naive c·N; the scheme's that over the speed-up, by the affine form a + bN exactly.
 std::vector<Prediction> predict(const std::vector<Sample>& samples, const std::string& scheme, const Fit& fit,
                                 const std::vector<std::int64_t>& candidates);
+
+/// e of predict() at any N, of a log: `errors` are those of a form at each of `counts` (ascending) that it did not see.
+/// nullopt when there are none.
+std::optional<double> held_out_half_width(const std::vector<std::int64_t>& counts, const std::vector<double>& errors,
+                                          std::int64_t candidates);
 
 }  // namespace kvcast::analysis

@@ -10,6 +10,7 @@
 #include "analysis/forms.h"
 #include "analysis/predict.h"
 #include "analysis/statistics.h"
+#include "kvcast/cost_model.h"
 
 namespace kvcast::analysis {
 namespace {
@@ -21,38 +22,90 @@ std::vector<std::int64_t> counts_to_predict() {
   return counts;
 }
 
-/// Half-width of ln S at any N: the largest of the predictions up to the first that is not below N. A wider queue is
-/// never called better known than a narrower one, and the safe N does not jump.
-std::function<double(std::int64_t)> half_widths(const std::vector<Prediction>& predictions) {
-  std::map<std::int64_t, double> halves;
+/// A half-width at any N: the largest of those at `counts` up to the first that is not below N. A wider queue is never
+/// called better known than a narrower one, so that what is safe does not jump.
+std::function<double(std::int64_t)> not_falling(const std::vector<std::int64_t>& counts,
+                                                const std::vector<double>& halves) {
+  std::map<std::int64_t, double> largest;
   double widest = 0;
-  for (const Prediction& prediction : predictions) {
-    if (!prediction.speedup.ci95) return {};
-    widest = std::max(widest, std::log(prediction.speedup.ci95->hi / prediction.speedup.value));
-    halves[prediction.candidates] = widest;
-  }
-  return [halves](std::int64_t candidates) {
-    const auto found = halves.lower_bound(candidates);
-    return found == halves.end() ? halves.rbegin()->second : found->second;
+  for (std::size_t i = 0; i < counts.size(); ++i) largest[counts[i]] = widest = std::max(widest, halves[i]);
+  return [largest](std::int64_t candidates) {
+    const auto found = largest.lower_bound(candidates);
+    return found == largest.end() ? largest.rbegin()->second : found->second;
   };
 }
 
-/// Half-width of the log of naive's time of a candidate: of the rounds of this run, for the next one.
-double naive_half(const std::vector<Level>& levels) {
-  std::map<std::int64_t, std::vector<double>> rounds;
-  for (const Level& level : levels) {
-    for (const TimingPair& pair : level.pairs) {
-      rounds[pair.round].push_back(std::log(pair.numerator_s / static_cast<double>(level.candidates)));
-    }
+std::function<double(std::int64_t)> speedup_half(const std::vector<Prediction>& predictions) {
+  std::vector<std::int64_t> counts;
+  std::vector<double> halves;
+  for (const Prediction& prediction : predictions) {
+    if (!prediction.speedup.ci95) return {};
+    counts.push_back(prediction.candidates);
+    halves.push_back(std::log(prediction.speedup.ci95->hi / prediction.speedup.value));
   }
-  std::vector<double> times;
-  for (const auto& [round, logs] : rounds) times.push_back(std::exp(mean(logs)));
-  const Estimate estimate = ratio_of_run(std::move(times));
-  return estimate.ci95 ? std::log(estimate.ci95->hi / estimate.value) : 0;
+  return not_falling(counts, halves);
 }
 
-std::vector<double> residuals_of(const std::map<std::int64_t, PointTimings>& points,
-                                 const std::function<double(std::int64_t)>& seconds) {
+using Points = std::map<std::int64_t, PointTimings>;
+
+/// The time of each N, as a line is fitted to it: bounded_line() takes ln(N/T) for a speed-up and gives T's line.
+std::vector<LogPoint> time_points(const Points& points) {
+  std::vector<LogPoint> times;
+  for (const auto& [candidates, point] : points) {
+    std::vector<double> logs;
+    for (const Timing& timing : prevailing(point)) logs.push_back(std::log(timing.seconds));
+    const auto n = static_cast<double>(candidates);
+    times.push_back({n, std::log(n) - trimmed_mean(std::move(logs)).mean, 0});
+  }
+  return times;
+}
+
+double line_seconds(const Line& line, double candidates) { return line.history + line.candidate * candidates; }
+
+/// ln(line/time) at every N, by the line without that N.
+std::vector<double> left_out_errors(const std::vector<LogPoint>& times) {
+  std::vector<double> errors;
+  for (std::size_t i = 0; i < times.size(); ++i) {
+    std::vector<LogPoint> others = times;
+    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
+    const double seconds = line_seconds(bounded_line(others), times[i].candidates);
+    errors.push_back(std::log(seconds / times[i].candidates) + times[i].log_speedup);
+  }
+  return errors;
+}
+
+/// Half-width of ln(time) that the rounds of this run leave for the next one; nullopt below two rounds.
+std::optional<double> run_half(const Points& points, const Line& line) {
+  std::map<std::int64_t, std::vector<double>> rounds;
+  for (const auto& [candidates, point] : points) {
+    for (const Timing& timing : prevailing(point)) {
+      rounds[timing.round].push_back(std::log(timing.seconds / line_seconds(line, static_cast<double>(candidates))));
+    }
+  }
+  std::vector<double> ratios;
+  for (const auto& [round, logs] : rounds) ratios.push_back(std::exp(mean(logs)));
+  const Estimate estimate = ratio_of_run(std::move(ratios));
+  return estimate.ci95 ? std::optional(std::log(estimate.ci95->hi / estimate.value)) : std::nullopt;
+}
+
+/// Fewest N that fit a line and say how far it is off.
+constexpr std::size_t kLineCounts = 3;
+
+std::function<double(std::int64_t)> time_half(const Points& points, const std::vector<LogPoint>& times,
+                                              const Line& line) {
+  const auto of_run = run_half(points, line);
+  // With three N each error is that of a line through two.
+  if (times.size() <= kLineCounts || !of_run) return {};
+  const std::vector<double> errors = left_out_errors(times);
+  std::vector<std::int64_t> measured;
+  for (const auto& [candidates, point] : points) measured.push_back(candidates);
+  const std::vector<std::int64_t> counts = counts_to_predict();
+  std::vector<double> halves;
+  for (const std::int64_t n : counts) halves.push_back(std::hypot(*held_out_half_width(measured, errors, n), *of_run));
+  return not_falling(counts, halves);
+}
+
+std::vector<double> residuals_of(const Points& points, const std::function<double(std::int64_t)>& seconds) {
   std::vector<double> residuals;
   for (const auto& [candidates, point] : points) {
     for (const Timing& timing : prevailing(point)) residuals.push_back(timing.seconds / seconds(candidates));
@@ -73,15 +126,11 @@ ScalableInput input(const char* name, const char* unit, Estimate value, const ch
   return made;
 }
 
-void scale_user(SizingProblem& problem, double factor) { problem.service.user_s *= factor; }
-void scale_candidates(SizingProblem& problem, double factor) {
-  problem.service.candidates_s = [old = problem.service.candidates_s, factor](std::int64_t n) {
-    return factor * old(n);
-  };
-}
-void scale_naive(SizingProblem& problem, double factor) {
-  problem.naive_s = [old = problem.naive_s, factor](std::int64_t n) { return factor * old(n); };
-}
+using Scale = std::function<void(SizingProblem&, double)>;
+const Scale kUser = [](SizingProblem& problem, double factor) { scale_times(problem, factor, 1, 1); };
+const Scale kCandidates = [](SizingProblem& problem, double factor) { scale_times(problem, 1, factor, 1); };
+const Scale kNaive = [](SizingProblem& problem, double factor) { scale_times(problem, 1, 1, factor); };
+const Scale kAll = [](SizingProblem& problem, double factor) { scale_times(problem, factor, factor, factor); };
 
 /// The one-parameter form, with its inputs. c: in seconds or 1.
 ServiceFit one_parameter(const Estimate& r, double c, bool timed, const char* source) {
@@ -89,20 +138,23 @@ ServiceFit one_parameter(const Estimate& r, double c, bool timed, const char* so
   fit.service.user_s = c * (1 - r.value);
   fit.service.candidates_s = per_candidate(c * r.value);
   fit.naive_s = per_candidate(c);
+  fit.speedup = [r = r.value](std::int64_t n) { return speedup(static_cast<double>(n), r); };
   if (r.value > 0) fit.limit = 1 / r.value;
-  fit.inputs.push_back(input("r", "ratio", r, source, [value = r.value, c](SizingProblem& p, double factor) {
+  fit.inputs.push_back(input("r", "ratio", r, source, [value = r.value](SizingProblem& problem, double factor) {
     const double to = std::min(1.0, value * factor);
-    p.service.user_s = c * (1 - to);
-    p.service.candidates_s = per_candidate(c * to);
+    if (value < 1 && value > 0) scale_times(problem, (1 - to) / (1 - value), to / value, 1);
   }));
-  if (timed) {
-    fit.inputs.push_back(input("naive_candidate_s", "s", {c, {}}, source, [](SizingProblem& p, double factor) {
-      scale_user(p, factor);
-      scale_candidates(p, factor);
-      scale_naive(p, factor);
-    }));
-  }
+  if (timed) fit.inputs.push_back(input("naive_candidate_s", "s", {c, {}}, source, kAll));
   return fit;
+}
+
+/// `value` with the relative interval of another estimate.
+Estimate with_interval_of(double value, const std::optional<Estimate>& other) {
+  Estimate estimate{value, {}};
+  if (other && other->ci95 && other->value > 0) {
+    estimate.ci95 = Interval{value * other->ci95->lo / other->value, value * other->ci95->hi / other->value};
+  }
+  return estimate;
 }
 
 }  // namespace
@@ -111,31 +163,38 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   const auto predictions = predict(samples, fit.scheme, fit, counts_to_predict());
   if (predictions.empty()) return std::nullopt;
   const double c = *predictions.front().naive_seconds / static_cast<double>(predictions.front().candidates);
-  ServiceFit model;
-  if (predictions.front().by == "affine") {
-    const AffineFit& affine = *fit.affine;
-    model.service.user_s = affine.user_s;
-    model.service.candidates_s = per_candidate(affine.candidate_s);
-    model.naive_s = per_candidate(affine.naive_candidate_s);
-    if (affine.candidate_s > 0) model.limit = affine.naive_candidate_s / affine.candidate_s;
-    Estimate candidate{affine.candidate_s, {}};
-    if (fit.marginal_r && fit.marginal_r->ci95) {
-      candidate.ci95 = Interval{c * fit.marginal_r->ci95->lo, c * fit.marginal_r->ci95->hi};
-    }
-    model.inputs.push_back(input("user_s", "s", {affine.user_s, {}}, "fitted", scale_user));
-    model.inputs.push_back(input("candidate_s", "s", candidate, "fitted", scale_candidates));
-    model.inputs.push_back(input("naive_candidate_s", "s", {c, {}}, "fitted", scale_naive));
-  } else {
-    model = one_parameter(*fit.r, c, true, "fitted");
-  }
-  model.service.speedup_half = half_widths(predictions);
-  const std::vector<Level> levels = load_levels(samples, fit.scheme).levels;
-  model.service.time_half = naive_half(levels);
   const TimingTable table = tabulate(samples);
-  const auto at_count = [&](std::int64_t n) { return model.service.seconds(n); };
-  model.service.residuals = residuals_of(table.at(fit.scheme), at_count);
-  model.naive_residuals = residuals_of(table.at(kBaseline), model.naive_s);
-  for (const Level& level : levels) model.measured.push_back(level.candidates);
+  const Points &scheme = table.at(fit.scheme), &naive = table.at(kBaseline);
+  ServiceFit model = one_parameter(*fit.r, c, true, "fitted");
+  if (predictions.front().by == "affine") {
+    const AffineFit affine = *fit.affine;
+    model.speedup = [affine](std::int64_t n) {
+      const auto count = static_cast<double>(n);
+      return affine.naive_candidate_s * count / (affine.user_s + affine.candidate_s * count);
+    };
+    model.limit.reset();
+    if (affine.candidate_s > 0) model.limit = affine.naive_candidate_s / affine.candidate_s;
+  }
+  model.speedup_half = speedup_half(predictions);
+  if (scheme.size() >= kLineCounts) {
+    const std::vector<LogPoint> times = time_points(scheme);
+    const Line line = bounded_line(times);
+    model.service.user_s = line.history;
+    model.service.candidates_s = per_candidate(line.candidate);
+    if (model.speedup_half) model.service.half = time_half(scheme, times, line);
+    const bool affine = predictions.front().by == "affine" && fit.marginal_r.has_value();
+    model.inputs = {input("user_s", "s", {line.history, {}}, "fitted", kUser),
+                    input("candidate_s", "s", with_interval_of(line.candidate, affine ? fit.marginal_r : fit.r),
+                          "fitted", kCandidates),
+                    input("naive_candidate_s", "s", {c, {}}, "fitted", kNaive)};
+  }
+  if (naive.size() >= kLineCounts) {
+    const Line line = bounded_line(time_points(naive));
+    model.naive_s = [line](std::int64_t n) { return line_seconds(line, static_cast<double>(n)); };
+  }
+  model.service.residuals = residuals_of(scheme, [&](std::int64_t n) { return model.service.seconds(n); });
+  model.naive_residuals = residuals_of(naive, model.naive_s);
+  for (const Level& level : load_levels(samples, fit.scheme).levels) model.measured.push_back(level.candidates);
   model.least_measured = model.measured.front();
   model.most_measured = model.measured.back();
   return model;
@@ -170,12 +229,16 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   fit.service.user_s = at(1).user_s;
   fit.service.candidates_s = [at](std::int64_t n) { return at(n).candidates_s; };
   fit.naive_s = [at](std::int64_t n) { return at(n).naive_s; };
+  fit.speedup = [at](std::int64_t n) {
+    const RequestSeconds seconds = at(n);
+    return seconds.naive_s / (seconds.user_s + seconds.candidates_s);
+  };
   const RequestSeconds most = at(kMostCandidates);
   fit.limit = most.naive_s / (most.user_s + most.candidates_s);
   if (surface.speedup_log_error) {
     // As predict_surface().
     const double half = student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error;
-    fit.service.speedup_half = [half](std::int64_t) { return half; };
+    fit.speedup_half = fit.service.half = [half](std::int64_t) { return half; };
   }
   fit.service.residuals = std::move(residuals);
   fit.naive_residuals = std::move(naive_residuals);
@@ -185,19 +248,14 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
     fit.least_measured = surface.least_candidates;
     fit.most_measured = surface.most_candidates;
   }
-  fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, "fitted", scale_user));
-  fit.inputs.push_back(input("candidate_s", "s",
-                             {fit.limit && *fit.limit > 0 ? fit.naive_s(kMostCandidates) / *fit.limit / kMostCandidates : 0, {}},
-                             "fitted", scale_candidates));
-  fit.inputs.push_back(input("naive_candidate_s", "s", {fit.naive_s(kMostCandidates) / kMostCandidates, {}}, "fitted",
-                             scale_naive));
+  fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, "fitted", kUser));
+  fit.inputs.push_back(
+      input("candidate_s", "s",
+            {fit.limit && *fit.limit > 0 ? fit.naive_s(kMostCandidates) / *fit.limit / kMostCandidates : 0, {}},
+            "fitted", kCandidates));
+  fit.inputs.push_back(
+      input("naive_candidate_s", "s", {fit.naive_s(kMostCandidates) / kMostCandidates, {}}, "fitted", kNaive));
   return fit;
-}
-
-void scale_times(SizingProblem& problem, double user, double candidates, double naive) {
-  scale_user(problem, user);
-  scale_candidates(problem, candidates);
-  scale_naive(problem, naive);
 }
 
 }  // namespace kvcast::analysis

@@ -140,9 +140,8 @@ std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
   }
   const bool load = problem.requests_per_s.has_value();
   if (load || (problem.memory_bytes && problem.workers > 1)) {
-    add("workers", "", static_cast<double>(problem.workers), "assumed", [](SizingProblem& p, double factor) {
-      p.workers = std::max<std::int64_t>(1, moved(p.workers, factor));
-    });
+    add("workers", "", static_cast<double>(problem.workers), "assumed",
+        [](SizingProblem& p, double factor) { p.workers = std::max<std::int64_t>(1, moved(p.workers, factor)); });
   }
   if (problem.memory_bytes && problem.users_cached > 0) {
     add("users_cached", "users", static_cast<double>(problem.users_cached), "assumed",
@@ -194,6 +193,7 @@ SizingProblem naive_problem(const SizingCase& given) {
   problem.service = {};
   problem.service.candidates_s = given.problem.naive_s;
   problem.service.residuals = given.naive_residuals;
+  problem.speedup = [](std::int64_t) { return 1.0; };
   problem.memory = given.naive_memory;
   problem.users_cached = 0;  // nothing of a user is kept
   problem.min_improvement.reset();
@@ -207,18 +207,18 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
   SizingPoint row;
   row.candidates = candidates;
   row.source = source_at(given, candidates);
-  row.speedup.value = speedup_of(problem, candidates);
-  if (problem.service.speedup_half) {
-    const double half = problem.service.speedup_half(candidates);
+  row.speedup.value = problem.speedup(candidates);
+  if (given.speedup_half) {
+    const double half = given.speedup_half(candidates);
     row.speedup.ci95 = Interval{row.speedup.value * std::exp(-half), row.speedup.value * std::exp(half)};
   }
   row.improvement = 1 - 1 / row.speedup.value;
-  row.marginal_speedup = speedup_of(problem, candidates + 1) - row.speedup.value;
+  row.marginal_speedup = problem.speedup(candidates + 1) - row.speedup.value;
   if (given.timed) {
     row.scheme_s = mean_seconds(problem, candidates);
     row.naive_s = mean_seconds(naive, candidates);
     row.p99_s = finite(used(problem, Budget::p99, candidates, false));
-    if (problem.service.speedup_half) row.p99_safe_s = finite(used(problem, Budget::p99, candidates, true));
+    if (problem.service.half) row.p99_safe_s = finite(used(problem, Budget::p99, candidates, true));
     row.naive_p99_s = finite(used(naive, Budget::p99, candidates, false));
     if (problem.requests_per_s) {
       row.utilisation = utilisation(problem, candidates);
@@ -256,10 +256,10 @@ std::vector<SizingFraction> fractions(const SizingCase& given) {
     SizingFraction row{fraction, {}, {}, {}};
     if (given.limit) {
       row.candidates =
-          smallest([&](std::int64_t n) { return speedup_of(given.problem, n) >= fraction * *given.limit * (1 - 1e-12); });
+          smallest([&](std::int64_t n) { return given.problem.speedup(n) >= fraction * *given.limit * (1 - 1e-12); });
     }
     if (row.candidates) {
-      row.speedup = speedup_of(given.problem, *row.candidates);
+      row.speedup = given.problem.speedup(*row.candidates);
       row.improvement = 1 - 1 / *row.speedup;
     }
     rows.push_back(row);
@@ -277,7 +277,7 @@ SizingFrontier frontier(const std::string& axis, const std::string& unit, double
   row.likely_candidates = or_none(solution.likely);
   row.safe_candidates = or_none(solution.safe);
   if (row.likely_candidates && *row.likely_candidates >= 1) {
-    row.speedup = speedup_of(problem, *row.likely_candidates);
+    row.speedup = problem.speedup(*row.likely_candidates);
     row.source = source_at(given, *row.likely_candidates);
   } else {
     row.source = given.source;
@@ -298,7 +298,7 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
           cost_ratio_of_drop(given.drop->value) * per_naive(variant.problem) / per_naive(given.problem);
       row.drop_naive = variant.drop ? *variant.drop : added / (1 + added);
       const std::int64_t n = std::max<std::int64_t>(1, row.likely_candidates.value_or(given.most_measured));
-      if (!row.speedup) row.speedup = speedup_of(variant.problem, n);
+      if (!row.speedup) row.speedup = variant.problem.speedup(n);
       row.drop_shared = drop_exact(*row.drop_naive, *row.speedup);
     }
     rows.push_back(std::move(row));
@@ -325,7 +325,8 @@ std::vector<SizingParameter> parameters(const SizingCase& given, const Solution&
   std::vector<SizingParameter> rows;
   if (solution.likely >= kMostCandidates) return rows;
   for (const SizingVariant& variant : given.parameters) {
-    SizingParameter row{variant.name, variant.from, variant.to, or_none(likely_of(variant.problem)), {}, variant.source};
+    SizingParameter row{variant.name, variant.from,  variant.to, or_none(likely_of(variant.problem)),
+                        {},           variant.source};
     if (row.likely_candidates && solution.likely >= 1) {
       row.change_pct = 100 * (static_cast<double>(*row.likely_candidates) / static_cast<double>(solution.likely) - 1);
     }
@@ -337,9 +338,8 @@ std::vector<SizingParameter> parameters(const SizingCase& given, const Solution&
     const auto real = [](std::int64_t n) { return std::log(std::max(0.5, static_cast<double>(n))); };
     return std::abs(real(*row.likely_candidates) - real(solution.likely));
   };
-  std::stable_sort(rows.begin(), rows.end(), [&](const SizingParameter& a, const SizingParameter& b) {
-    return distance(a) > distance(b);
-  });
+  std::stable_sort(rows.begin(), rows.end(),
+                   [&](const SizingParameter& a, const SizingParameter& b) { return distance(a) > distance(b); });
   return rows;
 }
 
@@ -451,8 +451,8 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
       const std::int64_t middle = bad + (good - bad) / 2;
       (holds(middle) ? good : bad) = middle;
     }
-    rows.push_back({input, unit, static_cast<double>(from), static_cast<double>(far > from ? from + good : from - good),
-                    true});
+    rows.push_back(
+        {input, unit, static_cast<double>(from), static_cast<double>(far > from ? from + good : from - good), true});
   };
   const auto set_workers = [](SizingProblem& p, std::int64_t value) { p.workers = value; };
   if (problem.requests_per_s) try_whole("workers", "", problem.workers, 100 * problem.workers, set_workers);
@@ -490,7 +490,7 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
 Sizing size_case(const SizingCase& given) {
   const SizingProblem& problem = given.problem;
   const Solution solution = solve(problem);
-  const SpeedupOf speedup_here = [&](std::int64_t n) { return speedup_of(problem, n); };
+  const SpeedupOf& speedup_here = problem.speedup;
   Sizing sizing;
   sizing.feasible = solution.feasible;
   sizing.scheme = given.scheme;
@@ -504,7 +504,8 @@ Sizing size_case(const SizingCase& given) {
   const bool at_some_n = sizing.likely_candidates && *sizing.likely_candidates >= 1;
   sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
   sizing.limit = given.limit;
-  sizing.knee_candidates = smallest([&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
+  sizing.knee_candidates =
+      smallest([&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
   sizing.drop = given.drop;
   if (given.drop) sizing.drop_source = given.drop_source;
   sizing.notes = given.notes;

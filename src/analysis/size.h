@@ -32,12 +32,13 @@ struct SizingCase {
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
   SizingProblem problem;
-  bool timed = false;   ///< times are seconds; else naive candidates
-  Source source;        ///< of the time model within its data: "fitted" or "assumed"
+  bool timed = false;  ///< times are seconds; else naive candidates
+  Source source;       ///< of the time model within its data: "fitted" or "assumed"
   std::int64_t least_measured = 1, most_measured = 1;
-  std::vector<std::int64_t> shown;     ///< N of points beside the answers
-  std::optional<double> limit;         ///< largest speed-up
-  std::vector<ScalableInput> inputs;   ///< of the time model; those of budgets and memory are added here
+  std::function<double(std::int64_t)> speedup_half;  ///< half-width of the 95% interval of ln S; empty: unknown
+  std::vector<std::int64_t> shown;                   ///< N of points beside the answers
+  std::optional<double> limit;                       ///< largest speed-up
+  std::vector<ScalableInput> inputs;                 ///< of the time model; those of budgets and memory are added here
   std::vector<double> naive_residuals = {1};
   std::optional<MemoryModel> copies_memory, naive_memory;
   std::vector<SizingMemory> memory;
@@ -45,7 +46,7 @@ struct SizingCase {
   std::optional<std::int64_t> threads, cpus;  ///< of a worker, of a machine; nullopt: a worker is a machine
   std::optional<Estimate> drop;               ///< throughput lost to naive
   Source drop_source;
-  std::optional<double> target_drop;          ///< to be reached with sharing
+  std::optional<double> target_drop;  ///< to be reached with sharing
   std::optional<double> price_per_hour;
   std::vector<std::string> notes;
 };

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <limits>
 #include <numeric>
+#include <utility>
 
 namespace kvcast::analysis {
 namespace {
@@ -21,13 +22,14 @@ struct Shape {
 };
 Shape shape_of(const ServiceModel& service) {
   Shape shape{service.residuals, 1};
-  shape.mean = std::accumulate(shape.values.begin(), shape.values.end(), 0.0) / static_cast<double>(shape.values.size());
+  shape.mean =
+      std::accumulate(shape.values.begin(), shape.values.end(), 0.0) / static_cast<double>(shape.values.size());
   for (double& value : shape.values) value /= shape.mean;
   return shape;
 }
 
 double slow(const ServiceModel& service, std::int64_t candidates) {
-  return std::exp(std::hypot(service.speedup_half ? service.speedup_half(candidates) : 0.0, service.time_half));
+  return service.half ? std::exp(service.half(candidates)) : 1.0;
 }
 
 struct RequestTime {
@@ -72,6 +74,19 @@ std::function<double(std::int64_t)> per_candidate(double seconds) {
   return [seconds](std::int64_t candidates) { return seconds * static_cast<double>(candidates); };
 }
 
+void scale_times(SizingProblem& problem, double user, double candidates, double naive) {
+  const auto scaled = [](std::function<double(std::int64_t)> old, double factor) {
+    return [old = std::move(old), factor](std::int64_t n) { return factor * old(n); };
+  };
+  const ServiceModel before = problem.service;
+  problem.service.user_s *= user;
+  problem.service.candidates_s = scaled(before.candidates_s, candidates);
+  problem.naive_s = scaled(problem.naive_s, naive);
+  problem.speedup = [old = problem.speedup, before, after = problem.service, naive](std::int64_t n) {
+    return old(n) * naive * before.seconds(n) / after.seconds(n);
+  };
+}
+
 const char* name_of(Budget budget) {
   switch (budget) {
     case Budget::p99:
@@ -111,10 +126,6 @@ double bytes_of(const SizingProblem& problem, std::int64_t candidates) {
          static_cast<double>(problem.users_cached) * memory.user;
 }
 
-double speedup_of(const SizingProblem& problem, std::int64_t candidates) {
-  return problem.naive_s(candidates) / problem.service.seconds(candidates);
-}
-
 double used(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe) {
   switch (budget) {
     case Budget::p99:
@@ -148,7 +159,7 @@ std::optional<std::int64_t> smallest(const std::function<bool(std::int64_t)>& ho
 
 Solution solve(const SizingProblem& problem) {
   Solution solution;
-  const bool interval = static_cast<bool>(problem.service.speedup_half);
+  const bool interval = static_cast<bool>(problem.service.half);
   if (interval) solution.safe = kMostCandidates;
   for (const Budget budget : kBudgets) {
     if (!limit_of(problem, budget)) continue;
@@ -163,9 +174,10 @@ Solution solve(const SizingProblem& problem) {
   if (solution.worth_asked) {
     const double needed = 1 / (1 - *problem.min_improvement);
     // The formula gives 0.6 for N that it should give 0.6 for, to rounding.
-    solution.least = smallest([&](std::int64_t n) { return speedup_of(problem, n) >= needed * (1 - 1e-12); });
+    solution.least = smallest([&](std::int64_t n) { return problem.speedup(n) >= needed * (1 - 1e-12); });
   }
-  solution.feasible = solution.likely >= 1 && (!solution.worth_asked || (solution.least && *solution.least <= solution.likely));
+  solution.feasible =
+      solution.likely >= 1 && (!solution.worth_asked || (solution.least && *solution.least <= solution.likely));
   return solution;
 }
 

@@ -16,15 +16,14 @@ inline constexpr std::int64_t kMostCandidates = 1'000'000'000;
 
 /// Time of a request with N candidates.
 struct ServiceModel {
-  double user_s = 0;                                      ///< once per request, whatever N
-  std::function<double(std::int64_t)> candidates_s;       ///< beyond it for N candidates; does not fall with N
-  std::function<double(std::int64_t)> speedup_half;       ///< half-width of the 95% interval of ln S; empty: unknown
-  double time_half = 0;                                   ///< that of ln(naive's time), which S does not hold
-  std::vector<double> residuals = {1};                    ///< timings over the model's time, ascending, equally likely
+  double user_s = 0;                                 ///< once per request, whatever N
+  std::function<double(std::int64_t)> candidates_s;  ///< beyond it for N candidates; does not fall with N
+  std::function<double(std::int64_t)> half;          ///< half-width of the 95% interval of ln(time); empty: unknown
+  std::vector<double> residuals = {1};               ///< timings over the model's time, ascending, equally likely
   double seconds(std::int64_t candidates) const { return user_s + candidates_s(candidates); }
 };
 
-/// A line in N.
+/// A line in N through 0.
 std::function<double(std::int64_t)> per_candidate(double seconds);
 
 /// Bytes of one process. worker: of one worker for requests of up to N candidates; does not fall with N.
@@ -37,12 +36,17 @@ struct MemoryModel {
 struct SizingProblem {
   ServiceModel service;
   std::function<double(std::int64_t)> naive_s;  ///< naive's time for all N candidates, in the unit of service
+  /// Throughput over naive's. By the fit of ratios, which pairs of rounds know better than two times apart.
+  std::function<double(std::int64_t)> speedup;
   std::optional<MemoryModel> memory;
 
   std::optional<double> p99_s, memory_bytes, requests_per_s, min_improvement;
   std::int64_t workers = 1;
   std::int64_t users_cached = 0;
 };
+
+/// Makes history pass, candidates and naive this many times as long; speed-ups follow.
+void scale_times(SizingProblem& problem, double user, double candidates, double naive);
 
 enum class Budget { p99, memory, qps };
 inline constexpr Budget kBudgets[] = {Budget::p99, Budget::memory, Budget::qps};
@@ -59,7 +63,6 @@ bool meets(const SizingProblem& problem, Budget budget, std::int64_t candidates,
 double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe = false);
 double utilisation(const SizingProblem& problem, std::int64_t candidates);
 double bytes_of(const SizingProblem& problem, std::int64_t candidates);
-double speedup_of(const SizingProblem& problem, std::int64_t candidates);
 
 /// Largest N by one stated budget; 0: not one candidate; kMostCandidates: no limit. By bisection, because nothing that
 /// a budget limits falls with N.
@@ -69,11 +72,11 @@ std::optional<std::int64_t> smallest(const std::function<bool(std::int64_t)>& ho
 
 struct Solution {
   std::int64_t likely = kMostCandidates;
-  std::optional<std::int64_t> safe;       ///< nullopt: no interval is known
-  std::optional<Budget> binding;          ///< gives the smallest N; nullopt: none limits it
+  std::optional<std::int64_t> safe;  ///< nullopt: no interval is known
+  std::optional<Budget> binding;     ///< gives the smallest N; nullopt: none limits it
   bool worth_asked = false;
-  std::optional<std::int64_t> least;      ///< smallest N with min_improvement; nullopt: not asked for, or none
-  bool feasible = true;                   ///< 1 <= likely, and least <= likely where it was asked for
+  std::optional<std::int64_t> least;  ///< smallest N with min_improvement; nullopt: not asked for, or none
+  bool feasible = true;               ///< 1 <= likely, and least <= likely where it was asked for
 };
 /// likely: the smallest of largest() over the stated budgets; safe likewise.
 Solution solve(const SizingProblem& problem);

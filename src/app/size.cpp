@@ -1,4 +1,6 @@
 // kvcast size: from timings, or r alone, to a sizing. Everything that is said of it is made in analysis/size.cpp.
+#include "analysis/size.h"
+
 #include <algorithm>
 #include <cmath>
 #include <map>
@@ -9,7 +11,6 @@
 #include <vector>
 
 #include "analysis/service_model.h"
-#include "analysis/size.h"
 #include "app/problem.h"
 #include "app/surfaces.h"
 #include "base/text.h"
@@ -37,10 +38,12 @@ std::string number(double value) { return format_significant(value, 4); }
 }
 
 void require_fraction(const char* flag, const std::optional<double>& value) {
-  if (value && !(*value > 0 && *value < 1)) refuse(flag, "'" + number(*value) + "' is out of range", "above 0 and below 1");
+  if (value && !(*value > 0 && *value < 1))
+    refuse(flag, "'" + number(*value) + "' is out of range", "above 0 and below 1");
 }
 void require_positive(const char* flag, const std::optional<double>& value) {
-  if (value && !(*value > 0 && std::isfinite(*value))) refuse(flag, "'" + number(*value) + "' is out of range", "above 0");
+  if (value && !(*value > 0 && std::isfinite(*value)))
+    refuse(flag, "'" + number(*value) + "' is out of range", "above 0");
 }
 
 void check(const std::string& path, const SizingOptions& o) {
@@ -86,8 +89,8 @@ void check(const std::string& path, const SizingOptions& o) {
     }
   }
   if (o.drop && o.target_drop && *o.target_drop >= *o.drop) {
-    refuse("--target-drop", "'" + number(100 * *o.target_drop) + "%' is no less than the drop of " +
-                                number(100 * *o.drop) + "%",
+    refuse("--target-drop",
+           "'" + number(100 * *o.target_drop) + "%' is no less than the drop of " + number(100 * *o.drop) + "%",
            "below --drop");
   }
 }
@@ -95,7 +98,8 @@ void check(const std::string& path, const SizingOptions& o) {
 /// A config of the shape for sizes and work; nullopt where nothing tells it.
 std::optional<Config> shape_config(const std::optional<Shape>& shape, const SizingOptions& options) {
   if (shape) {
-    if (!options.shape.empty()) refuse("--shape", "the timings tell their shape", "only for timings without one, or --r");
+    if (!options.shape.empty())
+      refuse("--shape", "the timings tell their shape", "only for timings without one, or --r");
     return report::config_of(*shape);
   }
   if (options.shape.empty()) return std::nullopt;
@@ -135,7 +139,8 @@ SizingMemory memory_row(const WorkShape& work, const std::string& dtype, std::in
 std::vector<SizingMemory> memory_table(const Config& config, std::int64_t candidates) {
   std::vector<SizingMemory> rows;
   std::vector<std::int64_t> heads = {config.model.kv_heads};
-  for (const std::int64_t other : {config.model.heads, config.model.heads / 2, config.model.heads / 4, std::int64_t{1}}) {
+  for (const std::int64_t other :
+       {config.model.heads, config.model.heads / 2, config.model.heads / 4, std::int64_t{1}}) {
     if (other >= 1 && config.model.heads % other == 0 && std::find(heads.begin(), heads.end(), other) == heads.end()) {
       heads.push_back(other);
     }
@@ -157,8 +162,8 @@ std::optional<analysis::SizingProblem> by_flops(const analysis::SizingProblem& p
   const WorkShape before = app::work_shape(from), after = app::work_shape(to);
   if (!(history_flops(before) > 0 && candidate_flops(before) > 0)) return std::nullopt;
   analysis::SizingProblem scaled = problem;
-  scale_times(scaled, history_flops(after) / history_flops(before), candidate_flops(after) / candidate_flops(before),
-              naive_flops(after) / naive_flops(before));
+  analysis::scale_times(scaled, history_flops(after) / history_flops(before),
+                        candidate_flops(after) / candidate_flops(before), naive_flops(after) / naive_flops(before));
   if (scaled.memory) scaled.memory = memory_of(to, instance_of(scheme));
   return scaled;
 }
@@ -214,8 +219,8 @@ class Shapes {
 };
 
 const Fit* fit_of(const Case& one, const std::string& scheme) {
-  const auto found = std::find_if(one.fits.begin(), one.fits.end(),
-                                  [&](const Fit& fit) { return fit.scheme == scheme && fit.r; });
+  const auto found =
+      std::find_if(one.fits.begin(), one.fits.end(), [&](const Fit& fit) { return fit.scheme == scheme && fit.r; });
   return found == one.fits.end() ? nullptr : &*found;
 }
 
@@ -266,6 +271,8 @@ class Sizer {
   void take(const analysis::ServiceFit& fit) {
     problem_.service = fit.service;
     problem_.naive_s = fit.naive_s;
+    problem_.speedup = fit.speedup;
+    given_.speedup_half = fit.speedup_half;
     given_.naive_residuals = fit.naive_residuals;
     given_.limit = fit.limit;
     given_.inputs = fit.inputs;
@@ -319,7 +326,8 @@ class Sizer {
     if (!shapes_.has_surface()) {
       refuse(flag, place + " was not measured", "a measured shape, or timings of a grid, which give a surface");
     }
-    if (!shapes_.fits(length, layers)) refuse(flag, place + " is no shape of this model", "whole positions; layers above the candidate's first");
+    if (!shapes_.fits(length, layers))
+      refuse(flag, place + " is no shape of this model", "whole positions; layers above the candidate's first");
     take(shapes_.service(length, layers));
     Shape shape = *largest->shape;
     shape.history_length = length;
@@ -406,6 +414,7 @@ class Sizer {
     analysis::SizingProblem problem = problem_;
     problem.service = fit.service;
     problem.naive_s = fit.naive_s;
+    problem.speedup = fit.speedup;
     problem.memory = memory_of(to, instance_of(options_.scheme));
     return {std::move(problem), shapes_.inside(length, layers) ? "fitted" : "extrapolated"};
   }
@@ -417,8 +426,8 @@ class Sizer {
       std::set<std::int64_t> lengths = {length / 4, length / 2, length, 2 * length, 4 * length};
       if (shapes_.has_surface()) lengths.merge(shapes_.lengths());
       for (const std::int64_t other : lengths) {
-        auto [problem, source] = other == length ? std::pair(std::optional(problem_), given_.source)
-                                                 : reshaped(other, layers);
+        auto [problem, source] =
+            other == length ? std::pair(std::optional(problem_), given_.source) : reshaped(other, layers);
         if (problem) {
           given_.lengths.push_back(
               {"history_length", number(length), number(other), static_cast<double>(other), *problem, source});
@@ -478,6 +487,7 @@ class Sizer {
         if (!model) continue;
         analysis::SizingProblem problem = problem_;
         problem.service = model->service;
+        problem.speedup = model->speedup;
         if (problem.memory) problem.memory = memory_of(*config_, instance_of(fit.scheme));
         given_.alternatives.push_back({fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, "fitted"});
       }
@@ -493,12 +503,13 @@ class Sizer {
 
   void take_notes() {
     std::vector<std::string>& notes = given_.notes;
-    if (problem_.p99_s && !problem_.requests_per_s) notes.push_back("no rate of requests is given, so none waits for a worker");
+    if (problem_.p99_s && !problem_.requests_per_s)
+      notes.push_back("no rate of requests is given, so none waits for a worker");
     if (problem_.workers > 1 && given_.timed) {
       std::string note = "contention assumed none: times are those of one worker alone";
       if (given_.cpus && given_.threads && problem_.workers * *given_.threads > *given_.cpus) {
-        note += "; " + number(problem_.workers) + " workers of " + number(*given_.threads) + " threads need more than the " +
-                number(*given_.cpus) + " CPUs of the measured machine";
+        note += "; " + number(problem_.workers) + " workers of " + number(*given_.threads) +
+                " threads need more than the " + number(*given_.cpus) + " CPUs of the measured machine";
       }
       notes.push_back(note);
     }
@@ -507,8 +518,11 @@ class Sizer {
       notes.push_back("P99 rests on " + number(static_cast<std::int64_t>(timings)) +
                       " timings, so it is their largest; a longer --budget shows more of the tail");
     }
-    if (problem_.p99_s && timings == 1) notes.push_back("service times are taken as constant; --tail 1.3 says how far P99 is above the mean");
-    if (!problem_.service.speedup_half) notes.push_back("r has no interval here, so there is no safe N");
+    if (problem_.p99_s && timings == 1)
+      notes.push_back("service times are taken as constant; --tail 1.3 says how far P99 is above the mean");
+    if (!problem_.service.half)
+      notes.push_back(path_.empty() ? "r is given without an interval, so there is no safe N"
+                                    : "too few N or rounds for an interval of the time, so there is no safe N");
     const auto assumed = [](const analysis::SizingVariant& variant) { return variant.source == "assumed"; };
     if (std::any_of(given_.parameters.begin(), given_.parameters.end(), assumed)) {
       notes.push_back("rows marked assumed: times scaled with FLOPs, threads or peak rates, not measured");

@@ -13,7 +13,8 @@ class SizeCommand : public Command {
   explicit SizeCommand(CLI::App& app)
       : Command(app.add_subcommand("size", "How many candidates fit latency, memory and rate")),
         format_(*app_, format_names(sizing_formats())) {
-    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, or a CSV of your own")->option_text(" ");
+    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, or a CSV of your own")
+        ->option_text(" ");
     const auto text = [&](const char* flag, std::optional<std::string>& value, const char* type, const char* doc) {
       app_->add_option(flag, value, doc)->type_name(type);
     };

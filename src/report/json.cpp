@@ -82,9 +82,8 @@ Json surface(const Surface& value) {
 
 Json sizing(const Sizing& value) {
   Json result = to_json(sizing_columns(), value);
-  visit_lists(value, [&](const char* name, const auto& columns, const auto& rows) {
-    result[name] = to_json(columns, rows);
-  });
+  visit_lists(value,
+              [&](const char* name, const auto& columns, const auto& rows) { result[name] = to_json(columns, rows); });
   return result;
 }
 

@@ -132,7 +132,8 @@ std::string sizing_answer(const Sizing& sizing) {
     text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N";
     for (const SizingFraction& row : sizing.fractions) {
       if (row.fraction == 0.9 && row.candidates) {
-        text += "; 90% of the largest speed-up of " + factor(sizing.limit.value_or(0), 2) + " at N = " + integer(*row.candidates);
+        text += "; 90% of the largest speed-up of " + factor(sizing.limit.value_or(0), 2) +
+                " at N = " + integer(*row.candidates);
       }
     }
   }
@@ -202,11 +203,12 @@ Section budgets(const Sizing& sizing) {
 
 Section changes(const Sizing& sizing) {
   const bool alone = !sizing.changes.empty() && sizing.changes.front().suffices;
-  return section(alone ? "what would make it feasible, each alone" : "what would make it feasible, all together", {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
-                 rows_of(sizing.changes, [](const SizingChange& row) {
-                   return std::vector<std::string>{change_text(row), quantity(row.from, row.unit),
-                                                   quantity(row.to, row.unit)};
-                 }));
+  return section(
+      alone ? "what would make it feasible, each alone" : "what would make it feasible, all together",
+      {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
+      rows_of(sizing.changes, [](const SizingChange& row) {
+        return std::vector<std::string>{change_text(row), quantity(row.from, row.unit), quantity(row.to, row.unit)};
+      }));
 }
 
 Section alternatives(const Sizing& sizing) {
@@ -218,20 +220,20 @@ Section alternatives(const Sizing& sizing) {
 }
 
 Section inputs(const Sizing& sizing) {
-  return section("sensitivity: likely N when one input is 10% less or more (least N for the least improvement)",
-                 {{"", "input", false},
-                  {"", "value", true},
-                  {"", "95% interval", false},
-                  {"", "source", false},
-                  {"", "N at -10%", true},
-                  {"", "N at +10%", true}},
-                 rows_of(sizing.inputs, [](const SizingInput& row) {
-                   const std::string ends =
-                       row.ci95 ? "[" + quantity(row.ci95->lo, row.unit) + ", " + quantity(row.ci95->hi, row.unit) + "]" : "-";
-                   return std::vector<std::string>{input_name(row.name),     quantity(row.value, row.unit), ends,
-                                                   row.source,               most(row.candidates_less),
-                                                   most(row.candidates_more)};
-                 }));
+  return section(
+      "sensitivity: likely N when one input is 10% less or more (least N for the least improvement)",
+      {{"", "input", false},
+       {"", "value", true},
+       {"", "95% interval", false},
+       {"", "source", false},
+       {"", "N at -10%", true},
+       {"", "N at +10%", true}},
+      rows_of(sizing.inputs, [](const SizingInput& row) {
+        const std::string ends =
+            row.ci95 ? "[" + quantity(row.ci95->lo, row.unit) + ", " + quantity(row.ci95->hi, row.unit) + "]" : "-";
+        return std::vector<std::string>{input_name(row.name), quantity(row.value, row.unit), ends,
+                                        row.source,           most(row.candidates_less),     most(row.candidates_more)};
+      }));
 }
 
 Section speedups(const Sizing& sizing) {
@@ -263,7 +265,8 @@ Section speedups(const Sizing& sizing) {
   };
   std::string below;
   if (sizing.drop && sizing.drop_source == "measured") {
-    below = "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
+    below =
+        "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
     if (sizing.drop->ci95) below += ", 95% interval " + ends(*sizing.drop->ci95);
   }
   return section(drop ? "speed-up and throughput drop by N" : "speed-up by N", std::move(heads),
@@ -298,10 +301,7 @@ Section times(const Sizing& sizing) {
 
 Section memory_by_n(const Sizing& sizing) {
   return section("memory of the process by N (computed)",
-                 {{"", "N", true},
-                  {"", sizing.scheme, true},
-                  {"a cache per", "candidate", true},
-                  {"", "naive", true}},
+                 {{"", "N", true}, {"", sizing.scheme, true}, {"a cache per", "candidate", true}, {"", "naive", true}},
                  rows_of(sizing.points, [](const SizingPoint& row) {
                    return std::vector<std::string>{integer(row.candidates), size_of(row.memory_bytes),
                                                    size_of(row.copies_memory_bytes), size_of(row.naive_memory_bytes)};
@@ -311,7 +311,8 @@ Section memory_by_n(const Sizing& sizing) {
 Section caches(const Sizing& sizing, const Report& report) {
   std::string below;
   for (const Case& one : report.cases) {
-    if (!one.shape || one.shape->history_length != sizing.history_length || one.shape->layers != sizing.layers) continue;
+    if (!one.shape || one.shape->history_length != sizing.history_length || one.shape->layers != sizing.layers)
+      continue;
     std::string measured;
     for (const ResidentMemory& row : one.memory) {
       measured += (measured.empty() ? "" : ", ") + plain(row.scheme) + " " + bytes(row.resident_bytes) +
@@ -320,8 +321,7 @@ Section caches(const Sizing& sizing, const Report& report) {
     }
     if (!measured.empty()) below = "resident memory measured when each scheme was made: " + measured;
   }
-  const std::string copies =
-      sizing.memory.empty() ? "" : "N = " + integer(sizing.memory.front().candidates);
+  const std::string copies = sizing.memory.empty() ? "" : "N = " + integer(sizing.memory.front().candidates);
   return section("keys and values of one user (computed; first row as it is)",
                  {{"", "type", false},
                   {"KV", "heads", true},
@@ -331,9 +331,12 @@ Section caches(const Sizing& sizing, const Report& report) {
                   {"naive:", "one layer", true}},
                  rows_of(sizing.memory,
                          [](const SizingMemory& row) {
-                           return std::vector<std::string>{row.kv_dtype,          integer(row.kv_heads),
-                                                           bytes(row.user_bytes), significant(row.users_per_gib, 4),
-                                                           bytes(row.copies_bytes), bytes(row.naive_bytes)};
+                           return std::vector<std::string>{row.kv_dtype,
+                                                           integer(row.kv_heads),
+                                                           bytes(row.user_bytes),
+                                                           significant(row.users_per_gib, 4),
+                                                           bytes(row.copies_bytes),
+                                                           bytes(row.naive_bytes)};
                          }),
                  below);
 }
@@ -370,8 +373,9 @@ Section advice(const Sizing& sizing) {
                    if (row.most_candidates && *row.most_candidates != row.least_candidates) {
                      range += "-" + integer(*row.most_candidates);
                    }
-                   return std::vector<std::string>{plain(row.situation), range,           plain(row.seed_advice),
-                                                   ends(row.seed_improvement), ends(row.improvement), row.grade};
+                   return std::vector<std::string>{plain(row.situation),   range,
+                                                   plain(row.seed_advice), ends(row.seed_improvement),
+                                                   ends(row.improvement),  row.grade};
                  }));
 }
 
@@ -380,7 +384,8 @@ Section targets(const Sizing& sizing) {
   for (const DropTarget& target : sizing.drop_targets) {
     below += " " + plain(target.name) + ":";
     for (const DropReach& row : sizing.drop_reach) {
-      if (row.target == target.name) below += " r=" + significant(row.r, 2) + " " + count(row.candidates, "never") + ";";
+      if (row.target == target.name)
+        below += " r=" + significant(row.r, 2) + " " + count(row.candidates, "never") + ";";
     }
   }
   if (below.back() == ';') below.back() = '.';
@@ -396,15 +401,16 @@ Section targets(const Sizing& sizing) {
                   {"", "reached", false}},
                  rows_of(sizing.drop_targets,
                          [](const DropTarget& row) {
-                           return std::vector<std::string>{plain(row.name),
-                                                           share(row.naive_drop, 1) + " to " + share(row.target_drop, 1),
-                                                           factor(row.speedup_needed, 3),
-                                                           factor(row.end_to_end, 3),
-                                                           significant(row.largest_r, 4),
-                                                           integer(row.least_candidates),
-                                                           count(row.seed_candidates, "never"),
-                                                           count(row.candidates, "never"),
-                                                           row.reached ? "yes" : "no"};
+                           return std::vector<std::string>{
+                               plain(row.name),
+                               share(row.naive_drop, 1) + " to " + share(row.target_drop, 1),
+                               factor(row.speedup_needed, 3),
+                               factor(row.end_to_end, 3),
+                               significant(row.largest_r, 4),
+                               integer(row.least_candidates),
+                               count(row.seed_candidates, "never"),
+                               count(row.candidates, "never"),
+                               row.reached ? "yes" : "no"};
                          }),
                  below);
 }
@@ -415,7 +421,8 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
     if (row.axis == axis) rows.push_back(row);
   }
   const bool drop = std::any_of(rows.begin(), rows.end(), [](const auto& row) { return row.drop_naive.has_value(); });
-  std::vector<Grid::Head> heads = {{"", head, true}, {"", "likely N", true}, {"", "safe N", true}, {"", "speed-up", true}};
+  std::vector<Grid::Head> heads = {
+      {"", head, true}, {"", "likely N", true}, {"", "safe N", true}, {"", "speed-up", true}};
   if (drop) {
     heads.push_back({"drop with", "naive", true});
     heads.push_back({"with", "sharing", true});
@@ -445,27 +452,32 @@ Section parameters(const Sizing& sizing) {
                   {"", "change", true},
                   {"", "source", false}},
                  rows_of(sizing.parameters, [](const SizingParameter& row) {
-                   return std::vector<std::string>{plain(row.name), plain(row.from), plain(row.to),
+                   return std::vector<std::string>{plain(row.name),
+                                                   plain(row.from),
+                                                   plain(row.to),
                                                    most(row.likely_candidates),
-                                                   row.change_pct ? share(*row.change_pct / 100, 1) : "-", row.source};
+                                                   row.change_pct ? share(*row.change_pct / 100, 1) : "-",
+                                                   row.source};
                  }));
 }
 
 Section fleet(const Sizing& sizing) {
-  const bool cost =
-      std::any_of(sizing.fleet.begin(), sizing.fleet.end(), [](const auto& row) { return row.cost_per_million.has_value(); });
-  std::vector<Grid::Head> heads = {{"", "N", true},       {"", "scheme", false},   {"", "workers", true},
-                                   {"", "cores", true},   {"", "machines", true},  {"utili-", "sation", true}};
+  const bool cost = std::any_of(sizing.fleet.begin(), sizing.fleet.end(),
+                                [](const auto& row) { return row.cost_per_million.has_value(); });
+  std::vector<Grid::Head> heads = {{"", "N", true},     {"", "scheme", false},  {"", "workers", true},
+                                   {"", "cores", true}, {"", "machines", true}, {"utili-", "sation", true}};
   if (cost) heads.push_back({"cost per million", "requests", true});
   heads.push_back({"", "source", false});
-  return section("fleet for the rate of requests", std::move(heads), rows_of(sizing.fleet, [&](const SizingFleet& row) {
-                   std::vector<std::string> cells = {integer(row.candidates),     plain(row.scheme),
-                                                     count(row.workers, "-"),     count(row.cores, "-"),
-                                                     count(row.machines, "-"),    share(row.utilisation, 1)};
-                   if (cost) cells.push_back(significant(row.cost_per_million, 4));
-                   cells.push_back(row.source);
-                   return cells;
-                 }),
+  return section("fleet for the rate of requests", std::move(heads),
+                 rows_of(sizing.fleet,
+                         [&](const SizingFleet& row) {
+                           std::vector<std::string> cells = {integer(row.candidates),  plain(row.scheme),
+                                                             count(row.workers, "-"),  count(row.cores, "-"),
+                                                             count(row.machines, "-"), share(row.utilisation, 1)};
+                           if (cost) cells.push_back(significant(row.cost_per_million, 4));
+                           cells.push_back(row.source);
+                           return cells;
+                         }),
                  "- is no number of workers that meets the latency; a machine is one like the measured one");
 }
 
@@ -546,7 +558,8 @@ std::string render_sizing_csv(const Report& report) {
         const bool words = column.kind == Kind::text || column.kind == Kind::texts || column.kind == Kind::boolean;
         std::vector<std::string> cells(4);  // value, lo, hi, text
         const std::size_t first = words ? 3 : column.kind == Kind::interval ? 1 : 0;
-        for (std::size_t i = 0; i < values.size() && first + i < cells.size(); ++i) cells[first + i] = csv_cell(values[i]);
+        for (std::size_t i = 0; i < values.size() && first + i < cells.size(); ++i)
+          cells[first + i] = csv_cell(values[i]);
         std::vector<std::string> line = {csv_text(name), std::to_string(index), item, csv_text(column.name)};
         line.insert(line.end(), cells.begin(), cells.end());
         line.push_back(csv_text(words ? "" : column.unit.empty() ? unit : column.unit));

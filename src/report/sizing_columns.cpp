@@ -77,10 +77,9 @@ const std::vector<Column<SizingInput>>& sizing_input_columns() {
       describe<T>("value", "", "value", &T::value),
       describe<T>("ci95", "", "its 95% interval", &T::ci95),
       describe<T>("source", "", kSourceDoc, &T::source),
-      describe<T>("candidates_less", "candidates", "likely N when it is 10% less (of min_improvement the least N); null: no limit",
-                  &T::candidates_less),
-      describe<T>("candidates_more", "candidates", "likely N when it is 10% more; null: no limit",
-                  &T::candidates_more),
+      describe<T>("candidates_less", "candidates",
+                  "likely N when it is 10% less (of min_improvement the least N); null: no limit", &T::candidates_less),
+      describe<T>("candidates_more", "candidates", "likely N when it is 10% more; null: no limit", &T::candidates_more),
   };
   return columns;
 }

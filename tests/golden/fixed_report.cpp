@@ -148,7 +148,8 @@ Case sharing_case() {
   one.self_check = {{"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
                     {"=naive", 10, {1.0312, std::nullopt}, std::nullopt, false}};
 
-  one.memory = {{"shared", 1000, 311427072, 310378496, 307200000}, {"=shared-copy", 1, 615000000, 614400000, 614400000}};
+  one.memory = {{"shared", 1000, 311427072, 310378496, 307200000},
+                {"=shared-copy", 1, 615000000, 614400000, 614400000}};
 
   one.samples = {
       {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1, 105.25},
@@ -198,20 +199,53 @@ Sizing fixed_sizing() {
                     {"qps", "1/s", 200, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true, false, "fitted"}};
   sizing.inputs = {{"user_s", "s", 6.75, std::nullopt, "fitted", 4, std::nullopt},
                    {"r", "ratio", 0.002, Interval{0.0019, 0.0021}, "fitted", 3, 3}};
-  sizing.points = {{3, "fitted", {2.9, Interval{2.8, 3.0}}, 0.655, 0.97, 7, 20.25, 7.5, 8.5, 21, 0.5, 1.5, 4000000000,
-                    8000000000, 3000000000, 0.4, 0.1379, 0.1869},
-                   {6, "extrapolated", {5.5, std::nullopt}, 0.818, 0.96, std::nullopt, std::nullopt, std::nullopt,
-                    std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt,
-                    std::nullopt, std::nullopt, std::nullopt}};
+  sizing.points = {{3,
+                    "fitted",
+                    {2.9, Interval{2.8, 3.0}},
+                    0.655,
+                    0.97,
+                    7,
+                    20.25,
+                    7.5,
+                    8.5,
+                    21,
+                    0.5,
+                    1.5,
+                    4000000000,
+                    8000000000,
+                    3000000000,
+                    0.4,
+                    0.1379,
+                    0.1869},
+                   {6,
+                    "extrapolated",
+                    {5.5, std::nullopt},
+                    0.818,
+                    0.96,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt,
+                    std::nullopt}};
   sizing.fractions = {{0.5, 510, 245.5, 0.996}, {0.9, std::nullopt, std::nullopt, std::nullopt}};
   sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best"},
                    {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, {0.99, 0.998}, "best"}};
-  sizing.drop_targets = {{"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
+  sizing.drop_targets = {
+      {"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
   sizing.drop_reach = {{"LONGER (published)", 0.05, 16, "computed"},
                        {"LONGER (published)", 0.15, std::nullopt, "computed"}};
   sizing.memory = {{"bf16", 12, 153600000, 6.99, 15360000000, 100, 3075072, "computed"}};
-  sizing.frontiers = {{"history_length", "tokens", 2000, 1, 0, 1.0, 0.5, 0.5, "assumed"},
-                      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
+  sizing.frontiers = {
+      {"history_length", "tokens", 2000, 1, 0, 1.0, 0.5, 0.5, "assumed"},
+      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
   sizing.parameters = {{"L", "1000", "500", 9, 200, "assumed"},
                        {"dtype", "fp32", "bf16", std::nullopt, std::nullopt, "assumed"}};
   sizing.alternatives = {{"naive instead of shared", 1, "fitted"}, {"twice the workers", std::nullopt, "assumed"}};

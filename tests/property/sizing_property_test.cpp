@@ -34,8 +34,10 @@ SizingProblem draw(int i) {
   }
   problem.naive_s = per_candidate(c);
   const double half = uniform(4, i, 0, 0.2);
-  if (i % 5 != 0) problem.service.speedup_half = [half](std::int64_t n) { return half * (n < 50 ? 1 : 2); };
-  problem.service.time_half = uniform(5, i, 0, 0.05);
+  if (i % 5 != 0) problem.service.half = [half](std::int64_t n) { return half * (n < 50 ? 1 : 2); };
+  problem.speedup = [naive = problem.naive_s, service = problem.service](std::int64_t n) {
+    return naive(n) / service.seconds(n);
+  };
   const int timings = 1 + static_cast<int>(uniform(6, i, 0, 150));
   problem.service.residuals.clear();
   for (int k = 0; k < timings; ++k) problem.service.residuals.push_back(uniform(100 + std::uint64_t(k), i, 0.8, 1.4));
@@ -76,10 +78,11 @@ TEST_CASE("the largest N is that of brute force, for all budgets and for each al
     const Solution solution = solve(problem);
     INFO("draw " << i);
     CHECK(capped(solution.likely) == brute_force(problem, std::nullopt, false));
-    CHECK(solution.safe.has_value() == static_cast<bool>(problem.service.speedup_half));
+    CHECK(solution.safe.has_value() == static_cast<bool>(problem.service.half));
     if (solution.safe) CHECK(capped(*solution.safe) == brute_force(problem, std::nullopt, true));
     for (const Budget budget : kBudgets) {
-      if (limit_of(problem, budget)) CHECK(capped(largest(problem, budget, false)) == brute_force(problem, budget, false));
+      if (limit_of(problem, budget))
+        CHECK(capped(largest(problem, budget, false)) == brute_force(problem, budget, false));
     }
     limited += solution.likely > 0 && solution.likely < kMost ? 1 : 0;
   }
@@ -134,11 +137,15 @@ TEST_CASE("N never grows when a budget shrinks or the load rises", "[property][s
 TEST_CASE("the smallest N worth it is the first with the improvement", "[property][sizing]") {
   for (int i = 0; i < kDraws; i += 7) {
     SizingProblem problem = draw(i);
-    problem.service.candidates_s = per_candidate(problem.service.candidates_s(8) / 8);
+    const double user = problem.service.user_s, each = problem.service.candidates_s(8) / 8, c = problem.naive_s(1);
+    problem.speedup = [=](std::int64_t n) {
+      const auto count = static_cast<double>(n);
+      return c * count / (user + each * count);
+    };
     const Solution solution = solve(problem);
     if (!solution.least) continue;
     INFO("draw " << i);
-    const auto improvement = [&](std::int64_t n) { return 1 - 1 / speedup_of(problem, n); };
+    const auto improvement = [&](std::int64_t n) { return 1 - 1 / problem.speedup(n); };
     CHECK(improvement(*solution.least) >= *problem.min_improvement - 1e-9);
     if (*solution.least > 1) CHECK(improvement(*solution.least - 1) < *problem.min_improvement);
   }

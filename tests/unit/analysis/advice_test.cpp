@@ -20,7 +20,8 @@ SpeedupOf law(double r) {
 TEST_CASE("the bands of the design note have its words at its r", "[advice]") {
   const auto rows = advice(law(kSeedR), 1 / kSeedR);
   REQUIRE(rows.size() == 8);
-  const char* const grades[] = {"none", "medium", "strong", "best", "none", "medium to strong", "strong to best", "strong"};
+  const char* const grades[] = {"none", "medium",           "strong",         "best",
+                                "none", "medium to strong", "strong to best", "strong"};
   for (std::size_t i = 0; i < rows.size(); ++i) {
     INFO(rows[i].situation);
     CHECK(rows[i].grade == grades[i]);

@@ -141,10 +141,12 @@ TEST_CASE("timings of one's own are enough", "[app][size]") {
     CHECK(row.machines == row.workers);
     CHECK_THAT(*row.cost_per_million, WithinRel(1000.0 * static_cast<double>(*row.machines) / 100, 1e-9));
   }
-  CHECK_THROWS_WITH([&] {
-    options.memory_bytes = 1 << 30;
-    size(path, options);
-  }(), Contains("--memory: nothing tells the shape") && Contains("--shape"));
+  CHECK_THROWS_WITH(
+      [&] {
+        options.memory_bytes = 1 << 30;
+        size(path, options);
+      }(),
+      Contains("--memory: nothing tells the shape") && Contains("--shape"));
   options.shape = "smoke";
   const Sizing sized = *size(path, options).sizing;
   CHECK(sized.budgets.size() == 3);
@@ -287,7 +289,8 @@ TEST_CASE("options that do not fit together are refused", "[app][size]") {
   };
   using O = SizingOptions;
   CHECK(refused([](O&) {}) == "none");
-  CHECK_THAT(refused([](O& o) { o.p99_s = 0.05; }), Contains("--p99: r alone tells ratios") && Contains("--naive-candidate"));
+  CHECK_THAT(refused([](O& o) { o.p99_s = 0.05; }),
+             Contains("--p99: r alone tells ratios") && Contains("--naive-candidate"));
   CHECK_THAT(refused([](O& o) { o.requests_per_s = 5; }), Contains("--qps: r alone"));
   CHECK_THAT(refused([](O& o) { o.price_per_hour = 5; }), Contains("--price-per-hour: r alone"));
   CHECK_THAT(refused([](O& o) { o.tail = 1.5; }), Contains("--tail: r alone"));
@@ -318,7 +321,8 @@ TEST_CASE("a sizing is written with the report and read back from it", "[app][si
   // Without a sizing there are no such files.
   const testing::TemporaryFolder other;
   const auto plain = write_report(Report{}, other.path().string());
-  CHECK(std::none_of(plain.begin(), plain.end(), [](const std::string& path) { return path.find("sizing") != std::string::npos; }));
+  CHECK(std::none_of(plain.begin(), plain.end(),
+                     [](const std::string& path) { return path.find("sizing") != std::string::npos; }));
 }
 
 TEST_CASE("every number of the CSV has a unit or is a ratio, and a source", "[app][size]") {
