@@ -297,9 +297,9 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
       const double added =
           cost_ratio_of_drop(given.drop->value) * per_naive(variant.problem) / per_naive(given.problem);
       row.drop_naive = variant.drop ? *variant.drop : added / (1 + added);
-      const std::int64_t n = std::max<std::int64_t>(1, row.likely_candidates.value_or(given.most_measured));
-      if (!row.speedup) row.speedup = variant.problem.speedup(n);
-      row.drop_shared = drop_exact(*row.drop_naive, *row.speedup);
+      // Where nothing limits N, at the largest that was measured; where not one candidate fits, nothing is shared.
+      if (!row.likely_candidates) row.speedup = variant.problem.speedup(given.most_measured);
+      if (row.speedup) row.drop_shared = drop_exact(*row.drop_naive, *row.speedup);
     }
     rows.push_back(std::move(row));
   }

@@ -192,9 +192,9 @@ const std::vector<Column<SizingFrontier>>& sizing_frontier_columns() {
       describe<T>("likely_candidates", "candidates", "largest N; 0: not one; null: no limit", &T::likely_candidates),
       describe<T>("safe_candidates", "candidates", "likewise at the slow end of the interval; null: also unknown",
                   &T::safe_candidates),
-      describe<T>("speedup", "ratio", "at the likely N", &T::speedup),
+      describe<T>("speedup", "ratio", "at the likely N; without a limit at the largest measured", &T::speedup),
       describe<T>("drop_naive", "0..1", "throughput that naive costs the ranker there", &T::drop_naive),
-      describe<T>("drop_shared", "0..1", "with sharing at the likely N, by exact algebra", &T::drop_shared),
+      describe<T>("drop_shared", "0..1", "with sharing at the N of the speed-up, by exact algebra", &T::drop_shared),
       describe<T>("source", "", kSourceDoc, &T::source),
   };
   return columns;
