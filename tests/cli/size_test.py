@@ -147,7 +147,8 @@ class SizeTest(unittest.TestCase):
         jsonschema.Draft202012Validator(schema).validate(report)
         sizing = report["sizing"]
         self.assertEqual([row["name"] for row in sizing["budgets"]], ["p99", "memory", "qps"])
-        self.assertLessEqual(sizing["safe_candidates"], sizing["likely_candidates"])
+        # Preset smoke has three N, which give no interval of the time.
+        self.assertLessEqual(sizing["safe_candidates"] or 0, sizing["likely_candidates"])
         for row in sizing["budgets"]:
             self.assertLessEqual(sizing["likely_candidates"], row["likely_candidates"] or 10**9)
         shown = {row["candidates"] for row in sizing["points"]}
