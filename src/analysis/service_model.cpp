@@ -242,12 +242,8 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   }
   fit.service.residuals = std::move(residuals);
   fit.naive_residuals = std::move(naive_residuals);
-  const bool inside = surface.least_history <= history_length && history_length <= surface.most_history &&
-                      surface.least_layers <= layers && layers <= surface.most_layers;
-  if (inside) {
-    fit.least_measured = surface.least_candidates;
-    fit.most_measured = surface.most_candidates;
-  }
+  fit.least_measured = surface.least_candidates;
+  fit.most_measured = surface.most_candidates;
   fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, "fitted", kUser));
   fit.inputs.push_back(
       input("candidate_s", "s",

@@ -20,7 +20,7 @@ struct ServiceFit {
   std::function<double(std::int64_t)> speedup_half;  ///< half-width of the 95% interval of its log; empty: unknown
   std::vector<double> naive_residuals = {1};
   std::optional<double> limit;                         ///< largest speed-up
-  std::int64_t least_measured = 1, most_measured = 0;  ///< N of the data; none where most is below least
+  std::int64_t least_measured = 1, most_measured = 1;  ///< N of the data
   std::vector<std::int64_t> measured;                  ///< N with timings
   std::vector<ScalableInput> inputs;                   ///< its constants
 };

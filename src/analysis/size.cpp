@@ -34,6 +34,12 @@ Source source_at(const SizingCase& given, std::int64_t candidates) {
   return inside ? "fitted" : "extrapolated";
 }
 
+/// Of an answer under another circumstance: what is fitted there is so within the measured N only.
+Source source_of(const SizingCase& given, const Source& there, const std::optional<std::int64_t>& candidates) {
+  if (there != "fitted" || !candidates || *candidates < 1) return there;
+  return *candidates <= given.most_measured ? there : "extrapolated";
+}
+
 /// Of a problem without the budgets that are not asked about.
 std::int64_t likely_of(const SizingProblem& problem) { return solve(problem).likely; }
 
@@ -154,7 +160,8 @@ std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
   }
   for (const ScalableInput& input : given.inputs) list.push_back(input);
   if (problem.p99_s && problem.service.residuals.size() > 1) {
-    add("p99_over_mean", "ratio", tail_of(problem.service.residuals), given.source == "fitted" ? "measured" : "assumed",
+    add("p99_over_mean", "ratio", tail_of(problem.service.residuals),
+        given.source == "assumed" ? "assumed" : "measured",
         [](SizingProblem& p, double factor) { spread(p.service.residuals, factor); });
   }
   if (problem.memory_bytes && problem.memory) {
@@ -289,7 +296,7 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
   std::vector<SizingFrontier> rows;
   for (const SizingVariant& variant : given.lengths) {
     SizingFrontier row = frontier("history_length", "tokens", variant.at, variant.problem, given);
-    row.source = variant.source;
+    row.source = source_of(given, variant.source, row.likely_candidates);
     if (given.drop) {
       // The head is the same at every L, so the drop follows from naive's time.
       const std::int64_t at = or_none(solution.likely).value_or(given.most_measured);
@@ -327,6 +334,7 @@ std::vector<SizingParameter> parameters(const SizingCase& given, const Solution&
   for (const SizingVariant& variant : given.parameters) {
     SizingParameter row{variant.name, variant.from,  variant.to, or_none(likely_of(variant.problem)),
                         {},           variant.source};
+    row.source = source_of(given, variant.source, row.likely_candidates);
     if (row.likely_candidates && solution.likely >= 1) {
       row.change_pct = 100 * (static_cast<double>(*row.likely_candidates) / static_cast<double>(solution.likely) - 1);
     }
@@ -346,10 +354,12 @@ std::vector<SizingParameter> parameters(const SizingCase& given, const Solution&
 std::vector<SizingAlternative> alternatives(const SizingCase& given, const Solution& solution) {
   std::vector<SizingAlternative> rows;
   if (solution.likely >= kMostCandidates) return rows;
-  rows.push_back({"naive instead of " + given.scheme, or_none(likely_of(naive_problem(given))), given.source});
-  for (const SizingVariant& variant : given.alternatives) {
-    rows.push_back({variant.name, or_none(likely_of(variant.problem)), variant.source});
-  }
+  const auto add = [&](const std::string& change, const SizingProblem& problem, const Source& source) {
+    const auto likely = or_none(likely_of(problem));
+    rows.push_back({change, likely, source_of(given, source, likely)});
+  };
+  add("naive instead of " + given.scheme, naive_problem(given), given.source);
+  for (const SizingVariant& variant : given.alternatives) add(variant.name, variant.problem, variant.source);
   if (given.problem.requests_per_s) {
     SizingProblem more = given.problem;
     more.workers *= 2;
@@ -407,7 +417,7 @@ bool feasible(const SizingProblem& problem) { return solve(problem).feasible; }
 
 /// The value nearest to `from` on the way to `to` with which `holds`: by bisection on the log. holds(to) must be true.
 double nearest(double from, double to, const std::function<bool(double)>& holds) {
-  while (std::abs(std::log(to / from)) > 1e-6) {
+  while (std::abs(std::log(to / from)) > 1e-12) {
     const double middle = std::sqrt(from * to);
     (holds(middle) ? to : from) = middle;
   }
@@ -439,9 +449,15 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
   // Whole numbers: the smallest step that does.
   const auto try_whole = [&](const char* input, const char* unit, std::int64_t from, std::int64_t far,
                              const std::function<void(SizingProblem&, std::int64_t)>& set) {
-    const auto holds = [&](std::int64_t steps) {
+    const auto changed_by = [&](std::int64_t steps) {
       SizingProblem changed = problem;
       set(changed, from + (far > from ? steps : -steps));
+      return changed;
+    };
+    const auto holds = [&](std::int64_t steps) {
+      SizingProblem changed = changed_by(steps);
+      // More of it never helps the memory: that is judged at the step that is enough for the rest.
+      if (far > from) changed.memory_bytes.reset();
       return feasible(changed);
     };
     const std::int64_t most = std::abs(far - from);
@@ -451,6 +467,7 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
       const std::int64_t middle = bad + (good - bad) / 2;
       (holds(middle) ? good : bad) = middle;
     }
+    if (!feasible(changed_by(good))) return;
     rows.push_back(
         {input, unit, static_cast<double>(from), static_cast<double>(far > from ? from + good : from - good), true});
   };
@@ -467,8 +484,16 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
   }
   if (rows.empty()) {
     // Each budget as far as it must go for the N that is wanted; the rate first, because the P99 depends on it.
-    const std::int64_t wanted = solution.least.value_or(1);
+    std::int64_t wanted = solution.least.value_or(1);
     SizingProblem changed = problem;
+    if (problem.min_improvement && !solution.least) {
+      // Out of reach at any N: half of the largest improvement, which no long queue is needed for.
+      const double to = (1 - 1 / problem.speedup(kMostCandidates)) / 2;
+      if (!(to > 0)) return rows;
+      changed.min_improvement = to;
+      wanted = *solve(changed).least;
+      rows.push_back({"min_improvement", "0..1", *problem.min_improvement, to, false});
+    }
     for (const Budget budget : {Budget::qps, Budget::p99, Budget::memory}) {
       const auto limit = limit_of(changed, budget);
       if (!limit || meets(changed, budget, wanted, false)) continue;
@@ -476,6 +501,8 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
       set_limit(changed, budget, to);
       rows.push_back({name_of(budget), unit_of(budget), *limit, to, false});
     }
+    // One that is further away than was looked.
+    if (rows.size() == 1) rows.front().suffices = feasible(changed);
   }
   const auto distance = [](const SizingChange& row) {
     return row.to > 0 && row.from > 0 ? std::abs(std::log(row.to / row.from)) : std::numeric_limits<double>::infinity();
@@ -521,7 +548,8 @@ Sizing size_case(const SizingCase& given) {
     sizing.drop_targets.push_back(drop_target("yours", given.drop->value, *given.target_drop, speedup_here,
                                               sizing.likely_candidates, given.source));
   }
-  for (const DropTarget& target : sizing.drop_targets) {
+  for (DropTarget& target : sizing.drop_targets) {
+    target.source = source_of(given, target.source, target.candidates);
     for (DropReach& row : drop_reach(target)) sizing.drop_reach.push_back(std::move(row));
   }
   sizing.memory = given.memory;

@@ -92,10 +92,11 @@ std::string failing(const Sizing& sizing) {
   for (const SizingBudget& budget : sizing.budgets) {
     if (!budget.feasible && budget.used) text += (text.empty() ? "" : "; ") + failure(budget);
   }
-  if (!text.empty()) return text;
+  const bool out_of_reach = sizing.min_improvement && !sizing.least_candidates;
+  if (!text.empty() && !out_of_reach) return text;
   const std::string wanted = "an improvement of " + share(sizing.min_improvement.value_or(0), 1);
-  if (!sizing.least_candidates) {
-    return wanted + " is out of reach at any N: the largest speed-up is " +
+  if (out_of_reach) {
+    return (text.empty() ? "" : text + "; ") + wanted + " is out of reach at any N: the largest speed-up is " +
            (sizing.limit ? factor(*sizing.limit, 2) + ", " + share(1 - 1 / *sizing.limit, 1) : "unknown");
   }
   return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + input_name(sizing.binding) +

@@ -41,6 +41,9 @@ TEST_CASE("a smaller r grades the same queues better", "[advice]") {
   CHECK(rows[5].grade == "best");
   CHECK(advice(law(1), 1)[2].grade == "none");
   CHECK(grade(0.59) == "little");
+  CHECK(grade(0.6) == "medium");
+  CHECK(grade(0.8) == "strong");
+  CHECK(grade(0.845) == "best");
 }
 
 TEST_CASE("LONGER's drop from 40% to 6.8% takes 9.137x", "[advice]") {

@@ -115,6 +115,27 @@ TEST_CASE("the intervals do not narrow with N, and too few N have none", "[sizin
   }
 }
 
+TEST_CASE("rounds that differ widen the interval of the time, where the line fits exactly", "[sizing]") {
+  auto samples = affine_samples({});
+  for (Sample& sample : samples) {
+    if (sample.scheme == "shared") sample.measured_seconds *= 1 + 0.1 * static_cast<double>(sample.round % 2);
+  }
+  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
+  REQUIRE(model);
+  REQUIRE(model->service.half);
+  CHECK(model->service.half(10) > 0.01);
+  // Naive has residuals of its own.
+  CHECK_THAT(model->naive_residuals.back(), WithinAbs(1, 1e-6));
+  CHECK(model->service.residuals.back() > 1.03);
+  const auto slope = std::find_if(model->inputs.begin(), model->inputs.end(),
+                                  [](const ScalableInput& input) { return input.shown.name == "candidate_s"; });
+  REQUIRE(slope != model->inputs.end());
+  REQUIRE(slope->shown.ci95);
+  CHECK(slope->shown.ci95->lo <= slope->shown.value);
+  CHECK(slope->shown.value <= slope->shown.ci95->hi);
+  CHECK(slope->shown.ci95->lo < slope->shown.ci95->hi);
+}
+
 TEST_CASE("the interval of the time holds that of another run", "[sizing]") {
   // 95% is asked for; of the runs that are drawn, with a state of their own each, most must lie within.
   testing::Noise noise;
@@ -176,6 +197,13 @@ TEST_CASE("inputs scale what they name", "[sizing]") {
   CHECK_THAT(problem.naive_s(10), WithinRel(0.06, 1e-12));
   scale_times(problem, 3, 1, 1);
   CHECK_THAT(problem.service.user_s, WithinRel(6 * fit.service.user_s, 1e-12));
+  // No candidate costs more than one with its own history.
+  const ServiceFit dear = service_of_r(0.95, std::nullopt, 1);
+  problem.service = dear.service;
+  problem.naive_s = dear.naive_s;
+  problem.speedup = dear.speedup;
+  dear.inputs[0].scale(problem, 1.1);
+  CHECK_THAT(problem.speedup(1000), WithinRel(1, 1e-9));
 }
 
 }  // namespace kvcast::analysis

@@ -1,0 +1,272 @@
+#include "analysis/size.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "catch.h"
+#include "kvcast/cost_model.h"
+#include "kvcast/kvcast.h"
+
+using Catch::Matchers::WithinRel;
+
+namespace kvcast::analysis {
+namespace {
+
+/// 10 ms a history and 1 ms a candidate, naive 5 ms a candidate; a timing in four takes twice as long as the others.
+SizingCase round_case() {
+  SizingCase given;
+  given.scheme = "shared";
+  given.timed = true;
+  given.source = "fitted";
+  given.most_measured = 40;
+  given.shown = {10};
+  given.threads = 2;
+  given.cpus = 9;
+  given.naive_residuals = {1, 3};
+  SizingProblem& problem = given.problem;
+  problem.service.user_s = 0.010;
+  problem.service.candidates_s = per_candidate(0.001);
+  problem.service.residuals = {1, 1, 1, 2};
+  problem.service.half = [](std::int64_t) { return 0.5; };
+  problem.naive_s = per_candidate(0.005);
+  problem.speedup = [](std::int64_t n) { return 5.0 * static_cast<double>(n) / (10.0 + static_cast<double>(n)); };
+  given.limit = 5;
+  const auto bytes = [](double base, double each) {
+    return [=](std::int64_t n) { return base + each * static_cast<double>(n); };
+  };
+  problem.memory = MemoryModel{1000, bytes(100, 10), 50};
+  given.copies_memory = MemoryModel{1000, bytes(100, 60), 50};
+  given.naive_memory = MemoryModel{1000, bytes(20, 1), 50};
+  problem.workers = 3;
+  problem.users_cached = 2;
+  return given;
+}
+
+template <typename Row>
+const Row& named(const std::vector<Row>& rows, const std::string& name, std::string Row::*member) {
+  const auto found = std::find_if(rows.begin(), rows.end(), [&](const Row& row) { return row.*member == name; });
+  INFO(name);
+  REQUIRE(found != rows.end());
+  return *found;
+}
+const SizingInput& input(const Sizing& sizing, const std::string& name) {
+  return named(sizing.inputs, name, &SizingInput::name);
+}
+
+const SizingPoint& at(const Sizing& sizing, std::int64_t candidates) {
+  const auto found = std::find_if(sizing.points.begin(), sizing.points.end(),
+                                  [&](const SizingPoint& point) { return point.candidates == candidates; });
+  REQUIRE(found != sizing.points.end());
+  return *found;
+}
+
+}  // namespace
+
+TEST_CASE("a point holds the times and bytes of its N, and naive's", "[sizing]") {
+  SizingCase given = round_case();
+  given.shown = {10, 40, 41};
+  given.problem.requests_per_s = 1;
+  given.problem.workers = 1000;  // so many that nobody waits
+  given.drop = Estimate{0.4, {}};
+  given.drop_source = "assumed";
+  const Sizing sizing = size_case(given);
+  const SizingPoint& point = at(sizing, 10);
+  CHECK_THAT(*point.scheme_s, WithinRel(0.020 * 1.25, 1e-12));
+  CHECK_THAT(*point.p99_s, WithinRel(0.020 * 2, 1e-9));
+  CHECK_THAT(*point.p99_safe_s, WithinRel(0.020 * 2 * std::exp(0.5), 1e-9));
+  CHECK_THAT(*point.naive_s, WithinRel(0.050 * 2, 1e-12));
+  CHECK_THAT(*point.naive_p99_s, WithinRel(0.050 * 3, 1e-9));
+  CHECK_THAT(*point.utilisation, WithinRel(0.025 / 1000, 1e-12));
+  CHECK_THAT(*point.naive_utilisation, WithinRel(0.1 / 1000, 1e-12));
+  CHECK_THAT(point.marginal_speedup, WithinRel(55.0 / 21 - 2.5, 1e-12));
+  CHECK_THAT(*point.drop_exact, WithinRel(drop_exact(0.4, 2.5), 1e-12));
+  CHECK_THAT(*point.drop_seed_rule, WithinRel(0.16, 1e-12));
+  CHECK(point.memory_bytes == 1000 + 1000 * 200 + 100);
+  CHECK(point.copies_memory_bytes == 1000 + 1000 * 700 + 100);
+  CHECK(point.naive_memory_bytes == 1000 + 1000 * 30);  // nothing of a user is kept
+  CHECK(at(sizing, 40).source == "fitted");
+  CHECK(at(sizing, 41).source == "extrapolated");
+  CHECK(sizing.knee_candidates == 10);
+}
+
+TEST_CASE("naive's own time changes the speed-up and nothing else", "[sizing]") {
+  SizingProblem problem = round_case().problem;
+  scale_times(problem, 1, 1, 2);
+  CHECK_THAT(problem.speedup(10), WithinRel(5, 1e-12));
+  CHECK_THAT(problem.naive_s(10), WithinRel(0.1, 1e-12));
+  CHECK_THAT(problem.service.seconds(10), WithinRel(0.02, 1e-12));
+}
+
+TEST_CASE("a budget's headroom is what is left of it", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.memory_bytes = 1700;  // 1000 + 3 (100 + 10 N) + 2·50: N = 10
+  given.problem.requests_per_s = 50;
+  const Sizing sizing = size_case(given);
+  CHECK(sizing.likely_candidates == 10);
+  CHECK(sizing.binding == "memory");
+  const SizingBudget& memory = named(sizing.budgets, "memory", &SizingBudget::name);
+  CHECK_THAT(*memory.used, WithinRel(1700, 1e-12));
+  CHECK(std::abs(*memory.headroom_pct) < 1e-9);
+  CHECK(memory.source == "computed");
+  const SizingBudget& rate = named(sizing.budgets, "qps", &SizingBudget::name);
+  CHECK_THAT(*rate.used, WithinRel(0.9 * 3 / 0.025, 1e-12));
+  CHECK_THAT(*rate.headroom_pct, WithinRel(116, 1e-9));
+  CHECK(rate.source == "fitted");
+}
+
+TEST_CASE("of two budgets with the same N the first binds, and the least N may be the largest", "[sizing]") {
+  SizingProblem problem = round_case().problem;
+  problem.p99_s = 0.0401;       // 2 T(N): N = 10
+  problem.memory_bytes = 1700;  // N = 10
+  problem.min_improvement = 0.6;
+  const Solution solution = solve(problem);
+  CHECK(solution.likely == 10);
+  CHECK(solution.binding == Budget::p99);
+  CHECK(solution.least == 10);  // S(10) = 2.5
+  CHECK(solution.feasible);
+}
+
+TEST_CASE("inputs move N by what they are", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.p99_s = 0.1;  // 2 T(N): N = 40
+  const Sizing timed = size_case(given);
+  CHECK(timed.likely_candidates == 40);
+  // 1.6 times the mean is P99; 10% more is 2.2 T(N), 10% less 1.8 T(N).
+  const SizingInput& tail = input(timed, "p99_over_mean");
+  CHECK_THAT(tail.value, WithinRel(1.6, 1e-12));
+  CHECK(tail.candidates_less == 45);
+  CHECK(tail.candidates_more == 35);
+  CHECK(tail.source == "measured");
+  given.source = "extrapolated";  // the times are; the timings were measured
+  CHECK(input(size_case(given), "p99_over_mean").source == "measured");
+
+  given = round_case();
+  given.problem.memory_bytes = 1700;
+  const Sizing held = size_case(given);
+  CHECK(input(held, "workers").candidates_less == 20);
+  CHECK(input(held, "workers").candidates_more == 5);
+  CHECK_THAT(input(held, "worker_bytes").value, WithinRel(200, 1e-12));
+  CHECK(input(held, "users_cached").candidates_less == 11);
+}
+
+TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.p99_s = 0.1;
+  given.problem.requests_per_s = 60;
+  SizingVariant shorter{"L", "64", "32", 32, given.problem, "fitted", {}};
+  scale_times(shorter.problem, 0.5, 0.5, 0.5);
+  SizingVariant deeper{"layers", "2", "4", 4, given.problem, "fitted", {}};
+  scale_times(deeper.problem, 1.1, 1.1, 1.1);
+  given.parameters = {deeper, shorter};
+  given.lengths = {shorter};
+  given.alternatives = {shorter};
+  given.drop = Estimate{0.4, {}};
+  const Sizing sizing = size_case(given);
+  REQUIRE(sizing.parameters.size() == 2);
+  CHECK(sizing.parameters[0].name == "L");  // most first
+  CHECK(*sizing.parameters[0].likely_candidates > 40);
+  CHECK(sizing.parameters[0].source == "extrapolated");
+  CHECK(sizing.parameters[1].source == "fitted");
+  CHECK_THAT(*sizing.parameters[1].change_pct,
+             WithinRel(100.0 * static_cast<double>(*sizing.parameters[1].likely_candidates) /
+                               static_cast<double>(*sizing.likely_candidates) -
+                           100,
+                       1e-9));
+  CHECK(named(sizing.alternatives, "L", &SizingAlternative::change).source == "extrapolated");
+  const SizingFrontier& frontier = sizing.frontiers.front();
+  CHECK(frontier.source == "extrapolated");
+  // Half of naive's time over the same head: a cost ratio of 1/3 for 2/3.
+  CHECK_THAT(*frontier.drop_naive, WithinRel(0.25, 1e-9));
+  // LONGER's 9.1 is above the ceiling of 5: nothing is extrapolated to.
+  CHECK(sizing.drop_targets.front().source == "fitted");
+  SizingProblem twice = given.problem, half = given.problem;
+  twice.workers = 6;
+  half.requests_per_s = 30;
+  CHECK(named(sizing.alternatives, "twice the workers", &SizingAlternative::change).likely_candidates ==
+        solve(twice).likely);
+  CHECK(named(sizing.alternatives, "half the rate", &SizingAlternative::change).likely_candidates ==
+        solve(half).likely);
+  CHECK(solve(twice).likely > solve(given.problem).likely);
+  CHECK(solve(half).likely > solve(given.problem).likely);
+}
+
+TEST_CASE("a fleet is workers on machines with so many threads", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.requests_per_s = 200;  // 25 ms at N = 10: 5 busy workers, so at least 6 at 90%
+  given.price_per_hour = 3.6;
+  Sizing sizing = size_case(given);
+  const SizingFleet& row = sizing.fleet.at(0);
+  CHECK(row.candidates == 10);
+  CHECK(row.workers == 6);
+  CHECK(row.cores == 12);
+  CHECK(row.machines == 2);  // four workers of two threads on nine CPUs
+  CHECK_THAT(*row.utilisation, WithinRel(5.0 / 6, 1e-12));
+  CHECK_THAT(*row.cost_per_million, WithinRel(0.001 * 2 * 1e6 / 200, 1e-12));
+  CHECK(sizing.fleet.at(1).scheme == "naive");
+  CHECK(sizing.fleet.at(1).workers == 23);  // 20 busy
+  given.problem.requests_per_s.reset();
+  sizing = size_case(given);
+  CHECK_FALSE(sizing.fleet.at(0).workers);
+  CHECK_THAT(*sizing.fleet.at(0).cost_per_million, WithinRel(0.001 * 1e6 * 0.025 / (0.9 * 4), 1e-12));
+}
+
+TEST_CASE("changes are the smallest that do, nearest first", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.memory_bytes = 1300;  // one candidate takes 1000 + 3·110 + 100 = 1430
+  const auto to = [](const Sizing& sizing, const std::string& name) {
+    return named(sizing.changes, name, &SizingChange::input).to;
+  };
+  Sizing sizing = size_case(given);
+  REQUIRE(sizing.changes.size() == 2);
+  CHECK(sizing.changes[0].input == "memory");
+  CHECK_THAT(sizing.changes[0].to, WithinRel(1430, 1e-9));
+  CHECK(to(sizing, "workers") == 1);  // no number of cached users is few enough
+
+  // The rate takes more workers than memory holds a hundredfold of, but not more than it holds.
+  given = round_case();
+  given.problem.requests_per_s = 240;  // at N = 1 13.75 ms: 3.3 busy workers, 4 at 90%
+  given.problem.memory_bytes = 2000;
+  sizing = size_case(given);
+  CHECK(to(sizing, "workers") == 4);
+  CHECK_THAT(to(sizing, "qps"), WithinRel(0.9 * 3 / 0.01375, 1e-9));
+  given.problem.memory_bytes = 1500;  // three workers fit, a fourth does not
+  sizing = size_case(given);
+  CHECK(sizing.changes.size() == 1);
+  CHECK(sizing.changes[0].input == "qps");
+}
+
+TEST_CASE("what no single change mends says what does together", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.p99_s = 0.01;
+  given.problem.memory_bytes = 1300;
+  given.problem.min_improvement = 0.6;  // N = 10
+  Sizing sizing = size_case(given);
+  REQUIRE(sizing.changes.size() == 2);
+  for (const SizingChange& change : sizing.changes) {
+    CHECK_FALSE(change.suffices);
+    CHECK_THAT(change.to, WithinRel(change.input == "p99" ? 0.04 : 1700, 1e-9));
+  }
+  // An improvement that no N has belongs to what must change, and is named.
+  given.problem.min_improvement = 0.9;
+  sizing = size_case(given);
+  CHECK(sizing.changes.size() == 3);
+  SizingProblem mended = given.problem;
+  for (const SizingChange& change : sizing.changes) {
+    if (change.input == "p99") mended.p99_s = change.to * (1 + 1e-9);
+    if (change.input == "memory") mended.memory_bytes = change.to;
+    if (change.input == "min_improvement") mended.min_improvement = change.to;
+  }
+  CHECK(solve(mended).feasible);
+  CHECK_THAT(sizing_answer(sizing), Catch::Contains("an improvement of 90.0% is out of reach at any N"));
+  // One that is far is still one.
+  given = round_case();
+  given.problem.p99_s = 1e-12;
+  sizing = size_case(given);
+  REQUIRE(sizing.changes.size() == 1);
+  CHECK(sizing.changes[0].suffices);
+}
+
+}  // namespace kvcast::analysis
