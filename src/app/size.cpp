@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "analysis/advice.h"
 #include "analysis/service_model.h"
 #include "app/problem.h"
 #include "app/surfaces.h"
@@ -23,6 +24,7 @@ namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
 constexpr std::int64_t kMostWorkers = 100'000;
+constexpr std::int64_t kMostUsers = 1'000'000'000'000;
 // Fewer timings than this have no 99th percentile but their largest.
 constexpr std::size_t kTailTimings = 100;
 // N of the design note's tables.
@@ -46,6 +48,13 @@ void require_positive(const char* flag, const std::optional<double>& value) {
     refuse(flag, "'" + number(*value) + "' is out of range", "above 0");
 }
 
+/// The speed-up that a target takes is no more than any N can give.
+void require_reachable(double drop, double target) {
+  if (analysis::speedup_needed(drop, target) > static_cast<double>(analysis::kMostCandidates)) {
+    refuse("--target-drop", "'" + number(100 * target) + "%' takes a speed-up that no N gives", "a larger one");
+  }
+}
+
 void check(const std::string& path, const SizingOptions& o) {
   require_positive("--p99", o.p99_s);
   require_positive("--qps", o.requests_per_s);
@@ -57,7 +66,9 @@ void check(const std::string& path, const SizingOptions& o) {
   if (o.workers < 1 || o.workers > kMostWorkers) {
     refuse("--workers", "'" + number(o.workers) + "' is out of range", "1 to " + number(kMostWorkers));
   }
-  if (o.users_cached < 0) refuse("--users-cached", "'" + number(o.users_cached) + "' is out of range", "at least 0");
+  if (o.users_cached < 0 || o.users_cached > kMostUsers) {
+    refuse("--users-cached", "'" + number(o.users_cached) + "' is out of range", "0 to " + number(kMostUsers));
+  }
   if (o.users_cached > 0 && !o.memory_bytes) {
     refuse("--users-cached", "cached users count against a memory budget, and none is stated", "add --memory 8GiB");
   }
@@ -66,7 +77,9 @@ void check(const std::string& path, const SizingOptions& o) {
     refuse("--tail", "'" + number(o.tail) + "' is out of range", "1 to " + number(analysis::kMostTail));
   }
   for (const std::int64_t n : o.candidates) {
-    if (n < 1) refuse("--candidates", "'" + number(n) + "' is too small", "at least 1");
+    if (n < 1 || n > analysis::kMostCandidates) {
+      refuse("--candidates", "'" + number(n) + "' is out of range", "1 to " + number(analysis::kMostCandidates));
+    }
   }
   if (path.empty() && !o.r) refuse("size", "nothing to size from", "a report, timings of your own, or --r 0.15");
   if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(path, 200), "either PATH or --r");
@@ -93,6 +106,7 @@ void check(const std::string& path, const SizingOptions& o) {
            "'" + number(100 * *o.target_drop) + "%' is no less than the drop of " + number(100 * *o.drop) + "%",
            "below --drop");
   }
+  if (o.drop && o.target_drop) require_reachable(*o.drop, *o.target_drop);
 }
 
 /// A config of the shape for sizes and work; nullopt where nothing tells it.
@@ -382,6 +396,7 @@ class Sizer {
                  number(100 * given_.drop->value) + "%",
              "below it");
     }
+    require_reachable(given_.drop->value, *options_.target_drop);
   }
 
   /// What naive costs a ranking head at a shape, at the largest N; nullopt where it was not timed.

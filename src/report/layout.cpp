@@ -177,9 +177,9 @@ std::string seconds(double value) {
   return significant(value * 1e9, 3) + " ns";
 }
 
-std::string bytes(std::int64_t value) {
+std::string bytes(double value) {
   static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
-  auto scaled = static_cast<double>(value);
+  double scaled = value;
   std::size_t unit = 0;
   while (scaled >= 1024 && unit + 1 < std::size(kUnits)) {
     scaled /= 1024;
@@ -187,6 +187,7 @@ std::string bytes(std::int64_t value) {
   }
   return significant(scaled, 3) + " " + kUnits[unit];
 }
+std::string bytes(std::int64_t value) { return bytes(static_cast<double>(value)); }
 
 // ---- grid
 

@@ -55,6 +55,7 @@ std::string factor(double value, int decimals);
 std::string interval(const Estimate& estimate, int decimals);
 /// In the unit that reads best: "62.5 ms".
 std::string seconds(double value);
+std::string bytes(double value);
 std::string bytes(std::int64_t value);
 
 // ---- grid

@@ -9,6 +9,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "report/columns.h"
 #include "report/csv.h"
@@ -43,7 +44,7 @@ std::string most(const std::optional<std::int64_t>& candidates) {
 /// A value in the unit of its row.
 std::string quantity(double value, const std::string& unit) {
   if (unit == "s") return seconds(value);
-  if (unit == "bytes") return bytes(static_cast<std::int64_t>(value));
+  if (unit == "bytes") return bytes(value);
   if (unit == "1/s") return significant(value, 4) + "/s";
   if (unit == "0..1") return share(value, 2);
   if (unit == "ratio") return significant(value, 4);
@@ -69,10 +70,30 @@ std::string input_name(const std::string& name) {
   return found == names.end() ? plain(name) : found->second;
 }
 
+/// Where a change leads to, rounded away from where it starts at the digits that quantity() shows: what is shown does.
+double enough(const SizingChange& change) {
+  double step = 1e-4;  // two decimals of a per cent
+  if (change.unit != "0..1") {
+    double scale = 1;
+    if (change.unit == "s") {
+      while (scale > 1e-9 && change.to < scale) scale /= 1000;
+    } else if (change.unit == "bytes") {
+      while (scale < 1e12 && change.to >= 1024 * scale) scale *= 1024;
+    } else if (change.unit != "1/s") {
+      return change.to;  // whole
+    }
+    const int digits = change.unit == "1/s" ? 4 : 3;
+    step = scale * std::min(1.0, std::pow(10.0, std::floor(std::log10(change.to / scale)) + 1 - digits));
+  }
+  // A last bit is no reason for another step.
+  const double steps = change.to / step;
+  return step * (change.to > change.from ? std::ceil(steps * (1 - 1e-9)) : std::floor(steps * (1 + 1e-9)));
+}
+
 std::string change_text(const SizingChange& change) {
   const bool more = change.to > change.from;
   return (more ? "raise " : "lower ") + input_name(change.input) + " from " + quantity(change.from, change.unit) +
-         " to " + quantity(change.to, change.unit);
+         " to " + quantity(enough(change), change.unit);
 }
 
 /// How one candidate fails a budget. The P99 has no value where the workers fall behind; then the rate fails too.
@@ -120,17 +141,15 @@ std::string sizing_answer(const Sizing& sizing) {
     return "infeasible: " + failing(sizing) + what_would_do(sizing.changes);
   }
   std::string text;
+  const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing.safe_candidates) + ")" : "";
   if (sizing.likely_candidates) {
-    text = "score up to N = " + integer(*sizing.likely_candidates);
-    if (sizing.safe_candidates) {
-      text += *sizing.safe_candidates == 0 ? " (safe: not one)" : " (safe: " + integer(*sizing.safe_candidates) + ")";
-    }
-    text += "; " + input_name(sizing.binding) + " binds";
+    text =
+        "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " + input_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
       if (!budget.binding) text += ", " + input_name(budget.name) + " would allow " + most(budget.likely_candidates);
     }
   } else {
-    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N";
+    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N" + safe;
     for (const SizingFraction& row : sizing.fractions) {
       if (row.fraction == 0.9 && row.candidates) {
         text += "; 90% of the largest speed-up of " + factor(sizing.limit.value_or(0), 2) +
@@ -140,7 +159,7 @@ std::string sizing_answer(const Sizing& sizing) {
   }
   if (sizing.least_candidates) {
     text += "; worth it from N = " + integer(*sizing.least_candidates) + " (improvement of " +
-            share(sizing.min_improvement.value_or(0), 0) + ")";
+            format_significant(100 * sizing.min_improvement.value_or(0), 4) + "%)";
   }
   return text;
 }
@@ -204,12 +223,12 @@ Section budgets(const Sizing& sizing) {
 
 Section changes(const Sizing& sizing) {
   const bool alone = !sizing.changes.empty() && sizing.changes.front().suffices;
-  return section(
-      alone ? "what would make it feasible, each alone" : "what would make it feasible, all together",
-      {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
-      rows_of(sizing.changes, [](const SizingChange& row) {
-        return std::vector<std::string>{change_text(row), quantity(row.from, row.unit), quantity(row.to, row.unit)};
-      }));
+  return section(alone ? "what would make it feasible, each alone" : "what would make it feasible, all together",
+                 {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
+                 rows_of(sizing.changes, [](const SizingChange& row) {
+                   return std::vector<std::string>{change_text(row), quantity(row.from, row.unit),
+                                                   quantity(enough(row), row.unit)};
+                 }));
 }
 
 Section alternatives(const Sizing& sizing) {
@@ -232,8 +251,11 @@ Section inputs(const Sizing& sizing) {
       rows_of(sizing.inputs, [](const SizingInput& row) {
         const std::string ends =
             row.ci95 ? "[" + quantity(row.ci95->lo, row.unit) + ", " + quantity(row.ci95->hi, row.unit) + "]" : "-";
+        const auto then = [&](const std::optional<std::int64_t>& candidates) {
+          return row.name == "min_improvement" ? count(candidates, "never") : most(candidates);
+        };
         return std::vector<std::string>{input_name(row.name), quantity(row.value, row.unit), ends,
-                                        row.source,           most(row.candidates_less),     most(row.candidates_more)};
+                                        row.source,           then(row.candidates_less),     then(row.candidates_more)};
       }));
 }
 
@@ -469,7 +491,9 @@ Section fleet(const Sizing& sizing) {
                                    {"", "cores", true}, {"", "machines", true}, {"utili-", "sation", true}};
   if (cost) heads.push_back({"cost per million", "requests", true});
   heads.push_back({"", "source", false});
-  return section("fleet for the rate of requests", std::move(heads),
+  const bool rate = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
+                                [](const SizingBudget& row) { return row.name == "qps"; });
+  return section(rate ? "fleet for the rate of requests" : "cost of requests", std::move(heads),
                  rows_of(sizing.fleet,
                          [&](const SizingFleet& row) {
                            std::vector<std::string> cells = {integer(row.candidates),  plain(row.scheme),
@@ -479,7 +503,8 @@ Section fleet(const Sizing& sizing) {
                            cells.push_back(row.source);
                            return cells;
                          }),
-                 "- is no number of workers that meets the latency; a machine is one like the measured one");
+                 rate ? "- is no number of workers that meets the latency; a machine is one like the measured one"
+                      : "no rate is given: machines like the measured one, as busy as they may be, whatever the wait");
 }
 
 std::vector<Section> sections(const Report& report) {

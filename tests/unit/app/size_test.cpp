@@ -200,6 +200,23 @@ TEST_CASE("memory is weights, workers and cached users", "[app][size]") {
   CHECK(sizing.memory[0].copies_bytes == 50 * sizing.memory[0].user_bytes);  // 15.36 GB
   CHECK(sizing.memory[1].kv_dtype == "bf16");
   CHECK(sizing.memory[1].user_bytes == 153'600'000);
+  // A copy per candidate: 99 more of them, for each worker.
+  CHECK(*at(sizing, 100).copies_memory_bytes - *at(sizing, 100).memory_bytes >= 5 * 99 * std::int64_t{307'200'000});
+  // Beyond the block of rows a candidate takes its token and its output, 768 floats each.
+  options.candidates = {1'000'000, 2'000'000};
+  const Sizing wide = *size("", options).sizing;
+  CHECK(*at(wide, 2'000'000).memory_bytes - *at(wide, 1'000'000).memory_bytes ==
+        5 * std::int64_t{1'000'000} * 2 * 768 * 4);
+  // Smaller keys and values leave room for more candidates.
+  options.memory_bytes = std::int64_t{20} << 30;
+  options.users_cached = 20;
+  const Sizing tight = *size("", options).sizing;
+  REQUIRE(tight.likely_candidates);
+  const auto halved =
+      std::find_if(tight.alternatives.begin(), tight.alternatives.end(),
+                   [](const SizingAlternative& row) { return row.change.find("bf16") != std::string::npos; });
+  REQUIRE(halved != tight.alternatives.end());
+  CHECK(*halved->likely_candidates > *tight.likely_candidates);
 }
 
 TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size]") {
@@ -307,6 +324,8 @@ TEST_CASE("options that do not fit together are refused", "[app][size]") {
   CHECK_THAT(refused([](O& o) { o.scheme = "naive"; }), Contains("one of shared, shared-copy, packed"));
   CHECK_THAT(refused([](O& o) { o.history_length = 5; }), Contains("--history: there are no measured shapes"));
   CHECK_THAT(refused([](O& o) { o.candidates = {0}; }), Contains("--candidates: '0'"));
+  CHECK_THAT(refused([](O& o) { o.candidates = {1'000'000'001}; }),
+             Contains("--candidates") && Contains("1 to 1000000000"));
   CHECK_THROWS_WITH(size("x.csv", of_r(0.1)), Contains("--r: r comes from x.csv"));
 }
 
@@ -323,6 +342,177 @@ TEST_CASE("a sizing is written with the report and read back from it", "[app][si
   const auto plain = write_report(Report{}, other.path().string());
   CHECK(std::none_of(plain.begin(), plain.end(),
                      [](const std::string& path) { return path.find("sizing") != std::string::npos; }));
+}
+
+TEST_CASE("other shapes are scaled with the work of each pass, other threads with their number", "[app][size]") {
+  SizingOptions options = of_r(0.1);
+  options.naive_candidate_s = 0.001;
+  options.p99_s = 0.02;
+  options.shape = "smoke";
+  const Sizing sizing = *size("", options).sizing;
+  // Preset smoke: L = 64, d = 64, two heads, two layers.
+  WorkShape before;
+  before.history_length = 64;
+  before.dim = 64;
+  before.heads = 2;
+  before.kv_heads = 2;
+  before.layers = 2;
+  WorkShape after = before;
+  after.history_length = 128;
+  const double user = 0.0009 * history_flops(after) / history_flops(before);
+  const double each = 0.0001 * candidate_flops(after) / candidate_flops(before);
+  const auto longer = std::find_if(sizing.parameters.begin(), sizing.parameters.end(),
+                                   [](const SizingParameter& row) { return row.name == "L" && row.to == "128"; });
+  REQUIRE(longer != sizing.parameters.end());
+  CHECK(longer->likely_candidates == static_cast<std::int64_t>(std::floor((0.02 - user) / each)));
+  CHECK(longer->source == "assumed");
+
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder.path() / "gpu.csv").string();
+  testing::write_file(path, planted_csv());
+  SizingOptions timed;
+  timed.p99_s = 0.006;
+  timed.shape = "smoke";
+  const Sizing own = *size(path, timed).sizing;
+  for (const SizingParameter& row : own.parameters) {
+    if (row.name != "threads") continue;
+    CHECK((*row.likely_candidates > *own.likely_candidates) == (std::stoi(row.to) > std::stoi(row.from)));
+  }
+  // Sixteen timings have no 99th percentile.
+  CHECK(std::any_of(own.notes.begin(), own.notes.end(),
+                    [](const std::string& note) { return note.starts_with("P99 rests on 16 timings"); }));
+}
+
+TEST_CASE("between and beyond the measured shapes times are by the surface", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  // A grid whose passes take a nanosecond per thousand FLOPs and 10 us each.
+  Report whole = testing::part(1, 1);
+  const Config config = parse_config(
+      R"({"model": {"dim": 64, "heads": 2}, "sweep": {"history_length": [32, 64, 128], "layers": [1, 2, 4]},
+          "run": {"candidates": [1, 10, 50, 100]}})",
+      "test", {}, {2, std::int64_t{1} << 32});
+  whole.config = config;
+  whole.cases.clear();
+  for (const Config& one : grid(config)) {
+    whole.cases.push_back(testing::planted_case(one, 0.1));
+    WorkShape work;
+    work.history_length = one.model.history_length;
+    work.layers = one.model.layers;
+    work.dim = 64;
+    work.heads = work.kv_heads = 2;
+    for (Sample& sample : whole.cases.back().samples) {
+      const double n = static_cast<double>(sample.candidates),
+                   wobble = 1 + 1e-3 * static_cast<double>(sample.round % 2);
+      if (sample.scheme == "naive") {
+        sample.measured_seconds = n * (1e-5 + 1e-12 * naive_flops(work));
+        continue;
+      }
+      sample.user_seconds = wobble * (1e-5 + 1e-12 * history_flops(work));
+      sample.fusion_seconds = wobble * (1e-5 + 1e-12 * n * candidate_flops(work));
+      sample.measured_seconds = *sample.user_seconds + *sample.fusion_seconds;
+    }
+  }
+  whole.machine->peak_gflops = 100;
+  whole.machine->bf16_peak_gflops = 200;
+  write_report(whole, folder.path().string());
+  const std::string path = folder.path().string();
+  std::int64_t least = 1'000'000, most = 0, layers = 0;
+  for (const Case& one : whole.cases) {
+    least = std::min(least, one.shape->history_length);
+    most = std::max(most, one.shape->history_length);
+    layers = std::max(layers, one.shape->layers);
+  }
+  SizingOptions options;
+  options.layers = layers;
+  options.history_length = (least + most) / 2;
+  options.candidates = {1'000'000, 2'000'000};
+  const Sizing between = *size(path, options).sizing;
+  CHECK(between.source == "fitted");
+  CHECK(between.memory.front().candidates > 1);
+  const auto each = std::find_if(between.inputs.begin(), between.inputs.end(),
+                                 [](const SizingInput& input) { return input.name == "candidate_s"; });
+  REQUIRE(each != between.inputs.end());
+  CHECK_THAT(*at(between, 2'000'000).scheme_s - *at(between, 1'000'000).scheme_s, WithinRel(1e6 * each->value, 0.02));
+  options.history_length = 4 * most;
+  options.p99_s = 10 * *at(between, 100).scheme_s;
+  const Sizing beyond = *size(path, options).sizing;
+  CHECK(beyond.source == "extrapolated");
+  CHECK(at(beyond, 10).source == "extrapolated");
+  CHECK(beyond.memory.front().candidates == between.memory.front().candidates);
+  const auto frontier = std::find_if(beyond.frontiers.begin(), beyond.frontiers.end(), [&](const SizingFrontier& row) {
+    return row.axis == "history_length" && row.at == static_cast<double>(2 * most);
+  });
+  REQUIRE(frontier != beyond.frontiers.end());
+  CHECK(frontier->source == "extrapolated");
+  const auto typed = std::find_if(beyond.parameters.begin(), beyond.parameters.end(),
+                                  [](const SizingParameter& row) { return row.name == "dtype"; });
+  REQUIRE(typed != beyond.parameters.end());
+  CHECK(typed->to == "bf16");
+  CHECK(*typed->likely_candidates > *beyond.likely_candidates);
+}
+
+TEST_CASE("the change that is shown is enough", "[app][size]") {
+  // 6.0123 ms is needed: 6.01 would not do. Of a rate it is the other way round.
+  SizingOptions options = of_r(0.1);
+  options.naive_candidate_s = 0.0060123;
+  options.p99_s = 0.005;
+  CHECK_THAT(sizing_answer(*size("", options).sizing), Contains("raise P99 latency from 5.00 ms to 6.02 ms"));
+  options.p99_s.reset();
+  options.requests_per_s = 200;
+  const std::string answer = sizing_answer(*size("", options).sizing);
+  CHECK_THAT(answer, Contains("can serve 149.7/s, 50.31/s short of 200.0/s"));
+  CHECK_THAT(answer, Contains("lower request rate from 200.0/s to 149.6/s"));
+  options.requests_per_s.reset();
+  options.min_improvement = 0.95;
+  options.r = 0.1234567;
+  CHECK_THAT(sizing_answer(*size("", options).sizing), Contains("lower least improvement from 95.00% to 87.65%"));
+}
+
+TEST_CASE("the answer tells what it knows of both N and of what is worth it", "[app][size]") {
+  Sizing sizing;
+  sizing.budgets.emplace_back().name = "p99";
+  sizing.safe_candidates = 0;
+  CHECK(sizing_answer(sizing) == "no stated budget limits N (safe: not one)");
+  sizing.safe_candidates = 7;
+  sizing.likely_candidates = 9;
+  sizing.binding = "p99";
+  sizing.budgets.back().binding = true;
+  sizing.min_improvement = 0.675;
+  sizing.least_candidates = 4;
+  CHECK(sizing_answer(sizing) ==
+        "score up to N = 9 (safe: 7); P99 latency binds; worth it from N = 4 (improvement of 67.5%)");
+}
+
+TEST_CASE("a least improvement that a tenth more puts out of reach is never had", "[app][size]") {
+  SizingOptions options = of_r(0.25);
+  options.min_improvement = 0.7;
+  const std::string table = render_sizing(size("", options), "table");
+  CHECK_THAT(table, Contains("least improvement  70.00%"));
+  const std::size_t from = table.find("least improvement  70.00%");
+  CHECK_THAT(table.substr(from, table.find('\n', from) - from), Contains("never"));
+}
+
+TEST_CASE("huge sizes are shown as they are", "[app][size]") {
+  SizingOptions options = of_r(0.1);
+  options.shape = "seed";
+  options.memory_bytes = std::int64_t{1} << 40;
+  options.users_cached = 1'000'000'000'000;
+  const std::string answer = sizing_answer(*size("", options).sizing);
+  CHECK_THAT(answer, Contains("memory: one candidate takes 2.79e+08 TiB"));
+  options.users_cached += 1;
+  CHECK_THROWS_WITH(size("", options), Contains("--users-cached: '1000000000001' is out of range"));
+  SizingOptions drops = of_r(0.1);
+  drops.drop = 0.999999999;
+  drops.target_drop = 1e-9;
+  CHECK_THROWS_WITH(size("", drops), Contains("--target-drop") && Contains("a speed-up that no N gives"));
+}
+
+TEST_CASE("cost without a rate is no fleet for one", "[app][size]") {
+  SizingOptions options = of_r(0.1);
+  options.naive_candidate_s = 0.001;
+  options.price_per_hour = 2;
+  const std::string table = render_sizing(size("", options), "table");
+  CHECK_THAT(table, Contains("cost of requests") && !Contains("fleet for the rate"));
 }
 
 TEST_CASE("every number of the CSV has a unit or is a ratio, and a source", "[app][size]") {
