@@ -259,41 +259,51 @@ Section inputs(const Sizing& sizing) {
       }));
 }
 
-Section speedups(const Sizing& sizing) {
+/// What naive's drop is, where it was measured.
+std::string drop_known(const Sizing& sizing) {
+  if (!sizing.drop || sizing.drop_source != "measured") return "";
+  std::string text =
+      "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
+  if (sizing.drop->ci95) text += ", 95% interval " + ends(*sizing.drop->ci95);
+  return text;
+}
+
+/// Speed-ups and drops: one table, or two where the intervals of the speed-ups leave no room.
+std::vector<Section> speedups(const Sizing& sizing) {
   const bool drop = !sizing.points.empty() && sizing.points.front().drop_naive.has_value();
   const bool interval_known = !sizing.points.empty() && sizing.points.front().speedup.ci95.has_value();
-  std::vector<Grid::Head> heads = {{"", "N", true}, {"", "speed-up", true}};
-  if (interval_known) heads.push_back({"", "95% interval", false});
-  heads.push_back({"", "improvement", true});
-  heads.push_back({"next one", "adds", true});
-  if (drop) {
-    heads.push_back({"drop with", "naive", true});
-    heads.push_back({"with sharing,", "seed's rule", true});
-    heads.push_back({"", "exact", true});
-  }
-  heads.push_back({"", "source", false});
-  const auto row_of = [&](const SizingPoint& row) {
-    const int decimals = std::max(3, estimate_decimals(row.speedup, 4));
-    std::vector<std::string> cells = {integer(row.candidates), factor(row.speedup.value, decimals)};
-    if (interval_known) cells.push_back(interval(row.speedup, decimals));
-    cells.push_back(share(row.improvement, 3));
-    cells.push_back(factor(row.marginal_speedup, 4));
-    if (drop) {
-      cells.push_back(share(row.drop_naive, 2));
-      cells.push_back(share(row.drop_seed_rule, 2));
-      cells.push_back(share(row.drop_exact, 2));
+  const auto table = [&](const std::string& title, bool with_speedup, bool with_drop) {
+    std::vector<Grid::Head> heads = {{"", "N", true}};
+    if (with_speedup) heads.push_back({"", "speed-up", true});
+    if (with_speedup && interval_known) heads.push_back({"", "95% interval", false});
+    if (with_speedup) heads.push_back({"", "improvement", true});
+    if (with_speedup) heads.push_back({"next one", "adds", true});
+    if (with_drop) {
+      heads.push_back({"drop with", "naive", true});
+      heads.push_back({"with sharing,", "seed's rule", true});
+      heads.push_back({"", "exact", true});
     }
-    cells.push_back(row.source);
-    return cells;
+    heads.push_back({"", "source", false});
+    const auto row_of = [&](const SizingPoint& row) {
+      const int decimals = std::max(3, estimate_decimals(row.speedup, 4));
+      std::vector<std::string> cells = {integer(row.candidates)};
+      if (with_speedup) cells.push_back(factor(row.speedup.value, decimals));
+      if (with_speedup && interval_known) cells.push_back(interval(row.speedup, decimals));
+      if (with_speedup) cells.push_back(share(row.improvement, 3));
+      if (with_speedup) cells.push_back(factor(row.marginal_speedup, 4));
+      if (with_drop) {
+        cells.push_back(share(row.drop_naive, 2));
+        cells.push_back(share(row.drop_seed_rule, 2));
+        cells.push_back(share(row.drop_exact, 2));
+      }
+      cells.push_back(row.source);
+      return cells;
+    };
+    return section(title, std::move(heads), rows_of(sizing.points, row_of), with_drop ? drop_known(sizing) : "");
   };
-  std::string below;
-  if (sizing.drop && sizing.drop_source == "measured") {
-    below =
-        "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
-    if (sizing.drop->ci95) below += ", 95% interval " + ends(*sizing.drop->ci95);
-  }
-  return section(drop ? "speed-up and throughput drop by N" : "speed-up by N", std::move(heads),
-                 rows_of(sizing.points, row_of), below);
+  if (!drop) return {table("speed-up by N", true, false)};
+  if (!interval_known) return {table("speed-up and throughput drop by N", true, true)};
+  return {table("speed-up by N", true, false), table("throughput drop by N", false, true)};
 }
 
 Section times(const Sizing& sizing) {
@@ -517,7 +527,7 @@ std::vector<Section> sections(const Report& report) {
   add(changes(sizing));
   add(alternatives(sizing));
   if (!sizing.budgets.empty() || sizing.min_improvement) add(inputs(sizing));
-  add(speedups(sizing));
+  for (Section& one : speedups(sizing)) add(std::move(one));
   const bool timed = !sizing.points.empty() && sizing.points.front().scheme_s.has_value();
   if (timed) add(times(sizing));
   add(returns(sizing));

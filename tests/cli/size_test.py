@@ -141,6 +141,7 @@ class SizeTest(unittest.TestCase):
                              "-N", "7,70", "-o", "sized")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("contention assumed none", result.stdout)
+        self.assertEqual([line for line in result.stdout.splitlines() if len(line) > 100], [])
         self.assertIn("resident memory measured", result.stdout.replace("\n", " "))
         report = json.loads((self.dir / "sized/report.json").read_text())
         schema = json.loads((SOURCE / "docs/report.schema.json").read_text())
