@@ -6,6 +6,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -578,6 +579,30 @@ std::string render_sizing_table(const Report& report) {
 std::string render_sizing_csv(const Report& report) {
   std::string text = csv_row({"section", "row", "item", "quantity", "value", "lo", "hi", "text", "unit", "source"});
   const std::string whole = "sizing";
+  const Sizing& sizing = *report.sizing;
+  // What was measured is among the points.
+  std::optional<std::int64_t> most_fitted;
+  for (const SizingPoint& point : sizing.points) {
+    if (point.source == "fitted") most_fitted = std::max(most_fitted.value_or(0), point.candidates);
+  }
+  const auto source_at = [&](const std::optional<std::int64_t>& candidates) -> Source {
+    if (!most_fitted) return sizing.source;
+    return candidates && *candidates <= *most_fitted ? "fitted" : "extrapolated";
+  };
+  // Of numbers that do not come from where the rest of their row does.
+  const auto own_source = [&](const std::string& section, const std::string& quantity, const Source& source) -> Source {
+    if (quantity.ends_with("_bytes")) return "computed";
+    if (quantity == "drop_naive" || (section == whole && quantity == "drop")) {
+      return sizing.drop_source.empty() ? source : sizing.drop_source;
+    }
+    if (section == whole && quantity == "min_improvement") return "assumed";
+    if (section == whole && quantity == "limit") return source_at({});
+    if (section == whole && quantity == "knee_candidates") return source_at(sizing.knee_candidates);
+    if (section == whole && quantity == "least_candidates") return source_at(sizing.least_candidates);
+    if (section == "budgets" && quantity == "limit") return "assumed";
+    if (quantity == "seed_improvement") return "assumed";
+    return source;
+  };
   const auto write = [&](const std::string& name, const auto& columns, const auto& rows, const std::string& otherwise) {
     std::int64_t index = 0;
     for (const auto& row : rows) {
@@ -588,6 +613,9 @@ std::string render_sizing_csv(const Report& report) {
         if (column.name == "unit") unit = cell;
         if (column.name == "source" && !cell.empty()) source = cell;
       }
+      using Row = std::decay_t<decltype(row)>;
+      if constexpr (std::is_same_v<Row, SizingFraction>) source = source_at(row.candidates);
+      if constexpr (std::is_same_v<Row, SizingAdvice>) source = source_at(row.most_candidates);
       for (const auto& column : columns) {
         if (column.name == "unit" || column.name == "source") continue;
         const std::vector<Value> values = flat_values(column.kind, column.value(row));
@@ -599,13 +627,12 @@ std::string render_sizing_csv(const Report& report) {
         std::vector<std::string> line = {csv_text(name), std::to_string(index), item, csv_text(column.name)};
         line.insert(line.end(), cells.begin(), cells.end());
         line.push_back(csv_text(words ? "" : column.unit.empty() ? unit : column.unit));
-        line.push_back(source);
+        line.push_back(own_source(name, column.name, source));
         text += csv_row(line);
       }
       ++index;
     }
   };
-  const Sizing& sizing = *report.sizing;
   write(whole, sizing_columns(), std::vector<Sizing>{sizing}, sizing.source);
   visit_lists(sizing, [&](const char* name, const auto& columns, const auto& rows) {
     write(name, columns, rows, std::string(name) == "changes" ? "computed" : sizing.source);

@@ -515,6 +515,38 @@ TEST_CASE("cost without a rate is no fleet for one", "[app][size]") {
   CHECK_THAT(table, Contains("cost of requests") && !Contains("fleet for the rate"));
 }
 
+TEST_CASE("numbers of the CSV that come from elsewhere than their row say so", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder.path() / "gpu.csv").string();
+  testing::write_file(path, planted_csv());
+  SizingOptions options;
+  options.p99_s = 0.006;
+  options.shape = "smoke";
+  options.drop = 0.4;
+  const std::string csv = render_sizing(size(path, options), "csv");
+  const auto source = [&](const std::string& begin, const std::string& quantity) {
+    for (std::size_t from = 0; from < csv.size(); from = csv.find('\n', from) + 1) {
+      const std::string line = csv.substr(from, csv.find('\r', from) - from);
+      if (line.starts_with(begin) && line.find("," + quantity + ",") != std::string::npos) {
+        return line.substr(line.rfind(',') + 1);
+      }
+    }
+    return std::string("no such row");
+  };
+  CHECK(source("sizing,", "limit") == "extrapolated");
+  CHECK(source("sizing,", "drop") == "assumed");
+  CHECK(source("budgets,0,", "limit") == "assumed");
+  CHECK(source("budgets,0,", "used") == "fitted");
+  CHECK(source("points,0,", "memory_bytes") == "computed");
+  CHECK(source("points,0,", "drop_naive") == "assumed");
+  CHECK(source("points,0,", "speedup") == "fitted");
+  CHECK(source("fractions,0,", "candidates") == "fitted");        // N = 9
+  CHECK(source("fractions,4,", "candidates") == "extrapolated");  // N = 891
+  CHECK(source("advice,1,", "seed_improvement") == "assumed");
+  CHECK(source("advice,1,", "improvement") == "fitted");
+  CHECK(source("advice,3,", "improvement") == "extrapolated");
+}
+
 TEST_CASE("every number of the CSV has a unit or is a ratio, and a source", "[app][size]") {
   SizingOptions options = of_r(0.15);
   options.drop = 0.4;
