@@ -377,8 +377,13 @@ class Sizer {
     given_.memory = memory_table(*config_, std::max<std::int64_t>(1, given_.most_measured));
     if (path_.empty()) return;
     given_.threads = config_->run.threads;
-    const std::optional<MachineInfo>& machine = case_ != nullptr && case_->machine ? case_->machine : report_.machine;
+    const std::optional<MachineInfo>& machine = measured_on();
     if (machine) given_.cpus = machine->threads;
+  }
+
+  /// Merged parts may be of several machines.
+  const std::optional<MachineInfo>& measured_on() const {
+    return case_ != nullptr && case_->machine ? case_->machine : report_.machine;
   }
 
   void take_drop() {
@@ -481,7 +486,7 @@ class Sizer {
 
   /// Times in the ratio of the two peaks: what compute-bound passes would gain at most.
   void add_dtype() {
-    const std::optional<MachineInfo>& machine = report_.machine;
+    const std::optional<MachineInfo>& machine = measured_on();
     if (!machine || !machine->bf16_peak_gflops || !machine->peak_gflops) return;
     const bool to_bf16 = config_->run.dtype == "fp32";
     Config other = *config_;
