@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "analysis/fit.h"
+#include "analysis/predict.h"
 #include "analysis/queueing.h"
 #include "analysis/statistics.h"
 #include "catch.h"
@@ -106,6 +107,10 @@ TEST_CASE("the intervals do not narrow with N, and too few N have none", "[sizin
     CHECK(before > half(100));  // far out less is known
     CHECK(half(1) > 0);
   }
+  // At an N that was predicted it is that of the prediction.
+  const auto predicted = predict(samples, "shared", fit_scheme(samples, "shared", 0.005), {1}).front().speedup;
+  REQUIRE(predicted.ci95);
+  CHECK_THAT(model->speedup_half(1), WithinRel(std::log(predicted.ci95->hi / predicted.value), 1e-9));
   for (const std::vector<std::int64_t>& counts : {std::vector<std::int64_t>{50}, {1, 20, 50}}) {
     const auto few = make_samples(
         counts, 5, kNaive, [](double n) { return 0.0052 + 0.00004 * n; }, noise);

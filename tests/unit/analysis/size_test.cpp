@@ -161,7 +161,9 @@ TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "
   SizingVariant deeper{"layers", "2", "4", 4, given.problem, "fitted", {}};
   scale_times(deeper.problem, 1.1, 1.1, 1.1);
   given.parameters = {deeper, shorter};
-  given.lengths = {shorter};
+  SizingVariant longer = deeper;
+  longer.source = "extrapolated";
+  given.lengths = {shorter, longer};
   given.alternatives = {shorter};
   given.drop = Estimate{0.4, {}};
   const Sizing sizing = size_case(given);
@@ -178,6 +180,9 @@ TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "
   CHECK(named(sizing.alternatives, "L", &SizingAlternative::change).source == "extrapolated");
   const SizingFrontier& frontier = sizing.frontiers.front();
   CHECK(frontier.source == "extrapolated");
+  // Beyond the grid, whatever the N.
+  CHECK(*sizing.frontiers[1].likely_candidates <= 40);
+  CHECK(sizing.frontiers[1].source == "extrapolated");
   // Half of naive's time over the same head: a cost ratio of 1/3 for 2/3.
   CHECK_THAT(*frontier.drop_naive, WithinRel(0.25, 1e-9));
   // LONGER's 9.1 is above the ceiling of 5: nothing is extrapolated to.

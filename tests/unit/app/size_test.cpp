@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/statistics.h"
 #include "catch.h"
 #include "folders.h"
 #include "kvcast/kvcast.h"
@@ -224,7 +225,7 @@ TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size
   Report report = testing::part(1, 1);
   // The head takes 1.5 ms a candidate where naive takes 1: a drop of 40%, and at the other L of 25%.
   for (Case& one : report.cases) {
-    const double head_s = one.shape->history_length == 128 ? 1.5e-3 : 3e-3;
+    const double head_s = (one.shape->history_length == 128 ? 1.5e-3 : 3e-3) * (one.shape->layers == 1 ? 6 : 1);
     std::vector<Sample> samples;
     for (Sample sample : one.samples) {
       const double n = static_cast<double>(sample.candidates);
@@ -258,6 +259,10 @@ TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size
     if (row.at == 128) CHECK_THAT(*row.drop_naive, WithinAbs(0.4, 1e-6));
   }
   CHECK(lengths >= 2);
+  // With one layer the head is planted six times as long.
+  options.layers = 1;
+  CHECK_THAT(size(path, options).sizing->drop->value, WithinAbs(0.1, 1e-6));
+  options.layers.reset();
   // Asked about another, that counts.
   options.drop = 0.2;
   const Sizing other = *size(path, options).sizing;
@@ -433,6 +438,27 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
                                  [](const SizingInput& input) { return input.name == "candidate_s"; });
   REQUIRE(each != between.inputs.end());
   CHECK_THAT(*at(between, 2'000'000).scheme_s - *at(between, 1'000'000).scheme_s, WithinRel(1e6 * each->value, 0.02));
+  const Surface surface = size(path, options).surfaces.at(0);
+  REQUIRE(surface.speedup_log_error);
+  CHECK_THAT(std::log(*at(between, 10).p99_safe_s / *at(between, 10).p99_s),
+             WithinRel(analysis::student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error, 1e-6));
+  // Beyond the grid an N that was measured is extrapolated too, and the speed-up is that of the other shape.
+  SizingOptions timed = options;
+  timed.history_length = 2 * *options.history_length;
+  timed.p99_s = *at(*size(path, timed).sizing, 50).p99_s * 1.001;
+  timed.history_length = options.history_length;
+  const Sizing near = *size(path, timed).sizing;
+  const auto far = std::find_if(near.frontiers.begin(), near.frontiers.end(), [&](const SizingFrontier& row) {
+    return row.axis == "history_length" && row.at == static_cast<double>(2 * *options.history_length);
+  });
+  REQUIRE(far != near.frontiers.end());
+  REQUIRE(far->likely_candidates);
+  CHECK(*far->likely_candidates >= 1);
+  CHECK(*far->likely_candidates <= 100);
+  CHECK(far->source == "extrapolated");
+  timed.history_length = 2 * *options.history_length;
+  timed.candidates = {*far->likely_candidates};
+  CHECK_THAT(*far->speedup, WithinRel(at(*size(path, timed).sizing, *far->likely_candidates).speedup.value, 1e-9));
   options.history_length = 4 * most;
   options.p99_s = 10 * *at(between, 100).scheme_s;
   const Sizing beyond = *size(path, options).sizing;
@@ -449,6 +475,22 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   REQUIRE(typed != beyond.parameters.end());
   CHECK(typed->to == "bf16");
   CHECK(*typed->likely_candidates > *beyond.likely_candidates);
+  // Where the parts ran on several machines, that of the case counts.
+  for (Case& one : whole.cases) one.machine = whole.machine;
+  whole.machine.reset();
+  write_report(whole, folder.path().string());
+  SizingOptions merged;
+  merged.p99_s = 0.01;
+  const Sizing of_parts = *size(path, merged).sizing;
+  CHECK(std::any_of(of_parts.parameters.begin(), of_parts.parameters.end(),
+                    [](const SizingParameter& row) { return row.name == "dtype"; }));
+  // The largest shape has the most layers, then the longest history.
+  std::erase_if(whole.cases,
+                [&](const Case& one) { return one.shape->history_length == most && one.shape->layers == layers; });
+  write_report(whole, folder.path().string());
+  const Sizing largest = *size(path, SizingOptions{}).sizing;
+  CHECK(largest.layers == layers);
+  CHECK(*largest.history_length < most);
 }
 
 TEST_CASE("the change that is shown is enough", "[app][size]") {
