@@ -5,6 +5,7 @@
 #include <functional>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "kvcast/config.h"
@@ -185,6 +186,15 @@ std::vector<FormatInfo> sizing_formats();
 std::string render(const Report& report, const std::string& format);
 /// The sizing of a report that has one. Likewise.
 std::string render_sizing(const Report& report, const std::string& format);
+
+/// A report as it was written: a folder's report.json, or the file. Neither measures nor fits. Errors: IoError;
+/// ConfigError naming file, place and value.
+Report load_report(const std::string& path);
+
+/// Files by name with their contents into `folder` (made if missing), each to a temporary name and renamed, so that all
+/// of them are there or none. Returns the paths. Errors: IoError.
+std::vector<std::string> write_files(const std::vector<std::pair<std::string, std::string>>& files,
+                                     const std::string& folder);
 
 /// Writes every format that has a file into `folder` (made if missing), each to a temporary name and renamed.
 /// Returns the paths. Errors: IoError.

@@ -83,6 +83,7 @@ struct SizingFraction {
   double fraction = 0;
   std::optional<std::int64_t> candidates;
   std::optional<double> speedup, improvement;
+  Source source;
 };
 
 /// A band or scenario of the design note, with its r and with this one.
@@ -94,6 +95,7 @@ struct SizingAdvice {
   Interval seed_improvement;  ///< at r = 0.15, at the two ends
   Interval improvement;       ///< here
   std::string grade;          ///< of the improvement here
+  Source source;              ///< of the improvement here
 };
 
 /// What it takes to bring one throughput drop down to another (docs/model.md §3).
@@ -163,6 +165,21 @@ struct SizingFleet {
   Source source;
 };
 
+/// What another program needs to size again, at one history length: the same formulas on these numbers give the same N.
+struct SizingModel {
+  std::optional<std::int64_t> history_length, layers;
+  Source source;
+  double user_s = 0, candidate_s = 0;  ///< of the time of a request; naive candidates where times are unknown
+  double naive_candidate_s = 0;        ///< naive's time of one more candidate
+  std::optional<double> speedup_user, speedup_candidate;  ///< of the fit's S = N/(a/c + b/c N), at the sized shape
+  /// Half-widths of ln(time): that of the first of half_candidates which is not below N, the last one beyond. Empty:
+  /// unknown.
+  std::vector<double> half_candidates, half;
+  double weights_bytes = 0, user_kv_bytes = 0;
+  /// Bytes of a worker at these N, linear between and beyond. Empty: unknown.
+  std::vector<double> worker_candidates, worker_bytes;
+};
+
 struct Sizing {
   bool feasible = true;  ///< an N meets every budget and is worth it
   std::string scheme;
@@ -190,6 +207,8 @@ struct Sizing {
   std::vector<SizingParameter> parameters;
   std::vector<SizingAlternative> alternatives;
   std::vector<SizingFleet> fleet;
+  std::vector<double> residuals;    ///< timings over the time of the model, ascending, equally likely
+  std::vector<SizingModel> models;  ///< by history length; the sized one among them
 };
 
 }  // namespace kvcast

@@ -22,20 +22,19 @@ std::vector<std::int64_t> counts_to_predict() {
   return counts;
 }
 
-/// A half-width at any N: the largest of those at `counts` up to the first that is not below N. A wider queue is never
-/// called better known than a narrower one, so that what is safe does not jump.
-std::function<double(std::int64_t)> not_falling(const std::vector<std::int64_t>& counts,
-                                                const std::vector<double>& halves) {
-  std::map<std::int64_t, double> largest;
+/// Half-widths that do not fall with N. A wider queue is never called better known than a narrower one, so that what is
+/// safe does not jump.
+Steps not_falling(const std::vector<std::int64_t>& counts, const std::vector<double>& halves) {
+  Steps steps;
   double widest = 0;
-  for (std::size_t i = 0; i < counts.size(); ++i) largest[counts[i]] = widest = std::max(widest, halves[i]);
-  return [largest](std::int64_t candidates) {
-    const auto found = largest.lower_bound(candidates);
-    return found == largest.end() ? largest.rbegin()->second : found->second;
-  };
+  for (std::size_t i = 0; i < counts.size(); ++i) {
+    steps.candidates.push_back(counts[i]);
+    steps.values.push_back(widest = std::max(widest, halves[i]));
+  }
+  return steps;
 }
 
-std::function<double(std::int64_t)> speedup_half(const std::vector<Prediction>& predictions) {
+Steps speedup_half(const std::vector<Prediction>& predictions) {
   std::vector<std::int64_t> counts;
   std::vector<double> halves;
   for (const Prediction& prediction : predictions) {
@@ -91,8 +90,7 @@ std::optional<double> run_half(const Points& points, const Line& line) {
 /// Fewest N that fit a line and say how far it is off.
 constexpr std::size_t kLineCounts = 3;
 
-std::function<double(std::int64_t)> time_half(const Points& points, const std::vector<LogPoint>& times,
-                                              const Line& line) {
+Steps time_half(const Points& points, const std::vector<LogPoint>& times, const Line& line) {
   const auto of_run = run_half(points, line);
   // With three N each error is that of a line through two.
   if (times.size() <= kLineCounts || !of_run) return {};
@@ -135,10 +133,10 @@ const Scale kAll = [](SizingProblem& problem, double factor) { scale_times(probl
 /// The one-parameter form, with its inputs. c: in seconds or 1.
 ServiceFit one_parameter(const Estimate& r, double c, bool timed, const char* source) {
   ServiceFit fit;
-  fit.service.user_s = c * (1 - r.value);
-  fit.service.candidates_s = per_candidate(c * r.value);
+  set_line(fit.service, c * (1 - r.value), c * r.value);
   fit.naive_s = per_candidate(c);
   fit.speedup = [r = r.value](std::int64_t n) { return speedup(static_cast<double>(n), r); };
+  fit.speedup_line = {1 - r.value, r.value};
   if (r.value > 0) fit.limit = 1 / r.value;
   fit.inputs.push_back(input("r", "ratio", r, source, [value = r.value](SizingProblem& problem, double factor) {
     const double to = std::min(1.0, value * factor);
@@ -172,6 +170,7 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
       const auto count = static_cast<double>(n);
       return affine.naive_candidate_s * count / (affine.user_s + affine.candidate_s * count);
     };
+    model.speedup_line = {affine.user_s / affine.naive_candidate_s, affine.candidate_s / affine.naive_candidate_s};
     model.limit.reset();
     if (affine.candidate_s > 0) model.limit = affine.naive_candidate_s / affine.candidate_s;
   }
@@ -179,8 +178,7 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   if (scheme.size() >= kLineCounts) {
     const std::vector<LogPoint> times = time_points(scheme);
     const Line line = bounded_line(times);
-    model.service.user_s = line.history;
-    model.service.candidates_s = per_candidate(line.candidate);
+    set_line(model.service, line.history, line.candidate);
     if (model.speedup_half) model.service.half = time_half(scheme, times, line);
     const bool affine = predictions.front().by == "affine" && fit.marginal_r.has_value();
     model.inputs = {input("user_s", "s", {line.history, {}}, "fitted", kUser),
@@ -238,7 +236,7 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   if (surface.speedup_log_error) {
     // As predict_surface().
     const double half = student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error;
-    fit.speedup_half = fit.service.half = [half](std::int64_t) { return half; };
+    fit.speedup_half = fit.service.half = Steps{{1}, {half}};
   }
   fit.service.residuals = std::move(residuals);
   fit.naive_residuals = std::move(naive_residuals);

@@ -15,9 +15,10 @@ namespace kvcast::analysis {
 
 struct ServiceFit {
   ServiceModel service;
-  std::function<double(std::int64_t)> naive_s;       ///< for all N candidates
-  std::function<double(std::int64_t)> speedup;       ///< over naive
-  std::function<double(std::int64_t)> speedup_half;  ///< half-width of the 95% interval of its log; empty: unknown
+  std::function<double(std::int64_t)> naive_s;  ///< for all N candidates
+  std::function<double(std::int64_t)> speedup;  ///< over naive
+  std::optional<SpeedupLine> speedup_line;      ///< where it is N over a line
+  Steps speedup_half;                           ///< half-width of the 95% interval of its log; empty: unknown
   std::vector<double> naive_residuals = {1};
   std::optional<double> limit;                         ///< largest speed-up
   std::int64_t least_measured = 1, most_measured = 1;  ///< N of the data

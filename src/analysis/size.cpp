@@ -260,7 +260,7 @@ std::vector<SizingPoint> points(const SizingCase& given, const Solution& solutio
 std::vector<SizingFraction> fractions(const SizingCase& given) {
   std::vector<SizingFraction> rows;
   for (const double fraction : {0.5, 0.8, 0.9, 0.95, 0.99}) {
-    SizingFraction row{fraction, {}, {}, {}};
+    SizingFraction row{fraction, {}, {}, {}, given.source};
     if (given.limit) {
       row.candidates =
           smallest([&](std::int64_t n) { return given.problem.speedup(n) >= fraction * *given.limit * (1 - 1e-12); });
@@ -268,6 +268,7 @@ std::vector<SizingFraction> fractions(const SizingCase& given) {
     if (row.candidates) {
       row.speedup = given.problem.speedup(*row.candidates);
       row.improvement = 1 - 1 / *row.speedup;
+      row.source = source_at(given, *row.candidates);
     }
     rows.push_back(row);
   }
@@ -295,6 +296,7 @@ SizingFrontier frontier(const std::string& axis, const std::string& unit, double
 std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& solution) {
   std::vector<SizingFrontier> rows;
   for (const SizingVariant& variant : given.lengths) {
+    if (!given.problem.p99_s && !given.drop) break;  // nothing of it depends on L
     SizingFrontier row = frontier("history_length", "tokens", variant.at, variant.problem, given);
     row.source = source_of(given, variant.source, row.likely_candidates);
     if (given.drop) {
@@ -412,6 +414,54 @@ std::vector<SizingFleet> fleet(const SizingCase& given, const std::vector<Sizing
   return rows;
 }
 
+/// N at which bytes of a worker are told, so that lines between them are exact: what has no bend is left out.
+void tell_worker(SizingModel& model, const MemoryModel& memory) {
+  // Blocks of candidates end below this; beyond it only inputs and outputs grow.
+  constexpr std::int64_t kLast = 2048;
+  const auto slope = [&](std::int64_t n) { return memory.worker(n + 1) - memory.worker(n); };
+  for (std::int64_t n = 1; n <= kLast; ++n) {
+    const bool bends = n > 1 && std::abs(slope(n) - slope(n - 1)) > 1e-6;
+    if (n != 1 && n != kLast && n != kLast - 1 && !bends) continue;
+    model.worker_candidates.push_back(static_cast<double>(n));
+    model.worker_bytes.push_back(memory.worker(n));
+  }
+}
+
+SizingModel model_of(const SizingCase& given, const SizingProblem& problem, const Source& source) {
+  SizingModel model;
+  model.layers = given.layers;
+  model.source = source;
+  model.user_s = problem.service.user_s;
+  model.candidate_s = *problem.service.candidate_s;
+  model.naive_candidate_s = (problem.naive_s(1001) - problem.naive_s(1)) / 1000;
+  for (const std::int64_t n : problem.service.half.candidates) model.half_candidates.push_back(static_cast<double>(n));
+  model.half = problem.service.half.values;
+  if (problem.memory) {
+    model.weights_bytes = problem.memory->weights;
+    model.user_kv_bytes = problem.memory->user;
+    tell_worker(model, *problem.memory);
+  }
+  return model;
+}
+
+/// What is no line in N cannot be told: only measured shapes and those scaled from them.
+std::vector<SizingModel> models(const SizingCase& given) {
+  std::vector<SizingModel> rows;
+  const auto add = [&](const SizingProblem& problem, std::optional<std::int64_t> length, const Source& source) {
+    if (!problem.service.candidate_s) return;
+    rows.push_back(model_of(given, problem, source));
+    rows.back().history_length = length;
+    if (length != given.history_length || !given.speedup_line) return;
+    rows.back().speedup_user = given.speedup_line->user;
+    rows.back().speedup_candidate = given.speedup_line->candidate;
+  };
+  if (given.lengths.empty()) add(given.problem, given.history_length, given.source);
+  for (const SizingVariant& variant : given.lengths) {
+    add(variant.problem, static_cast<std::int64_t>(variant.at), variant.source);
+  }
+  return rows;
+}
+
 /// Whether an N meets all budgets and is worth it.
 bool feasible(const SizingProblem& problem) { return solve(problem).feasible; }
 
@@ -472,7 +522,8 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
         {input, unit, static_cast<double>(from), static_cast<double>(far > from ? from + good : from - good), true});
   };
   const auto set_workers = [](SizingProblem& p, std::int64_t value) { p.workers = value; };
-  if (problem.requests_per_s) try_whole("workers", "", problem.workers, 100 * problem.workers, set_workers);
+  if (problem.requests_per_s)
+    try_whole("workers", "", problem.workers, std::min(100 * problem.workers, kMostWorkers), set_workers);
   if (problem.memory_bytes) {
     try_whole("workers", "", problem.workers, 1, set_workers);
     try_whole("users_cached", "users", problem.users_cached, 0,
@@ -542,6 +593,9 @@ Sizing size_case(const SizingCase& given) {
   sizing.points = points(given, solution);
   sizing.fractions = fractions(given);
   sizing.advice = advice(speedup_here, given.limit.value_or(std::numeric_limits<double>::infinity()));
+  for (SizingAdvice& row : sizing.advice) {
+    row.source = source_at(given, row.most_candidates.value_or(kMostCandidates));
+  }
   sizing.drop_targets.push_back(drop_target("LONGER (published)", kLongerDrop, kLongerTarget, speedup_here,
                                             sizing.likely_candidates, given.source));
   if (given.drop && given.target_drop) {
@@ -557,6 +611,8 @@ Sizing size_case(const SizingCase& given) {
   sizing.parameters = parameters(given, solution);
   sizing.alternatives = alternatives(given, solution);
   sizing.fleet = fleet(given, sizing.points);
+  sizing.residuals = problem.service.residuals;
+  sizing.models = models(given);
   return sizing;
 }
 

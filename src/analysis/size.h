@@ -18,6 +18,11 @@ struct ScalableInput {
   std::function<void(SizingProblem& problem, double factor)> scale;
 };
 
+/// A speed-up N/(user + candidate·N).
+struct SpeedupLine {
+  double user = 0, candidate = 0;
+};
+
 /// The same budgets under one other circumstance.
 struct SizingVariant {
   std::string name, from, to;
@@ -35,10 +40,11 @@ struct SizingCase {
   bool timed = false;  ///< times are seconds; else naive candidates
   Source source;       ///< of the time model within its data: "fitted" or "assumed"
   std::int64_t least_measured = 1, most_measured = 1;
-  std::function<double(std::int64_t)> speedup_half;  ///< half-width of the 95% interval of ln S; empty: unknown
-  std::vector<std::int64_t> shown;                   ///< N of points beside the answers
-  std::optional<double> limit;                       ///< largest speed-up
-  std::vector<ScalableInput> inputs;                 ///< of the time model; those of budgets and memory are added here
+  std::optional<SpeedupLine> speedup_line;  ///< of problem.speedup, where it is one
+  Steps speedup_half;                       ///< half-width of the 95% interval of ln S; empty: unknown
+  std::vector<std::int64_t> shown;          ///< N of points beside the answers
+  std::optional<double> limit;              ///< largest speed-up
+  std::vector<ScalableInput> inputs;        ///< of the time model; those of budgets and memory are added here
   std::vector<double> naive_residuals = {1};
   std::optional<MemoryModel> copies_memory, naive_memory;
   std::vector<SizingMemory> memory;

@@ -12,8 +12,6 @@ namespace {
 constexpr double kTail = 0.99;
 // Of probabilities that are sums of n terms 1/n: rounding must not turn 1% into more than 1%.
 constexpr double kRounding = 1e-12;
-// More workers than this are no answer to anybody.
-constexpr std::int64_t kMostWorkers = 100'000;
 
 /// Residuals of mean 1, and their mean.
 struct Shape {
@@ -80,11 +78,23 @@ void scale_times(SizingProblem& problem, double user, double candidates, double 
   };
   const ServiceModel before = problem.service;
   problem.service.user_s *= user;
+  if (problem.service.candidate_s) *problem.service.candidate_s *= candidates;
   problem.service.candidates_s = scaled(before.candidates_s, candidates);
   problem.naive_s = scaled(problem.naive_s, naive);
   problem.speedup = [old = problem.speedup, before, after = problem.service, naive](std::int64_t n) {
     return old(n) * naive * before.seconds(n) / after.seconds(n);
   };
+}
+
+double Steps::operator()(std::int64_t n) const {
+  const auto found = std::lower_bound(candidates.begin(), candidates.end(), n);
+  return found == candidates.end() ? values.back() : values[static_cast<std::size_t>(found - candidates.begin())];
+}
+
+void set_line(ServiceModel& service, double user_s, double candidate_s) {
+  service.user_s = user_s;
+  service.candidate_s = candidate_s;
+  service.candidates_s = per_candidate(candidate_s);
 }
 
 const char* name_of(Budget budget) {

@@ -14,17 +14,32 @@ namespace kvcast::analysis {
 /// N beyond which nothing is called a limit.
 inline constexpr std::int64_t kMostCandidates = 1'000'000'000;
 
+/// Workers beyond which there is no answer to anybody.
+inline constexpr std::int64_t kMostWorkers = 100'000;
+
+/// A function of N that does not fall: the value of the first of `candidates` that is not below N, beyond them the
+/// last. Empty: unknown.
+struct Steps {
+  std::vector<std::int64_t> candidates;  ///< ascending
+  std::vector<double> values;            ///< one each
+  explicit operator bool() const { return !values.empty(); }
+  double operator()(std::int64_t n) const;
+};
+
 /// Time of a request with N candidates.
 struct ServiceModel {
   double user_s = 0;                                 ///< once per request, whatever N
   std::function<double(std::int64_t)> candidates_s;  ///< beyond it for N candidates; does not fall with N
-  std::function<double(std::int64_t)> half;          ///< half-width of the 95% interval of ln(time); empty: unknown
+  std::optional<double> candidate_s;                 ///< where candidates_s is a line through 0, its slope
+  Steps half;                                        ///< half-width of the 95% interval of ln(time); empty: unknown
   std::vector<double> residuals = {1};               ///< timings over the model's time, ascending, equally likely
   double seconds(std::int64_t candidates) const { return user_s + candidates_s(candidates); }
 };
 
 /// A line in N through 0.
 std::function<double(std::int64_t)> per_candidate(double seconds);
+/// Makes the time of a model user_s + candidate_s·N.
+void set_line(ServiceModel& service, double user_s, double candidate_s);
 
 /// Bytes of one process. worker: of one worker for requests of up to N candidates; does not fall with N.
 struct MemoryModel {

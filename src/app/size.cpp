@@ -23,7 +23,6 @@ namespace kvcast {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
-constexpr std::int64_t kMostWorkers = 100'000;
 constexpr std::int64_t kMostUsers = 1'000'000'000'000;
 // Fewer timings than this have no 99th percentile but their largest.
 constexpr std::size_t kTailTimings = 100;
@@ -63,8 +62,8 @@ void check(const std::string& path, const SizingOptions& o) {
   require_fraction("--min-improvement", o.min_improvement);
   require_fraction("--drop", o.drop);
   require_fraction("--target-drop", o.target_drop);
-  if (o.workers < 1 || o.workers > kMostWorkers) {
-    refuse("--workers", "'" + number(o.workers) + "' is out of range", "1 to " + number(kMostWorkers));
+  if (o.workers < 1 || o.workers > analysis::kMostWorkers) {
+    refuse("--workers", "'" + number(o.workers) + "' is out of range", "1 to " + number(analysis::kMostWorkers));
   }
   if (o.users_cached < 0 || o.users_cached > kMostUsers) {
     refuse("--users-cached", "'" + number(o.users_cached) + "' is out of range", "0 to " + number(kMostUsers));
@@ -287,6 +286,7 @@ class Sizer {
     problem_.naive_s = fit.naive_s;
     problem_.speedup = fit.speedup;
     given_.speedup_half = fit.speedup_half;
+    given_.speedup_line = fit.speedup_line;
     given_.naive_residuals = fit.naive_residuals;
     given_.limit = fit.limit;
     given_.inputs = fit.inputs;
@@ -427,35 +427,41 @@ class Sizer {
     if (length % to.model.token_merge != 0 || layers <= to.model.candidate_from_layer || length < 1 || layers < 1) {
       return {std::nullopt, ""};
     }
+    const Shape wanted = report::shape_of(to);
+    for (const Case& one : report_.cases) {
+      const Fit* fit = fit_of(one, options_.scheme);
+      if (fit == nullptr || !report::same_shape(one.shape, wanted)) continue;
+      const auto measured = analysis::service_of_fit(one.samples, *fit);
+      if (measured) return {reshaped(*measured, to), "fitted"};
+    }
     if (!shapes_.has_surface() || !shapes_.fits(length, layers)) {
       return {by_flops(problem_, *config_, to, options_.scheme), "assumed"};
     }
-    const analysis::ServiceFit fit = shapes_.service(length, layers);
+    return {reshaped(shapes_.service(length, layers), to), shapes_.inside(length, layers) ? "fitted" : "extrapolated"};
+  }
+  analysis::SizingProblem reshaped(const analysis::ServiceFit& fit, const Config& to) const {
     analysis::SizingProblem problem = problem_;
     problem.service = fit.service;
     problem.naive_s = fit.naive_s;
     problem.speedup = fit.speedup;
     problem.memory = memory_of(to, instance_of(options_.scheme));
-    return {std::move(problem), shapes_.inside(length, layers) ? "fitted" : "extrapolated"};
+    return problem;
   }
 
   void take_variants() {
     if (!config_) return;
     const std::int64_t length = config_->model.history_length, layers = config_->model.layers;
-    if (problem_.p99_s || given_.drop) {
-      std::set<std::int64_t> lengths = {length / 4, length / 2, length, 2 * length, 4 * length};
-      if (shapes_.has_surface()) lengths.merge(shapes_.lengths());
-      for (const std::int64_t other : lengths) {
-        auto [problem, source] =
-            other == length ? std::pair(std::optional(problem_), given_.source) : reshaped(other, layers);
-        if (problem) {
-          given_.lengths.push_back(
-              {"history_length", number(length), number(other), static_cast<double>(other), *problem, source});
-          // Where a head was timed at that L, its own drop; unless another is asked about.
-          const auto drop = options_.drop ? std::nullopt : measured_drop(other, layers);
-          if (drop) given_.lengths.back().drop = drop->value;
-        }
-      }
+    std::set<std::int64_t> lengths = {length / 4, length / 2, length, 2 * length, 4 * length};
+    lengths.merge(shapes_.lengths());
+    for (const std::int64_t other : lengths) {
+      auto [problem, source] =
+          other == length ? std::pair(std::optional(problem_), given_.source) : reshaped(other, layers);
+      if (!problem) continue;
+      given_.lengths.push_back(
+          {"history_length", number(length), number(other), static_cast<double>(other), *problem, source});
+      // Where a head was timed at that L, its own drop; unless another is asked about.
+      const auto drop = options_.drop ? std::nullopt : measured_drop(other, layers);
+      if (drop) given_.lengths.back().drop = drop->value;
     }
     for (const bool more : {false, true}) {
       const auto other = [more](std::int64_t value) { return more ? 2 * value : value / 2; };

@@ -45,6 +45,7 @@ int parse_and_execute(int argc, char** argv) {
   commands.push_back(make_run_command(app));
   commands.push_back(make_fit_command(app));
   commands.push_back(make_size_command(app));
+  commands.push_back(make_report_command(app));
   commands.push_back(make_compare_command(app));
   commands.push_back(make_merge_command(app));
   commands.push_back(make_verify_command(app));

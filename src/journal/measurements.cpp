@@ -168,4 +168,13 @@ Report read_measurements(const std::string& path) {
   return report;
 }
 
+Report read_report(const std::string& path) {
+  std::error_code ignored;
+  const std::string file = fs::is_directory(path, ignored) ? (fs::path(path) / "report.json").string() : path;
+  Report report = report::read_report_json(report::read_file(file), shown(file));
+  const std::string samples = (fs::path(file).parent_path() / "samples.csv").string();
+  if (exists(samples)) attach(report, from_csv(samples), shown(samples), shown(file));
+  return report;
+}
+
 }  // namespace kvcast::journal

@@ -18,4 +18,8 @@ namespace kvcast::journal {
 /// or has no timings.
 Report read_measurements(const std::string& path);
 
+/// A report as it was written: a folder's report.json, or a file that is one, with the samples.csv beside it where
+/// there is one. Nothing is fitted again. Errors: IoError; ConfigError naming file and place.
+Report read_report(const std::string& path);
+
 }  // namespace kvcast::journal

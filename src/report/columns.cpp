@@ -533,6 +533,7 @@ std::vector<std::string> flat_names(const std::string& name, Kind kind) {
     case Kind::number:
     case Kind::text:
     case Kind::texts:
+    case Kind::numbers:
     case Kind::status:
       break;
   }
@@ -544,6 +545,11 @@ std::vector<Value> flat_values(Kind kind, const Value& value) {
     return interval ? Value(*interval.*member) : Value{};
   };
   if (const auto* texts = std::get_if<std::vector<std::string>>(&value)) return {join(*texts, "; ")};
+  if (const auto* numbers = std::get_if<std::vector<double>>(&value)) {
+    std::vector<std::string> items;
+    for (const double number : *numbers) items.push_back(format_double(number));
+    return {join(items, "; ")};
+  }
   if (const auto* interval = std::get_if<Interval>(&value)) return {interval->lo, interval->hi};
   if (const auto* estimate = std::get_if<Estimate>(&value)) {
     return {estimate->value, end(estimate->ci95, &Interval::lo), end(estimate->ci95, &Interval::hi)};

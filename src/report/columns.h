@@ -20,8 +20,8 @@ namespace kvcast::report {
 inline constexpr const char* kBaseline = "naive";
 
 /// Type of a column. The compound ones are an object (interval: a list of two) in JSON and several columns in CSV;
-/// texts is a list in JSON and one text in CSV.
-enum class Kind { boolean, integer, number, text, texts, status, interval, estimate, seconds, errors, affine };
+/// texts and numbers are a list in JSON and one text in CSV.
+enum class Kind { boolean, integer, number, numbers, text, texts, status, interval, estimate, seconds, errors, affine };
 
 /// Where a column stands.
 enum class Role {
@@ -32,8 +32,8 @@ enum class Role {
 };
 
 /// Value of one column in one row; monostate is unknown.
-using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::string>, Interval,
-                           Estimate, SecondsSummary, ErrorPair, AffineFit>;
+using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::string>,
+                           std::vector<double>, Interval, Estimate, SecondsSummary, ErrorPair, AffineFit>;
 
 /// Every status in the order of the enum, and the one of that name; nullopt when there is none.
 inline constexpr Status kStatuses[] = {Status::measured, Status::composed, Status::scaled, Status::skipped};
@@ -96,6 +96,7 @@ const std::vector<Column<SizingFrontier>>& sizing_frontier_columns();
 const std::vector<Column<SizingParameter>>& sizing_parameter_columns();
 const std::vector<Column<SizingAlternative>>& sizing_alternative_columns();
 const std::vector<Column<SizingFleet>>& sizing_fleet_columns();
+const std::vector<Column<SizingModel>>& sizing_model_columns();
 
 /// Calls visit(name, columns, rows) for every list of a sizing, in the order in which they are shown. A list is added
 /// here once, for JSON, its reader, CSV, the JSON Schema and the docs. Sizing or const Sizing.
@@ -114,6 +115,7 @@ void visit_lists(S& sizing, const Visit& visit) {
   visit("frontiers", sizing_frontier_columns(), sizing.frontiers);
   visit("parameters", sizing_parameter_columns(), sizing.parameters);
   visit("fleet", sizing_fleet_columns(), sizing.fleet);
+  visit("models", sizing_model_columns(), sizing.models);
 }
 
 /// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).

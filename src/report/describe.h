@@ -34,6 +34,7 @@ constexpr Kind kind_of() {
   if constexpr (std::is_same_v<T, double>) return Kind::number;
   if constexpr (std::is_same_v<T, std::string>) return Kind::text;
   if constexpr (std::is_same_v<T, std::vector<std::string>>) return Kind::texts;
+  if constexpr (std::is_same_v<T, std::vector<double>>) return Kind::numbers;
   if constexpr (std::is_same_v<T, Status>) return Kind::status;
   if constexpr (std::is_same_v<T, Interval>) return Kind::interval;
   if constexpr (std::is_same_v<T, Estimate>) return Kind::estimate;

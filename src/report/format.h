@@ -26,6 +26,7 @@ std::string render_table(const Report& report);
 std::string render_json(const Report& report);
 std::string render_summary_csv(const Report& report);
 std::string render_samples_csv(const Report& report);
+std::string render_markdown(const Report& report);
 // Of a report with a sizing.
 std::string render_sizing_table(const Report& report);
 std::string render_sizing_csv(const Report& report);

@@ -11,6 +11,7 @@ const std::vector<Format>& format_list() {
       {"json", "report.json", "the whole report under the contract kvcast.report/1, without raw samples", render_json},
       {"csv", "summary.csv", "a row per shape, N and scheme", render_summary_csv},
       {"samples.csv", "samples.csv", "raw timings, a row each", render_samples_csv},
+      {"md", "report.md", "Markdown, for a pull request", render_markdown},
   };
   return list;
 }

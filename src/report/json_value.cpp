@@ -88,6 +88,10 @@ Json to_json(const Value& value) {
           Json list = Json::array();
           for (const auto& text : v) list.push_back(valid_utf8(text));
           return list;
+        } else if constexpr (std::is_same_v<T, std::vector<double>>) {
+          Json list = Json::array();
+          for (const double item : v) list.push_back(number(item));
+          return list;
         } else if constexpr (std::is_same_v<T, Interval>) {
           return ends(v);
         } else if constexpr (std::is_same_v<T, Estimate>) {
@@ -225,6 +229,12 @@ Value JsonPlace::read(Kind kind, bool nullable) const {
       std::vector<std::string> texts;
       for (const auto& item : items()) texts.push_back(item.text());
       return texts;
+    }
+    case Kind::numbers: {
+      if (!value_->is_array()) refuse("a list of numbers");
+      std::vector<double> numbers;
+      for (const auto& item : items()) numbers.push_back(part(item));
+      return numbers;
     }
     case Kind::status: {
       std::vector<std::string> names;

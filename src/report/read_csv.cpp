@@ -93,6 +93,7 @@ Value read_cell(const Cell& cell, Kind kind, bool nullable) {
       return cell.text;
     }
     case Kind::texts:
+    case Kind::numbers:
     case Kind::interval:
     case Kind::estimate:
     case Kind::seconds:

@@ -174,6 +174,12 @@ std::string ends(const Interval& interval) {
   return low == high ? low : low + " to " + high;
 }
 
+/// Whether the time has an interval, so that a missing safe N is one without limit.
+bool interval_known(const Sizing& sizing) {
+  return std::any_of(sizing.points.begin(), sizing.points.end(), [](const auto& row) { return row.p99_safe_s; }) ||
+         sizing.safe_candidates.has_value();
+}
+
 // ---- sections
 
 struct Section {
@@ -209,13 +215,13 @@ Section budgets(const Sizing& sizing) {
                   {"", "source", false},
                   {"", "", false}},
                  rows_of(sizing.budgets,
-                         [](const SizingBudget& row) {
+                         [&](const SizingBudget& row) {
                            return std::vector<std::string>{input_name(row.name),
                                                            quantity(row.limit, row.unit),
                                                            row.used ? quantity(*row.used, row.unit) : "-",
                                                            row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
                                                            most(row.likely_candidates),
-                                                           row.safe_candidates ? most(row.safe_candidates) : "-",
+                                                           interval_known(sizing) ? most(row.safe_candidates) : "-",
                                                            row.source,
                                                            row.binding ? "binds" : ""};
                          }),
@@ -272,11 +278,11 @@ std::string drop_known(const Sizing& sizing) {
 /// Speed-ups and drops: one table, or two where the intervals of the speed-ups leave no room.
 std::vector<Section> speedups(const Sizing& sizing) {
   const bool drop = !sizing.points.empty() && sizing.points.front().drop_naive.has_value();
-  const bool interval_known = !sizing.points.empty() && sizing.points.front().speedup.ci95.has_value();
+  const bool intervals = !sizing.points.empty() && sizing.points.front().speedup.ci95.has_value();
   const auto table = [&](const std::string& title, bool with_speedup, bool with_drop) {
     std::vector<Grid::Head> heads = {{"", "N", true}};
     if (with_speedup) heads.push_back({"", "speed-up", true});
-    if (with_speedup && interval_known) heads.push_back({"", "95% interval", false});
+    if (with_speedup && intervals) heads.push_back({"", "95% interval", false});
     if (with_speedup) heads.push_back({"", "improvement", true});
     if (with_speedup) heads.push_back({"next one", "adds", true});
     if (with_drop) {
@@ -289,7 +295,7 @@ std::vector<Section> speedups(const Sizing& sizing) {
       const int decimals = std::max(3, estimate_decimals(row.speedup, 4));
       std::vector<std::string> cells = {integer(row.candidates)};
       if (with_speedup) cells.push_back(factor(row.speedup.value, decimals));
-      if (with_speedup && interval_known) cells.push_back(interval(row.speedup, decimals));
+      if (with_speedup && intervals) cells.push_back(interval(row.speedup, decimals));
       if (with_speedup) cells.push_back(share(row.improvement, 3));
       if (with_speedup) cells.push_back(factor(row.marginal_speedup, 4));
       if (with_drop) {
@@ -303,7 +309,7 @@ std::vector<Section> speedups(const Sizing& sizing) {
     return section(title, std::move(heads), rows_of(sizing.points, row_of), with_drop ? drop_known(sizing) : "");
   };
   if (!drop) return {table("speed-up by N", true, false)};
-  if (!interval_known) return {table("speed-up and throughput drop by N", true, true)};
+  if (!intervals) return {table("speed-up and throughput drop by N", true, true)};
   return {table("speed-up by N", true, false), table("throughput drop by N", false, true)};
 }
 
@@ -465,8 +471,7 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
   return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
                    std::vector<std::string> cells = {
                        row.unit == "tokens" ? integer(static_cast<std::int64_t>(row.at)) : quantity(row.at, row.unit),
-                       most(row.likely_candidates),
-                       row.safe_candidates || !row.likely_candidates ? most(row.safe_candidates) : "-",
+                       most(row.likely_candidates), interval_known(sizing) ? most(row.safe_candidates) : "-",
                        row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
@@ -503,7 +508,7 @@ Section fleet(const Sizing& sizing) {
   if (cost) heads.push_back({"cost per million", "requests", true});
   heads.push_back({"", "source", false});
   const bool rate = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
-                                [](const SizingBudget& row) { return row.name == "qps"; });
+                                [&](const SizingBudget& row) { return row.name == "qps"; });
   return section(rate ? "fleet for the rate of requests" : "cost of requests", std::move(heads),
                  rows_of(sizing.fleet,
                          [&](const SizingFleet& row) {
@@ -619,7 +624,8 @@ std::string render_sizing_csv(const Report& report) {
       for (const auto& column : columns) {
         if (column.name == "unit" || column.name == "source") continue;
         const std::vector<Value> values = flat_values(column.kind, column.value(row));
-        const bool words = column.kind == Kind::text || column.kind == Kind::texts || column.kind == Kind::boolean;
+        const bool words = column.kind == Kind::text || column.kind == Kind::texts || column.kind == Kind::numbers ||
+                           column.kind == Kind::boolean;
         std::vector<std::string> cells(4);  // value, lo, hi, text
         const std::size_t first = words ? 3 : column.kind == Kind::interval ? 1 : 0;
         for (std::size_t i = 0; i < values.size() && first + i < cells.size(); ++i)

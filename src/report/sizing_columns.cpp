@@ -32,6 +32,7 @@ const std::vector<Column<Sizing>>& sizing_columns() {
                   &T::knee_candidates),
       describe<T>("drop", "0..1", "throughput that naive costs the ranker; null: not known", &T::drop),
       describe<T>("drop_source", "", "`measured` (with a ranking head) or `assumed`", known(&T::drop_source)),
+      describe<T>("residuals", "ratio", "timings over the time of the model, ascending, equally likely", &T::residuals),
       describe<T>("notes", "", "what is assumed or left out", &T::notes),
   };
   return columns;
@@ -121,6 +122,7 @@ const std::vector<Column<SizingFraction>>& sizing_fraction_columns() {
                   &T::candidates),
       describe<T>("speedup", "ratio", "at that N", &T::speedup),
       describe<T>("improvement", "0..1", "at that N", &T::improvement),
+      describe<T>("source", "", kSourceDoc, &T::source),
   };
   return columns;
 }
@@ -135,6 +137,7 @@ const std::vector<Column<SizingAdvice>>& sizing_advice_columns() {
       describe<T>("seed_improvement", "0..1", "at r = 0.15, at both ends", &T::seed_improvement),
       describe<T>("improvement", "0..1", "here, at both ends", &T::improvement),
       describe<T>("grade", "", "of the improvement here, on the design note's scale", &T::grade),
+      describe<T>("source", "", kSourceDoc, &T::source),
   };
   return columns;
 }
@@ -237,6 +240,32 @@ const std::vector<Column<SizingFleet>>& sizing_fleet_columns() {
       describe<T>("utilisation", "0..1", "of the workers", &T::utilisation),
       describe<T>("cost_per_million", "price unit", "of a million requests", &T::cost_per_million),
       describe<T>("source", "", kSourceDoc, &T::source),
+  };
+  return columns;
+}
+
+const std::vector<Column<SizingModel>>& sizing_model_columns() {
+  using T = SizingModel;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("history_length", "tokens", "L; null where nothing tells", &T::history_length),
+      describe<T>("layers", "", "layers; null where nothing tells", &T::layers),
+      describe<T>("source", "", kSourceDoc, &T::source),
+      describe<T>("user_s", "s", "a of the time a + b N of a request; where times are unknown in naive candidates",
+                  &T::user_s),
+      describe<T>("candidate_s", "s", "b of it", &T::candidate_s),
+      describe<T>("naive_candidate_s", "s", "naive's time of one more candidate", &T::naive_candidate_s),
+      describe<T>("speedup_user", "",
+                  "a/c of the fit's speed-up N/(a/c + b/c N); null at shapes that are not the sized one",
+                  &T::speedup_user),
+      describe<T>("speedup_candidate", "", "b/c of it", &T::speedup_candidate),
+      describe<T>("half_candidates", "candidates", "N of `half`", &T::half_candidates),
+      describe<T>("half", "",
+                  "half-width of ln(time): that of the first N which is not below, the last one beyond; none: unknown",
+                  &T::half),
+      describe<T>("weights_bytes", "bytes", "weights", &T::weights_bytes),
+      describe<T>("user_kv_bytes", "bytes", "keys and values of a cached user", &T::user_kv_bytes),
+      describe<T>("worker_candidates", "candidates", "N of `worker_bytes`", &T::worker_candidates),
+      describe<T>("worker_bytes", "bytes", "of a worker, linear between and beyond; none: unknown", &T::worker_bytes),
   };
   return columns;
 }

@@ -10,9 +10,11 @@
 
 #include "base/text.h"
 #include "report/columns.h"
+#include "report/conclusion.h"
 #include "report/degradation_table.h"
 #include "report/format.h"
 #include "report/layout.h"
+#include "report/plot.h"
 
 namespace kvcast::report {
 namespace {
@@ -523,6 +525,7 @@ std::string case_block(const Report& report, const Case& one) {
     text += "\n" + point_notes(one) + resident_line(one.memory);
   }
   section(gains(one));
+  if (const Fit* fit = main_fit(one)) section(speedup_plot(one, *fit));
   for (const auto& fit : one.fits) section(fit_block(fit));
   section(degradation_block(report.degradation, one));
   section(profiles(one.profiles));
@@ -580,7 +583,8 @@ std::string grid_summary(const std::vector<Case>& cases) {
 }  // namespace
 
 std::string render_table(const Report& report) {
-  std::string text = head(report);
+  const std::string sentence = conclusion(report);
+  std::string text = (sentence.empty() ? "" : paragraph("", sentence, 0) + "\n") + head(report);
   const auto section = [&](const std::string& body) {
     if (!body.empty()) text += "\n" + body;
   };

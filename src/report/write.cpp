@@ -86,28 +86,34 @@ class Staging {
 
 }  // namespace
 
-std::vector<std::string> write_report(const Report& report, const std::string& folder) {
-  std::vector<std::pair<fs::path, std::string>> rendered;
-  const auto render_all = [&](const std::vector<report::Format>& formats) {
-    for (const auto& format : formats) {
-      if (*format.file != '\0') rendered.emplace_back(fs::path(folder) / format.file, format.render(report));
-    }
-  };
-  render_all(report::format_list());
-  if (report.sizing) render_all(report::sizing_format_list());
-
+std::vector<std::string> write_files(const std::vector<std::pair<std::string, std::string>>& files,
+                                     const std::string& folder) {
   std::error_code error;
   fs::create_directories(folder, error);
   if (error) fail("create folder", folder, error.value());
 
   Staging staging;
-  for (const auto& [path, text] : rendered) staging.add(path, text);
+  std::vector<std::string> paths;
+  for (const auto& [name, text] : files) {
+    const fs::path path = fs::path(folder) / name;
+    staging.add(path, text);
+    paths.push_back(path.string());
+  }
   staging.publish();
   File(folder, O_RDONLY | O_DIRECTORY).sync();
-
-  std::vector<std::string> paths;
-  for (const auto& [path, text] : rendered) paths.push_back(path.string());
   return paths;
+}
+
+std::vector<std::string> write_report(const Report& report, const std::string& folder) {
+  std::vector<std::pair<std::string, std::string>> files;
+  const auto render_all = [&](const std::vector<report::Format>& formats) {
+    for (const auto& format : formats) {
+      if (*format.file != '\0') files.emplace_back(format.file, format.render(report));
+    }
+  };
+  render_all(report::format_list());
+  if (report.sizing) render_all(report::sizing_format_list());
+  return write_files(files, folder);
 }
 
 }  // namespace kvcast

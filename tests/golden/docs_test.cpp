@@ -53,6 +53,8 @@ Json type_of(Kind kind, bool nullable) {
       return plain("string");
     case Kind::texts:
       return {{"type", "array"}, {"items", {{"type", "string"}}}};
+    case Kind::numbers:
+      return {{"type", "array"}, {"items", {{"type", {"number", "null"}}}}};
     case Kind::interval:
       return compound("interval");
     case Kind::status:
@@ -241,6 +243,8 @@ const char* word_for(Kind kind) {
       return "text";
     case Kind::texts:
       return "list of texts";
+    case Kind::numbers:
+      return "list of numbers";
     case Kind::interval:
       return "[low, high]";
     case Kind::estimate:

@@ -235,9 +235,9 @@ Sizing fixed_sizing() {
                     std::nullopt,
                     std::nullopt,
                     std::nullopt}};
-  sizing.fractions = {{0.5, 510, 245.5, 0.996}, {0.9, std::nullopt, std::nullopt, std::nullopt}};
-  sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best"},
-                   {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, {0.99, 0.998}, "best"}};
+  sizing.fractions = {{0.5, 510, 245.5, 0.996, "fitted"}, {0.9, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
+  sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best", "fitted"},
+                   {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, {0.99, 0.998}, "best", "extrapolated"}};
   sizing.drop_targets = {
       {"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
   sizing.drop_reach = {{"LONGER (published)", 0.05, 16, "computed"},
@@ -251,6 +251,23 @@ Sizing fixed_sizing() {
   sizing.alternatives = {{"naive instead of shared", 1, "fitted"}, {"twice the workers", std::nullopt, "assumed"}};
   sizing.fleet = {{3, "shared", 12, 24, 12, 0.75, 125.5, "fitted"},
                   {3, "naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
+  sizing.residuals = {0.875, 1, 1.25};
+  sizing.models = {
+      {1000,
+       50,
+       "fitted",
+       6.75,
+       0.0135,
+       6.7,
+       1.0,
+       0.002,
+       {10, 1000},
+       {0.03, 0.25},
+       1.5e9,
+       3.072e8,
+       {1, 512, 2048},
+       {3e8, 3.5e8, 4e8}},
+      {std::nullopt, std::nullopt, "assumed", 0.85, 0.15, 1, std::nullopt, std::nullopt, {}, {}, 0, 0, {}, {}}};
   return sizing;
 }
 

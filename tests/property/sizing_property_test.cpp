@@ -34,7 +34,7 @@ SizingProblem draw(int i) {
   }
   problem.naive_s = per_candidate(c);
   const double half = uniform(4, i, 0, 0.2);
-  if (i % 5 != 0) problem.service.half = [half](std::int64_t n) { return half * (n < 50 ? 1 : 2); };
+  if (i % 5 != 0) problem.service.half = Steps{{49, 1000}, {half, 2 * half}};
   problem.speedup = [naive = problem.naive_s, service = problem.service](std::int64_t n) {
     return naive(n) / service.seconds(n);
   };

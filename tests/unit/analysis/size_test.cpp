@@ -30,7 +30,7 @@ SizingCase round_case() {
   problem.service.user_s = 0.010;
   problem.service.candidates_s = per_candidate(0.001);
   problem.service.residuals = {1, 1, 1, 2};
-  problem.service.half = [](std::int64_t) { return 0.5; };
+  problem.service.half = Steps{{1}, {0.5}};
   problem.naive_s = per_candidate(0.005);
   problem.speedup = [](std::int64_t n) { return 5.0 * static_cast<double>(n) / (10.0 + static_cast<double>(n)); };
   given.limit = 5;

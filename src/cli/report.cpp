@@ -1,0 +1,98 @@
+// kvcast report: a report in other formats, without measuring or fitting again.
+#include <algorithm>
+#include <filesystem>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "common.h"
+
+namespace kvcast::cli {
+namespace {
+
+class ReportCommand : public Command {
+ public:
+  explicit ReportCommand(CLI::App& app)
+      : Command(app.add_subcommand("report", "A report in other formats, without measuring again")) {
+    app_->add_option("PATH", path_, "Folder of a run, or a report.json")->required()->option_text(" ");
+    app_->add_option("--to", to_, "Formats to write: " + join_names() + " [md]")->type_name("LIST")->delimiter(',');
+    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH]")->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    app_->footer(
+        "With one format and -o - it goes to stdout.\n"
+        "Examples:\n"
+        "  kvcast report out --to md,csv\n"
+        "  kvcast report out -o -");
+  }
+
+  int execute() override {
+    const std::vector<FormatInfo> chosen = chosen_formats();
+    const Report report = load_report(path_);
+    std::vector<std::pair<std::string, std::string>> files;
+    for (const FormatInfo& format : chosen) files.emplace_back(format.file, render(report, format.name));
+    if (output_ == "-") {
+      if (files.size() != 1) throw ConfigError("--output", "'-' takes one format", "such as --to md");
+      write_stdout(files.front().second);
+      return kExitOk;
+    }
+    OutputFolder folder(output_folder());
+    const std::vector<std::string> written = write_files(files, output_folder());
+    folder.keep();
+    if (!quiet_) {
+      for (const std::string& path : written) write_stderr("wrote " + path + "\n");
+    }
+    return kExitOk;
+  }
+
+ private:
+  static std::vector<FormatInfo> with_file() {
+    std::vector<FormatInfo> infos;
+    for (const FormatInfo& info : formats()) {
+      if (!info.file.empty()) infos.push_back(info);
+    }
+    return infos;
+  }
+  static std::string join_names() {
+    std::string names;
+    for (const FormatInfo& info : with_file()) names += (names.empty() ? "" : ", ") + info.name;
+    return names;
+  }
+
+  std::vector<FormatInfo> chosen_formats() const {
+    std::vector<FormatInfo> chosen;
+    for (const std::string& name : to_) {
+      const auto known = with_file();
+      const auto found =
+          std::find_if(known.begin(), known.end(), [&](const FormatInfo& info) { return info.name == name; });
+      if (found == known.end()) throw ConfigError("--to", "'" + name + "' is unknown", "some of " + join_names());
+      chosen.push_back(*found);
+    }
+    return chosen;
+  }
+
+  /// Beside the report.
+  std::string output_folder() const {
+    namespace fs = std::filesystem;
+    if (output_) {
+      if (output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
+      return *output_;
+    }
+    std::error_code ignored;
+    if (fs::is_directory(path_, ignored)) return path_;
+    const fs::path parent = fs::path(path_).parent_path();
+    return parent.empty() ? "." : parent.string();
+  }
+
+  std::string path_;
+  std::vector<std::string> to_ = {"md"};
+  std::optional<std::string> output_;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_report_command(CLI::App& app) { return std::make_unique<ReportCommand>(app); }
+
+}  // namespace kvcast::cli

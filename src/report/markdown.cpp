@@ -1,0 +1,127 @@
+// A report as Markdown, for a pull request.
+#include <algorithm>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "report/conclusion.h"
+#include "report/format.h"
+#include "report/layout.h"
+
+namespace kvcast::report {
+namespace {
+
+std::string bullet(const std::string& text) { return "- " + text + "\n"; }
+
+std::string share(double fraction, int decimals) { return fixed(100 * fraction, decimals) + "%"; }
+
+std::string machine_text(const MachineInfo& machine) {
+  std::string text =
+      plain_or_dash(machine.cpu_model) + ", " + plain_or_dash(machine.isa) + ", " + counted(machine.threads, "CPU");
+  if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
+  if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
+  return text;
+}
+
+std::string shape_text(const Shape& shape) {
+  std::string text = "L=" + integer(shape.history_length) + ", d=" + integer(shape.dim) +
+                     ", heads=" + integer(shape.heads) + ", KV heads=" + integer(shape.kv_heads) +
+                     ", layers=" + integer(shape.layers) + ", " + plain_or_dash(shape.dtype) + ", KV " +
+                     plain_or_dash(shape.kv_dtype) + ", " + counted(shape.threads, "thread");
+  if (shape.head_width) text += ", head " + integer(shape.head_layers) + "x" + integer(*shape.head_width);
+  return text;
+}
+
+std::string points(const Case& one) {
+  Grid grid({{"", "N", true},
+             {"", "scheme", false},
+             {"", "time per request", true},
+             {"", "candidates/s", true},
+             {"", "speed-up", true},
+             {"", "95% interval", false},
+             {"", "improvement", true},
+             {"", "how", false}});
+  for (const Point& point : one.points) {
+    for (const SchemePoint& row : point.schemes) {
+      const int decimals = row.speedup ? estimate_decimals(*row.speedup, 3) : 0;
+      grid.add({integer(point.candidates), plain(row.scheme), row.seconds ? seconds(row.seconds->median) : "-",
+                significant(row.candidates_per_s, 4), row.speedup ? factor(row.speedup->value, decimals) : "-",
+                row.speedup ? interval(*row.speedup, decimals) : "-",
+                row.improvement ? share(*row.improvement, 2) : "-",
+                row.reason ? "skipped: " + plain(*row.reason) : to_string(row.status)});
+    }
+  }
+  return grid.empty() ? "" : "\n" + grid.markdown();
+}
+
+std::string fit_text(const Fit& fit) {
+  std::string text = "**" + plain(fit.scheme) + "**: " + plain_or_dash(fit.verdict);
+  if (fit.r) {
+    const int decimals = estimate_decimals(*fit.r, 3);
+    text += "; r = " + fixed(fit.r->value, decimals);
+    if (fit.r->ci95) text += " " + interval(*fit.r, decimals);
+  }
+  if (const auto most = ceiling(fit)) text += "; ceiling " + factor(most->speedup, 1);
+  for (const std::string& loss : fit.losses) text += "; " + plain(loss);
+  return bullet(text);
+}
+
+std::string drops(const std::vector<Degradation>& rows) {
+  Grid grid({{"", "L", true},
+             {"", "N", true},
+             {"", "scheme", false},
+             {"", "throughput drop", true},
+             {"", "95% interval", false},
+             {"", "seed's rule", true},
+             {"", "exact", true}});
+  for (const Degradation& row : rows) {
+    grid.add({row.history_length ? integer(*row.history_length) : "-", integer(row.candidates), plain(row.scheme),
+              share(row.drop.value, 1),
+              row.drop.ci95 ? share(row.drop.ci95->lo, 1) + " to " + share(row.drop.ci95->hi, 1) : "-",
+              row.drop_seed_rule ? share(*row.drop_seed_rule, 1) : "-",
+              row.drop_exact ? share(*row.drop_exact, 1) : "-"});
+  }
+  return grid.empty() ? "" : "\n### Throughput drop of the ranker, measured\n\n" + grid.markdown();
+}
+
+std::string case_text(const Case& one) {
+  std::string text = "\n### " + (one.shape ? shape_text(*one.shape) : std::string("timings without a shape")) + "\n\n";
+  if (one.machine) text += bullet("measured on " + machine_text(*one.machine));
+  for (const Fit& fit : one.fits) text += fit_text(fit);
+  if (one.equivalence) {
+    text += bullet(std::string("outputs ") + (one.equivalence->agrees ? "agree" : "DISAGREE") + ": " +
+                   counted(one.equivalence->checked_candidates, "candidate") + " checked, float64 at " +
+                   plain_or_dash(one.equivalence->reference_shape));
+  }
+  for (const CompositionCheck& check : one.composition) {
+    if (!check.agrees) {
+      text += bullet("whole runs of " + plain(check.scheme) + " at N=" + integer(check.candidates) + " DISAGREE");
+    }
+  }
+  return text + points(one);
+}
+
+}  // namespace
+
+std::string render_markdown(const Report& report) {
+  std::string text = "## kvcast\n\n";
+  const std::string sentence = conclusion(report);
+  if (!sentence.empty()) text += "**" + sentence + "**\n\n";
+  for (const Warning& warning : report.warnings) {
+    text += "> **" + plain_or_dash(warning.code) + "**: " + plain(warning.text) +
+            (warning.advice.empty() ? "" : " — " + plain(warning.advice)) + "\n>\n";
+  }
+  if (!report.warnings.empty()) text += "\n";
+  if (report.machine) text += bullet(machine_text(*report.machine));
+  if (report.conditions) {
+    text += bullet(counted(report.conditions->rounds, "round") + ", stopped by " +
+                   plain_or_dash(report.conditions->stopped_by) + ", " + seconds(report.conditions->measured_s));
+  }
+  text += bullet("kvcast " + plain_or_dash(report.tool.version) + ", commit " + plain_or_dash(report.tool.git_commit));
+  for (const Case& one : report.cases) text += case_text(one);
+  text += drops(report.degradation);
+  if (report.sizing) text += "\n" + render_sizing_markdown(report);
+  return text;
+}
+
+}  // namespace kvcast::report
