@@ -47,6 +47,8 @@ std::unique_ptr<Command> make_merge_command(CLI::App& app);
 std::unique_ptr<Command> make_verify_command(CLI::App& app);
 std::unique_ptr<Command> make_presets_command(CLI::App& app);
 std::unique_ptr<Command> make_info_command(CLI::App& app);
+std::unique_ptr<Command> make_completion_command(CLI::App& app);
+std::unique_ptr<Command> make_man_command(CLI::App& app);
 
 /// PRESET|FILE, --set and the flags of config_fields(), kept as text in the order of the command line.
 class ConfigArguments {

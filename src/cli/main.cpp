@@ -9,7 +9,9 @@
 #include <string>
 #include <vector>
 
+#include "command_line.h"
 #include "common.h"
+#include "kvcast/suggest.h"
 
 namespace kvcast::cli {
 namespace {
@@ -28,6 +30,28 @@ std::string version_text() {
 std::string command_name(const CLI::App& app) {
   const auto chosen = app.get_subcommands();
   return chosen.empty() ? "kvcast" : "kvcast " + chosen.back()->get_name();
+}
+
+// What CLI11 says, or more: it only says that a subcommand is missing when the word given is none, and does not know
+// what an unknown flag may have been meant to be.
+std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
+  const auto chosen = app.get_subcommands();
+  const std::vector<std::string> unread = chosen.empty() ? app.remaining() : chosen.back()->remaining(true);
+  if (unread.empty()) return error.what();
+  std::string word = unread.front();
+  std::vector<std::string> names;
+  if (chosen.empty()) {
+    for (const CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) {
+      names.push_back(command->get_name());
+    }
+  } else {
+    names = flags_of(*chosen.back());
+    word = word.substr(0, word.find('='));
+  }
+  const std::string problem =
+      chosen.empty() ? fmt::format("'{}' is no subcommand or flag", unread.front()) : std::string(error.what());
+  const std::string suggestion = did_you_mean(word, names);
+  return suggestion.empty() ? problem : fmt::format("{}; {}", problem, suggestion);
 }
 
 int parse_and_execute(int argc, char** argv) {
@@ -51,6 +75,8 @@ int parse_and_execute(int argc, char** argv) {
   commands.push_back(make_verify_command(app));
   commands.push_back(make_presets_command(app));
   commands.push_back(make_info_command(app));
+  commands.push_back(make_completion_command(app));
+  commands.push_back(make_man_command(app));
 
   try {
     app.parse(argc, argv);
@@ -61,11 +87,7 @@ int parse_and_execute(int argc, char** argv) {
       write_stdout(out.str());
       return kExitOk;
     }
-    // CLI11 only says that a subcommand is missing, not that the word given is none.
-    const std::vector<std::string> unread =
-        app.get_subcommands().empty() ? app.remaining() : std::vector<std::string>();
-    const std::string problem = unread.empty() ? error.what() : fmt::format("'{}' is no subcommand or flag", unread[0]);
-    print_error(fmt::format("{}; see {} --help", problem, command_name(app)));
+    print_error(fmt::format("{}; see {} --help", problem_of(app, error), command_name(app)));
     return kExitUsage;
   }
   for (const auto& command : commands) {
