@@ -47,8 +47,8 @@ std::string bash_script(const std::vector<CommandInfo>& commands) {
       if (option.values.empty()) continue;
       std::vector<std::string> patterns;
       for (const std::string& name : option.names) patterns.push_back(command.name + "\\ " + name);
-      values += "    " + joined(patterns, "|") + ") COMPREPLY=($(compgen -W " + shell_quoted(joined(option.values, " ")) +
-                " -- \"$cur\")); return ;;\n";
+      values += "    " + joined(patterns, "|") + ") COMPREPLY=($(compgen -W " +
+                shell_quoted(joined(option.values, " ")) + " -- \"$cur\")); return ;;\n";
     }
     flags += "    " + command.name + ") flags=" + shell_quoted(joined(own, " ")) +
              "; presets=" + shell_quoted(command.takes_preset ? joined(preset_names(), " ") : "") + " ;;\n";

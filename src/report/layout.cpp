@@ -71,6 +71,11 @@ std::string clipped(const std::string& text, std::size_t columns) {
   return width(safe) <= columns ? safe : prefix(safe, columns - 1) + "~";
 }
 
+std::string without_tags(std::string markdown) {
+  for (std::size_t at = 0; (at = markdown.find('<', at)) != std::string::npos; at += 4) markdown.replace(at, 1, "&lt;");
+  return markdown;
+}
+
 std::string padded(const std::string& text, std::size_t columns, bool right) {
   const std::size_t used = width(text);
   const std::string fill(used < columns ? columns - used : 0, ' ');

@@ -26,6 +26,8 @@ std::string plain(const std::string& text);
 std::string plain_or_dash(const std::string& text);
 /// plain() cut to `columns`, with a ~ where something is missing.
 std::string clipped(const std::string& text, std::size_t columns);
+/// Markdown in which no text from outside is a tag: we write none ourselves.
+std::string without_tags(std::string markdown);
 /// Filled up with spaces, on the left when `right`.
 std::string padded(const std::string& text, std::size_t columns, bool right);
 

@@ -655,7 +655,7 @@ std::string render_sizing_markdown(const Report& report) {
   }
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
   for (const std::string& note : sizing.notes) text += "- " + plain(note) + "\n";
-  return text;
+  return without_tags(text);
 }
 
 }  // namespace report

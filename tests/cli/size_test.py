@@ -168,6 +168,35 @@ class SizeTest(unittest.TestCase):
         fitted = kvcast("fit", "sized", "--format", "json", cwd=self.dir)
         self.assertIsNone(json.loads(fitted.stdout)["sizing"])
 
+    def report(self, *args):
+        return kvcast("report", *args, cwd=self.dir)
+
+    def test_a_report_is_rendered_again_without_measuring(self):
+        printed = self.report(self.run_dir, "-o", "-")
+        self.assertEqual(printed.returncode, 0, printed.stderr)
+        self.assertEqual(printed.stdout, (self.run_dir / "report.md").read_text())
+        result = self.report(self.run_dir, "--to", "json,md,csv,samples.csv", "-o", "again")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for name in ("report.json", "report.md", "summary.csv", "samples.csv"):
+            self.assertEqual((self.dir / "again" / name).read_bytes(), (self.run_dir / name).read_bytes(), name)
+            self.assertIn(name, result.stderr)
+        # A report.json alone will do, and keeps a sizing.
+        self.assertEqual(self.kvcast("gpu.csv", "--p99", "6ms", "-o", "sized").returncode, 0)
+        (self.dir / "alone").mkdir()
+        (self.dir / "alone/r.json").write_text((self.dir / "sized/report.json").read_text())
+        self.assertEqual(self.report("alone/r.json", "-q").stderr, "")
+        self.assertIn("## Queue sizing", (self.dir / "alone/report.md").read_text())
+
+    def test_what_is_no_report_is_refused(self):
+        (self.dir / "broken.json").write_text("{")
+        for args, code, text in ((["gpu.csv"], 2, "gpu.csv"), (["broken.json"], 2, "broken.json"), (["none"], 3, "none"),
+                                 ([self.run_dir, "--to", "pdf"], 2, "--to: 'pdf' is unknown"),
+                                 ([self.run_dir, "--to", "md,csv", "-o", "-"], 2, "takes one format")):
+            result = self.report(*args, *([] if "-o" in args else ["-o", "new"]))
+            self.assertEqual((result.returncode, result.stdout), (code, ""), result.stderr)
+            self.assertIn(text, result.stderr)
+            self.assertFalse((self.dir / "new").exists())
+
     def test_every_number_of_the_csv_has_a_source(self):
         result = self.kvcast("gpu.csv", "--p99", "6ms", "--drop", "40", "--format", "csv")
         rows = list(csv.DictReader(io.StringIO(result.stdout)))

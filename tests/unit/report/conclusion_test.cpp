@@ -1,0 +1,111 @@
+#include "report/conclusion.h"
+
+#include <algorithm>
+#include <string>
+
+#include "catch.h"
+#include "kvcast/kvcast.h"
+#include "report/plot.h"
+
+using Catch::Contains;
+using Catch::Matchers::WithinRel;
+
+namespace kvcast::report {
+namespace {
+
+Point point_of(std::int64_t candidates, const std::string& scheme, double speedup) {
+  SchemePoint row;
+  row.scheme = scheme;
+  row.speedup = Estimate{speedup, Interval{0.95 * speedup, 1.05 * speedup}};
+  return {candidates, {row}};
+}
+
+Case case_of(std::int64_t length, double r) {
+  Case one;
+  one.shape.emplace();
+  one.shape->history_length = length;
+  one.shape->layers = 2;
+  for (const std::int64_t n : {1, 10, 100})
+    one.points.push_back(point_of(n, "shared", speedup(static_cast<double>(n), r)));
+  Fit fit;
+  fit.scheme = "shared";
+  fit.r = Estimate{r, std::nullopt};
+  fit.preferred = "one-parameter";
+  one.fits = {fit};
+  return one;
+}
+
+}  // namespace
+
+TEST_CASE("the conclusion is of the largest shape and its largest N", "[report][conclusion]") {
+  Report report;
+  CHECK(conclusion(report).empty());
+  report.cases = {case_of(64, 0.5), case_of(128, 0.1)};
+  // 100/(1 + 99 * 0.1) = 9.17; 90% of 10 from N = 9 (1/0.1 - 1) = 81 on.
+  CHECK(conclusion(report) ==
+        "Sharing gives 9.17x at N = 100 (95% [8.72, 9.63]) at L=128, layers=2; 90% of the ceiling of 10.0x at N = 81.");
+  CHECK(main_case(report) == &report.cases[1]);
+  report.cases.resize(1);
+  CHECK_THAT(conclusion(report), Contains("Sharing gives 1.98x") && !Contains("L=64"));
+}
+
+TEST_CASE("the ceiling is that of the preferred form", "[report][conclusion]") {
+  Fit fit = case_of(64, 0.1).fits[0];
+  CHECK_THAT(ceiling(fit)->speedup, WithinRel(10, 1e-12));
+  CHECK_THAT(ceiling(fit)->candidates_for_90, WithinRel(81, 1e-12));
+  fit.preferred = "affine";
+  fit.affine = AffineFit{6, 0.02, 4};
+  CHECK_THAT(ceiling(fit)->speedup, WithinRel(200, 1e-12));
+  CHECK_THAT(ceiling(fit)->candidates_for_90, WithinRel(2700, 1e-9));
+  fit.affine->candidate_s = 0;
+  CHECK_FALSE(ceiling(fit));
+  fit.r.reset();
+  CHECK_FALSE(ceiling(fit));
+}
+
+TEST_CASE("a sized report says so in its conclusion", "[report][conclusion]") {
+  Report report;
+  report.cases = {case_of(64, 0.1)};
+  report.sizing.emplace();
+  report.sizing->likely_candidates = 42;
+  report.sizing->binding = "p99";
+  CHECK_THAT(conclusion(report), !Contains("42"));  // nothing was asked
+  report.sizing->budgets.emplace_back();
+  report.sizing->budgets.back().name = "p99";
+  report.sizing->budgets.back().binding = true;
+  CHECK_THAT(conclusion(report), Contains("; score up to N = 42"));
+}
+
+TEST_CASE("the plot has every measured N, the curve and both ends of its axes", "[report][plot]") {
+  const Case one = case_of(64, 0.1);
+  const std::string plot = speedup_plot(one, one.fits[0]);
+  const std::string body = plot.substr(0, plot.find("+---"));
+  CHECK(std::count(body.begin(), body.end(), 'o') == 3);
+  CHECK(std::count(plot.begin(), plot.end(), '.') > 30);
+  CHECK_THAT(plot, Contains("9.2x") && Contains("1.0x") && Contains("one-parameter form"));
+  std::size_t from = 0;
+  for (std::size_t end = plot.find('\n'); end != std::string::npos; from = end + 1, end = plot.find('\n', from)) {
+    CHECK(end - from <= 100);
+    if (end > from) CHECK(plot[end - 1] != ' ');
+  }
+  // Lowest row first N, highest row last N.
+  const std::string top = plot.substr(0, plot.find('\n', plot.find('\n') + 1));
+  CHECK(top.back() == 'o');
+  Case two = one;
+  two.points.pop_back();
+  CHECK(speedup_plot(two, two.fits[0]).empty());
+}
+
+TEST_CASE("Markdown begins with the conclusion and keeps tables whole", "[report][markdown]") {
+  Report report;
+  report.cases = {case_of(64, 0.1)};
+  report.cases[0].points[0].schemes[0].reason = "a | b <script>alert(1)</script>";
+  report.warnings = {{"code", "text <b>", "advice"}};
+  const std::string text = render(report, "md");
+  CHECK_THAT(text, Catch::StartsWith("## kvcast\n\n**Sharing gives 9.17x"));
+  CHECK_THAT(text, Contains("> **code**: text &lt;b> — advice"));
+  CHECK_THAT(text, Contains("skipped: a \\| b &lt;script>alert(1)&lt;/script>"));
+  CHECK_THAT(text, !Contains("<script") && !Contains("<b>"));
+}
+
+}  // namespace kvcast::report
