@@ -16,7 +16,10 @@ constexpr double kRounding = 1e-12;
 double erlang_c(std::int64_t workers, double load) {
   assert(workers >= 1 && load < static_cast<double>(workers));
   double blocked = 1;
-  for (std::int64_t k = 1; k <= workers; ++k) blocked = load * blocked / (static_cast<double>(k) + load * blocked);
+  for (std::int64_t k = 1; k <= workers; ++k) {
+    blocked = load * blocked / (static_cast<double>(k) + load * blocked);
+    if (blocked < 1e-100) return 0;  // it only falls
+  }
   return blocked / (1 - load / static_cast<double>(workers) * (1 - blocked));
 }
 

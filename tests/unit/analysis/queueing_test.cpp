@@ -39,6 +39,7 @@ TEST_CASE("Erlang C has its textbook values", "[queueing]") {
   CHECK_THAT(erlang_c(10, 8), WithinAbs(0.4092, 5e-5));
   CHECK_THAT(erlang_c(5, 0), WithinAbs(0, 1e-15));
   CHECK(std::isfinite(erlang_c(10000, 9900)));
+  CHECK(erlang_c(100000, 3) < 1e-90);
 }
 
 TEST_CASE("without a rate nobody waits, and P99 is the nearest rank", "[queueing]") {
