@@ -63,7 +63,7 @@ class LinkTest(unittest.TestCase):
         self.assertEqual(anchors(text), {"4-naives-fast_form", "a-link--more", "same", "same-1", "sn--n1n1r"})
 
     def test_relative_links_lead_somewhere(self):
-        pages = [SOURCE / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md")]
+        pages = [SOURCE / name for name in ("README.md", "README.zh-CN.md", "CONTRIBUTING.md", "CHANGELOG.md")]
         for page in pages + sorted((SOURCE / "docs").rglob("*.md")):
             for link in links(page.read_text()):
                 if re.match(r"[a-z][a-z0-9+.-]*:|//", link, re.IGNORECASE):
@@ -78,6 +78,12 @@ class LinkTest(unittest.TestCase):
 
 
 class ReadmeTest(unittest.TestCase):
+    def test_the_chinese_readme_shows_no_other_commands(self):
+        def bare(name):
+            return {command.split("#")[0].strip() for command, _ in commands((SOURCE / name).read_text())}
+        self.assertTrue(bare("README.zh-CN.md"))
+        self.assertEqual(bare("README.zh-CN.md") - bare("README.md"), set())
+
     def test_extraction(self):
         text = "```sh\n./dev run\nkvcast run \\\n  smoke\n build/release/kvcast x  # exits 2\nkvcastle\n```\n```text\nkvcast no\n```\n"
         self.assertEqual(commands(text), [("kvcast run    smoke", 0), ("build/release/kvcast x  # exits 2", 2)])
