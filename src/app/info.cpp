@@ -37,6 +37,7 @@ ToolInfo tool_info() {
       {"fmt", fmt::format("{}.{}.{}", FMT_VERSION / 10000, FMT_VERSION / 100 % 100, FMT_VERSION % 100)},
       {"nlohmann/json",
        fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
+      {"libxlsxwriter", KVCAST_LIBXLSXWRITER_VERSION},
   };
   return info;
 }

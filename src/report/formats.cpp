@@ -12,6 +12,7 @@ const std::vector<Format>& format_list() {
       {"csv", "summary.csv", "a row per shape, N and scheme", render_summary_csv},
       {"samples.csv", "samples.csv", "raw timings, a row each", render_samples_csv},
       {"md", "report.md", "Markdown, for a pull request", render_markdown},
+      {"xlsx", "report.xlsx", "a workbook, with the cost model as formulas and charts", render_xlsx},
   };
   return list;
 }

@@ -4,6 +4,7 @@
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -106,14 +107,23 @@ std::vector<std::string> write_files(const std::vector<std::pair<std::string, st
 
 std::vector<std::string> write_report(const Report& report, const std::string& folder) {
   std::vector<std::pair<std::string, std::string>> files;
+  // A workbook goes through temporary files; where they fail, the other files are written first.
+  std::optional<IoError> failed;
   const auto render_all = [&](const std::vector<report::Format>& formats) {
     for (const auto& format : formats) {
-      if (*format.file != '\0') files.emplace_back(format.file, format.render(report));
+      if (*format.file == '\0') continue;
+      try {
+        files.emplace_back(format.file, format.render(report));
+      } catch (const IoError& error) {
+        failed = error;
+      }
     }
   };
   render_all(report::format_list());
   if (report.sizing) render_all(report::sizing_format_list());
-  return write_files(files, folder);
+  std::vector<std::string> paths = write_files(files, folder);
+  if (failed) throw *failed;
+  return paths;
 }
 
 }  // namespace kvcast

@@ -1,0 +1,632 @@
+// report.xlsx: the report as a workbook, with the cost model as formulas over cells that people may change.
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <iterator>
+#include <nlohmann/json.hpp>
+#include <optional>
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "kvcast/cost_model.h"
+#include "kvcast/kvcast.h"
+#include "report/columns.h"
+#include "report/conclusion.h"
+#include "report/format.h"
+#include "report/layout.h"
+#include "report/xlsx_book.h"
+
+namespace kvcast::report {
+namespace {
+
+constexpr std::uint32_t kMostRows = 1048576;  // of a sheet
+constexpr std::int64_t kManySamples = 20000;  // beyond, rows are not kept in memory
+constexpr double kSeedR = 0.15, kSeedDrop = 0.4, kTail = 0.99;
+constexpr std::uint16_t kChartWidth = 640, kChartHeight = 380;
+
+std::uint16_t next(std::uint16_t column, std::size_t steps = 1) { return static_cast<std::uint16_t>(column + steps); }
+
+// ---- tables by columns
+
+template <typename Row>
+std::uint16_t heads(Sheet& sheet, At at, const std::vector<Column<Row>>& columns) {
+  for (const auto& column : columns) {
+    for (const auto& name : flat_names(column.name, column.kind)) {
+      const bool count = column.kind == Kind::seconds && name == column.name + "_samples";
+      sheet.head(at, name, count ? "" : column.unit);
+      at.column = next(at.column);
+    }
+  }
+  return at.column;
+}
+
+/// Returns the column after the last.
+template <typename Row>
+std::uint16_t cells(Sheet& sheet, At at, const std::vector<Column<Row>>& columns, const Row* row) {
+  for (const auto& column : columns) {
+    if (row == nullptr) {
+      at.column = next(at.column, flat_names(column.name, column.kind).size());
+      continue;
+    }
+    for (const auto& value : flat_values(column.kind, column.value(*row))) {
+      sheet.value(at, value, column.unit);
+      at.column = next(at.column);
+    }
+  }
+  return at.column;
+}
+
+template <typename Row>
+const Row* pointer(const std::optional<Row>& row) {
+  return row ? &*row : nullptr;
+}
+
+/// Title, heads and rows from `at` on; returns the row after a blank one. Nothing without rows.
+template <typename Row>
+std::uint32_t table(Sheet& sheet, At at, const std::string& title, const std::vector<Column<Row>>& columns,
+                    const std::vector<Row>& rows) {
+  if (rows.empty()) return at.row;
+  sheet.title(at, title);
+  heads(sheet, {at.row + 1, at.column}, columns);
+  at.row += 2;
+  for (const Row& row : rows) cells(sheet, {at.row++, at.column}, columns, &row);
+  return at.row + 1;
+}
+
+/// A row per field: name with unit, value.
+template <typename Row>
+std::uint32_t fields(Sheet& sheet, std::uint32_t at, const std::string& prefix, const std::vector<Column<Row>>& columns,
+                     const Row& row) {
+  for (const auto& column : columns) {
+    const auto names = flat_names(column.name, column.kind);
+    const auto values = flat_values(column.kind, column.value(row));
+    for (std::size_t i = 0; i < names.size(); ++i) {
+      sheet.text({at, 0}, prefix + names[i] + (column.unit.empty() ? "" : " [" + column.unit + "]"));
+      sheet.value({at++, 1}, values[i], column.unit);
+    }
+  }
+  return at;
+}
+
+// ---- summary
+
+std::string machine_line(const MachineInfo& machine) {
+  std::string text =
+      plain_or_dash(machine.cpu_model) + ", " + plain_or_dash(machine.isa) + ", " + counted(machine.threads, "CPU");
+  if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
+  if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
+  return text;
+}
+
+std::string conditions_line(const Conditions& conditions) {
+  return counted(conditions.rounds, "round") + ", stopped by " + plain_or_dash(conditions.stopped_by) + ", " +
+         seconds(conditions.measured_s);
+}
+
+void write_summary(Sheet& sheet, const Report& report) {
+  const std::string sentence = conclusion(report);
+  sheet.title({0, 0}, sentence.empty() ? "kvcast" : sentence);
+  sheet.note({1, 0}, "Machine: " + (report.machine ? machine_line(*report.machine) : std::string("unknown")));
+  sheet.note({2, 0},
+             "Conditions: " + (report.conditions ? conditions_line(*report.conditions) : std::string("unknown")));
+  std::string warnings;
+  for (const Warning& warning : report.warnings) {
+    warnings += (warnings.empty() ? "" : "; ") + warning.code + ": " + warning.text;
+  }
+  sheet.note({3, 0}, "Warnings (advice in sheet config): " + (warnings.empty() ? "none" : warnings));
+  std::uint32_t row = 5;
+  const auto middle = heads(sheet, {row, 0}, shape_columns());
+  const auto last = heads(sheet, {row, heads(sheet, {row, middle}, point_columns())}, scheme_point_columns());
+  for (const Case& one : report.cases) {
+    for (const Point& point : one.points) {
+      for (const SchemePoint& scheme : point.schemes) {
+        if (row + 1 >= kMostRows) break;
+        ++row;
+        cells(sheet, {row, 0}, shape_columns(), pointer(one.shape));
+        cells(sheet, {row, cells(sheet, {row, middle}, point_columns(), &point)}, scheme_point_columns(), &scheme);
+      }
+    }
+  }
+  worksheet_autofilter(sheet.raw(), 5, 0, std::max<std::uint32_t>(row, 6), static_cast<lxw_col_t>(last - 1));
+  worksheet_freeze_panes(sheet.raw(), 6, 0);
+}
+
+// ---- samples
+
+std::int64_t sample_count(const Report& report) {
+  std::int64_t count = 0;
+  for (const Case& one : report.cases) count += static_cast<std::int64_t>(one.samples.size());
+  return count;
+}
+
+void write_samples(Sheet& sheet, const Report& report) {
+  const auto middle = heads(sheet, {0, 0}, shape_columns());
+  const auto last = heads(sheet, {0, middle}, sample_columns());
+  const std::int64_t count = sample_count(report);
+  // Beside the table: a row below would be sorted and filtered with it.
+  if (count > kMostRows - 1) {
+    sheet.title({0, next(last)}, integer(count - (kMostRows - 1)) + " samples are left out; all are in samples.csv");
+  }
+  std::uint32_t row = 0;
+  for (const Case& one : report.cases) {
+    for (const Sample& sample : one.samples) {
+      if (row + 1 >= kMostRows) break;
+      ++row;
+      cells(sheet, {row, 0}, shape_columns(), pointer(one.shape));
+      cells(sheet, {row, middle}, sample_columns(), &sample);
+    }
+  }
+  worksheet_autofilter(sheet.raw(), 0, 0, std::max<std::uint32_t>(row, 1), static_cast<lxw_col_t>(last - 1));
+  worksheet_freeze_panes(sheet.raw(), 1, 0);
+}
+
+// ---- charts
+
+struct Series {
+  std::string name, x, y;
+  enum class Look { line, marks, ends } look = Look::line;
+};
+
+void insert_chart(Book& book, Sheet& sheet, At at, const char* title, const char* y_name, const char* y_format,
+                  bool log_y, const std::vector<Series>& series) {
+  if (series.empty()) return;
+  lxw_chart* chart = book.chart(LXW_CHART_SCATTER_STRAIGHT_WITH_MARKERS);
+  for (const Series& one : series) {
+    lxw_chart_series* added = chart_add_series(chart, one.x.c_str(), one.y.c_str());
+    chart_series_set_name(added, cell_text(one.name).c_str());
+    if (one.look == Series::Look::line) {
+      chart_series_set_marker_type(added, LXW_CHART_MARKER_NONE);
+    } else {
+      lxw_chart_line none = {};
+      none.none = 1;
+      chart_series_set_line(added, &none);
+      const bool ends = one.look == Series::Look::ends;
+      chart_series_set_marker_type(added, ends ? LXW_CHART_MARKER_LONG_DASH : LXW_CHART_MARKER_CIRCLE);
+      chart_series_set_marker_size(added, ends ? 5 : 7);
+      lxw_chart_line line = {};
+      line.color = ends ? 0x808080 : 0x1F4E79;
+      chart_series_set_marker_line(added, &line);
+      lxw_chart_fill fill = {};
+      fill.color = line.color;
+      chart_series_set_marker_fill(added, &fill);
+    }
+  }
+  chart_title_set_name(chart, title);
+  chart_axis_set_name(chart->x_axis, "N, candidates (log)");
+  chart_axis_set_log_base(chart->x_axis, 10);
+  chart_axis_set_min(chart->x_axis, 1);
+  chart_axis_set_name(chart->y_axis, y_name);
+  chart_axis_set_num_format(chart->y_axis, y_format);
+  if (log_y) chart_axis_set_log_base(chart->y_axis, 10);
+  chart_axis_major_gridlines_set_visible(chart->x_axis, 1);
+  chart_legend_set_position(chart, LXW_CHART_LEGEND_BOTTOM);
+  chart_show_blanks_as(chart, LXW_CHART_BLANKS_AS_GAP);
+  lxw_chart_options options = {};
+  // 480 x 288 pixels as they come.
+  options.x_scale = kChartWidth / 480.0;
+  options.y_scale = kChartHeight / 288.0;
+  worksheet_insert_chart_opt(sheet.raw(), at.row, at.column, chart, &options);
+}
+
+// ---- the live model
+
+const SchemePoint* scheme_at(const Case& one, std::int64_t candidates, const std::string& scheme) {
+  for (const Point& point : one.points) {
+    if (point.candidates != candidates) continue;
+    for (const SchemePoint& row : point.schemes) {
+      if (row.scheme == scheme) return &row;
+    }
+  }
+  return nullptr;
+}
+
+/// Of the case's shape.
+const Degradation* drop_at(const Report& report, const Case& one, std::optional<std::int64_t> candidates,
+                           const std::string& scheme) {
+  const Degradation* found = nullptr;
+  for (const Degradation& row : report.degradation) {
+    const bool of_case = one.shape ? row.history_length == one.shape->history_length && row.layers == one.shape->layers
+                                   : !row.history_length && !row.layers;
+    if (of_case && row.scheme == scheme && (!candidates || row.candidates == *candidates)) found = &row;
+  }
+  return found;
+}
+
+/// Where the live block stands.
+struct Live {
+  At first, last;  ///< its rows of N: of the N and of the last column
+  bool affine = false, drops = false;
+};
+
+constexpr std::uint16_t kN = 0, kMeasured = 1, kLow = 2, kHigh = 3, kByR = 4, kAffine = 5, kSeed = 6, kImprovement = 7,
+                        kSeedRule = 8, kExact = 9, kDropNaive = 10, kDropScheme = 11;
+
+struct Inputs {
+  std::optional<Estimate> r, drop;
+  std::optional<AffineFit> affine;
+  std::string drop_source;
+};
+
+Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
+  Inputs inputs{fit.r, Estimate{kSeedDrop, std::nullopt}, fit.affine, "assumed: the design note's 40%"};
+  if (const Degradation* measured = drop_at(report, one, std::nullopt, kBaseline)) {
+    inputs.drop = measured->drop;
+    inputs.drop_source = "measured at N = " + integer(measured->candidates);
+  } else if (report.sizing && report.sizing->drop) {
+    inputs.drop = report.sizing->drop;
+    inputs.drop_source = report.sizing->drop_source + " for the sizing";
+  }
+  return inputs;
+}
+
+std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const Inputs& inputs) {
+  const char* const names[] = {"input", "value", "95% low", "95% high", "unit", "name", "what"};
+  for (std::uint16_t column = 0; column < std::size(names); ++column) sheet.head({row, column}, names[column]);
+  const auto add = [&](const char* label, const char* name, const Value& value, const std::optional<Interval>& ends,
+                       const char* unit, const std::string& what) {
+    ++row;
+    sheet.text({row, 0}, label);
+    sheet.input({row, 1}, value, unit);
+    if (ends) {
+      sheet.value({row, 2}, ends->lo, unit);
+      sheet.value({row, 3}, ends->hi, unit);
+    }
+    sheet.text({row, 4}, unit);
+    sheet.text({row, 5}, name);
+    sheet.note({row, 6}, what);
+    book.name(name, sheet, {row, 1});
+  };
+  const auto part = [&](double AffineFit::*member) { return inputs.affine ? Value(*inputs.affine.*member) : Value{}; };
+  add("r", "model_r", inputs.r->value, inputs.r->ci95, "ratio", "cost of one more candidate over one naive candidate");
+  add("a", "model_a", part(&AffineFit::user_s), std::nullopt, "s", "of a request's time a + b N");
+  add("b", "model_b", part(&AffineFit::candidate_s), std::nullopt, "s", "of a request's time a + b N");
+  add("c", "model_c", part(&AffineFit::naive_candidate_s), std::nullopt, "s", "time of a naive candidate");
+  add("drop of naive", "model_drop", inputs.drop->value, inputs.drop->ci95, "0..1", inputs.drop_source);
+  add("r of the design note", "model_r_seed", kSeedR, std::nullopt, "ratio", "for comparison");
+  ++row;
+  const double r = inputs.r->value;
+  sheet.text({row, 0}, "limit of the speed-up");
+  sheet.formula({row, 1}, "=IF(model_r>0,1/model_r,\"\")", r > 0 ? std::optional(1 / r) : std::nullopt, "ratio");
+  sheet.note({row, 6}, "1/r");
+  ++row;
+  sheet.text({row, 0}, "N for 90% of it");
+  sheet.formula({row, 1}, "=IF(model_r>0,9*(1/model_r-1),\"\")", r > 0 ? std::optional(9 * (1 / r - 1)) : std::nullopt,
+                "ratio");
+  sheet.note({row, 6}, "9 (1/r - 1)");
+  return row + 1;
+}
+
+/// From the top of the sheet; returns the row after.
+std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const Case& one, const Fit& fit, Live& live) {
+  std::string which = fit.scheme;
+  if (one.shape) which += ", L=" + integer(one.shape->history_length) + ", layers=" + integer(one.shape->layers);
+  sheet.title({0, 0}, "Live model of " + which + ": change a coloured cell, and table and charts follow");
+  const Inputs inputs = inputs_of(report, one, fit);
+  std::uint32_t row = write_inputs(book, sheet, 1, inputs) + 1;
+
+  const std::pair<const char*, const char*> heads_of_model[] = {
+      {"N", "candidates"},         {"measured", "ratio"},   {"95% low", "ratio"},         {"95% high", "ratio"},
+      {"N/(1+(N-1)r)", "ratio"},   {"cN/(a+bN)", "ratio"},  {"at model_r_seed", "ratio"}, {"improvement", "0..1"},
+      {"drop, seed rule", "0..1"}, {"drop, exact", "0..1"}, {"naive drop", "0..1"},       {"drop measured", "0..1"}};
+  for (std::uint16_t column = 0; column < std::size(heads_of_model); ++column) {
+    sheet.head({row, column}, heads_of_model[column].first, heads_of_model[column].second);
+  }
+  std::set<std::int64_t> all = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
+  for (const Point& point : one.points) all.insert(point.candidates);
+  live.first = {row + 1, 0};
+  const double r = inputs.r->value, seed_r = kSeedR, drop = inputs.drop->value;
+  for (const std::int64_t candidates : all) {
+    ++row;
+    const auto n = static_cast<double>(candidates);
+    const std::string cell = relative({row, kN}), by_r = relative({row, kByR});
+    sheet.input({row, kN}, candidates);
+    if (const SchemePoint* point = scheme_at(one, candidates, fit.scheme); point != nullptr && point->speedup) {
+      sheet.value({row, kMeasured}, point->speedup->value, "ratio");
+      if (point->speedup->ci95) {
+        sheet.value({row, kLow}, point->speedup->ci95->lo, "ratio");
+        sheet.value({row, kHigh}, point->speedup->ci95->hi, "ratio");
+      }
+    }
+    const double modelled = speedup(n, r);
+    sheet.formula({row, kByR}, "=" + cell + "/(1+(" + cell + "-1)*model_r)", modelled, "ratio");
+    std::optional<double> affine;
+    if (inputs.affine) {
+      const double time = inputs.affine->user_s + inputs.affine->candidate_s * n;
+      if (time > 0) affine = inputs.affine->naive_candidate_s * n / time;
+    }
+    sheet.formula({row, kAffine},
+                  "=IF(model_a+model_b*" + cell + ">0,model_c*" + cell + "/(model_a+model_b*" + cell + "),\"\")",
+                  affine, "ratio");
+    live.affine = live.affine || affine.has_value();
+    sheet.formula({row, kSeed}, "=" + cell + "/(1+(" + cell + "-1)*model_r_seed)", speedup(n, seed_r), "ratio");
+    sheet.formula({row, kImprovement}, "=1-1/" + by_r, improvement(n, r), "0..1");
+    sheet.formula({row, kSeedRule}, "=model_drop/" + by_r, drop_seed_rule(drop, modelled), "0..1");
+    sheet.formula({row, kExact}, "=IF(model_drop>0,1/(1+" + by_r + "*(1-model_drop)/model_drop),0)",
+                  drop > 0 ? drop_exact(drop, modelled) : 0, "0..1");
+    const auto dropped = [&](std::uint16_t column, const std::string& scheme) {
+      if (const Degradation* measured = drop_at(report, one, candidates, scheme)) {
+        sheet.value({row, column}, measured->drop.value, "0..1");
+        live.drops = true;
+      }
+    };
+    dropped(kDropNaive, kBaseline);
+    dropped(kDropScheme, fit.scheme);
+  }
+  live.last = {row, kDropScheme};
+  sheet.note(
+      {row + 1, 0},
+      "measured: over naive's throughput. Drops: of the ranker, by the speed-up N/(1+(N-1)r); docs/model.md 2-3.");
+  return row + 3;
+}
+
+std::vector<Series> live_series(const Sheet& fit, const Live& live, const std::vector<Series>& columns,
+                                const std::vector<std::uint16_t>& at) {
+  std::vector<Series> series = columns;
+  for (std::size_t i = 0; i < series.size(); ++i) {
+    series[i].x = fit.range({live.first.row, kN}, {live.last.row, kN});
+    series[i].y = fit.range({live.first.row, at[i]}, {live.last.row, at[i]});
+  }
+  return series;
+}
+
+void speedup_chart(Book& book, Sheet& sheet, At at, const Sheet& fit, const Live& live) {
+  using Look = Series::Look;
+  std::vector<Series> columns = {{"measured", "", "", Look::marks},
+                                 {"95% low", "", "", Look::ends},
+                                 {"95% high", "", "", Look::ends},
+                                 {"N/(1+(N-1)r)", "", "", Look::line},
+                                 {"r = 0.15 (design note)", "", "", Look::line}};
+  std::vector<std::uint16_t> cells = {kMeasured, kLow, kHigh, kByR, kSeed};
+  if (live.affine) {
+    columns.push_back({"cN/(a+bN)", "", "", Look::line});
+    cells.push_back(kAffine);
+  }
+  insert_chart(book, sheet, at, "Speed-up over naive", "speed-up (log)", "General", true,
+               live_series(fit, live, columns, cells));
+}
+
+void drop_chart(Book& book, Sheet& sheet, At at, const Sheet& fit, const Live& live) {
+  using Look = Series::Look;
+  std::vector<Series> columns = {{"shared, seed's rule", "", "", Look::line}, {"shared, exact", "", "", Look::line}};
+  std::vector<std::uint16_t> cells = {kSeedRule, kExact};
+  if (live.drops) {
+    columns.push_back({"naive, measured", "", "", Look::marks});
+    columns.push_back({"shared, measured", "", "", Look::marks});
+    cells.insert(cells.end(), {kDropNaive, kDropScheme});
+  }
+  insert_chart(book, sheet, at, "Throughput drop of the ranker", "drop", "0%", false,
+               live_series(fit, live, columns, cells));
+}
+
+// ---- fit
+
+/// A table of what every fit of every case has, behind shape and scheme.
+template <typename Row, typename Get>
+std::uint32_t fit_table(Sheet& sheet, std::uint32_t row, const std::string& title, const Report& report,
+                        const std::vector<Column<Row>>& columns, const Get& get) {
+  const bool any = std::any_of(report.cases.begin(), report.cases.end(), [&](const Case& one) {
+    return std::any_of(one.fits.begin(), one.fits.end(), [&](const Fit& fit) { return !get(fit).empty(); });
+  });
+  if (!any) return row;
+  sheet.title({row++, 0}, title);
+  sheet.head({row, 0}, "case history_length", "tokens");
+  sheet.head({row, 1}, "case layers");
+  sheet.head({row, 2}, "scheme");
+  heads(sheet, {row++, 3}, columns);
+  for (const Case& one : report.cases) {
+    for (const Fit& fit : one.fits) {
+      for (const Row& value : get(fit)) {
+        if (one.shape) {
+          sheet.value({row, 0}, one.shape->history_length);
+          sheet.value({row, 1}, one.shape->layers);
+        }
+        sheet.text({row, 2}, fit.scheme);
+        cells(sheet, {row++, 3}, columns, &value);
+      }
+    }
+  }
+  return row + 1;
+}
+
+std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
+  std::uint32_t row = 0;
+  std::optional<Live> live;
+  if (const Case* one = main_case(report)) {
+    row = write_live(book, sheet, report, *one, *main_fit(*one), live.emplace());
+    speedup_chart(book, sheet, {0, 13}, sheet, *live);
+    drop_chart(book, sheet, {20, 13}, sheet, *live);
+  }
+  sheet.title({row++, 0}, "Fits");
+  heads(sheet, {row, heads(sheet, {row, 0}, fit_columns())}, shape_columns());
+  for (const Case& one : report.cases) {
+    for (const Fit& fit : one.fits) {
+      ++row;
+      cells(sheet, {row, cells(sheet, {row, 0}, fit_columns(), &fit)}, shape_columns(), pointer(one.shape));
+    }
+  }
+  row = fit_table(sheet, row + 2, "Residuals", report, residual_columns(),
+                  [](const Fit& fit) -> const std::vector<Residual>& { return fit.residuals; });
+  row = fit_table(sheet, row, "Predictions", report, prediction_columns(),
+                  [](const Fit& fit) -> const std::vector<Prediction>& { return fit.predictions; });
+  table(sheet, {row, 0}, "Throughput drop of the ranker, measured", degradation_columns(), report.degradation);
+  return live;
+}
+
+// ---- sizing
+
+/// N from a latency budget by the line of the sized model; returns the row after. Nothing where times are unknown.
+std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, const Sizing& sizing) {
+  const auto sized = std::find_if(sizing.models.begin(), sizing.models.end(), [&](const SizingModel& model) {
+    return model.history_length == sizing.history_length && model.layers == sizing.layers;
+  });
+  const bool timed = std::any_of(sizing.points.begin(), sizing.points.end(),
+                                 [](const SizingPoint& point) { return point.scheme_s.has_value(); });
+  if (sized == sizing.models.end() || !timed || !(sized->candidate_s > 0)) return row;
+  double tail = 1;
+  if (!sizing.residuals.empty()) {
+    const auto count = static_cast<double>(sizing.residuals.size());
+    const auto rank = static_cast<std::size_t>(std::ceil(kTail * count - 1e-9 * count));
+    tail = sizing.residuals[std::max<std::size_t>(rank, 1) - 1];
+  }
+  const auto budget = std::find_if(sizing.budgets.begin(), sizing.budgets.end(),
+                                   [](const SizingBudget& one) { return one.name == "p99"; });
+  const bool stated = budget != sizing.budgets.end();
+  const double limit = stated ? budget->limit : 2 * tail * (sized->user_s + sized->candidate_s);
+  sheet.title({row++, 0}, "Live: N from a P99 budget by the line (budget/tail - a)/b, without waiting in a queue");
+  const auto add = [&](const char* label, const char* name, double value, const char* unit, const std::string& what) {
+    sheet.text({row, 0}, std::string(label) + " [" + unit + "]");
+    sheet.input({row, 1}, value, unit);
+    sheet.text({row, 2}, name);
+    sheet.note({row, 3}, what);
+    book.name(name, sheet, {row++, 1});
+  };
+  add("P99 budget", "size_budget", limit, "s", stated ? "stated" : "example: none was stated");
+  add("tail", "size_tail", tail, "ratio", "99% of the timings are at most this many times a + b N");
+  add("a", "size_a", sized->user_s, "s", "of a request's time a + b N");
+  add("b", "size_b", sized->candidate_s, "s", "of it");
+  // As in the sizing, a budget that is met exactly is met.
+  const double candidates = std::max(0.0, std::floor((limit / tail - sized->user_s) / sized->candidate_s * (1 + 1e-9)));
+  sheet.text({row, 0}, "N [candidates]");
+  sheet.formula({row, 1},
+                "=IF(AND(size_b>0,size_tail>0),MAX(0,INT((size_budget/size_tail-size_a)/size_b*(1+1E-9))),\"\")",
+                candidates);
+  sheet.note({row, 3}, "largest that meets it");
+  const At answer{row++, 1};
+  sheet.text({row, 0}, "P99 there [s]");
+  sheet.formula({row, 1}, "=IF(" + relative(answer) + "=\"\",\"\",size_tail*(size_a+size_b*" + relative(answer) + "))",
+                tail * (sized->user_s + sized->candidate_s * candidates), "s");
+  book.name("size_n", sheet, answer);
+  return row + 2;
+}
+
+struct MemoryColumns {
+  At first, last;
+};
+
+std::optional<MemoryColumns> write_sizing(Book& book, Sheet& sheet, const Report& report) {
+  if (!report.sizing) {
+    sheet.note({0, 0}, "Not sized: kvcast size PATH -o DIR does.");
+    return std::nullopt;
+  }
+  const Sizing& sizing = *report.sizing;
+  sheet.title({0, 0}, sizing_answer(sizing));
+  std::uint32_t row = write_live_sizing(book, sheet, 2, sizing);
+  sheet.title({row++, 0}, "sizing");
+  row = fields(sheet, row, "", sizing_columns(), sizing) + 1;
+  std::optional<MemoryColumns> memory;
+  visit_lists(sizing, [&](const std::string& name, const auto& columns, const auto& rows) {
+    const std::uint32_t start = row;
+    row = table(sheet, {row, 0}, name, columns, rows);
+    if (name == "points" && !rows.empty()) {
+      memory = MemoryColumns{{start + 2, 0}, {start + 1 + static_cast<std::uint32_t>(rows.size()), 0}};
+    }
+  });
+  return memory;
+}
+
+// ---- charts
+
+/// Candidates per second, a column per scheme, of the main case, and the charts beside it.
+void write_charts(Book& book, Sheet& sheet, const Report& report, const Sheet& fit, const std::optional<Live>& live,
+                  const Sheet& sizing, const std::optional<MemoryColumns>& memory) {
+  const Case* one = main_case(report);
+  if (one == nullptr && !report.cases.empty()) one = &report.cases.front();
+  std::vector<Series> throughput;
+  std::uint16_t last = 1;
+  if (one != nullptr && !one->points.empty()) {
+    sheet.title({0, 0}, "Candidates per second" + (one->shape ? ", L=" + integer(one->shape->history_length) +
+                                                                    ", layers=" + integer(one->shape->layers)
+                                                              : std::string()));
+    std::vector<std::string> schemes;
+    for (const Point& point : one->points) {
+      for (const SchemePoint& row : point.schemes) {
+        if (std::find(schemes.begin(), schemes.end(), row.scheme) == schemes.end()) schemes.push_back(row.scheme);
+      }
+    }
+    sheet.head({1, 0}, "N", "candidates");
+    for (const std::string& scheme : schemes) sheet.head({1, last++}, scheme, "1/s");
+    std::uint32_t row = 1;
+    for (const Point& point : one->points) {
+      sheet.value({++row, 0}, point.candidates);
+      for (const SchemePoint& scheme : point.schemes) {
+        const auto at = std::find(schemes.begin(), schemes.end(), scheme.scheme) - schemes.begin();
+        if (scheme.candidates_per_s) sheet.value({row, next(1, at)}, *scheme.candidates_per_s, "1/s");
+      }
+    }
+    for (std::uint16_t column = 1; column < last; ++column) {
+      throughput.push_back({schemes[column - 1U], sheet.range({2, 0}, {row, 0}),
+                            sheet.range({2, column}, {row, column}), Series::Look::line});
+    }
+  }
+  const std::uint16_t left = next(last), right = next(left, 9);
+  if (live) speedup_chart(book, sheet, {0, left}, fit, *live);
+  insert_chart(book, sheet, {0, right}, "Throughput by scheme", "candidates per second (log)", "#,##0", true,
+               throughput);
+  if (live) drop_chart(book, sheet, {21, left}, fit, *live);
+  if (!memory) return;
+  std::vector<Series> bytes;
+  std::uint16_t column = 0;
+  for (const auto& name : flat_names(sizing_point_columns())) {
+    const bool known = std::any_of(report.sizing->points.begin(), report.sizing->points.end(),
+                                   [](const SizingPoint& point) { return point.memory_bytes.has_value(); });
+    if (known && (name == "memory_bytes" || name == "copies_memory_bytes" || name == "naive_memory_bytes")) {
+      bytes.push_back({name, sizing.range(memory->first, memory->last),
+                       sizing.range({memory->first.row, column}, {memory->last.row, column}), Series::Look::line});
+    }
+    column = next(column);
+  }
+  insert_chart(book, sheet, {21, right}, "Memory of a process", "bytes (log)", "0.0E+00", true, bytes);
+}
+
+// ---- config
+
+Value value_of(const nlohmann::json& json) {
+  if (json.is_boolean()) return json.get<bool>();
+  if (json.is_number_unsigned() && json.get<std::uint64_t>() > INT64_MAX) return json.dump();
+  if (json.is_number_integer()) return json.get<std::int64_t>();
+  if (json.is_number()) return json.get<double>();
+  if (json.is_string()) return json.get<std::string>();
+  if (json.is_null()) return {};
+  return json.dump();
+}
+
+void write_config(Sheet& sheet, const Report& report) {
+  sheet.head({0, 0}, "path");
+  sheet.head({0, 1}, "value");
+  std::uint32_t row = fields(sheet, 1, "tool/", tool_columns(), report.tool);
+  for (const auto& [name, version] : report.tool.dependencies) {
+    sheet.text({row, 0}, "tool/dependencies/" + name);
+    sheet.text({row++, 1}, version);
+  }
+  if (report.machine) row = fields(sheet, row, "machine/", machine_columns(), *report.machine);
+  if (report.conditions) row = fields(sheet, row, "conditions/", conditions_columns(), *report.conditions);
+  if (report.config) {
+    const auto flat = nlohmann::json::parse(config_to_json(*report.config)).flatten();
+    for (const auto& [path, value] : flat.items()) {
+      sheet.text({row, 0}, "config" + path);
+      sheet.value({row++, 1}, value_of(value));
+    }
+  }
+  table(sheet, {row + 1, 0}, "warnings", warning_columns(), report.warnings);
+  worksheet_freeze_panes(sheet.raw(), 1, 0);
+}
+
+}  // namespace
+
+std::string render_xlsx(const Report& report) {
+  Book book(sample_count(report) > kManySamples);
+  Sheet summary = book.add("summary"), charts = book.add("charts"), samples = book.add("samples"),
+        fit = book.add("fit"), sizing = book.add("sizing"), config = book.add("config");
+  write_summary(summary, report);
+  write_samples(samples, report);
+  const auto live = write_fit(book, fit, report);
+  const auto memory = write_sizing(book, sizing, report);
+  write_charts(book, charts, report, fit, live, sizing, memory);
+  write_config(config, report);
+  for (Sheet* sheet : {&summary, &charts, &samples, &fit, &sizing, &config}) sheet->fit_columns();
+  return book.bytes();
+}
+
+}  // namespace kvcast::report
