@@ -492,6 +492,7 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   sheet.formula({row, 1},
                 "=IF(AND(size_b>0,size_tail>0),MAX(0,INT((size_budget/size_tail-size_a)/size_b*(1+1E-9))),\"\")",
                 candidates);
+  sheet.text({row, 2}, "size_n");
   sheet.note({row, 3}, "largest that meets it");
   const At answer{row++, 1};
   sheet.text({row, 0}, "P99 there [s]");
@@ -625,7 +626,7 @@ std::string render_xlsx(const Report& report) {
   const auto memory = write_sizing(book, sizing, report);
   write_charts(book, charts, report, fit, live, sizing, memory);
   write_config(config, report);
-  for (Sheet* sheet : {&summary, &charts, &samples, &fit, &sizing, &config}) sheet->fit_columns();
+  for (Sheet* sheet : {&summary, &charts, &samples, &fit, &sizing, &config}) sheet->lay_out();
   return book.bytes();
 }
 

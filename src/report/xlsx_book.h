@@ -56,8 +56,8 @@ class Sheet {
   std::string range(At first, At last) const;
   const std::string& name() const { return name_; }
   lxw_worksheet* raw() { return raw_; }
-  /// Called once all cells are there.
-  void fit_columns();
+  /// Widths of columns and the printed page; called once all cells are there.
+  void lay_out();
 
  private:
   void put(At at, const Value& value, const std::string& unit, bool input);

@@ -1,0 +1,380 @@
+#!/usr/bin/env python3
+"""Reads report.xlsx of the real binary: its parts as zip and XML, and with KVCAST_OFFICE=1 what LibreOffice makes of it.
+
+KVCAST_BIN is the binary, KVCAST_SOURCE_DIR the repository. ./dev test-office installs LibreOffice and sets KVCAST_OFFICE.
+No test judges a time that was measured.
+"""
+import csv
+import json
+import math
+import os
+import re
+import shutil
+import subprocess
+import tempfile
+import unittest
+import xml.etree.ElementTree as ET
+import zipfile
+from pathlib import Path
+
+SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
+BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
+OFFICE = os.environ.get("KVCAST_OFFICE") == "1"
+TIMEOUT_S = 180
+MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
+CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
+RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
+SHEETS = ["summary", "charts", "samples", "fit", "sizing", "config"]
+INPUTS = ["model_r", "model_a", "model_b", "model_c", "model_drop", "model_r_seed"]
+SIZING_INPUTS = ["size_budget", "size_tail", "size_a", "size_b", "size_n"]
+# Every sheet as a file of its own, in UTF-8, with the whole number.
+TO_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
+# Formulas are worked out on loading; as it comes LibreOffice shows the results in the file.
+PROFILE = """<?xml version="1.0" encoding="UTF-8"?>
+<oor:items xmlns:oor="http://openoffice.org/2001/registry" xmlns:xs="http://www.w3.org/2001/XMLSchema">
+<item oor:path="/org.openoffice.Office.Calc/Formula/Load"><prop oor:name="OOXMLRecalcMode" oor:op="fuse"><value>0</value>
+</prop></item></oor:items>
+"""
+
+
+def kvcast(*args, cwd):
+    result = subprocess.run([BIN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S,
+                            stdin=subprocess.DEVNULL)
+    assert result.returncode == 0, result.stderr
+    return result
+
+
+class Cell:
+    def __init__(self, value, formula, text):
+        self.value, self.formula, self.text = value, formula, text
+
+
+class Workbook:
+    def __init__(self, path):
+        self.zip = zipfile.ZipFile(path)
+        strings = self.xml("xl/sharedStrings.xml")
+        self.strings = ["".join(t.text or "" for t in item.iter(MAIN + "t")) for item in strings]
+        book = self.xml("xl/workbook.xml")
+        targets = {r.get("Id"): r.get("Target") for r in self.xml("xl/_rels/workbook.xml.rels")}
+        self.files = {s.get("name"): "xl/" + targets[s.get(RELATION)] for s in book.iter(MAIN + "sheet")}
+        self.names = {n.get("name"): n.text for n in book.iter(MAIN + "definedName")}
+        self.trees = {name: self.xml(file) for name, file in self.files.items()}
+        self.cells = {name: {c.get("r"): self.cell(c) for c in tree.iter(MAIN + "c")}
+                      for name, tree in self.trees.items()}
+
+    def xml(self, file):
+        return ET.fromstring(self.zip.read(file))
+
+    def cell(self, node):
+        value, formula = node.find(MAIN + "v"), node.find(MAIN + "f")
+        value = None if value is None else value.text
+        kind = node.get("t")
+        if kind == "s":
+            value = self.strings[int(value)]
+        elif kind is None and value is not None:
+            value = float(value)
+        return Cell(value, None if formula is None else formula.text, kind in ("s", "str"))
+
+    def at(self, name):
+        """Sheet and cell of a defined name."""
+        sheet, cell = self.names[name].split("!")
+        return sheet, cell.replace("$", "")
+
+    def named(self, name):
+        sheet, cell = self.at(name)
+        return self.cells[sheet][cell].value
+
+    def columns(self, sheet, head_row):
+        """Column letters by head, without the unit."""
+        found = {}
+        for at, cell in self.cells[sheet].items():
+            letters, row = re.fullmatch(r"([A-Z]+)(\d+)", at).groups()
+            if int(row) == head_row and cell.text:
+                found.setdefault(re.sub(r" \[.*\]$", "", cell.value), letters)
+        return found
+
+    def row_of(self, sheet, text, column="A"):
+        return next(int(at[len(column):]) for at, cell in self.cells[sheet].items()
+                    if re.fullmatch(column + r"\d+", at) and cell.value == text)
+
+    def live_rows(self):
+        row = self.row_of("fit", "N [candidates]") + 1
+        while isinstance(getattr(self.cells["fit"].get(f"A{row}"), "value", None), float):
+            yield row
+            row += 1
+
+
+def patched(source, target, changes):
+    """A copy of a workbook with other numbers in some cells: {(sheet, cell): number}."""
+    book = Workbook(source)
+    by_file = {}
+    for (sheet, cell), number in changes.items():
+        by_file.setdefault(book.files[sheet], []).append((cell, number))
+    with zipfile.ZipFile(source) as old, zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as new:
+        for item in old.namelist():
+            text = old.read(item)
+            for cell, number in by_file.get(item, []):
+                text, count = re.subn(rf'(<c r="{cell}"[^>]*><v>)[^<]*'.encode(), rf"\g<1>{number!r}".encode(), text)
+                assert count == 1, cell
+            new.writestr(item, text)
+
+
+def speedup(n, r):
+    return n / (1 + (n - 1) * r)
+
+
+def exact_drop(drop, by):
+    return 1 / (1 + by * (1 - drop) / drop)
+
+
+def setUpModule():
+    folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
+    unittest.addModuleCleanup(folder.cleanup)
+    base = Path(folder.name)
+    fleet = SOURCE / "docs/examples/fleet.csv"
+    kvcast("fit", fleet, "-o", "fit", "-q", cwd=base)
+    kvcast("size", fleet, "--p99", "50ms", "-N", "1,100", "-o", "size", "-q", cwd=base)
+    kvcast("run", "smoke", "--schemes", "naive,shared,shared-copy", "--head-width", "32", "--budget", "8s", "--precision",
+           "20%", "-q", "-o", "run", cwd=base)
+    kvcast("size", "run", "--memory", "8GiB", "-N", "1,10,100", "-o", "sized", "-q", cwd=base)
+    for name in ("fit", "size", "run", "sized"):
+        Base.folders[name] = base / name
+
+
+class Base(unittest.TestCase):
+    folders = {}
+
+    def book(self, name):
+        return Workbook(self.folders[name] / "report.xlsx")
+
+    def report(self, name):
+        return json.loads((self.folders[name] / "report.json").read_text())
+
+    def main_fit(self, name):
+        case = self.report(name)["cases"][-1]
+        return case, case["fits"]["shared"]
+
+    def check_cell(self, cell, wanted):
+        if wanted == "":
+            self.assertIsNone(cell)  # unknown is an empty cell
+        elif cell.text:
+            self.assertEqual(cell.value, wanted)
+        elif wanted in ("true", "false"):
+            self.assertEqual(cell.value, "1" if wanted == "true" else "0")
+        else:
+            self.assertTrue(math.isclose(cell.value, float(wanted), rel_tol=1e-14), (cell.value, wanted))
+
+    @staticmethod
+    def of(cell):
+        return "" if cell is None or cell.value is None else cell.value
+
+    def check_live(self, name, inputs, value):
+        """The rows of the live model for these inputs; value(cell) is what a reader shows."""
+        book = self.book(name)
+        case, fit = self.main_fit(name)
+        measured = {p["candidates"]: p["schemes"]["shared"]["speedup"] for p in case["points"]}
+        r, a, b, c, drop, seed = (inputs[i] for i in INPUTS)
+        rows = list(book.live_rows())
+        self.assertGreaterEqual(len(rows), 10)
+        seen = set()
+        for row in rows:
+            n = value(f"A{row}")
+            seen.add(n)
+            by_r = speedup(n, r)
+            wanted = {"E": by_r, "F": c * n / (a + b * n), "G": speedup(n, seed), "H": 1 - 1 / by_r, "I": drop / by_r,
+                      "J": exact_drop(drop, by_r)}
+            known = measured.get(int(n))
+            if known is not None:
+                wanted["B"] = known["value"]
+            else:
+                self.assertEqual(value(f"B{row}"), "")
+            for column, number in wanted.items():
+                self.assertTrue(math.isclose(value(f"{column}{row}"), number, rel_tol=1e-9, abs_tol=1e-12),
+                                (name, column, row, value(f"{column}{row}"), number))
+        self.assertLessEqual(set(map(float, measured)), seen)
+
+
+class XlsxTest(Base):
+    def test_sheets_heads_and_names(self):
+        for name in self.folders:
+            with self.subTest(report=name):
+                book = self.book(name)
+                self.assertIsNone(book.zip.testzip())
+                self.assertEqual(list(book.files), SHEETS)
+                for file in book.zip.namelist():
+                    if file.endswith((".xml", ".rels")):
+                        ET.fromstring(book.zip.read(file))
+                self.assertEqual(set(INPUTS) - set(book.names), set())
+                self.assertEqual("size_n" in book.names, name == "size" or name == "sized")
+                for sheet in ("summary", "samples", "config"):
+                    pane = next(book.trees[sheet].iter(MAIN + "pane"))
+                    self.assertEqual(pane.get("state"), "frozen")
+                for sheet in ("summary", "samples"):
+                    self.assertEqual(len(list(book.trees[sheet].iter(MAIN + "autoFilter"))), 1)
+                self.assertEqual(book.cells["summary"]["A6"].value, "history_length [tokens]")
+                self.assertIn("speedup_lo", book.columns("summary", 6))
+
+    def test_tables_are_those_of_the_csv_files(self):
+        for name in self.folders:
+            for sheet, file, head in (("summary", "summary.csv", 6), ("samples", "samples.csv", 1)):
+                with self.subTest(report=name, sheet=sheet):
+                    book = self.book(name)
+                    with open(self.folders[name] / file, newline="", encoding="utf-8") as handle:
+                        rows = list(csv.DictReader(handle))
+                    columns = book.columns(sheet, head)
+                    self.assertEqual(list(columns), list(rows[0]))
+                    for i, row in enumerate(rows):
+                        for column, wanted in row.items():
+                            cell = book.cells[sheet].get(f"{columns[column]}{head + 1 + i}")
+                            self.check_cell(cell, wanted)
+                    self.assertNotIn(f"A{head + 1 + len(rows)}", book.cells[sheet])
+
+    def test_only_the_live_blocks_have_formulas(self):
+        for name in self.folders:
+            book = self.book(name)
+            for sheet in SHEETS:
+                formulas = {at for at, cell in book.cells[sheet].items() if cell.formula is not None}
+                self.assertEqual(bool(formulas), sheet == "fit" or (sheet == "sizing" and "size_n" in book.names), name)
+
+    def test_hostile_text_stays_text(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
+        self.addCleanup(folder.cleanup)
+        base = Path(folder.name)
+        shutil.copytree(self.folders["run"], base / "run")
+        report = json.loads((base / "run/report.json").read_text())
+        hostile = "=HYPERLINK(\"http://x\")<&>\u0001"
+        report["machine"]["cpu_model"] = hostile
+        report["warnings"].append({"code": "=1+1", "text": hostile, "advice": "@x"})
+        (base / "run/report.json").write_text(json.dumps(report))
+        kvcast("report", "run", "--to", "xlsx", "-q", cwd=base)
+        book = Workbook(base / "run/report.xlsx")
+        cells = book.cells["config"]
+        row = book.row_of("config", "machine/cpu_model")
+        self.assertEqual(cells[f"B{row}"].value, hostile.replace("\u0001", " "))
+        self.assertIsNone(cells[f"B{row}"].formula)
+        self.assertIsNone(cells[f"A{book.row_of('config', '=1+1')}"].formula)
+        self.assertEqual([c for c in cells.values() if c.formula is not None], [])
+
+    def test_results_in_the_file_are_those_of_the_formulas(self):
+        for name in self.folders:
+            with self.subTest(report=name):
+                book = self.book(name)
+                self.check_live(name, {i: book.named(i) for i in INPUTS}, lambda at: self.of(book.cells["fit"].get(at)))
+
+    def test_inputs_are_those_of_the_report(self):
+        for name in self.folders:
+            book = self.book(name)
+            _, fit = self.main_fit(name)
+            self.assertAlmostEqual(book.named("model_r"), fit["r"]["value"], delta=1e-14)
+            for key, member in (("a", "user_s"), ("b", "candidate_s"), ("c", "naive_candidate_s")):
+                self.assertAlmostEqual(book.named("model_" + key), fit["affine"][member], delta=1e-14)
+        # With a ranking head the drop is the measured one, else the design note's.
+        drops = [d["drop"]["value"] for d in self.report("run")["degradation"] if d["scheme"] == "naive"]
+        self.assertAlmostEqual(self.book("run").named("model_drop"), drops[-1], delta=1e-12)
+        self.assertEqual(self.book("fit").named("model_drop"), 0.4)
+
+    def test_charts(self):
+        for name, wanted in (("fit", 3 + 2), ("run", 3 + 2), ("sized", 4 + 2)):
+            book = self.book(name)
+            charts = [book.xml(f) for f in book.zip.namelist() if re.fullmatch(r"xl/charts/chart\d+\.xml", f)]
+            self.assertEqual(len(charts), wanted)
+            for chart in charts:
+                self.assertTrue(list(chart.iter(CHART + "logBase")))
+                for reference in chart.iter(CHART + "f"):
+                    if "!" in reference.text:
+                        self.assertIn(reference.text.split("!")[0], SHEETS)
+
+    def test_sizing(self):
+        book, sizing = self.book("size"), self.report("size")["sizing"]
+        p99 = next(b for b in sizing["budgets"] if b["name"] == "p99")
+        self.assertEqual(book.named("size_n"), p99["likely_candidates"])
+        self.assertEqual(book.named("size_budget"), 0.05)
+        heads = {cell.value for at, cell in book.cells["sizing"].items() if re.fullmatch(r"A\d+", at)}
+        for name in ("budgets", "inputs", "points", "fractions", "advice", "models"):
+            self.assertIn(name, heads)
+
+    def test_report_command(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
+        self.addCleanup(folder.cleanup)
+        before = (self.folders["size"] / "report.xlsx").read_bytes()
+        kvcast("report", self.folders["size"], "--to", "xlsx", "-o", folder.name, "-q", cwd=folder.name)
+        self.assertEqual((Path(folder.name) / "report.xlsx").read_bytes(), before)
+        out = subprocess.run([BIN, "report", str(self.folders["size"]), "--to", "xlsx", "-o", "-"], capture_output=True,
+                             timeout=TIMEOUT_S)
+        self.assertEqual(out.stdout, before)
+
+
+@unittest.skipUnless(OFFICE, "what LibreOffice makes of report.xlsx is checked by ./dev test-office")
+class OfficeTest(Base):
+    def setUp(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_office_")
+        self.addCleanup(folder.cleanup)
+        self.dir = Path(folder.name)
+        user = self.dir / "profile/user"
+        user.mkdir(parents=True)
+        (user / "registrymodifications.xcu").write_text(PROFILE)
+
+    def converted(self, path):
+        """{sheet: rows of cells} as LibreOffice works them out."""
+        out = self.dir / "out"
+        shutil.rmtree(out, ignore_errors=True)
+        result = subprocess.run(["soffice", "--headless", f"-env:UserInstallation=file://{self.dir}/profile",
+                                 "--convert-to", TO_CSV, "--outdir", str(out), str(path)],
+                                capture_output=True, text=True, timeout=TIMEOUT_S, stdin=subprocess.DEVNULL)
+        self.assertEqual(result.returncode, 0, result.stderr)
+        sheets = {}
+        for sheet in SHEETS:
+            with open(out / f"{path.stem}-{sheet}.csv", newline="", encoding="utf-8") as handle:
+                sheets[sheet] = list(csv.reader(handle))
+            for row in sheets[sheet]:
+                for cell in row:
+                    self.assertIsNone(re.match(r"Err:|#(VALUE|NAME|REF|DIV/0|N/A|NUM|NULL)", cell), (sheet, row))
+        return sheets
+
+    @staticmethod
+    def reader(rows):
+        def value(at):
+            letters, row = re.fullmatch(r"([A-Z])(\d+)", at).groups()
+            cell = rows[int(row) - 1][ord(letters) - ord("A")]
+            if re.fullmatch(r"-?[0-9.]+(E[-+]?\d+)?%", cell):
+                return float(cell[:-1]) / 100
+            try:
+                return float(cell)
+            except ValueError:
+                return cell
+        return value
+
+    def test_office_comes_to_the_same(self):
+        for name in self.folders:
+            with self.subTest(report=name):
+                book = self.book(name)
+                sheets = self.converted(self.folders[name] / "report.xlsx")
+                self.check_live(name, {i: book.named(i) for i in INPUTS}, self.reader(sheets["fit"]))
+
+    def test_changing_an_input_changes_the_sheet(self):
+        book = self.book("size")
+        inputs = {i: book.named(i) for i in INPUTS}
+        inputs.update(model_r=0.3, model_a=0.002, model_drop=0.25)
+        changes = {book.at(name): number for name, number in inputs.items()}
+        changes[book.at("size_budget")] = 0.02
+        copy = self.dir / "changed.xlsx"
+        patched(self.folders["size"] / "report.xlsx", copy, changes)
+        sheets = self.converted(copy)
+        self.check_live("size", inputs, self.reader(sheets["fit"]))
+        answer = book.at("size_n")[1]
+        wanted = math.floor((0.02 / book.named("size_tail") - book.named("size_a")) / book.named("size_b"))
+        self.assertEqual(self.reader(sheets["sizing"])(answer), wanted)
+        self.assertNotEqual(wanted, book.named("size_n"))
+
+    def test_office_and_kvcast_agree_on_another_budget(self):
+        kvcast("size", SOURCE / "docs/examples/fleet.csv", "--p99", "20ms", "-o", "other", "-q", cwd=self.dir)
+        other = Workbook(self.dir / "other/report.xlsx")
+        copy = self.dir / "changed.xlsx"
+        book = self.book("size")
+        patched(self.folders["size"] / "report.xlsx", copy, {book.at("size_budget"): 0.02})
+        answer = self.reader(self.converted(copy)["sizing"])(book.at("size_n")[1])
+        self.assertEqual(answer, other.named("size_n"))
+
+
+if __name__ == "__main__":
+    unittest.main()
