@@ -24,7 +24,8 @@ namespace {
 constexpr std::uint32_t kMostRows = 1048576;  // of a sheet
 constexpr std::int64_t kManySamples = 20000;  // beyond, rows are not kept in memory
 constexpr double kSeedR = 0.15, kSeedDrop = 0.4, kTail = 0.99;
-constexpr std::uint16_t kChartWidth = 640, kChartHeight = 380;
+// In pixels, and the rows below it with a gap.
+constexpr std::uint16_t kChartWidth = 640, kChartHeight = 380, kChartGap = 20, kChartRows = 20;
 
 std::uint16_t next(std::uint16_t column, std::size_t steps = 1) { return static_cast<std::uint16_t>(column + steps); }
 
@@ -166,11 +167,17 @@ void write_samples(Sheet& sheet, const Report& report) {
 
 struct Series {
   std::string name, x, y;
-  enum class Look { line, marks, ends } look = Look::line;
+  enum class Look { line, marks, naive_marks, ends } look = Look::line;
 };
 
-void insert_chart(Book& book, Sheet& sheet, At at, const char* title, const char* y_name, const char* y_format,
-                  bool log_y, const std::vector<Series>& series) {
+/// Side by side from one cell on, whatever the columns' widths.
+struct Place {
+  At at;
+  int index = 0;
+};
+
+void insert_chart(Book& book, Sheet& sheet, const Place& place, const char* title, const char* y_name,
+                  const char* y_format, bool log_y, const std::vector<Series>& series) {
   if (series.empty()) return;
   lxw_chart* chart = book.chart(LXW_CHART_SCATTER_STRAIGHT_WITH_MARKERS);
   for (const Series& one : series) {
@@ -186,7 +193,7 @@ void insert_chart(Book& book, Sheet& sheet, At at, const char* title, const char
       chart_series_set_marker_type(added, ends ? LXW_CHART_MARKER_LONG_DASH : LXW_CHART_MARKER_CIRCLE);
       chart_series_set_marker_size(added, ends ? 5 : 7);
       lxw_chart_line line = {};
-      line.color = ends ? 0x808080 : 0x1F4E79;
+      line.color = ends ? 0x808080 : one.look == Series::Look::marks ? 0x1F4E79 : 0xC55A11;
       chart_series_set_marker_line(added, &line);
       lxw_chart_fill fill = {};
       fill.color = line.color;
@@ -207,7 +214,8 @@ void insert_chart(Book& book, Sheet& sheet, At at, const char* title, const char
   // 480 x 288 pixels as they come.
   options.x_scale = kChartWidth / 480.0;
   options.y_scale = kChartHeight / 288.0;
-  worksheet_insert_chart_opt(sheet.raw(), at.row, at.column, chart, &options);
+  options.x_offset = place.index * (kChartWidth + kChartGap);
+  worksheet_insert_chart_opt(sheet.raw(), place.at.row, place.at.column, chart, &options);
 }
 
 // ---- the live model
@@ -371,7 +379,7 @@ std::vector<Series> live_series(const Sheet& fit, const Live& live, const std::v
   return series;
 }
 
-void speedup_chart(Book& book, Sheet& sheet, At at, const Sheet& fit, const Live& live) {
+void speedup_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fit, const Live& live) {
   using Look = Series::Look;
   std::vector<Series> columns = {{"measured", "", "", Look::marks},
                                  {"95% low", "", "", Look::ends},
@@ -383,20 +391,21 @@ void speedup_chart(Book& book, Sheet& sheet, At at, const Sheet& fit, const Live
     columns.push_back({"cN/(a+bN)", "", "", Look::line});
     cells.push_back(kAffine);
   }
-  insert_chart(book, sheet, at, "Speed-up over naive", "speed-up (log)", "General", true,
+  insert_chart(book, sheet, place, "Speed-up over naive", "speed-up (log)", "General", true,
                live_series(fit, live, columns, cells));
 }
 
-void drop_chart(Book& book, Sheet& sheet, At at, const Sheet& fit, const Live& live) {
+void drop_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fit, const Live& live) {
   using Look = Series::Look;
-  std::vector<Series> columns = {{"shared, seed's rule", "", "", Look::line}, {"shared, exact", "", "", Look::line}};
+  std::vector<Series> columns = {{"with sharing, seed's rule", "", "", Look::line},
+                                 {"with sharing, exact", "", "", Look::line}};
   std::vector<std::uint16_t> cells = {kSeedRule, kExact};
   if (live.drops) {
-    columns.push_back({"naive, measured", "", "", Look::marks});
-    columns.push_back({"shared, measured", "", "", Look::marks});
+    columns.push_back({"naive, measured", "", "", Look::naive_marks});
+    columns.push_back({"with sharing, measured", "", "", Look::marks});
     cells.insert(cells.end(), {kDropNaive, kDropScheme});
   }
-  insert_chart(book, sheet, at, "Throughput drop of the ranker", "drop", "0%", false,
+  insert_chart(book, sheet, place, "Throughput drop of the ranker", "drop", "0%", false,
                live_series(fit, live, columns, cells));
 }
 
@@ -435,8 +444,9 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
   std::optional<Live> live;
   if (const Case* one = main_case(report)) {
     row = write_live(book, sheet, report, *one, *main_fit(*one), live.emplace());
-    speedup_chart(book, sheet, {0, 13}, sheet, *live);
-    drop_chart(book, sheet, {20, 13}, sheet, *live);
+    speedup_chart(book, sheet, {{0, kDropScheme + 2}, 0}, sheet, *live);
+    drop_chart(book, sheet, {{0, kDropScheme + 2}, 1}, sheet, *live);
+    worksheet_print_area(sheet.raw(), 0, 0, std::max<std::uint32_t>(row, kChartRows), kDropScheme + 10);
   }
   sheet.title({row++, 0}, "Fits");
   heads(sheet, {row, heads(sheet, {row, 0}, fit_columns())}, shape_columns());
@@ -561,11 +571,10 @@ void write_charts(Book& book, Sheet& sheet, const Report& report, const Sheet& f
                             sheet.range({2, column}, {row, column}), Series::Look::line});
     }
   }
-  const std::uint16_t left = next(last), right = next(left, 9);
-  if (live) speedup_chart(book, sheet, {0, left}, fit, *live);
-  insert_chart(book, sheet, {0, right}, "Throughput by scheme", "candidates per second (log)", "#,##0", true,
-               throughput);
-  if (live) drop_chart(book, sheet, {21, left}, fit, *live);
+  const At top{0, next(last)}, below{kChartRows + 1, next(last)};
+  if (live) speedup_chart(book, sheet, {top, 0}, fit, *live);
+  insert_chart(book, sheet, {top, 1}, "Throughput by scheme", "candidates per second (log)", "#,##0", true, throughput);
+  if (live) drop_chart(book, sheet, {below, 0}, fit, *live);
   if (!memory) return;
   std::vector<Series> bytes;
   std::uint16_t column = 0;
@@ -578,7 +587,7 @@ void write_charts(Book& book, Sheet& sheet, const Report& report, const Sheet& f
     }
     column = next(column);
   }
-  insert_chart(book, sheet, {21, right}, "Memory of a process", "bytes (log)", "0.0E+00", true, bytes);
+  insert_chart(book, sheet, {below, 1}, "Memory of a process", "bytes (log)", "0.0E+00", true, bytes);
 }
 
 // ---- config
@@ -626,7 +635,8 @@ std::string render_xlsx(const Report& report) {
   const auto memory = write_sizing(book, sizing, report);
   write_charts(book, charts, report, fit, live, sizing, memory);
   write_config(config, report);
-  for (Sheet* sheet : {&summary, &charts, &samples, &fit, &sizing, &config}) sheet->lay_out();
+  for (Sheet* sheet : {&summary, &samples}) sheet->lay_out(false);
+  for (Sheet* sheet : {&charts, &fit, &sizing, &config}) sheet->lay_out(true);
   return book.bytes();
 }
 

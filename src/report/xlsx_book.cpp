@@ -137,10 +137,10 @@ void Sheet::widen(std::uint16_t column, std::size_t characters) {
   widest = std::max(widest, std::min(characters, kWide));
 }
 
-void Sheet::lay_out() {
+void Sheet::lay_out(bool one_page_wide) {
   worksheet_set_landscape(raw_);
-  worksheet_set_paper(raw_, 9);        // A4
-  worksheet_fit_to_pages(raw_, 1, 0);  // as wide as a page
+  worksheet_set_paper(raw_, 9);  // A4
+  if (one_page_wide) worksheet_fit_to_pages(raw_, 1, 0);
   for (const auto& [column, characters] : widths_) {
     worksheet_set_column(raw_, column, column, static_cast<double>(characters) + 1, nullptr);
   }

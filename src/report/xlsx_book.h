@@ -56,8 +56,8 @@ class Sheet {
   std::string range(At first, At last) const;
   const std::string& name() const { return name_; }
   lxw_worksheet* raw() { return raw_; }
-  /// Widths of columns and the printed page; called once all cells are there.
-  void lay_out();
+  /// Widths of columns and the printed page, one of which may be as wide as the sheet. Once all cells are there.
+  void lay_out(bool one_page_wide);
 
  private:
   void put(At at, const Value& value, const std::string& unit, bool input);
