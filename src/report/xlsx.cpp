@@ -444,9 +444,10 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
   std::optional<Live> live;
   if (const Case* one = main_case(report)) {
     row = write_live(book, sheet, report, *one, *main_fit(*one), live.emplace());
-    speedup_chart(book, sheet, {{0, kDropScheme + 2}, 0}, sheet, *live);
-    drop_chart(book, sheet, {{0, kDropScheme + 2}, 1}, sheet, *live);
-    worksheet_print_area(sheet.raw(), 0, 0, std::max<std::uint32_t>(row, kChartRows), kDropScheme + 10);
+    speedup_chart(book, sheet, {{row, 0}, 0}, sheet, *live);
+    drop_chart(book, sheet, {{row, 0}, 1}, sheet, *live);
+    row += kChartRows + 1;
+    worksheet_print_area(sheet.raw(), 0, 0, row - 1, kDropScheme);
   }
   sheet.title({row++, 0}, "Fits");
   heads(sheet, {row, heads(sheet, {row, 0}, fit_columns())}, shape_columns());
