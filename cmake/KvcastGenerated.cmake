@@ -17,7 +17,7 @@ endfunction()
 # Sets `out` to a C++ expression of type std::string with the bytes of `file`: raw literals of less than 64 KiB each,
 # the least that compilers must accept.
 function(kvcast_cpp_string file out)
-  set(delimiter "kvcast_preset")
+  set(delimiter "kvcast_text")
   set(chunk_size 60000)
   file(READ "${file}" text)
   string(FIND "${text}" ")${delimiter}\"" clash)

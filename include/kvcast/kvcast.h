@@ -187,6 +187,15 @@ std::string render(const Report& report, const std::string& format);
 /// The sizing of a report that has one. Likewise.
 std::string render_sizing(const Report& report, const std::string& format);
 
+/// A report under the name that a page calls it by.
+struct NamedReport {
+  std::string name;
+  Report report;
+};
+/// One self-contained HTML page of several reports, laid over each other. Pure. Of one it is render(report, "html") but
+/// for the name.
+std::string render_page(const std::vector<NamedReport>& reports);
+
 /// A report as it was written: a folder's report.json, or the file. Neither measures nor fits. Errors: IoError;
 /// ConfigError naming file, place and value.
 Report load_report(const std::string& path);

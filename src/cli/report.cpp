@@ -16,22 +16,35 @@ class ReportCommand : public Command {
  public:
   explicit ReportCommand(CLI::App& app)
       : Command(app.add_subcommand("report", "A report in other formats, without measuring again")) {
-    app_->add_option("PATH", path_, "Folder of a run, or a report.json")->required()->option_text(" ");
+    app_->add_option("PATH", paths_, "Folders of runs, or report.json; several with --to html, on one page")
+        ->required()
+        ->option_text("...");
     app_->add_option("--to", to_, "Formats to write: " + join_names() + " [md]")->type_name("LIST")->delimiter(',');
-    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH]")->type_name("DIR");
+    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; of several: .]")->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
     app_->footer(
         "With one format and -o - it goes to stdout.\n"
         "Examples:\n"
         "  kvcast report out --to md,csv\n"
-        "  kvcast report out -o -");
+        "  kvcast report out -o -\n"
+        "  kvcast report before after --to html -o both");
   }
 
   int execute() override {
     const std::vector<FormatInfo> chosen = chosen_formats();
-    const Report report = load_report(path_);
+    const bool several = paths_.size() > 1;
+    if (several && (chosen.size() != 1 || chosen.front().name != "html")) {
+      throw ConfigError("--to", "several reports go on one page only", "--to html");
+    }
     std::vector<std::pair<std::string, std::string>> files;
-    for (const FormatInfo& format : chosen) files.emplace_back(format.file, render(report, format.name));
+    if (several) {
+      std::vector<NamedReport> reports;
+      for (const std::string& path : paths_) reports.push_back({path, load_report(path)});
+      files.emplace_back(chosen.front().file, render_page(reports));
+    } else {
+      const Report report = load_report(paths_.front());
+      for (const FormatInfo& format : chosen) files.emplace_back(format.file, render(report, format.name));
+    }
     if (output_ == "-") {
       if (files.size() != 1) throw ConfigError("--output", "'-' takes one format", "such as --to md");
       write_stdout(files.front().second);
@@ -72,20 +85,22 @@ class ReportCommand : public Command {
     return chosen;
   }
 
-  /// Beside the report.
+  /// Beside the report; several belong to none of their folders.
   std::string output_folder() const {
     namespace fs = std::filesystem;
     if (output_) {
       if (output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
       return *output_;
     }
+    if (paths_.size() > 1) return ".";
     std::error_code ignored;
-    if (fs::is_directory(path_, ignored)) return path_;
-    const fs::path parent = fs::path(path_).parent_path();
+    const std::string& path = paths_.front();
+    if (fs::is_directory(path, ignored)) return path;
+    const fs::path parent = fs::path(path).parent_path();
     return parent.empty() ? "." : parent.string();
   }
 
-  std::string path_;
+  std::vector<std::string> paths_;
   std::vector<std::string> to_ = {"md"};
   std::optional<std::string> output_;
   bool quiet_ = false;

@@ -29,6 +29,7 @@ std::string render_samples_csv(const Report& report);
 std::string render_markdown(const Report& report);
 /// Bytes of a workbook, by way of temporary files. Errors: IoError.
 std::string render_xlsx(const Report& report);
+std::string render_html(const Report& report);
 // Of a report with a sizing.
 std::string render_sizing_table(const Report& report);
 std::string render_sizing_csv(const Report& report);

@@ -13,6 +13,7 @@ const std::vector<Format>& format_list() {
       {"samples.csv", "samples.csv", "raw timings, a row each", render_samples_csv},
       {"md", "report.md", "Markdown, for a pull request", render_markdown},
       {"xlsx", "report.xlsx", "a workbook, with the cost model as formulas and charts", render_xlsx},
+      {"html", "report.html", "a page with charts and a what-if panel, self-contained", render_html},
   };
   return list;
 }

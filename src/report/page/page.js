@@ -1,0 +1,906 @@
+// The page of the HTML report. Reads the reports of #data and makes everything below from them. What comes from data
+// becomes text by textContent, never markup.
+(() => {
+'use strict';
+
+const reports = JSON.parse(document.getElementById('data').textContent);
+const several = reports.length > 1;
+const kSeedR = 0.15;
+
+// ---- numbers in words
+
+const known = (value) => typeof value === 'number' && Number.isFinite(value);
+const significant = (value, digits = 3) => {
+  if (!known(value)) return '-';
+  if (value === 0) return '0';
+  const size = Math.abs(value);
+  if (size >= 1e15 || size < 1e-4) return value.toExponential(digits - 1);
+  const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
+  return value.toLocaleString('en', {minimumFractionDigits: Math.min(decimals, 8), maximumFractionDigits: Math.min(decimals, 8)});
+};
+const integer = (value) => known(value) ? Math.round(value).toLocaleString('en') : '-';
+const scaled = (value, units) => {
+  if (!known(value)) return '-';
+  const unit = units.find((u) => Math.abs(value) >= u[0]) || units[units.length - 1];
+  return `${significant(value / unit[0])} ${unit[1]}`;
+};
+const seconds = (value) => scaled(value, [[1, 's'], [1e-3, 'ms'], [1e-6, 'µs'], [1e-9, 'ns']]);
+const bytes = (value) => scaled(value, [[2 ** 40, 'TiB'], [2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB'], [1, 'B']]);
+const percent = (value) => known(value) ? `${significant(100 * value)}%` : '-';
+const factor = (value) => known(value) ? `${significant(value)}x` : '-';
+const interval = (ci, format = significant) => Array.isArray(ci) ? `${format(ci[0])} to ${format(ci[1])}` : '-';
+const estimate = (value, format = significant) =>
+    value ? format(value.value) + (value.ci95 ? ` [${format(value.ci95[0])}, ${format(value.ci95[1])}]` : '') : '-';
+const text = (value) => {
+  if (value === null || value === undefined || value === '') return '-';
+  if (typeof value === 'number') return Number.isInteger(value) ? integer(value) : significant(value, 4);
+  if (typeof value === 'boolean') return value ? 'yes' : 'no';
+  if (Array.isArray(value)) return value.length ? value.map(text).join(', ') : '-';
+  if (typeof value === 'object') return 'value' in value ? estimate(value) : JSON.stringify(value);
+  return String(value);
+};
+
+// ---- elements
+
+function element(tag, attributes = {}, ...children) {
+  const made = document.createElement(tag);
+  for (const [name, value] of Object.entries(attributes)) {
+    if (value !== false && value !== undefined) made.setAttribute(name, value === true ? '' : value);
+  }
+  for (const child of children) made.append(child);  // strings become text nodes
+  return made;
+}
+const byId = (id) => document.getElementById(id);
+
+/// rows: arrays of what text() takes; numeric columns are those of which no cell is words.
+function table(caption, heads, rows) {
+  const looksNumeric = (cell) => typeof cell === 'number' || /^[-+]?[\d,.]+(e[-+]?\d+)?\s?(x|%|s|ms|µs|ns|[KMGT]?i?B)?( \[.*\])?$/.test(text(cell)) || text(cell) === '-';
+  const numeric = heads.map((_, i) => rows.some((row) => text(row[i]) !== '-') && rows.every((row) => looksNumeric(row[i])));
+  const head = element('tr');
+  heads.forEach((name, i) => head.append(element('th', {scope: 'col', class: numeric[i] ? 'n' : false}, name)));
+  const body = element('tbody');
+  for (const row of rows) {
+    const line = element('tr');
+    row.forEach((cell, i) => {
+      const words = text(cell);
+      line.append(element('td', {class: numeric[i] ? 'n' : words.length > 24 ? 't' : false}, words));
+    });
+    body.append(line);
+  }
+  const made = element('table', {}, element('caption', {}, caption), element('thead', {}, head), body);
+  return element('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': caption}, made);
+}
+
+function download(name, rows) {
+  const cell = (value) => {
+    if (value === null || value === undefined) return '';
+    if (typeof value === 'number') return String(value);
+    // A spreadsheet would run what begins like a formula.
+    const words = /^[=+\-@\t\r]/.test(value) ? `'${value}` : String(value);
+    return /[",\r\n]/.test(words) ? `"${words.replace(/"/g, '""')}"` : words;
+  };
+  const blob = new Blob([rows.map((row) => row.map(cell).join(',')).join('\n') + '\n'], {type: 'text/csv'});
+  const link = element('a', {href: URL.createObjectURL(blob), download: name});
+  document.body.append(link);
+  link.click();
+  link.remove();
+  setTimeout(() => URL.revokeObjectURL(link.href), 10000);
+}
+
+// ---- the reports
+
+reports.forEach((one, i) => {
+  one.label = one.name || (several ? `report ${i + 1}` : '');
+  // Two of the same name would be one series.
+  if (several && reports.slice(0, i).some((other) => other.label === one.label)) one.label += ` (${i + 1})`;
+});
+const prefix = (one) => several ? `${one.label}: ` : '';
+const shapeLabel = (shape) => shape ? `L=${integer(shape.history_length)}, d=${integer(shape.dim)}, layers=${integer(shape.layers)}` : 'timings without a shape';
+const hasFit = (one) => Object.values(one.fits).some((fit) => fit.r);
+function largestCase(cases) {
+  const size = (one) => one.shape ? one.shape.layers * 1e9 + one.shape.history_length : 0;
+  return cases.reduce((best, one) => {
+    if (!best || hasFit(one) !== hasFit(best)) return !best || hasFit(one) ? one : best;
+    return size(one) >= size(best) ? one : best;
+  }, null);
+}
+let chosenShape = '';
+function caseOf(one) {
+  const named = one.report.cases.filter((c) => shapeLabel(c.shape) === chosenShape);
+  return chosenShape ? named[named.length - 1] || null : largestCase(one.report.cases);
+}
+/// What of a report is drawn: its case and, of a sizing, whether it is of that case.
+const shown = () => reports.map((one) => ({one, case: caseOf(one)}));
+const ofCase = (one, row) => {
+  const shape = one.case && one.case.shape;
+  return !shape || row.history_length === null || (row.history_length === shape.history_length && (row.layers ?? shape.layers) === shape.layers);
+};
+
+// ---- colours: readable on light and dark, told apart by most colour-blind eyes; lines differ by dashes too
+
+const kLight = ['#0072b2', '#d55e00', '#00805e', '#b0508a', '#8f6a00', '#3a86c8', '#7a5195', '#5b6670'];
+const kDark = ['#5aaef0', '#ff9350', '#45cfa2', '#e79ac9', '#f0c14b', '#9bd4ff', '#bfa0e8', '#aab4be'];
+const seen = new Map();
+let printing = false;
+const isDark = () => !printing && document.documentElement.dataset.theme === 'dark';
+function colour(series) {
+  if (!seen.has(series)) seen.set(series, seen.size);
+  const palette = isDark() ? kDark : kLight;
+  return palette[seen.get(series) % palette.length];
+}
+const faint = (hex) => hex + '2e';
+const soft = () => isDark() ? '#a0a9b3' : '#57606a';
+
+// ---- pieces of charts
+
+const errorBars = {
+  id: 'errorBars',
+  afterDatasetsDraw(chart) {
+    const {ctx, scales: {x, y}, chartArea} = chart;
+    ctx.save();
+    ctx.beginPath();
+    ctx.rect(chartArea.left, chartArea.top, chartArea.width, chartArea.height);
+    ctx.clip();
+    chart.data.datasets.forEach((set, index) => {
+      if (!chart.isDatasetVisible(index)) return;
+      ctx.strokeStyle = set.borderColor;
+      ctx.lineWidth = 1.5;
+      for (const point of set.data) {
+        if (!known(point.lo) || !known(point.hi)) continue;
+        const at = x.getPixelForValue(point.x), low = y.getPixelForValue(point.lo), high = y.getPixelForValue(point.hi);
+        ctx.beginPath();
+        ctx.moveTo(at, low);
+        ctx.lineTo(at, high);
+        for (const end of [low, high]) {
+          ctx.moveTo(at - 4, end);
+          ctx.lineTo(at + 4, end);
+        }
+        ctx.stroke();
+      }
+    });
+    ctx.restore();
+  },
+};
+
+const points = (label, data, hue, more = {}) => ({
+  label, data, borderColor: hue, backgroundColor: hue, showLine: false, pointRadius: 4, pointHoverRadius: 6, mark: 'dot', ...more,
+});
+const line = (label, data, hue, more = {}) => ({
+  label, data, borderColor: hue, backgroundColor: hue, showLine: true, pointRadius: 0, pointHitRadius: 6, borderWidth: 2, mark: 'line', ...more,
+});
+const dashed = {borderDash: [6, 4], mark: 'dash'};
+const joined = {showLine: true, borderWidth: 2, mark: 'line'};
+function band(label, low, high, hue) {
+  const edge = {borderWidth: 0, pointRadius: 0, pointHitRadius: 0, backgroundColor: faint(hue), borderColor: hue, showLine: true, of: label, noLegend: true};
+  return [{...edge, label: `${label}, low end`, data: low, fill: false}, {...edge, label: `${label}, high end`, data: high, fill: '-1'}];
+}
+const ends = (ci) => Array.isArray(ci) ? {lo: ci[0], hi: ci[1]} : {};
+function spaced(most) {
+  const counts = [];
+  const steps = 80;
+  for (let i = 0; i <= steps; ++i) counts.push(Math.exp(Math.log(most) * i / steps));
+  return counts;
+}
+const law = (n, r) => n / (1 + (n - 1) * r);
+
+const logTick = (value) => {
+  const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
+  return [1, 2, 5].some((d) => Math.abs(digit - d) < 1e-6) ? null : '';
+};
+const axis = (title, type, format) => ({
+  type,
+  title: {display: true, text: title, color: soft()},
+  grid: {color: isDark() ? '#2b333c' : '#e3e7eb'},
+  ticks: {
+    color: soft(), maxRotation: 0, autoSkipPadding: 8,
+    callback(value) {
+      if (type !== 'logarithmic') return type === 'category' ? this.getLabelForValue(value) : format(value);
+      return logTick(value) ?? format(value);
+    },
+  },
+});
+const plain = (value) => known(value) ? Number(value.toPrecision(6)).toLocaleString('en', {maximumFractionDigits: 6}) : '';
+
+// ---- the charts: each returns null when there is nothing to draw
+
+function speedupChart() {
+  const sets = [];
+  let most = 1, any = false;
+  const fits = [];
+  for (const {one, case: c} of shown()) {
+    if (!c) continue;
+    const bySchemes = new Map();
+    for (const point of c.points) {
+      for (const [scheme, row] of Object.entries(point.schemes)) {
+        if (!row.speedup || !known(row.speedup.value)) continue;
+        if (!bySchemes.has(scheme)) bySchemes.set(scheme, []);
+        bySchemes.get(scheme).push({x: point.candidates, y: row.speedup.value, ...ends(row.speedup.ci95)});
+        most = Math.max(most, point.candidates);
+      }
+    }
+    for (const [scheme, data] of bySchemes) {
+      any = true;
+      const name = prefix(one) + scheme;
+      sets.push(points(`${name}, measured`, data, colour(name), {order: 0}));
+    }
+    for (const [scheme, fit] of Object.entries(c.fits)) if (fit.r) fits.push({name: prefix(one) + scheme, fit});
+  }
+  for (const {one} of shown()) {
+    const sizing = one.report.sizing;
+    if (any || !sizing || !sizing.points.length) continue;
+    const name = `${prefix(one)}${sizing.scheme}, sized`;
+    most = Math.max(most, ...sizing.points.map((p) => p.candidates));
+    sets.push(line(name, sizing.points.map((p) => ({x: p.candidates, y: p.speedup.value, ...ends(p.speedup.ci95)})), colour(name), {pointRadius: 3}));
+  }
+  if (!sets.length) return null;
+  const counts = spaced(most * 4);
+  for (const {name, fit} of fits) {
+    const hue = colour(name), r = fit.r;
+    const one = `${name}, r = ${significant(r.value)}`;
+    const curve = (value) => counts.map((n) => ({x: n, y: law(n, value)}));
+    if (r.ci95 && fits.length <= 4) sets.push(...band(one, curve(Math.min(1, r.ci95[1])), curve(Math.max(0, r.ci95[0])), hue));
+    sets.push(line(one, curve(r.value), hue));
+    if (fit.affine) {
+      const {user_s: a, candidate_s: b, naive_candidate_s: c} = fit.affine;
+      sets.push(line(`${name}, affine cN/(a+bN)`, counts.map((n) => ({x: n, y: c * n / (a + b * n)})), hue, dashed));
+    }
+    const limit = fit.preferred === 'affine' && fit.affine && fit.affine.candidate_s > 0 ? fit.affine.naive_candidate_s / fit.affine.candidate_s : fit.asymptote;
+    if (known(limit)) {
+      sets.push(line(`${name}, ceiling ${factor(limit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
+    }
+  }
+  sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kSeedR)})), soft(), dashed));
+  return {
+    id: 'speedup', title: 'Speed-up over naive', wide: true, sets,
+    note: 'Points with 95% intervals; lines are the fits, shaded where r has an interval. Both axes logarithmic.',
+    x: axis('candidates N', 'logarithmic', plain), y: axis('speed-up', 'logarithmic', (v) => `${plain(v)}x`),
+  };
+}
+
+function throughputChart() {
+  const sets = [];
+  for (const {one, case: c} of shown()) {
+    const bySchemes = new Map();
+    for (const point of c ? c.points : []) {
+      for (const [scheme, row] of Object.entries(point.schemes)) {
+        if (!known(row.candidates_per_s)) continue;
+        if (!bySchemes.has(scheme)) bySchemes.set(scheme, []);
+        bySchemes.get(scheme).push({x: point.candidates, y: row.candidates_per_s});
+      }
+    }
+    for (const [scheme, data] of bySchemes) sets.push(points(prefix(one) + scheme, data, colour(prefix(one) + scheme), joined));
+  }
+  if (!sets.length) return null;
+  return {
+    id: 'throughput', title: 'Throughput', sets, note: 'Candidates per second, medians.',
+    x: axis('candidates N', 'logarithmic', plain), y: axis('candidates/s', 'logarithmic', plain),
+  };
+}
+
+function splitChart() {
+  const sets = [], counts = new Set(), found = [];
+  for (const {one, case: c} of shown()) {
+    for (const point of c ? c.points : []) {
+      for (const [scheme, row] of Object.entries(point.schemes)) {
+        if (!known(row.user_seconds) || !known(row.fusion_seconds)) continue;
+        counts.add(point.candidates);
+        found.push({name: prefix(one) + scheme, n: point.candidates, row});
+      }
+    }
+  }
+  if (!found.length) return null;
+  const labels = [...counts].sort((a, b) => a - b).map((n) => plain(n));
+  for (const name of new Set(found.map((f) => f.name))) {
+    const mine = found.filter((f) => f.name === name);
+    const bars = (part) => mine.map((f) => ({x: plain(f.n), y: 1e3 * f.row[part]}));
+    sets.push({label: `${name}, history`, data: bars('user_seconds'), backgroundColor: colour(name), stack: name, mark: 'dot', borderColor: colour(name)});
+    sets.push({label: `${name}, candidates`, data: bars('fusion_seconds'), backgroundColor: colour(name) + '73', stack: name, mark: 'dot', borderColor: colour(name) + '73'});
+  }
+  return {
+    id: 'split', title: 'Where the time of a request goes', type: 'bar', labels, sets,
+    note: 'Median time of the history pass and of the pass over the candidates.',
+    x: {...axis('candidates N', 'category', plain), stacked: true}, y: {...axis('ms per request', 'linear', plain), stacked: true},
+  };
+}
+
+const pct = (value) => 100 * value;
+function dropChart() {
+  const sets = [];
+  for (const item of shown()) {
+    const {one} = item;
+    const rows = one.report.degradation.filter((row) => ofCase(item, row));
+    for (const scheme of new Set(rows.map((row) => row.scheme))) {
+      const mine = rows.filter((row) => row.scheme === scheme);
+      const name = prefix(one) + scheme, hue = colour(name);
+      sets.push(points(`${name}, measured`, mine.map((row) => ({x: row.candidates, y: pct(row.drop.value), ...ends(row.drop.ci95 && row.drop.ci95.map(pct))})), hue, joined));
+      for (const [key, label, style] of [['drop_exact', 'exact rule', dashed], ['drop_seed_rule', "design note's rule", {borderDash: [2, 4], mark: 'dash'}]]) {
+        const data = mine.filter((row) => known(row[key])).map((row) => ({x: row.candidates, y: pct(row[key])}));
+        if (data.length) sets.push(line(`${name}, ${label}`, data, hue, style));
+      }
+    }
+    const sizing = one.report.sizing;
+    if (rows.length || !sizing) continue;
+    for (const [key, label, style] of [['drop_naive', 'naive', {}], ['drop_exact', `${sizing.scheme}, exact rule`, dashed], ['drop_seed_rule', `${sizing.scheme}, design note's rule`, {borderDash: [2, 4], mark: 'dash'}]]) {
+      const data = sizing.points.filter((p) => known(p[key])).map((p) => ({x: p.candidates, y: pct(p[key])}));
+      if (data.length) sets.push(line(prefix(one) + label, data, colour(prefix(one) + (key === 'drop_naive' ? 'naive' : sizing.scheme)), {pointRadius: 3, ...style}));
+    }
+  }
+  if (!sets.length) return null;
+  return {
+    id: 'drop', title: 'Throughput that the ranker loses, by N', sets,
+    note: 'Against the same ranker without the sequence model.',
+    x: axis('candidates N', 'logarithmic', plain), y: {...axis('drop, %', 'linear', plain), min: 0},
+  };
+}
+
+function dropByLengthChart() {
+  const sets = [];
+  for (const {one} of shown()) {
+    const rows = one.report.degradation.filter((row) => known(row.history_length));
+    if (new Set(rows.map((row) => row.history_length)).size > 1) {
+      const key = (row) => `${row.scheme}, N=${integer(row.candidates)}` + (new Set(rows.map((r) => r.layers)).size > 1 ? `, layers=${row.layers}` : '');
+      const most = Math.max(...rows.map((row) => row.candidates));
+      for (const name of new Set(rows.filter((row) => row.candidates === most).map(key))) {
+        const mine = rows.filter((row) => key(row) === name);
+        sets.push(points(`${prefix(one)}${name}, measured`, mine.map((row) => ({x: row.history_length, y: pct(row.drop.value), ...ends(row.drop.ci95 && row.drop.ci95.map(pct))})), colour(prefix(one) + mine[0].scheme + (name.split('layers')[1] || '')), joined));
+      }
+    }
+    const sizing = one.report.sizing;
+    const frontier = sizing ? sizing.frontiers.filter((row) => row.axis === 'history_length') : [];
+    for (const [key, label, scheme] of [['drop_naive', 'naive', 'naive'], ['drop_shared', `${sizing ? sizing.scheme : ''} at the likely N`, sizing ? sizing.scheme : '']]) {
+      const data = frontier.filter((row) => known(row[key])).map((row) => ({x: row.at, y: pct(row[key])}));
+      if (data.length) sets.push(line(`${prefix(one)}${label}, sized`, data, colour(prefix(one) + scheme), {pointRadius: 3, ...dashed}));
+    }
+  }
+  if (!sets.length) return null;
+  return {
+    id: 'drop-length', title: 'Throughput that the ranker loses, by L', sets, note: 'At the largest N measured, or at the likely N of the sizing.',
+    x: axis('history length L, tokens', 'logarithmic', plain), y: {...axis('drop, %', 'linear', plain), min: 0},
+  };
+}
+
+function memoryChart() {
+  const sets = [];
+  for (const {one, case: c} of shown()) {
+    const sizing = one.report.sizing;
+    const before = sets.length;
+    if (sizing) {
+      for (const [key, label, scheme] of [['memory_bytes', sizing.scheme, sizing.scheme], ['copies_memory_bytes', 'a copy per candidate', 'shared-copy'], ['naive_memory_bytes', 'naive', 'naive']]) {
+        const data = sizing.points.filter((p) => p[key] > 0).map((p) => ({x: p.candidates, y: p[key]}));
+        if (data.length) sets.push(points(prefix(one) + label + ', process', data, colour(prefix(one) + scheme), joined));
+      }
+    }
+    if (sets.length > before) continue;
+    const bySchemes = new Map();
+    for (const point of c ? c.points : []) {
+      for (const [scheme, row] of Object.entries(point.schemes)) {
+        if (!(row.kv_bytes > 0)) continue;
+        if (!bySchemes.has(scheme)) bySchemes.set(scheme, []);
+        bySchemes.get(scheme).push({x: point.candidates, y: row.kv_bytes});
+      }
+    }
+    for (const [scheme, data] of bySchemes) sets.push(points(`${prefix(one)}${scheme}, keys and values`, data, colour(prefix(one) + scheme), joined));
+  }
+  if (!sets.length) return null;
+  return {
+    id: 'memory', title: 'Memory', sets, note: 'Process: weights, workers and cached users, computed. Otherwise keys and values alone.',
+    x: axis('candidates N', 'logarithmic', plain), y: axis('bytes', 'logarithmic', bytes), base2: true,
+  };
+}
+
+function residualChart() {
+  const sets = [];
+  for (const {one, case: c} of shown()) {
+    for (const [scheme, fit] of Object.entries(c ? c.fits : {})) {
+      const name = prefix(one) + scheme;
+      for (const [key, label, style] of [['one_parameter_pct', 'one parameter', {}], ['affine_pct', 'affine', {pointStyle: 'rectRot', borderDash: [6, 4], mark: 'dash'}]]) {
+        const data = fit.residuals.filter((row) => known(row[key])).map((row) => ({x: row.candidates, y: row[key]}));
+        if (data.length) sets.push(points(`${name}, ${label}`, data, colour(name), {...joined, borderWidth: 1, ...style}));
+      }
+    }
+  }
+  if (!sets.length) return null;
+  return {
+    id: 'residuals', title: 'How far the fits are off', sets, note: 'Fitted over measured speed-up, less 1. Near 0 everywhere: the form holds.',
+    x: axis('candidates N', 'logarithmic', plain), y: axis('%', 'linear', plain),
+  };
+}
+
+const kCharts = [speedupChart, throughputChart, splitChart, dropChart, dropByLengthChart, memoryChart, residualChart];
+let charts = [];
+
+function csvRows(spec) {
+  const rows = [['series', spec.x.title.text, spec.y.title.text, 'low', 'high']];
+  for (const set of spec.sets) {
+    if (set.noLegend) continue;
+    for (const point of set.data) rows.push([set.label, typeof point.x === 'string' ? Number(point.x.replace(/,/g, '')) : point.x, point.y, point.lo, point.hi]);
+  }
+  return rows;
+}
+
+function legend(chart, spec) {
+  const list = element('ul', {class: 'legend', 'aria-label': `Series of ${spec.title}`});
+  chart.data.datasets.forEach((set, index) => {
+    if (set.noLegend) return;
+    const mark = element('span', {class: set.mark, 'aria-hidden': 'true'});
+    mark.style.borderColor = set.borderColor;
+    if (set.mark === 'dot') mark.style.background = set.backgroundColor;
+    const button = element('button', {type: 'button', 'aria-pressed': 'true', title: 'Show or hide'}, mark, set.label);
+    button.addEventListener('click', () => {
+      const visible = !chart.isDatasetVisible(index);
+      button.setAttribute('aria-pressed', String(visible));
+      chart.setDatasetVisibility(index, visible);
+      chart.data.datasets.forEach((other, at) => other.of === set.label && chart.setDatasetVisibility(at, visible));
+      chart.update();
+    });
+    list.append(element('li', {}, button));
+  });
+  return list;
+}
+
+function drawCharts() {
+  for (const {chart} of charts) chart.destroy();
+  charts = [];
+  const place = byId('charts');
+  place.replaceChildren();
+  for (const make of kCharts) {
+    const spec = make();
+    if (!spec) continue;
+    const canvas = element('canvas', {role: 'img', 'aria-label': `${spec.title}. ${spec.note} The figures are in the table below.`});
+    const csv = element('button', {type: 'button', 'aria-label': `Download ${spec.title} as CSV`}, 'CSV');
+    csv.addEventListener('click', () => download(`kvcast-${spec.id}.csv`, csvRows(spec)));
+    const details = element('details', {}, element('summary', {}, 'Figures'));
+    details.addEventListener('toggle', () => {
+      if (details.open && details.childElementCount === 1) {
+        const [heads, ...rows] = csvRows(spec);
+        details.append(table(spec.title, heads, rows.slice(0, 1000)));
+      }
+    });
+    const figure = element('figure', {class: spec.wide ? 'wide' : false, 'data-chart': spec.id},
+        element('figcaption', {}, element('h2', {}, spec.title), csv), element('p', {}, spec.note));
+    figure.append(element('div', {class: 'plot'}, canvas), details);
+    place.append(figure);
+    const chart = new Chart(canvas, {
+      type: spec.type || 'scatter',
+      data: {labels: spec.labels, datasets: spec.sets},
+      plugins: [errorBars],
+      options: {
+        animation: false, responsive: true, maintainAspectRatio: false,
+        interaction: {mode: 'nearest', intersect: false},
+        scales: {x: spec.x, y: spec.y},
+        plugins: {
+          legend: {display: false},
+          tooltip: {
+            filter: (item) => !item.dataset.noLegend,
+            callbacks: {
+              title: () => '',
+              label: (item) => {
+                const {x, y, lo, hi} = item.raw;
+                return `${item.dataset.label}: ${significant(y)}${known(lo) ? ` [${significant(lo)}, ${significant(hi)}]` : ''} at ${typeof x === 'string' ? x : significant(x)}`;
+              },
+            },
+          },
+        },
+      },
+    });
+    figure.querySelector('.plot').before(legend(chart, spec));
+    charts.push({id: spec.id, chart, spec});
+  }
+}
+
+// ---- what if: the formulas of src/analysis/queueing.cpp and sizing.cpp, on the numbers of sizing.models
+
+const kMost = 1e9, kTail = 0.99, kRounding = 1e-12, kMaxUtilisation = 0.9;
+
+function erlangC(workers, load) {
+  let blocked = 1;
+  for (let k = 1; k <= workers; ++k) blocked = load * blocked / (k + load * blocked);
+  return blocked / (1 - load / workers * (1 - blocked));
+}
+function waitOf(rate, workers, mean, cv2) {
+  if (!rate) return {probability: 0, mean: 0};
+  const load = rate * mean;
+  if (!(load < workers)) return null;
+  return {probability: erlangC(workers, load), mean: (1 + cv2) / 2 * mean / (workers - load)};
+}
+function exceedance(wait, mean, shape, t) {
+  let sum = 0;
+  for (const value of shape) {
+    const left = t - mean * value;
+    if (left < 0) sum += 1;
+    else if (wait.probability > 0 && wait.mean > 0) sum += wait.probability * Math.exp(-left / wait.mean);
+  }
+  return sum / shape.length;
+}
+function quantile(wait, mean, shape, probability) {
+  const leftOver = 1 - probability + kRounding;
+  const rank = Math.ceil(probability * shape.length - kRounding * shape.length);
+  let low = mean * shape[Math.max(rank, 1) - 1];
+  if (exceedance(wait, mean, shape, low) <= leftOver) return low;
+  let high = 2 * low + wait.mean;
+  while (exceedance(wait, mean, shape, high) > leftOver) high *= 2;
+  while (high - low > 1e-9 * high) {
+    const middle = low + (high - low) / 2;
+    if (exceedance(wait, mean, shape, middle) > leftOver) low = middle;
+    else high = middle;
+  }
+  return high;
+}
+function last(holds) {
+  if (!holds(1)) return 0;
+  let good = 1, bad = 2;
+  while (bad < kMost && holds(bad)) {
+    good = bad;
+    bad *= 2;
+  }
+  if (bad >= kMost) {
+    if (holds(kMost)) return kMost;
+    bad = kMost;
+  }
+  while (bad - good > 1) {
+    const middle = good + Math.floor((bad - good) / 2);
+    if (holds(middle)) good = middle;
+    else bad = middle;
+  }
+  return good;
+}
+
+/// The problem of a model under what is asked: {p99_s, memory_bytes, requests_per_s, workers, users_cached, r_factor}.
+function problemOf(sizing, model, asked) {
+  const raw = sizing.residuals.length ? sizing.residuals : [1];
+  let total = 0;
+  for (const value of raw) total += value;
+  const meanResidual = total / raw.length;
+  const shape = raw.map((value) => value / meanResidual);
+  let squares = 0;
+  for (const value of shape) squares += (value - 1) * (value - 1);
+  const cv2 = squares / shape.length;
+  const {half_candidates: halfAt, half, worker_candidates: at, worker_bytes: worker} = model;
+  const slow = (n) => {
+    const found = halfAt.findIndex((count) => count >= n);
+    return Math.exp(found < 0 ? half[half.length - 1] : half[found]);
+  };
+  const secondsOf = (n, safe) =>
+      (model.user_s + asked.r_factor * model.candidate_s * n) * meanResidual * (safe ? slow(n) : 1);
+  const workerBytes = (n) => {
+    if (at.length === 1) return worker[0];
+    let i = at.findIndex((count) => count >= n);
+    i = i < 0 ? at.length - 1 : Math.max(1, i);
+    return worker[i - 1] + (worker[i] - worker[i - 1]) * (n - at[i - 1]) / (at[i] - at[i - 1]);
+  };
+  const bytesOf = (n) => model.weights_bytes + asked.workers * workerBytes(n) + asked.users_cached * model.user_kv_bytes;
+  const wait = (mean) => waitOf(asked.requests_per_s, asked.workers, mean, cv2);
+  const meets = {
+    p99: (n, safe) => {
+      const mean = secondsOf(n, safe), queue = wait(mean);
+      return queue !== null && exceedance(queue, mean, shape, asked.p99_s) <= 1 - kTail + kRounding;
+    },
+    memory: (n) => bytesOf(n) <= asked.memory_bytes,
+    qps: (n, safe) => kMaxUtilisation * asked.workers / secondsOf(n, safe) >= asked.requests_per_s,
+  };
+  const stated = [];
+  if (known(asked.p99_s)) stated.push('p99');
+  if (known(asked.memory_bytes) && at.length > 0) stated.push('memory');
+  if (known(asked.requests_per_s)) stated.push('qps');
+  return {
+    stated, meets, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
+    p99: (n, safe) => {
+      const mean = secondsOf(n, safe), queue = wait(mean);
+      return queue === null ? Infinity : quantile(queue, mean, shape, kTail);
+    },
+    utilisation: (n) => (asked.requests_per_s || 0) * secondsOf(n, false) / asked.workers,
+    speedup: (n) => {
+      const after = model.user_s + asked.r_factor * model.candidate_s * n;
+      if (!known(model.speedup_user)) return model.naive_candidate_s * n / after;
+      return n / (model.speedup_user + model.speedup_candidate * n) * (model.user_s + model.candidate_s * n) / after;
+    },
+  };
+}
+function solve(problem) {
+  const solution = {likely: kMost, safe: problem.hasInterval ? kMost : null, binding: '', budgets: []};
+  for (const name of problem.stated) {
+    const likely = last((n) => problem.meets[name](n, false));
+    const safe = problem.hasInterval ? last((n) => problem.meets[name](n, true)) : null;
+    solution.budgets.push({name, likely, safe});
+    if (likely < solution.likely) {
+      solution.likely = likely;
+      solution.binding = name;
+    }
+    if (safe !== null) solution.safe = Math.min(solution.safe, safe);
+  }
+  return solution;
+}
+
+const kBudgetNames = {p99: 'P99 latency', memory: 'memory', qps: 'requests per second'};
+const countText = (n) => n === null ? 'unknown' : n >= kMost ? 'no limit' : integer(n);
+let whatIf = null;
+
+function makeWhatIf() {
+  const place = byId('what-if');
+  place.className = 'panel';
+  const sized = reports.filter((one) => one.report.sizing && one.report.sizing.models.length);
+  const title = element('h2', {id: 'what-if-title'}, 'What if: how many candidates?');
+  if (!sized.length) {
+    const any = reports.some((one) => one.report.sizing);
+    place.append(title, element('p', {class: 'soft'}, any
+        ? 'The sizing of this shape follows a surface, which is no line in N, so this page cannot compute it again.'
+        : 'This report has no sizing. With one, latency, memory, load and r can be moved here and N follows:'));
+    if (!any) place.append(element('p', {}, element('code', {}, 'kvcast size DIR --p99 50ms -o sized')));
+    return;
+  }
+  const result = element('div', {'aria-live': 'polite', id: 'what-if-answer'});
+  const fields = element('form', {class: 'fields', 'aria-label': 'What if'});
+  fields.addEventListener('submit', (event) => event.preventDefault());
+  place.append(title, element('p', {class: 'soft'}, 'The formulas of kvcast size, computed here. An empty field is no limit. Starts at the budgets of the sizing.'),
+      element('div', {class: 'what-if'}, fields, result));
+  const state = {};
+
+  function start(one) {
+    const sizing = one.report.sizing;
+    const limit = (name) => (sizing.budgets.find((row) => row.name === name) || {}).limit ?? null;
+    const input = (name, otherwise) => (sizing.inputs.find((row) => row.name === name) || {}).value ?? otherwise;
+    const own = sizing.models.findIndex((model) => model.history_length === sizing.history_length);
+    Object.assign(state, {
+      one, sizing, model: Math.max(0, own), p99_s: limit('p99'), memory_bytes: limit('memory'), requests_per_s: limit('qps'),
+      workers: input('workers', 1), users_cached: input('users_cached', 0), r_factor: 1,
+    });
+  }
+  const r0 = () => {
+    const model = state.sizing.models[state.model];
+    return model.speedup_candidate ?? model.candidate_s / model.naive_candidate_s;
+  };
+
+  function number(id, label, value, attributes, changed) {
+    const made = element('input', {type: 'number', id, step: 'any', inputmode: 'decimal', ...attributes});
+    made.value = known(value) ? String(Number(value.toPrecision(6))) : '';
+    made.addEventListener('input', () => {
+      if (!made.validity.valid) return;
+      changed(made.value === '' ? null : Number(made.value));
+    });
+    return {box: element('div', {class: 'field'}, element('label', {for: id}, label), made), input: made};
+  }
+  /// A number with a slider, logarithmic between low and high.
+  function slided(id, label, unit, value, low, high, changed) {
+    const field = number(id, `${label}${unit ? `, ${unit}` : ''}`, value, {min: '0'}, (to) => {
+      if (to !== null) slider.value = String(Math.log(Math.max(to, 1e-12)));
+      if (to === null || to > 0) changed(to);
+    });
+    const slider = element('input', {type: 'range', id: `${id}-slider`, 'aria-label': `${label}, slider`,
+      min: String(Math.log(low)), max: String(Math.log(high)), step: String(Math.log(high / low) / 400)});
+    slider.value = String(Math.log(known(value) && value > 0 ? value : Math.sqrt(low * high)));
+    const say = (to) => slider.setAttribute('aria-valuetext', `${significant(to)} ${unit}`);
+    say(Math.exp(Number(slider.value)));
+    slider.addEventListener('input', () => {
+      const to = Number(Math.exp(Number(slider.value)).toPrecision(3));
+      field.input.value = String(to);
+      say(to);
+      changed(to);
+    });
+    field.box.append(slider);
+    return field.box;
+  }
+
+  function show() {
+    const {sizing} = state;
+    const model = sizing.models[state.model];
+    const problem = problemOf(sizing, model, state);
+    const solution = solve(problem);
+    state.solution = solution;
+    const {likely} = solution;
+    result.replaceChildren();
+    const n = element('strong', {id: 'likely'}, countText(likely));
+    const safe = element('b', {id: 'safe'}, countText(solution.safe));
+    result.append(element('p', {class: 'answer'}, 'Largest N: ', n, ' likely, ', safe, ' safe'));
+    const words = !problem.stated.length ? 'No budget is stated.'
+        : likely === 0 ? `Not one candidate fits: ${kBudgetNames[solution.binding]} is too tight.`
+        : likely >= kMost ? 'No budget limits N.' : `Limited by ${kBudgetNames[solution.binding]}.`;
+    result.append(element('p', {}, words));
+    if (known(sizing.min_improvement) && likely >= 1) {
+      const gained = 1 - 1 / problem.speedup(likely);
+      if (gained < sizing.min_improvement) result.append(element('p', {}, `It saves ${percent(gained)}, less than the ${percent(sizing.min_improvement)} that were asked for.`));
+    }
+    if (likely >= 1 && likely < kMost) {
+      const rows = [['speed-up over naive', factor(problem.speedup(likely))]];
+      if (state.timed) {
+        rows.push(['mean service time', seconds(problem.secondsOf(likely, false))], ['P99', Number.isFinite(problem.p99(likely, false)) ? seconds(problem.p99(likely, false)) : 'no steady state']);
+        if (state.requests_per_s) rows.push(['utilisation', percent(problem.utilisation(likely))]);
+      }
+      if (problem.hasMemory) rows.push(['memory', bytes(problem.bytesOf(likely))]);
+      result.append(table('At the likely N', ['', 'value'], rows));
+    }
+    if (solution.budgets.length > 1) {
+      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely), countText(row.safe)])));
+    }
+    const was = sizing.likely_candidates;
+    result.append(element('p', {class: 'soft'}, `As sized: N = ${was === null ? 'no limit' : integer(was)}` + (sizing.safe_candidates === null ? '' : ` (safe ${integer(sizing.safe_candidates)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
+  }
+
+  function rebuild() {
+    const {sizing} = state;
+    const model = sizing.models[state.model];
+    state.timed = sizing.points.some((p) => known(p.scheme_s));
+    const around = (value, otherwise, span) => {
+      const centre = known(value) && value > 0 ? value : otherwise;
+      return [centre / span, centre * span];
+    };
+    fields.replaceChildren();
+    if (sized.length > 1) {
+      const select = element('select', {id: 'wi-report'});
+      sized.forEach((one, i) => select.append(element('option', {value: String(i)}, one.label)));
+      select.value = String(sized.indexOf(state.one));
+      select.addEventListener('change', () => { start(sized[Number(select.value)]); rebuild(); byId('wi-report').focus(); });
+      fields.append(element('div', {class: 'field'}, element('label', {for: 'wi-report'}, 'Report'), select));
+    }
+    if (sizing.models.length > 1) {
+      const select = element('select', {id: 'wi-length'});
+      sizing.models.forEach((m, i) => select.append(element('option', {value: String(i)}, `${integer(m.history_length)} (${m.source})`)));
+      select.value = String(state.model);
+      select.addEventListener('change', () => { state.model = Number(select.value); state.r_factor = 1; rebuild(); byId('wi-length').focus(); });
+      fields.append(element('div', {class: 'field'}, element('label', {for: 'wi-length'}, 'History length L'), select));
+    }
+    const set = (key, scale = 1) => (to) => { state[key] = to === null ? null : to * scale; show(); };
+    if (state.timed) {
+      const typical = 1e3 * (model.user_s + model.candidate_s * 50);
+      fields.append(slided('wi-p99', 'P99 latency', 'ms', known(state.p99_s) ? state.p99_s * 1e3 : null, ...around(state.p99_s * 1e3, typical, 30), set('p99_s', 1e-3)));
+    }
+    if (model.worker_candidates.length) {
+      const mib = 2 ** 20;
+      const typical = (model.weights_bytes + 4 * model.worker_bytes[model.worker_bytes.length - 1]) / mib;
+      fields.append(slided('wi-memory', 'Memory', 'MiB', known(state.memory_bytes) ? state.memory_bytes / mib : null, ...around(state.memory_bytes / mib, typical, 30), set('memory_bytes', mib)));
+    }
+    const r = r0();
+    if (r > 0) {
+      fields.append(slided('wi-r', 'r, cost of one more candidate', '', r * state.r_factor, r / 20, Math.max(r, Math.min(1, r * 20)), (to) => {
+        if (to === null) return;
+        state.r_factor = Math.abs(to / r - 1) < 1e-5 ? 1 : to / r;
+        show();
+      }));
+    }
+    if (state.timed) {
+      fields.append(number('wi-rate', 'Requests per second', state.requests_per_s, {min: '0'}, (to) => { state.requests_per_s = to > 0 ? to : null; show(); }).box);
+    }
+    fields.append(number('wi-workers', 'Workers', state.workers, {min: '1', max: '100000', step: '1'}, (to) => { state.workers = to ?? 1; show(); }).box);
+    if (model.worker_candidates.length) {
+      fields.append(number('wi-users', 'Cached users', state.users_cached, {min: '0', step: '1'}, (to) => { state.users_cached = to ?? 0; show(); }).box);
+    }
+    const reset = element('button', {type: 'button', id: 'wi-reset'}, 'As sized');
+    reset.addEventListener('click', () => { start(state.one); rebuild(); byId('wi-reset').focus(); });
+    fields.append(element('div', {class: 'buttons'}, reset));
+    show();
+  }
+  start(sized[0]);
+  rebuild();
+  whatIf = state;
+}
+
+// ---- words and tables
+
+function makeTop() {
+  const conclusions = byId('conclusions'), warnings = byId('warnings');
+  for (const one of reports) {
+    const sizing = one.report.sizing;
+    const sentence = one.conclusion || (sizing ? sizing.answer : '') || 'No fit: too little was measured for a conclusion.';
+    const line = element('p', {class: 'conclusion'}, sentence);
+    if (several) line.append(element('small', {}, one.label));
+    conclusions.append(line);
+    for (const warning of one.report.warnings) {
+      warnings.append(element('p', {class: 'warning'}, element('b', {}, prefix(one) + warning.code), `: ${warning.text}`, warning.advice ? ` — ${warning.advice}` : ''));
+    }
+  }
+  const machine = reports[0].report.machine;
+  byId('subtitle').textContent = several ? reports.map((one) => one.label).join(' and ') : machine ? `${machine.cpu_model}, ${machine.isa}` : 'report';
+  const tool = reports[0].report.tool;
+  byId('made-by').textContent = `kvcast ${tool.version}, commit ${tool.git_commit}, ${tool.compiler}, ${tool.build_type}`;
+  document.title = several ? `kvcast: ${reports.map((one) => one.label).join(', ')}` : 'kvcast report';
+}
+
+/// Objects as rows: a column per key that any of them has something in.
+function objectsTable(caption, rows) {
+  const keys = Object.keys(rows[0]).filter((key) => rows.some((row) => text(row[key]) !== '-'));
+  const cell = (key, value) => !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
+  return table(caption, keys.map((key) => key.replace(/_/g, ' ')), rows.map((row) => keys.map((key) => cell(key, row[key]))));
+}
+function flat(value, path = '') {
+  if (value !== null && typeof value === 'object' && !Array.isArray(value)) {
+    return Object.entries(value).flatMap(([key, inner]) => flat(inner, path ? `${path}.${key}` : key));
+  }
+  return [[path, value]];
+}
+const listOf = (items) => {
+  const list = element('ul');
+  for (const item of items) list.append(element('li', {}, item));
+  return list;
+};
+function section(title, open, ...children) {
+  const kept = children.filter(Boolean);
+  return kept.length ? element('details', {open}, element('summary', {}, title), ...kept) : '';
+}
+
+function caseTables(c) {
+  const rows = [];
+  for (const point of c.points) {
+    for (const [scheme, row] of Object.entries(point.schemes)) {
+      rows.push([point.candidates, scheme, row.reason ? `skipped: ${row.reason}` : row.status, row.seconds ? seconds(row.seconds.median) + (row.seconds.ci95 ? ` [${row.seconds.ci95.map(seconds).join(', ')}]` : '') : '-',
+        significant(row.candidates_per_s), estimate(row.speedup, factor), percent(row.improvement), row.kv_bytes > 0 ? bytes(row.kv_bytes) : '-', known(row.time_over_minimum) ? factor(row.time_over_minimum) : '-']);
+    }
+  }
+  const parts = [];
+  if (rows.length) parts.push(table('Points: medians with 95% intervals', ['N', 'scheme', 'status', 'time of a request', 'candidates/s', 'speed-up', 'time saved', 'keys and values', 'time over minimum'], rows));
+  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), estimate(fit.marginal_r), significant(fit.r_flops), factor(fit.asymptote), fit.affine ? seconds(fit.affine.user_s) : '-',
+    fit.affine ? seconds(fit.affine.candidate_s) : '-', fit.affine ? seconds(fit.affine.naive_candidate_s) : '-', fit.preferred, known(fit.loo_error_pct) ? `${significant(fit.loo_error_pct)}%` : '-', known(fit.affine_loo_error_pct) ? `${significant(fit.affine_loo_error_pct)}%` : '-']);
+  if (fits.length) {
+    parts.push(table('Fit', ['scheme', 'r', 'marginal r (b/c)', 'r by FLOPs', 'ceiling 1/r', 'a, history', 'b, candidate', 'c, naive', 'preferred', 'left-out error', 'affine'], fits));
+    parts.push(listOf(Object.entries(c.fits).flatMap(([scheme, fit]) => [`${scheme}: ${text(fit.verdict)}`, ...fit.losses.map((loss) => `${scheme}: ${loss}`), ...(fit.next ? [`Next: ${fit.next}`] : [])])));
+  }
+  if (c.equivalence) {
+    const errors = (pair) => pair ? significant(pair.max_abs, 2) : '-';
+    parts.push(table(`Equality check: ${c.equivalence.agrees ? 'outputs agree' : 'outputs DISAGREE'}; ${integer(c.equivalence.checked_candidates)} candidates, float64 at ${text(c.equivalence.reference_shape)}`,
+        ['scheme', 'largest error against float64', 'against naive', `top-${text(c.equivalence.top_k)} overlap`, 'Kendall tau', 'agrees'],
+        Object.entries(c.equivalence.schemes).map(([scheme, row]) => [scheme, errors(row.vs_reference), errors(row.vs_naive), significant(row.top_k_overlap), significant(row.kendall_tau), row.agrees])));
+  }
+  if (c.composition.length) parts.push(objectsTable('Whole runs against composition', c.composition));
+  if (c.machine) parts.push(table('Measured on', ['', 'value'], flat(c.machine)));
+  return parts;
+}
+
+function makeTables() {
+  const place = byId('tables');
+  for (const one of reports) {
+    const report = one.report, sizing = report.sizing;
+    place.append(element('h2', {}, several ? `Figures of ${one.label}` : 'Figures'));
+    const main = largestCase(report.cases);
+    for (const c of report.cases) place.append(section(shapeLabel(c.shape), c === main, ...caseTables(c)));
+    if (report.degradation.length) place.append(section('Throughput drop, measured', false, objectsTable('With a ranking head', report.degradation)));
+    if (sizing) {
+      const lists = [['budgets', 'Budgets'], ['changes', 'Changes that would do'], ['points', 'At some N'], ['inputs', 'Inputs, and N when each is 10% less or more'], ['alternatives', 'Other ways to spend the same'], ['parameters', 'Other shapes'],
+        ['fractions', 'Shares of the largest speed-up'], ['drop_targets', 'Drops to reach'], ['fleet', 'Fleet'], ['memory', 'Keys and values of a user'], ['frontiers', 'N where one thing varies'], ['advice', "The design note's advice"]];
+      place.append(section('Sizing', false, element('p', {}, sizing.answer), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
+    }
+    const conditions = report.conditions && table('Conditions', ['', 'value'], flat(report.conditions));
+    place.append(section('Machine', false, report.machine && table('Machine', ['', 'value'], flat(report.machine)), conditions, table('Tool', ['', 'value'], flat(report.tool))));
+    place.append(section('Configuration', false, report.config && table('Effective configuration; a run from it repeats this one', ['field', 'value'], flat(report.config))));
+  }
+}
+
+// ---- theme, shape, print
+
+function setTheme(dark) {
+  document.documentElement.dataset.theme = dark ? 'dark' : 'light';
+  byId('theme').setAttribute('aria-pressed', String(dark));
+  drawCharts();
+}
+const prefersDark = matchMedia('(prefers-color-scheme: dark)');
+let toggled = false;
+byId('theme').addEventListener('click', () => { toggled = true; setTheme(!isDark()); });
+prefersDark.addEventListener('change', () => { if (!toggled) setTheme(prefersDark.matches); });
+
+const shapes = [...new Set(reports.flatMap((one) => one.report.cases.map((c) => shapeLabel(c.shape))))];
+if (shapes.length > 1) {
+  const select = byId('shape');
+  select.append(element('option', {value: ''}, 'the largest'));
+  for (const label of shapes) select.append(element('option', {value: label}, label));
+  select.addEventListener('change', () => { chosenShape = select.value; drawCharts(); });
+  byId('shape-label').hidden = false;
+}
+
+let closed = [];
+addEventListener('beforeprint', () => {
+  printing = true;
+  closed = [...document.querySelectorAll('#tables details:not([open])')];
+  for (const one of closed) one.open = true;
+  drawCharts();
+});
+addEventListener('afterprint', () => {
+  printing = false;
+  for (const one of closed) one.open = false;
+  drawCharts();
+});
+
+makeTop();
+makeWhatIf();
+makeTables();
+setTheme(prefersDark.matches);
+
+// For the tests of this page.
+window.kvcastPage = {charts: () => charts, whatIf: () => whatIf, csvRows};
+})();
