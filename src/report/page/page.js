@@ -183,22 +183,34 @@ function spaced(most) {
 }
 const law = (n, r) => n / (1 + (n - 1) * r);
 
-const logTick = (value) => {
-  const digit = value / 10 ** Math.floor(Math.log10(value) + 1e-9);
-  return [1, 2, 5].some((d) => Math.abs(digit - d) < 1e-6) ? null : '';
-};
+/// 1, 2 and 5 of every decade, the 1 alone over many decades.
+function logTicks(scale) {
+  const low = Math.floor(Math.log10(scale.min)), high = Math.ceil(Math.log10(scale.max));
+  const digits = Math.log10(scale.max / scale.min) > 3.3 ? [1] : [1, 2, 5];
+  const ticks = [];
+  for (let decade = low; decade <= high; ++decade) {
+    for (const digit of digits) {
+      const value = digit * 10 ** decade;
+      if (value >= scale.min * (1 - 1e-9) && value <= scale.max * (1 + 1e-9)) ticks.push({value});
+    }
+  }
+  if (ticks.length > 1) scale.ticks = ticks;
+}
 const axis = (title, type, format) => ({
   type,
   title: {display: true, text: title, color: soft()},
-  grid: {color: isDark() ? '#2b333c' : '#e3e7eb'},
+  grid: {color: (at) => at.tick && at.tick.value === 0 ? soft() : isDark() ? '#2b333c' : '#e3e7eb'},
+  afterBuildTicks: type === 'logarithmic' ? logTicks : undefined,
   ticks: {
-    color: soft(), maxRotation: 0, autoSkipPadding: 8,
-    callback(value) {
-      if (type !== 'logarithmic') return type === 'category' ? this.getLabelForValue(value) : format(value);
-      return logTick(value) ?? format(value);
-    },
+    color: soft(), maxRotation: 0, autoSkipPadding: 6,
+    callback(value) { return type === 'category' ? this.getLabelForValue(value) : format(value); },
   },
 });
+/// For logarithmic axes, whose ticks are decimal.
+const decimalBytes = (value) => {
+  const unit = [[1e12, 'TB'], [1e9, 'GB'], [1e6, 'MB'], [1e3, 'kB']].find((u) => value >= u[0] * (1 - 1e-9)) || [1, 'B'];
+  return `${plain(value / unit[0])} ${unit[1]}`;
+};
 const plain = (value) => known(value) ? Number(value.toPrecision(6)).toLocaleString('en', {maximumFractionDigits: 6}) : '';
 
 // ---- the charts: each returns null when there is nothing to draw
@@ -384,7 +396,7 @@ function memoryChart() {
   if (!sets.length) return null;
   return {
     id: 'memory', title: 'Memory', sets, note: 'Process: weights, workers and cached users, computed. Otherwise keys and values alone.',
-    x: axis('candidates N', 'logarithmic', plain), y: axis('bytes', 'logarithmic', bytes), base2: true,
+    x: axis('candidates N', 'logarithmic', plain), y: axis('bytes', 'logarithmic', decimalBytes),
   };
 }
 

@@ -1,0 +1,298 @@
+// The HTML report in a real browser: what it draws, that it asks the network for nothing, that hostile text stays text,
+// and that its what-if panel says the N of kvcast size. KVCAST_BIN is the binary; --shots DIR keeps pictures.
+import assert from 'node:assert/strict';
+import {spawnSync} from 'node:child_process';
+import {cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync} from 'node:fs';
+import {tmpdir} from 'node:os';
+import {dirname, join, resolve} from 'node:path';
+import {fileURLToPath, pathToFileURL} from 'node:url';
+import {chromium} from 'playwright-core';
+
+const root = resolve(dirname(fileURLToPath(import.meta.url)), '../..');
+const binary = process.env.KVCAST_BIN || join(root, 'build/release/kvcast');
+const shots = process.argv.includes('--shots') ? resolve(process.argv[process.argv.indexOf('--shots') + 1]) : null;
+const work = mkdtempSync(join(tmpdir(), 'kvcast-page-'));
+
+function kvcast(...args) {
+  const done = spawnSync(binary, args, {cwd: work, encoding: 'utf8', timeout: 240000, maxBuffer: 1 << 28});
+  // 4: no N meets the budgets. The files are there all the same.
+  assert.ok(done.status === 0 || (args[0] === 'size' && done.status === 4), `kvcast ${args.join(' ')}: ${done.status} ${done.stderr}`);
+  return done.stdout;
+}
+const json = (folder) => JSON.parse(readFileSync(join(work, folder, 'report.json'), 'utf8'));
+const pageOf = (folder) => join(work, folder, 'report.html');
+
+let browser;
+/// Opens a file; everything that goes wrong in it is kept in page.faults.
+async function open(file, {colorScheme = 'light', width = 1200, height = 900} = {}) {
+  const page = await browser.newPage();
+  await page.setViewportSize({width, height});
+  await page.emulateMedia({colorScheme});
+  page.faults = [];
+  const url = pathToFileURL(file).href;
+  page.on('console', (message) => { if (['error', 'warning'].includes(message.type())) page.faults.push(message.text()); });
+  page.on('pageerror', (error) => page.faults.push(String(error)));
+  page.on('dialog', (dialog) => { page.faults.push(`dialog ${dialog.message()}`); dialog.dismiss(); });
+  page.on('request', (request) => { if (request.url() !== url) page.faults.push(`request ${request.url().slice(0, 200)}`); });
+  await page.goto(url);
+  await page.waitForFunction(() => window.kvcastPage);
+  return page;
+}
+async function close(page) {
+  assert.deepEqual(page.faults, []);
+  await page.close();
+}
+const shot = async (page, name) => { if (shots) await page.screenshot({path: join(shots, `${name}.png`), fullPage: true}); };
+const chartIds = (page) => page.evaluate(() => kvcastPage.charts().map((chart) => chart.id));
+const labels = (page, id) => page.evaluate((wanted) => kvcastPage.charts().find((chart) => chart.id === wanted).chart.data.datasets.map((set) => set.label), id);
+const answer = (page) => page.evaluate(() => ({likely: document.getElementById('likely').textContent, safe: document.getElementById('safe').textContent}));
+const words = (n) => n === null ? 'no limit' : n.toLocaleString('en');
+
+const tests = [];
+const test = (name, body) => tests.push([name, body]);
+
+test('every chart has its data', async () => {
+  const page = await open(pageOf('sized'));
+  assert.deepEqual(await chartIds(page), ['speedup', 'throughput', 'split', 'memory', 'residuals']);
+  const report = json('sized');
+  const speedups = report.cases[0].points.filter((point) => point.schemes.shared.speedup);
+  const drawn = await page.evaluate(() => kvcastPage.charts().map(({id, chart}) => ({id, sets: chart.data.datasets.map((set) => ({label: set.label, data: set.data}))})));
+  const measured = drawn[0].sets.find((set) => set.label === 'shared, measured');
+  assert.deepEqual(measured.data.map((point) => [point.x, point.y]), speedups.map((point) => [point.candidates, point.schemes.shared.speedup.value]));
+  for (const part of [', r = ', 'affine', 'ceiling', 'design note']) assert.ok(drawn[0].sets.some((set) => set.label.includes(part)), part);
+  for (const {id, sets} of drawn) for (const set of sets) assert.ok(set.data.length > 0, `${id} ${set.label}`);
+  // Drawn, not only held: no canvas is blank.
+  const blank = await page.evaluate(() => [...document.querySelectorAll('canvas')].filter((canvas) => !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)).length);
+  assert.equal(blank, 0);
+  const shown = await page.evaluate(() => document.body.innerText);
+  for (const wanted of ['Points', 'Fit', 'Equality check', 'What if']) assert.ok(shown.includes(wanted), wanted);
+  await shot(page, 'light');
+  await close(page);
+});
+
+test('drops by N and by L, and a choice of shapes', async () => {
+  const page = await open(pageOf('grid'));
+  const ids = await chartIds(page);
+  assert.ok(ids.includes('drop') && ids.includes('drop-length'), ids.join());
+  assert.ok((await page.textContent('#what-if')).includes('kvcast size'));
+  const options = await page.$$eval('#shape option', (all) => all.map((one) => one.value));
+  assert.equal(options.length, 3);
+  const before = await page.evaluate(() => JSON.stringify(kvcastPage.charts()[0].chart.data.datasets[0].data));
+  await page.selectOption('#shape', options[1]);
+  assert.notEqual(await page.evaluate(() => JSON.stringify(kvcastPage.charts()[0].chart.data.datasets[0].data)), before);
+  await shot(page, 'grid');
+  await close(page);
+});
+
+test('charts without data are left out', async () => {
+  const page = await open(pageOf('alone'));
+  assert.deepEqual(await chartIds(page), ['speedup', 'memory']);
+  await close(page);
+});
+
+test('the what-if panel says what kvcast size says', async () => {
+  const cases = [];
+  const csv = join(root, 'docs/examples/fleet.csv');
+  for (const p99 of ['20ms', '60ms', '400ms']) {
+    for (const load of [[], ['--qps', '20', '--workers', '4'], ['--qps', '300', '--workers', '3'], ['--qps', '11', '--workers', '1']]) cases.push([csv, '--p99', p99, ...load]);
+  }
+  cases.push([csv, '--qps', '35', '--workers', '2'], [csv, '--p99', '50ms', '--shape', 'smoke', '--memory', '8MiB', '--users-cached', '10']);
+  cases.push(['run', '--p99', '50ms'], ['run', '--memory', '64MiB'], ['run', '--p99', '300ms', '--qps', '8', '--workers', '3', '--memory', '1GiB', '--users-cached', '100'],
+    ['run', '--qps', '2', '--workers', '2'], ['run', '--memory', '20MiB', '--workers', '2'], ['grid', '-L', '32', '--layers', '2', '--p99', '800ms', '--memory', '32MiB']);
+  cases.push(['--r', '0.02', '--naive-candidate', '3ms', '--tail', '1.5', '--p99', '40ms', '--qps', '50', '--workers', '4'], ['--r', '0.1', '--shape', 'smoke', '--memory', '1GiB']);
+  let limited = 0;
+  for (const [index, args] of cases.entries()) {
+    const folder = `size${index}`;
+    kvcast('size', ...args, '-q', '-o', folder);
+    const {sizing} = json(folder);
+    const page = await open(pageOf(folder));
+    const wanted = {likely: words(sizing.likely_candidates), safe: sizing.models[0].half.length ? words(sizing.safe_candidates) : 'unknown'};
+    assert.deepEqual(await answer(page), wanted, args.join(' '));
+    if (sizing.likely_candidates > 0) ++limited;
+    await close(page);
+  }
+  assert.ok(limited >= 10, `only ${limited} cases have an N`);
+});
+
+test('changed fields give the N of kvcast size with those values', async () => {
+  const csv = join(root, 'docs/examples/fleet.csv');
+  const page = await open(pageOf('fleet'));
+  const expect = async (...args) => {
+    kvcast('size', csv, ...args, '-q', '-o', 'again');
+    const {sizing} = json('again');
+    assert.deepEqual(await answer(page), {likely: words(sizing.likely_candidates), safe: words(sizing.safe_candidates)}, args.join(' '));
+  };
+  await page.fill('#wi-p99', '35');
+  await expect('--p99', '35ms', '--qps', '20', '--workers', '4');
+  await page.fill('#wi-rate', '90');
+  await expect('--p99', '35ms', '--qps', '90', '--workers', '4');
+  await page.fill('#wi-workers', '7');
+  await expect('--p99', '35ms', '--qps', '90', '--workers', '7');
+  await page.fill('#wi-rate', '');
+  await expect('--p99', '35ms');
+  await page.fill('#wi-p99', '');
+  assert.equal((await answer(page)).likely, 'no limit');
+  await page.click('#wi-reset');
+  await expect('--p99', '60ms', '--qps', '20', '--workers', '4');
+  await close(page);
+
+  // Another L: the frontier over L has the N of the same budgets.
+  kvcast('size', 'grid', '--p99', '800ms', '-q', '-o', 'lengths');
+  const {sizing} = json('lengths');
+  const lengths = await open(pageOf('lengths'));
+  for (const [index, model] of sizing.models.entries()) {
+    await lengths.selectOption('#wi-length', String(index));
+    const row = sizing.frontiers.find((one) => one.axis === 'history_length' && one.at === model.history_length);
+    assert.equal((await answer(lengths)).likely, words(row.likely_candidates), `L=${model.history_length}`);
+  }
+  await close(lengths);
+});
+
+test('sliders move the recommendation, by keyboard too', async () => {
+  const page = await open(pageOf('fleet'));
+  const likely = async () => Number((await answer(page)).likely.replace(/,/g, ''));
+  const start = await likely();
+  await page.focus('#wi-p99-slider');
+  for (let i = 0; i < 40; ++i) await page.keyboard.press('ArrowRight');
+  const longer = await likely();
+  assert.ok(longer > start, `${longer} after ${start}`);
+  await page.focus('#wi-r-slider');
+  for (let i = 0; i < 40; ++i) await page.keyboard.press('ArrowRight');
+  assert.ok(await likely() < longer);
+  await page.click('#wi-reset');
+  assert.equal(await likely(), start);
+  // Every control has a name, and the first Tab reaches the link over the head.
+  const nameless = await page.$$eval('input, select, button, summary', (all) => all.filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim() || (one.labels && one.labels.length))).length);
+  assert.equal(nameless, 0);
+  await page.evaluate(() => document.activeElement.blur());
+  const hidden = page.locator('.legend button').first();
+  await hidden.focus();
+  await page.keyboard.press('Enter');
+  assert.equal(await hidden.getAttribute('aria-pressed'), 'false');
+  assert.equal(await page.evaluate(() => kvcastPage.charts()[0].chart.isDatasetVisible(0)), false);
+  await close(page);
+});
+
+test('a chart downloads as CSV', async () => {
+  const page = await open(pageOf('sized'));
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('[data-chart="throughput"] figcaption button')]);
+  assert.equal(download.suggestedFilename(), 'kvcast-throughput.csv');
+  const lines = readFileSync(await download.path(), 'utf8').trim().split('\n');
+  assert.equal(lines[0], 'series,candidates N,candidates/s,low,high');
+  const rows = json('sized').cases[0].points.flatMap((point) => Object.values(point.schemes)).filter((row) => row.candidates_per_s !== null);
+  assert.equal(lines.length - 1, rows.length);
+  page.faults = page.faults.filter((fault) => !fault.startsWith('request blob:'));  // of the page itself
+  await close(page);
+});
+
+test('dark: by preference, and by the button', async () => {
+  const back = (page) => page.evaluate(() => getComputedStyle(document.body).backgroundColor);
+  const page = await open(pageOf('sized'), {colorScheme: 'dark'});
+  const dark = await back(page);
+  assert.equal(await page.getAttribute('#theme', 'aria-pressed'), 'true');
+  await shot(page, 'dark');
+  await page.click('#theme');
+  const light = await back(page);
+  assert.notEqual(light, dark);
+  await close(page);
+  const other = await open(pageOf('sized'));
+  assert.equal(await back(other), light);
+  await close(other);
+});
+
+test('360 px: nothing sticks out', async () => {
+  for (const folder of ['sized', 'grid', 'both', 'hostile']) {
+    const page = await open(pageOf(folder), {width: 360, height: 740});
+    await page.$$eval('details', (all) => all.forEach((one) => { one.open = true; }));
+    const width = await page.evaluate(() => document.documentElement.scrollWidth);
+    assert.ok(width <= 360, `${folder}: ${width} px`);
+    if (folder === 'sized') await shot(page, 'phone');
+    await close(page);
+  }
+});
+
+test('print opens the tables and stays light', async () => {
+  const page = await open(pageOf('sized'), {colorScheme: 'dark'});
+  await page.evaluate(() => dispatchEvent(new Event('beforeprint')));
+  assert.equal(await page.$$eval('#tables details:not([open])', (all) => all.length), 0);
+  await page.emulateMedia({media: 'print', colorScheme: 'dark'});
+  assert.equal(await page.evaluate(() => getComputedStyle(document.body).backgroundColor), 'rgb(255, 255, 255)');
+  if (shots) await page.pdf({path: join(shots, 'print.pdf')});
+  await page.evaluate(() => dispatchEvent(new Event('afterprint')));
+  assert.ok(await page.$$eval('#tables details:not([open])', (all) => all.length) > 0);
+  await close(page);
+});
+
+test('hostile names stay text', async () => {
+  const page = await open(pageOf('hostile'));
+  assert.equal(await page.evaluate(() => window.owned), undefined);
+  assert.equal(await page.$$eval('img, iframe, b script', (all) => all.length), 0);
+  assert.equal(await page.$$eval('script', (all) => all.length), 3);
+  assert.ok((await page.textContent('#subtitle')).includes('</script><script>'));
+  assert.ok((await labels(page, 'speedup')).some((label) => label.includes('</script>')));
+  await close(page);
+});
+
+test('two reports on one page', async () => {
+  const page = await open(pageOf('both'));
+  const names = await labels(page, 'speedup');
+  assert.ok(names.includes('sized: shared, measured') && names.includes('fleet: shared, measured'), names.join());
+  assert.equal(await page.$$eval('.conclusion', (all) => all.length), 2);
+  const options = await page.$$eval('#wi-report option', (all) => all.map((one) => one.textContent));
+  assert.deepEqual(options, ['sized', 'fleet']);
+  await page.selectOption('#wi-report', '1');
+  assert.equal((await answer(page)).likely, words(json('fleet').sizing.likely_candidates));
+  await shot(page, 'both');
+  await close(page);
+});
+
+function prepare() {
+  kvcast('run', '-L', '64', '-d', '64', '--heads', '2', '--layers', '2', '-N', '1,5,10,50,100', '--budget', '12s', '-q', '-o', 'run');
+  kvcast('run', '-L', '32,64', '-d', '32', '--heads', '2', '--layers', '2', '-N', '1,4,16', '--head-width', '64', '--budget', '12s', '-q', '-o', 'grid');
+  kvcast('size', 'run', '--p99', '200ms', '--memory', '64MiB', '-q', '-o', 'sized');
+  kvcast('size', join(root, 'docs/examples/fleet.csv'), '--p99', '60ms', '--qps', '20', '--workers', '4', '-q', '-o', 'fleet');
+  kvcast('size', '--r', '0.15', '--shape', 'smoke', '-q', '-o', 'alone');
+  kvcast('report', 'sized', 'fleet', '--to', 'html', '-q', '-o', 'both');
+
+  cpSync(join(work, 'sized'), join(work, 'hostile'), {recursive: true});
+  rmSync(pageOf('hostile'));
+  const bad = '</script><script>window.owned=1;alert(1)</script><img src=x onerror="window.owned=1"><!--<script>';
+  const report = json('sized');
+  report.machine.cpu_model = bad;
+  report.warnings.push({code: bad, text: bad, advice: bad});
+  const [one] = report.cases;
+  one.fits[bad] = one.fits.shared;
+  delete one.fits.shared;
+  for (const point of one.points) {
+    point.schemes[bad] = point.schemes.shared;
+    delete point.schemes.shared;
+  }
+  report.sizing.scheme = bad;
+  report.sizing.notes.push(bad);
+  writeFileSync(join(work, 'hostile/report.json'), JSON.stringify(report));
+  kvcast('report', 'hostile', '--to', 'html', '-q');
+}
+
+let failed = 0;
+try {
+  if (shots) mkdirSync(shots, {recursive: true});
+  prepare();
+  browser = await chromium.launchPersistentContext(join(work, 'profile'), {
+    executablePath: process.env.CHROMIUM || '/usr/bin/chromium', headless: true, acceptDownloads: true,
+    args: ['--headless', '--no-sandbox', '--disable-gpu', '--disable-quic', '--no-first-run', '--disable-background-networking', '--disable-component-update', '--disable-sync'],
+  });
+  for (const [name, body] of tests) {
+    try {
+      await body();
+      console.log(`ok      ${name}`);
+    } catch (error) {
+      ++failed;
+      console.log(`FAILED  ${name}\n${error.stack}`);
+    }
+  }
+} finally {
+  if (browser) await browser.close();
+  rmSync(work, {recursive: true, force: true});
+}
+console.log(failed ? `${failed} of ${tests.length} failed` : `${tests.length} tests passed`);
+process.exitCode = failed ? 1 : 0;
