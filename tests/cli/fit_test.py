@@ -110,9 +110,10 @@ class FitCommandTest(FitTest):
         result = self.kvcast("fit", self.run_dir, "-o", "out/deep", "--format", "csv")
         self.assertEqual(result.returncode, 0, result.stderr)
         written = {path.name for path in (self.dir / "out/deep").iterdir()}
-        self.assertEqual(written, {"report.json", "report.md", "samples.csv", "summary.csv"})
+        self.assertEqual(written, {"report.html", "report.json", "report.md", "report.xlsx", "samples.csv",
+                                   "summary.csv"})
         self.assertEqual((self.dir / "out/deep/samples.csv").read_bytes(), (self.run_dir / "samples.csv").read_bytes())
-        self.assertEqual(len([line for line in result.stderr.splitlines() if line.startswith("wrote ")]), 3)
+        self.assertEqual(len([line for line in result.stderr.splitlines() if line.startswith("wrote ")]), 6)
         quiet = self.kvcast("fit", self.run_dir, "-q")
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
 

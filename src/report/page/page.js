@@ -215,6 +215,22 @@ const plain = (value) => known(value) ? Number(value.toPrecision(6)).toLocaleStr
 
 // ---- the charts: each returns null when there is nothing to draw
 
+/// Ends of a logarithmic axis: every value, and error bars as far as ten times beyond.
+function rangeOf(sets) {
+  const all = sets.filter((set) => !set.noLegend).flatMap((set) => set.data);
+  const low = Math.min(...all.map((point) => point.y)), high = Math.max(...all.map((point) => point.y));
+  const least = Math.max(low / 10, Math.min(low, ...all.filter((point) => point.lo > 0).map((point) => point.lo)));
+  const most = Math.min(high * 10, Math.max(high, ...all.filter((point) => known(point.hi)).map((point) => point.hi)));
+  const nice = (value, round) => {
+    const decade = 10 ** Math.floor(Math.log10(value) + 1e-9);
+    return decade * (round(value / decade) ?? 10);
+  };
+  return {
+    min: nice(least, (digit) => [5, 2, 1].find((d) => d <= digit * (1 + 1e-9))),
+    max: nice(most, (digit) => [1, 2, 5].find((d) => d >= digit * (1 - 1e-9))),
+  };
+}
+
 function speedupChart() {
   const sets = [];
   let most = 1, any = false;
@@ -265,7 +281,7 @@ function speedupChart() {
   return {
     id: 'speedup', title: 'Speed-up over naive', wide: true, sets,
     note: 'Points with 95% intervals; lines are the fits, shaded where r has an interval. Both axes logarithmic.',
-    x: axis('candidates N', 'logarithmic', plain), y: axis('speed-up', 'logarithmic', (v) => `${plain(v)}x`),
+    x: axis('candidates N', 'logarithmic', plain), y: {...axis('speed-up', 'logarithmic', (v) => `${plain(v)}x`), ...rangeOf(sets)},
   };
 }
 
@@ -559,7 +575,7 @@ function last(holds) {
 
 /// The problem of a model under what is asked: {p99_s, memory_bytes, requests_per_s, workers, users_cached, r_factor}.
 function problemOf(sizing, model, asked) {
-  const raw = sizing.residuals.length ? sizing.residuals : [1];
+  const raw = [model.residuals, sizing.residuals, [1]].find((list) => list && list.length);
   let total = 0;
   for (const value of raw) total += value;
   const meanResidual = total / raw.length;
@@ -718,7 +734,7 @@ function makeWhatIf() {
         if (state.requests_per_s) rows.push(['utilisation', percent(problem.utilisation(likely))]);
       }
       if (problem.hasMemory) rows.push(['memory', bytes(problem.bytesOf(likely))]);
-      result.append(table('At the likely N', ['', 'value'], rows));
+      result.append(table('At the likely N', ['quantity', 'value'], rows));
     }
     if (solution.budgets.length > 1) {
       result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely), countText(row.safe)])));
@@ -800,7 +816,7 @@ function makeTop() {
     }
   }
   const machine = reports[0].report.machine;
-  byId('subtitle').textContent = several ? reports.map((one) => one.label).join(' and ') : machine ? `${machine.cpu_model}, ${machine.isa}` : 'report';
+  byId('subtitle').textContent = several ? reports.map((one) => one.label).join(' and ') : machine ? `${machine.cpu_model}, ${machine.isa}` : reports[0] && reports[0].report.cases.length ? 'timings from elsewhere' : 'from r alone';
   const tool = reports[0].report.tool;
   byId('made-by').textContent = `kvcast ${tool.version}, commit ${tool.git_commit}, ${tool.compiler}, ${tool.build_type}`;
   document.title = several ? `kvcast: ${reports.map((one) => one.label).join(', ')}` : 'kvcast report';
@@ -851,7 +867,7 @@ function caseTables(c) {
         Object.entries(c.equivalence.schemes).map(([scheme, row]) => [scheme, errors(row.vs_reference), errors(row.vs_naive), significant(row.top_k_overlap), significant(row.kendall_tau), row.agrees])));
   }
   if (c.composition.length) parts.push(objectsTable('Whole runs against composition', c.composition));
-  if (c.machine) parts.push(table('Measured on', ['', 'value'], flat(c.machine)));
+  if (c.machine) parts.push(table('Measured on', ['field', 'value'], flat(c.machine)));
   return parts;
 }
 
@@ -868,8 +884,8 @@ function makeTables() {
         ['fractions', 'Shares of the largest speed-up'], ['drop_targets', 'Drops to reach'], ['fleet', 'Fleet'], ['memory', 'Keys and values of a user'], ['frontiers', 'N where one thing varies'], ['advice', "The design note's advice"]];
       place.append(section('Sizing', false, element('p', {}, sizing.answer), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
     }
-    const conditions = report.conditions && table('Conditions', ['', 'value'], flat(report.conditions));
-    place.append(section('Machine', false, report.machine && table('Machine', ['', 'value'], flat(report.machine)), conditions, table('Tool', ['', 'value'], flat(report.tool))));
+    const conditions = report.conditions && table('Conditions', ['field', 'value'], flat(report.conditions));
+    place.append(section('Machine', false, report.machine && table('Machine', ['field', 'value'], flat(report.machine)), conditions, table('Tool', ['field', 'value'], flat(report.tool))));
     place.append(section('Configuration', false, report.config && table('Effective configuration; a run from it repeats this one', ['field', 'value'], flat(report.config))));
   }
 }
@@ -897,6 +913,7 @@ if (shapes.length > 1) {
 
 let closed = [];
 addEventListener('beforeprint', () => {
+  if (printing) return;
   printing = true;
   closed = [...document.querySelectorAll('#tables details:not([open])')];
   for (const one of closed) one.open = true;

@@ -35,7 +35,7 @@ TEST_CASE("write_report makes the folder and writes every format that has a file
     CHECK(contents(paths[next++]) == render(report, format.name));
   }
   CHECK(next == paths.size());
-  CHECK(wanted == std::set<std::string>{"report.json", "report.md", "report.xlsx", "summary.csv", "samples.csv"});
+  CHECK(wanted == std::set<std::string>{"report.html", "report.json", "report.md", "report.xlsx", "summary.csv", "samples.csv"});
   CHECK(names_in(folder) == wanted);  // no temporary file stays
 }
 
@@ -46,7 +46,7 @@ TEST_CASE("write_report replaces what an earlier or broken run left", "[report]"
   write_report(small_report(), temporary.path().string());
   CHECK(contents(temporary.path() / "report.json") == render(small_report(), "json"));
   CHECK(names_in(temporary.path()) ==
-        std::set<std::string>{"report.json", "report.md", "report.xlsx", "summary.csv", "samples.csv"});
+        std::set<std::string>{"report.html", "report.json", "report.md", "report.xlsx", "summary.csv", "samples.csv"});
 }
 
 TEST_CASE("write_report names the path that cannot be a folder", "[report]") {

@@ -1,0 +1,106 @@
+// report.html as text: one self-contained file that data cannot break out of. What it draws: tests/browser.
+#include <fstream>
+#include <nlohmann/json.hpp>
+#include <regex>
+#include <string>
+
+#include "catch.h"
+#include "fixed_report.h"
+#include "kvcast/kvcast.h"
+#include "report/page/page.h"
+#include "small_report.h"
+
+namespace kvcast::report {
+namespace {
+
+using namespace kvcast::testing;
+
+constexpr const char* kHostile = "</script><script>alert(1)</script><!--<script>@JS@";
+
+std::string without(std::string text, const std::string& part) {
+  const std::size_t at = text.find(part);
+  REQUIRE(at != std::string::npos);
+  return text.erase(at, part.size());
+}
+
+std::size_t count(const std::string& text, const std::string& part) {
+  std::size_t found = 0;
+  for (std::size_t at = text.find(part); at != std::string::npos; at = text.find(part, at + 1)) ++found;
+  return found;
+}
+
+std::string data_of(const std::string& page) {
+  const std::string open = "id=\"data\">";
+  const std::size_t from = page.find(open) + open.size();
+  return page.substr(from, page.find("</script>", from) - from);
+}
+
+std::string file(const std::string& path) {
+  std::ifstream in(std::string(KVCAST_SOURCE_DIR) + "/" + path, std::ios::binary);
+  return {std::istreambuf_iterator<char>(in), {}};
+}
+
+}  // namespace
+
+TEST_CASE("the page holds its parts as they are in the tree", "[report]") {
+  CHECK(page_parts().html == file("src/report/page/page.html"));
+  CHECK(page_parts().css == file("src/report/page/page.css"));
+  CHECK(page_parts().js == file("src/report/page/page.js"));
+  const std::string page = render(small_report(), "html");
+  for (const std::string* part : {&page_parts().css, &page_parts().js, &page_parts().chart_js}) {
+    CHECK(page.find(*part) != std::string::npos);
+  }
+  CHECK(page_parts().chart_js.find("Released under the MIT License") != std::string::npos);
+  CHECK(page.find("Permission is hereby granted") != std::string::npos);
+  for (const char* mark : {"@CSS@", "@DATA@", "@CHART@"}) CHECK(page.find(mark) == std::string::npos);
+}
+
+TEST_CASE("the page refers to nothing outside of itself", "[report]") {
+  // Chart.js names its home in its notices, once each; it was looked at for the rest by tests/browser.
+  const std::string page = without(render(golden::fixed_report(), "html"), page_parts().chart_js);
+  CHECK(page.find("http://") == std::string::npos);
+  CHECK(page.find("https://") == std::string::npos);
+  CHECK(page.find("default-src 'none'") != std::string::npos);
+  const std::string& html = page_parts().html;
+  for (const char* part : {"src=", "<link", "<iframe", "@import", "<base"}) CHECK(html.find(part) == std::string::npos);
+  CHECK(page_parts().css.find("url(") == std::string::npos);
+  CHECK(page_parts().chart_js.find("sourceMappingURL") == std::string::npos);
+  for (const char* part : {"innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval(", "fetch("}) {
+    CHECK(page_parts().js.find(part) == std::string::npos);
+  }
+}
+
+TEST_CASE("no text of a report ends the script that holds it", "[report]") {
+  Report report = small_report();
+  report.warnings.push_back({kHostile, kHostile, kHostile});
+  report.tool.version = kHostile;
+  if (!report.machine) report.machine.emplace();
+  report.machine->cpu_model = kHostile;
+  const std::string page = render_page({{kHostile, report}, {"b", small_report()}});
+  CHECK(count(page, "<script") == 3);
+  CHECK(count(page, "</script>") == 3);
+  const std::string data = data_of(page);
+  CHECK(data.find('<') == std::string::npos);
+  const auto read = nlohmann::json::parse(data);
+  REQUIRE(read.size() == 2);
+  CHECK(read[0].at("name") == kHostile);
+  CHECK(read[0].at("report").at("machine").at("cpu_model") == kHostile);
+}
+
+TEST_CASE("the page has the report as report.json has it, and its conclusion", "[report]") {
+  const Report report = golden::fixed_report();
+  const auto read = nlohmann::json::parse(data_of(render(report, "html")));
+  REQUIRE(read.size() == 1);
+  CHECK(read[0].at("report") == nlohmann::json::parse(render(report, "json")));
+  const std::string markdown = render(report, "md");
+  CHECK_FALSE(read[0].at("conclusion").get<std::string>().empty());
+  CHECK(markdown.find("**" + read[0].at("conclusion").get<std::string>() + "**") != std::string::npos);
+  CHECK(nlohmann::json::parse(data_of(render_page({}))).empty());
+}
+
+TEST_CASE("a name that is no UTF-8 is made so", "[report]") {
+  const auto read = nlohmann::json::parse(data_of(render_page({{"a\xff", small_report()}})));
+  CHECK(read[0].at("name") == "a\xef\xbf\xbd");
+}
+
+}  // namespace kvcast::report
