@@ -1,4 +1,5 @@
-// report.html: one file with the reports as JSON, the page's own script and Chart.js. What it shows is made in the page.
+// report.html: one file with the reports as JSON, the page's own script and Chart.js. What it shows is made in the
+// page.
 #include <string>
 #include <utility>
 #include <vector>
@@ -30,8 +31,9 @@ std::string for_script(const std::string& json) {
 }
 
 std::string named_json(const std::string& name, const Report& report) {
-  return "{\"name\": " + Json(valid_utf8(name)).dump() + ", \"conclusion\": " +
-         Json(valid_utf8(conclusion(report))).dump() + ", \"report\": " + render_json(report) + "}";
+  return "{\"name\": " + Json(valid_utf8(name)).dump() +
+         ", \"conclusion\": " + Json(valid_utf8(conclusion(report))).dump() + ", \"report\": " + render_json(report) +
+         "}";
 }
 
 /// Marks are looked for in the page alone, not in what went in before.
