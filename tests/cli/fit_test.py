@@ -106,6 +106,32 @@ class FitCommandTest(FitTest):
         alone = json.loads(self.kvcast("fit", self.run_dir / "samples.csv", "--format", "json").stdout)
         self.assertEqual(alone["cases"][0]["fits"]["shared"]["r"], report["cases"][0]["fits"]["shared"]["r"])
 
+    def test_report_in_other_formats(self):
+        shutil.copytree(self.run_dir, self.dir / "run")
+        for name in ("report.html", "report.md"):
+            (self.dir / "run" / name).unlink(missing_ok=True)
+        done = self.kvcast("report", "run", "--to", "md,html")
+        self.assertEqual((done.returncode, done.stdout), (0, ""), done.stderr)
+        for name in ("report.html", "report.md"):
+            self.assertTrue((self.dir / "run" / name).stat().st_size > 0, name)
+        page = self.kvcast("report", "run/report.json", "--to", "html", "-o", "-")
+        self.assertEqual(page.returncode, 0, page.stderr)
+        self.assertEqual(page.stdout, (self.dir / "run/report.html").read_text())
+
+    def test_several_reports_on_one_page_only(self):
+        shutil.copytree(self.run_dir, self.dir / "a")
+        shutil.copytree(self.run_dir, self.dir / "b")
+        for formats in (["--to", "md"], ["--to", "md,html"], []):
+            done = self.kvcast("report", "a", "b", *formats)
+            self.assertEqual(done.returncode, 2, done.stderr)
+            self.assertIn("--to", done.stderr)
+        done = self.kvcast("report", "a", "b", "--to", "html")
+        self.assertEqual((done.returncode, done.stderr), (0, "wrote ./report.html\n"))
+        page = (self.dir / "report.html").read_text()
+        names = [one["name"] for one in json.loads(page.split('id="data">')[1].split("</script>")[0])]
+        self.assertEqual(names, ["a", "b"])
+        self.assertEqual(self.kvcast("report", "a", "none", "--to", "html").returncode, 3)
+
     def test_output_folder(self):
         result = self.kvcast("fit", self.run_dir, "-o", "out/deep", "--format", "csv")
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -147,7 +147,9 @@ const errorBars = {
       ctx.lineWidth = 1.5;
       for (const point of set.data) {
         if (!known(point.lo) || !known(point.hi)) continue;
-        const at = x.getPixelForValue(point.x), low = y.getPixelForValue(point.lo), high = y.getPixelForValue(point.hi);
+        // An end at or below 0 has no place on a logarithmic axis.
+        const pixel = (value) => y.type === 'logarithmic' && !(value > 0) ? chartArea.bottom + 10 : y.getPixelForValue(value);
+        const at = x.getPixelForValue(point.x), low = pixel(point.lo), high = pixel(point.hi);
         ctx.beginPath();
         ctx.moveTo(at, low);
         ctx.lineTo(at, high);
