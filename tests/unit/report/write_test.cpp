@@ -35,7 +35,8 @@ TEST_CASE("write_report makes the folder and writes every format that has a file
     CHECK(contents(paths[next++]) == render(report, format.name));
   }
   CHECK(next == paths.size());
-  CHECK(wanted == std::set<std::string>{"report.html", "report.json", "report.md", "report.xlsx", "summary.csv", "samples.csv"});
+  CHECK(wanted ==
+        std::set<std::string>{"report.html", "report.json", "report.md", "report.xlsx", "summary.csv", "samples.csv"});
   CHECK(names_in(folder) == wanted);  // no temporary file stays
 }
 
