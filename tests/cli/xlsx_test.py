@@ -53,6 +53,7 @@ class Workbook:
     def __init__(self, path):
         self.zip = zipfile.ZipFile(path)
         strings = self.xml("xl/sharedStrings.xml")
+        # A workbook of many samples has its texts in the cells.
         self.strings = ["".join(t.text or "" for t in item.iter(MAIN + "t")) for item in strings]
         book = self.xml("xl/workbook.xml")
         targets = {r.get("Id"): r.get("Target") for r in self.xml("xl/_rels/workbook.xml.rels")}
@@ -71,9 +72,11 @@ class Workbook:
         kind = node.get("t")
         if kind == "s":
             value = self.strings[int(value)]
+        elif kind == "inlineStr":
+            value = "".join(t.text or "" for t in node.iter(MAIN + "t"))
         elif kind is None and value is not None:
             value = float(value)
-        return Cell(value, None if formula is None else formula.text, kind in ("s", "str"))
+        return Cell(value, None if formula is None else formula.text, kind in ("s", "str", "inlineStr"))
 
     def at(self, name):
         """Sheet and cell of a defined name."""
@@ -150,9 +153,27 @@ class Base(unittest.TestCase):
     def report(self, name):
         return json.loads((self.folders[name] / "report.json").read_text())
 
+    def has_line(self, name):
+        """Whether N follows from a P99; a small run may be too noisy to tell that candidates take time."""
+        sizing = self.report(name)["sizing"]
+        model = next(m for m in sizing["models"] if m["history_length"] == sizing["history_length"])
+        return model["candidate_s"] > 0 and any(p["scheme_s"] is not None for p in sizing["points"])
+
     def main_fit(self, name):
         case = self.report(name)["cases"][-1]
         return case, case["fits"]["shared"]
+
+    def check_table(self, book, name, sheet, file, head):
+        """The rows below the heads are those of a CSV file."""
+        with open(self.folders[name] / file, newline="", encoding="utf-8") as handle:
+            rows = list(csv.DictReader(handle))
+        columns = book.columns(sheet, head)
+        self.assertEqual(list(columns), list(rows[0]))
+        for i, row in enumerate(rows):
+            for column, wanted in row.items():
+                self.check_cell(book.cells[sheet].get(f"{columns[column]}{head + 1 + i}"), wanted)
+        below = f"{columns['candidates']}{head + 1 + len(rows)}"
+        self.assertNotIn(below, book.cells[sheet])
 
     def check_cell(self, cell, wanted):
         if wanted == "":
@@ -173,7 +194,7 @@ class Base(unittest.TestCase):
         book = self.book(name)
         case, fit = self.main_fit(name)
         measured = {p["candidates"]: p["schemes"]["shared"]["speedup"] for p in case["points"]}
-        r, a, b, c, drop, seed = (inputs[i] for i in INPUTS)
+        r, a, b, c, drop, seed = (inputs[i] or 0 for i in INPUTS)
         rows = list(book.live_rows())
         self.assertGreaterEqual(len(rows), 10)
         seen = set()
@@ -181,8 +202,12 @@ class Base(unittest.TestCase):
             n = value(f"A{row}")
             seen.add(n)
             by_r = speedup(n, r)
-            wanted = {"E": by_r, "F": c * n / (a + b * n), "G": speedup(n, seed), "H": 1 - 1 / by_r, "I": drop / by_r,
+            wanted = {"E": by_r, "G": speedup(n, seed), "H": 1 - 1 / by_r, "I": drop / by_r,
                       "J": exact_drop(drop, by_r)}
+            if a + b * n > 0:
+                wanted["F"] = c * n / (a + b * n)
+            else:
+                self.assertEqual(value(f"F{row}"), "")
             known = measured.get(int(n))
             if known is not None:
                 wanted["B"] = known["value"]
@@ -205,7 +230,7 @@ class XlsxTest(Base):
                     if file.endswith((".xml", ".rels")):
                         ET.fromstring(book.zip.read(file))
                 self.assertEqual(set(INPUTS) - set(book.names), set())
-                self.assertEqual("size_n" in book.names, name == "size" or name == "sized")
+                self.assertEqual("size_n" in book.names, name in ("size", "sized") and self.has_line(name))
                 for sheet in ("summary", "samples", "config"):
                     pane = next(book.trees[sheet].iter(MAIN + "pane"))
                     self.assertEqual(pane.get("state"), "frozen")
@@ -218,16 +243,7 @@ class XlsxTest(Base):
         for name in self.folders:
             for sheet, file, head in (("summary", "summary.csv", 6), ("samples", "samples.csv", 1)):
                 with self.subTest(report=name, sheet=sheet):
-                    book = self.book(name)
-                    with open(self.folders[name] / file, newline="", encoding="utf-8") as handle:
-                        rows = list(csv.DictReader(handle))
-                    columns = book.columns(sheet, head)
-                    self.assertEqual(list(columns), list(rows[0]))
-                    for i, row in enumerate(rows):
-                        for column, wanted in row.items():
-                            cell = book.cells[sheet].get(f"{columns[column]}{head + 1 + i}")
-                            self.check_cell(cell, wanted)
-                    self.assertNotIn(f"A{head + 1 + len(rows)}", book.cells[sheet])
+                    self.check_table(self.book(name), name, sheet, file, head)
 
     def test_only_the_live_blocks_have_formulas(self):
         for name in self.folders:
@@ -267,7 +283,8 @@ class XlsxTest(Base):
             _, fit = self.main_fit(name)
             self.assertAlmostEqual(book.named("model_r"), fit["r"]["value"], delta=1e-14)
             for key, member in (("a", "user_s"), ("b", "candidate_s"), ("c", "naive_candidate_s")):
-                self.assertAlmostEqual(book.named("model_" + key), fit["affine"][member], delta=1e-14)
+                if fit["affine"] is not None:
+                    self.assertAlmostEqual(book.named("model_" + key), fit["affine"][member], delta=1e-14)
         # With a ranking head the drop is the measured one, else the design note's.
         drops = [d["drop"]["value"] for d in self.report("run")["degradation"] if d["scheme"] == "naive"]
         self.assertAlmostEqual(self.book("run").named("model_drop"), drops[-1], delta=1e-12)
@@ -292,6 +309,21 @@ class XlsxTest(Base):
         heads = {cell.value for at, cell in book.cells["sizing"].items() if re.fullmatch(r"A\d+", at)}
         for name in ("budgets", "inputs", "points", "fractions", "advice", "models"):
             self.assertIn(name, heads)
+
+    def test_many_samples(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
+        self.addCleanup(folder.cleanup)
+        base = Path(folder.name)
+        rows = [f"{n},{n * 0.001 * (1 + 0.01 * (k % 3))},{(1 + (n - 1) * 0.1) * 0.001 * (1 + 0.01 * (k % 2))}"
+                for k in range(5001) for n in (1, 10)]
+        (base / "many.csv").write_text("\n".join(["candidates,naive_seconds,shared_seconds", *rows, ""]))
+        kvcast("fit", "many.csv", "-o", "many", "-q", cwd=base)
+        Base.folders["many"] = base / "many"
+        self.addCleanup(Base.folders.pop, "many")
+        book = self.book("many")
+        self.check_table(book, "many", "samples", "samples.csv", 1)
+        self.check_table(book, "many", "summary", "summary.csv", 6)
+        self.check_live("many", {i: book.named(i) for i in INPUTS}, lambda at: self.of(book.cells["fit"].get(at)))
 
     def test_report_command(self):
         folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
