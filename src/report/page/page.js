@@ -779,7 +779,7 @@ function makeWhatIf() {
       fields.append(slided('wi-memory', 'Memory', 'MiB', known(state.memory_bytes) ? state.memory_bytes / mib : null, ...around(state.memory_bytes / mib, typical, 30), set('memory_bytes', mib)));
     }
     const r = r0();
-    if (r > 0) {
+    if (r > 0 && Number.isFinite(r)) {
       fields.append(slided('wi-r', 'r, cost of one more candidate', '', r * state.r_factor, r / 20, Math.max(r, Math.min(1, r * 20)), (to) => {
         if (to === null) return;
         state.r_factor = Math.abs(to / r - 1) < 1e-5 ? 1 : to / r;

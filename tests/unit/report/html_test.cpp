@@ -13,8 +13,6 @@
 namespace kvcast::report {
 namespace {
 
-using namespace kvcast::testing;
-
 constexpr const char* kHostile = "</script><script>alert(1)</script><!--<script>@JS@";
 
 std::string without(std::string text, const std::string& part) {
