@@ -178,6 +178,8 @@ struct SizingModel {
   double weights_bytes = 0, user_kv_bytes = 0;
   /// Bytes of a worker at these N, linear between and beyond. Empty: unknown.
   std::vector<double> worker_candidates, worker_bytes;
+  /// As Sizing::residuals, where this shape was timed on its own. Empty: those of the sizing.
+  std::vector<double> residuals;
 };
 
 struct Sizing {

@@ -436,6 +436,7 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
   model.naive_candidate_s = (problem.naive_s(1001) - problem.naive_s(1)) / 1000;
   for (const std::int64_t n : problem.service.half.candidates) model.half_candidates.push_back(static_cast<double>(n));
   model.half = problem.service.half.values;
+  if (problem.service.residuals != given.problem.service.residuals) model.residuals = problem.service.residuals;
   if (problem.memory) {
     model.weights_bytes = problem.memory->weights;
     model.user_kv_bytes = problem.memory->user;

@@ -266,6 +266,8 @@ const std::vector<Column<SizingModel>>& sizing_model_columns() {
       describe<T>("user_kv_bytes", "bytes", "keys and values of a cached user", &T::user_kv_bytes),
       describe<T>("worker_candidates", "candidates", "N of `worker_bytes`", &T::worker_candidates),
       describe<T>("worker_bytes", "bytes", "of a worker, linear between and beyond; none: unknown", &T::worker_bytes),
+      describe<T>("residuals", "ratio", "as those of the sizing, where this shape has timings of its own; none: those",
+                  &T::residuals, Role::added),
   };
   return columns;
 }
