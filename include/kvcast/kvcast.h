@@ -172,7 +172,7 @@ struct VerifyResult {
 /// ConfigError, IoError; CheckError when no sharing scheme fits the memory.
 VerifyResult verify(const Config& config, const std::string& export_file, const Observer& observer);
 
-/// Names of the formats that render() knows, in list order: "table", "json", "csv", "samples.csv".
+/// Names of the formats that render() knows, in list order: "table", "json", "csv", "samples.csv", "md", "html".
 struct FormatInfo {
   std::string name;  ///< as for --format
   std::string file;  ///< file name written under -o; empty when only for stdout
