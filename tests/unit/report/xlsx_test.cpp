@@ -91,7 +91,8 @@ TEST_CASE("a folder for temporary files that is not there is an IoError, and the
   const TemporaryDirectoryIs nowhere((temporary.path() / "nowhere").string());
   CHECK_THROWS_AS(render(small_report(), "xlsx"), IoError);
   CHECK_THROWS_AS(write_report(small_report(), folder.string()), IoError);
-  CHECK(names_in(folder) == std::set<std::string>{"report.json", "report.md", "summary.csv", "samples.csv"});
+  CHECK(names_in(folder) ==
+        std::set<std::string>{"report.html", "report.json", "report.md", "summary.csv", "samples.csv"});
 }
 
 TEST_CASE("cell texts are what every reader reads back", "[report]") {
