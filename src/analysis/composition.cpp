@@ -110,6 +110,12 @@ Status status_of(const std::vector<Timing>& timings) {
   return std::any_of(timings.begin(), timings.end(), scaled) ? Status::scaled : timings.front().status;
 }
 
+double median_seconds(const std::vector<Timing>& timings) {
+  std::vector<double> seconds;
+  for (const Timing& timing : timings) seconds.push_back(timing.seconds);
+  return median(std::move(seconds));
+}
+
 std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const std::vector<Timing>* denominator) {
   if (numerator == nullptr || denominator == nullptr) return std::nullopt;
   std::vector<double> ratios;

@@ -84,6 +84,8 @@ TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<
 const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates);
 /// Of what prevails at a point: scaled if any row is, the weaker claim. Needs at least one.
 Status status_of(const std::vector<Timing>& timings);
+/// Median of the seconds for all N candidates. Needs at least one.
+double median_seconds(const std::vector<Timing>& timings);
 /// ratio_of_run of numerator over denominator over the clean pairs of rounds; nullopt without a pair, or without one of
 /// the two.
 std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const std::vector<Timing>* denominator);

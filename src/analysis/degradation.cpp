@@ -6,7 +6,6 @@
 #include <utility>
 
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
 #include "kvcast/cost_model.h"
 
 namespace kvcast::analysis {
@@ -17,12 +16,6 @@ Estimate drop_of(const Estimate& with_over_head) {
   Estimate drop{1 - 1 / with_over_head.value, std::nullopt};
   if (const auto& ends = with_over_head.ci95) drop.ci95 = Interval{1 - 1 / ends->lo, 1 - 1 / ends->hi};
   return drop;
-}
-
-double median_seconds(const std::vector<Timing>& timings) {
-  std::vector<double> seconds;
-  for (const Timing& timing : timings) seconds.push_back(timing.seconds);
-  return median(std::move(seconds));
 }
 
 }  // namespace

@@ -33,12 +33,6 @@ std::optional<double> pass_seconds(const std::vector<Timing>& timings, double ca
   return median(std::move(seconds));
 }
 
-double request_seconds(const std::vector<Timing>& timings) {
-  std::vector<double> seconds;
-  for (const Timing& timing : timings) seconds.push_back(timing.seconds);
-  return median(std::move(seconds));
-}
-
 /// Every N that has a pair; ascending.
 std::vector<Level> load(const std::vector<Sample>& samples, const SchemePasses& scheme) {
   std::vector<Level> levels;
@@ -56,8 +50,8 @@ std::vector<Level> load(const std::vector<Sample>& samples, const SchemePasses& 
     const auto pass = pass_seconds(timings, static_cast<double>(candidates), static_cast<bool>(scheme.history));
     if (ratios.empty() || !pass) continue;
     std::optional<double> head_s;
-    if (const auto* head = find_timings(table, kHead, candidates)) head_s = request_seconds(*head);
-    levels.push_back({candidates, median(std::move(ratios)), request_seconds(timings), *pass, head_s});
+    if (const auto* head = find_timings(table, kHead, candidates)) head_s = median_seconds(*head);
+    levels.push_back({candidates, median(std::move(ratios)), median_seconds(timings), *pass, head_s});
   }
   return levels;
 }

@@ -8,6 +8,7 @@
 
 #include "analysis/advice.h"
 #include "analysis/composition.h"
+#include "analysis/statistics.h"
 #include "kvcast/cost_model.h"
 
 namespace kvcast::analysis {
@@ -98,23 +99,17 @@ std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solut
   return rows;
 }
 
-double mean_of(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value;
-  return sum / static_cast<double>(values.size());
-}
-
 /// P99 over mean.
 double tail_of(const std::vector<double>& residuals) {
-  return quantile_of({}, {1, &residuals}, 0.99) / mean_of(residuals);
+  return quantile_of({}, {1, &residuals}, 0.99) / mean(residuals);
 }
 
 /// Residuals with `factor` times their P99 over their mean, as far as that is above 1.
 void spread(std::vector<double>& residuals, double factor) {
-  const double mean = mean_of(residuals), tail = tail_of(residuals);
+  const double centre = mean(residuals), tail = tail_of(residuals);
   if (tail <= 1) return;
   const double stretch = std::max(0.0, (factor * tail - 1) / (tail - 1));
-  for (double& value : residuals) value = std::max(1e-6 * mean, mean + stretch * (value - mean));
+  for (double& value : residuals) value = std::max(1e-6 * centre, centre + stretch * (value - centre));
 }
 
 double moved(double value, double factor) { return value * factor; }
@@ -260,7 +255,7 @@ std::vector<SizingPoint> points(const SizingCase& given, const Solution& solutio
 std::vector<SizingFraction> fractions(const SizingCase& given) {
   std::vector<SizingFraction> rows;
   for (const double fraction : {0.5, 0.8, 0.9, 0.95, 0.99}) {
-    SizingFraction row{fraction, {}, {}, {}, given.source};
+    SizingFraction row{fraction, {}, {}, {}, source_at(given, kMostCandidates)};
     if (given.limit) {
       row.candidates =
           smallest([&](std::int64_t n) { return given.problem.speedup(n) >= fraction * *given.limit * (1 - 1e-12); });

@@ -12,10 +12,8 @@ namespace {
 
 constexpr std::size_t kMargin = 10;
 
-std::string percentage(const std::optional<double>& drop) { return drop ? fixed(100 * *drop, 1) + "%" : "-"; }
-
 std::string ends(const Estimate& drop) {
-  return drop.ci95 ? fmt::format("[{}, {}]", percentage(drop.ci95->lo), percentage(drop.ci95->hi)) : "-";
+  return drop.ci95 ? fmt::format("[{}, {}]", share(drop.ci95->lo, 1), share(drop.ci95->hi, 1)) : "-";
 }
 
 /// The cells that every row ends with.
@@ -27,10 +25,10 @@ std::vector<std::string> drop_cells(const Degradation& row) {
   return {clipped(row.scheme, kSchemeWidth),
           seconds(row.head_s),
           seconds(row.with_s),
-          percentage(row.drop.value),
+          share(row.drop.value, 1),
           ends(row.drop),
-          row.drop_seed_rule ? percentage(row.drop_seed_rule) : "",
-          row.drop_exact ? percentage(row.drop_exact) : ""};
+          row.drop_seed_rule ? share(row.drop_seed_rule, 1) : "",
+          row.drop_exact ? share(row.drop_exact, 1) : ""};
 }
 
 Grid drop_grid(std::vector<Grid::Head> first) {

@@ -194,6 +194,27 @@ std::string bytes(double value) {
 }
 std::string bytes(std::int64_t value) { return bytes(static_cast<double>(value)); }
 
+std::string share(double fraction, int decimals) {
+  return std::isfinite(fraction) ? fixed(100 * fraction, decimals) + "%" : "-";
+}
+
+std::string share(const std::optional<double>& fraction, int decimals) {
+  return fraction ? share(*fraction, decimals) : "-";
+}
+
+std::string machine_text(const MachineInfo& machine) {
+  std::string text =
+      plain_or_dash(machine.cpu_model) + ", " + plain_or_dash(machine.isa) + ", " + counted(machine.threads, "CPU");
+  if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
+  if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
+  return text;
+}
+
+std::string conditions_text(const Conditions& conditions) {
+  return counted(conditions.rounds, "round") + ", stopped by " + plain_or_dash(conditions.stopped_by) + ", " +
+         seconds(conditions.measured_s);
+}
+
 // ---- grid
 
 std::string Grid::text(const std::string& margin) const {

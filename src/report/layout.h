@@ -49,6 +49,9 @@ std::string significant(const std::optional<double>& value, int digits);
 std::string with_unit(const std::optional<double>& value, int digits, const char* unit);
 /// Two digits and a %; 0.00% below half a hundredth.
 std::string percent(const std::optional<double>& value);
+/// "84.5%" of 0.845.
+std::string share(double fraction, int decimals);
+std::string share(const std::optional<double>& fraction, int decimals);
 /// Decimals of an estimate: `digits` digits of the value, more where they hide the width of its interval.
 int estimate_decimals(const Estimate& estimate, int digits);
 /// "9.56x".
@@ -59,6 +62,10 @@ std::string interval(const Estimate& estimate, int decimals);
 std::string seconds(double value);
 std::string bytes(double value);
 std::string bytes(std::int64_t value);
+
+/// A machine and what it did, each in a line of words.
+std::string machine_text(const MachineInfo& machine);
+std::string conditions_text(const Conditions& conditions);
 
 // ---- grid
 

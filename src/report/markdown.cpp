@@ -13,16 +13,6 @@ namespace {
 
 std::string bullet(const std::string& text) { return "- " + text + "\n"; }
 
-std::string share(double fraction, int decimals) { return fixed(100 * fraction, decimals) + "%"; }
-
-std::string machine_text(const MachineInfo& machine) {
-  std::string text =
-      plain_or_dash(machine.cpu_model) + ", " + plain_or_dash(machine.isa) + ", " + counted(machine.threads, "CPU");
-  if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
-  if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
-  return text;
-}
-
 std::string shape_text(const Shape& shape) {
   std::string text = "L=" + integer(shape.history_length) + ", d=" + integer(shape.dim) +
                      ", heads=" + integer(shape.heads) + ", KV heads=" + integer(shape.kv_heads) +
@@ -46,8 +36,7 @@ std::string points(const Case& one) {
       const int decimals = row.speedup ? estimate_decimals(*row.speedup, 3) : 0;
       grid.add({integer(point.candidates), plain(row.scheme), row.seconds ? seconds(row.seconds->median) : "-",
                 significant(row.candidates_per_s, 4), row.speedup ? factor(row.speedup->value, decimals) : "-",
-                row.speedup ? interval(*row.speedup, decimals) : "-",
-                row.improvement ? share(*row.improvement, 2) : "-",
+                row.speedup ? interval(*row.speedup, decimals) : "-", share(row.improvement, 2),
                 row.reason ? "skipped: " + plain(*row.reason) : to_string(row.status)});
     }
   }
@@ -78,8 +67,7 @@ std::string drops(const std::vector<Degradation>& rows) {
     grid.add({row.history_length ? integer(*row.history_length) : "-", integer(row.candidates), plain(row.scheme),
               share(row.drop.value, 1),
               row.drop.ci95 ? share(row.drop.ci95->lo, 1) + " to " + share(row.drop.ci95->hi, 1) : "-",
-              row.drop_seed_rule ? share(*row.drop_seed_rule, 1) : "-",
-              row.drop_exact ? share(*row.drop_exact, 1) : "-"});
+              share(row.drop_seed_rule, 1), share(row.drop_exact, 1)});
   }
   return grid.empty() ? "" : "\n### Throughput drop of the ranker, measured\n\n" + grid.markdown();
 }
@@ -113,10 +101,7 @@ std::string render_markdown(const Report& report) {
   }
   if (!report.warnings.empty()) text += "\n";
   if (report.machine) text += bullet(machine_text(*report.machine));
-  if (report.conditions) {
-    text += bullet(counted(report.conditions->rounds, "round") + ", stopped by " +
-                   plain_or_dash(report.conditions->stopped_by) + ", " + seconds(report.conditions->measured_s));
-  }
+  if (report.conditions) text += bullet(conditions_text(*report.conditions));
   text += bullet("kvcast " + plain_or_dash(report.tool.version) + ", commit " + plain_or_dash(report.tool.git_commit));
   for (const Case& one : report.cases) text += case_text(one);
   text += drops(report.degradation);

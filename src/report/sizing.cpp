@@ -6,7 +6,6 @@
 #include <functional>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -25,13 +24,6 @@ constexpr std::size_t kMargin = 14;
 
 // ---- words
 
-/// "84.5%" of 0.845.
-std::string share(double fraction, int decimals) {
-  return std::isfinite(fraction) ? fixed(100 * fraction, decimals) + "%" : "-";
-}
-std::string share(const std::optional<double>& fraction, int decimals) {
-  return fraction ? share(*fraction, decimals) : "-";
-}
 std::string time(const std::optional<double>& value) { return value ? seconds(*value) : "-"; }
 std::string size_of(const std::optional<std::int64_t>& value) { return value ? bytes(*value) : "-"; }
 std::string count(const std::optional<std::int64_t>& value, const char* unknown) {
@@ -184,7 +176,7 @@ bool interval_known(const Sizing& sizing) {
 
 struct Section {
   std::string title;
-  std::optional<Grid> grid;
+  Grid grid;
   std::string below;  ///< what the table needs to be read
 };
 
@@ -527,7 +519,7 @@ std::vector<Section> sections(const Report& report) {
   const Sizing& sizing = *report.sizing;
   std::vector<Section> all;
   const auto add = [&](Section made) {
-    if (made.grid && !made.grid->empty()) all.push_back(std::move(made));
+    if (!made.grid.empty()) all.push_back(std::move(made));
   };
   add(budgets(sizing));
   add(changes(sizing));
@@ -573,7 +565,7 @@ std::string render_sizing_table(const Report& report) {
   std::string text = paragraph("", capitalised(sizing_answer(sizing)), 0);
   text += paragraph("", subject(report), 0);
   for (const Section& one : sections(report)) {
-    text += "\n" + paragraph("", one.title, 0) + one.grid->text("  ");
+    text += "\n" + paragraph("", one.title, 0) + one.grid.text("  ");
     if (!one.below.empty()) text += paragraph("  ", one.below, 2);
   }
   if (!sizing.notes.empty()) text += "\n";
@@ -618,9 +610,6 @@ std::string render_sizing_csv(const Report& report) {
         if (column.name == "unit") unit = cell;
         if (column.name == "source" && !cell.empty()) source = cell;
       }
-      using Row = std::decay_t<decltype(row)>;
-      if constexpr (std::is_same_v<Row, SizingFraction>) source = source_at(row.candidates);
-      if constexpr (std::is_same_v<Row, SizingAdvice>) source = source_at(row.most_candidates);
       for (const auto& column : columns) {
         if (column.name == "unit" || column.name == "source") continue;
         const std::vector<Value> values = flat_values(column.kind, column.value(row));
@@ -650,7 +639,7 @@ std::string render_sizing_markdown(const Report& report) {
   const Sizing& sizing = *report.sizing;
   std::string text = "## Queue sizing\n\n**" + capitalised(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
   for (const Section& one : sections(report)) {
-    text += "\n### " + one.title + "\n\n" + one.grid->markdown();
+    text += "\n### " + one.title + "\n\n" + one.grid.markdown();
     if (!one.below.empty()) text += "\n" + one.below + "\n";
   }
   if (!sizing.notes.empty()) text += "\n### notes\n\n";

@@ -93,25 +93,12 @@ std::uint32_t fields(Sheet& sheet, std::uint32_t at, const std::string& prefix, 
 
 // ---- summary
 
-std::string machine_line(const MachineInfo& machine) {
-  std::string text =
-      plain_or_dash(machine.cpu_model) + ", " + plain_or_dash(machine.isa) + ", " + counted(machine.threads, "CPU");
-  if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
-  if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
-  return text;
-}
-
-std::string conditions_line(const Conditions& conditions) {
-  return counted(conditions.rounds, "round") + ", stopped by " + plain_or_dash(conditions.stopped_by) + ", " +
-         seconds(conditions.measured_s);
-}
-
 void write_summary(Sheet& sheet, const Report& report) {
   const std::string sentence = conclusion(report);
   sheet.title({0, 0}, sentence.empty() ? "kvcast" : sentence);
-  sheet.note({1, 0}, "Machine: " + (report.machine ? machine_line(*report.machine) : std::string("unknown")));
+  sheet.note({1, 0}, "Machine: " + (report.machine ? machine_text(*report.machine) : std::string("unknown")));
   sheet.note({2, 0},
-             "Conditions: " + (report.conditions ? conditions_line(*report.conditions) : std::string("unknown")));
+             "Conditions: " + (report.conditions ? conditions_text(*report.conditions) : std::string("unknown")));
   std::string warnings;
   for (const Warning& warning : report.warnings) {
     warnings += (warnings.empty() ? "" : "; ") + warning.code + ": " + warning.text;

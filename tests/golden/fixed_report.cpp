@@ -235,8 +235,9 @@ Sizing fixed_sizing() {
                     std::nullopt,
                     std::nullopt,
                     std::nullopt}};
-  sizing.fractions = {{0.5, 510, 245.5, 0.996, "fitted"}, {0.9, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
-  sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best", "fitted"},
+  sizing.fractions = {{0.5, 510, 245.5, 0.996, "extrapolated"},
+                      {0.9, std::nullopt, std::nullopt, std::nullopt, "extrapolated"}};
+  sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best", "extrapolated"},
                    {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, {0.99, 0.998}, "best", "extrapolated"}};
   sizing.drop_targets = {
       {"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
