@@ -1,0 +1,192 @@
+// Requests of many users on a fleet: what is asked of a log, and what simulating or replaying it tells
+// (docs/method.md §23).
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "kvcast/estimate.h"
+
+namespace kvcast {
+
+/// Whole numbers drawn per request or per user.
+struct Distribution {
+  std::string kind = "constant";  ///< "constant", "lognormal" or "empirical"
+  double median = 0;              ///< of constant the value
+  double p99 = 0;                 ///< of lognormal
+  std::string file;               ///< of empirical: a trace, whose column is drawn from
+};
+/// "200", "lognormal:200,900" (median, 99th percentile) or "file:TRACE.csv". Errors: ConfigError naming `origin`.
+Distribution parse_distribution(const std::string& text, const std::string& origin);
+
+/// Which requests arrive. A trace is a CSV with the columns timestamp_ms, user_id, history_len, n_candidates.
+struct WorkloadOptions {
+  std::string trace;     ///< file; empty: synthetic
+  std::string arrivals;  ///< synthetic: a trace whose timestamps are used, nothing else of it; empty: Poisson
+  /// Synthetic: the rate. Of a trace or of arrivals: users are added or left out until it has this rate, in
+  /// time-shifted copies; the clock is never sped up, which would bring the requests of a user closer together.
+  std::optional<double> requests_per_s;
+  std::optional<Distribution> history;     ///< synthetic: L of a user's first request, tokens
+  std::optional<Distribution> candidates;  ///< synthetic: N of a request; of a trace: of rows that have 0
+  double history_scale = 1;                ///< L of a trace times this
+  std::int64_t max_history = 0;            ///< longer histories keep their newest tokens; 0: no limit
+  std::int64_t users = 100000;             ///< synthetic
+  double zipf = 1;                         ///< synthetic: user k is asked for in proportion to 1/k^zipf
+  double growth = 1;                       ///< synthetic: tokens that a history grows between two requests of its user
+  std::optional<std::int64_t> requests;    ///< most; nullopt: the trace once, synthetic 10^6
+  bool skip_bad_rows = false;
+  std::uint64_t seed = 1;
+};
+
+/// The KV cache of users between requests.
+struct UserCacheOptions {
+  std::int64_t bytes = 0;         ///< capacity; 0: none
+  std::int64_t page_tokens = 16;  ///< a history takes whole pages of this many tokens
+  std::optional<double> ttl_s;    ///< a history not asked for in this time is dropped; nullopt: never
+};
+
+struct ServerOptions {
+  std::int64_t workers = 1;     ///< requests, or batches, that are served at a time
+  std::string order = "fifo";   ///< or "shortest": the shortest service first
+  double batch_window_s = 0;    ///< a worker that is free waits this long for more requests to serve together
+  std::int64_t batch_most = 1;  ///< most requests of a batch; 1: no batching
+};
+
+/// Time of a request: history_s + candidates_s + N candidate_s, times one of `residuals`.
+struct ServiceKnot {
+  std::int64_t history_length = 0;  ///< tokens
+  double history_s = 0;     ///< history pass over all of it; at the first knot, of length 0, what any pass takes
+  double candidates_s = 0;  ///< candidate pass, what does not grow with N
+  double candidate_s = 0;   ///< per candidate
+};
+/// Linear between knots, by the last slope beyond. A pass over the newest k of L tokens takes what the pass over L
+/// takes beyond that over L - k, and what any pass takes.
+struct ServiceCosts {
+  std::vector<ServiceKnot> knots;       ///< ascending history_length, the first 0
+  std::vector<double> residuals = {1};  ///< time over mean, equally likely, ascending
+  double bytes_per_token = 0;           ///< keys and values of all layers
+  std::string source;                   ///< "measured", "fitted", "extrapolated", "assumed"
+  std::string basis;                    ///< in words: of which report, by what
+};
+
+struct TrafficOptions {
+  WorkloadOptions workload;
+  UserCacheOptions cache;
+  ServerOptions server;
+  std::optional<double> p99_s;  ///< what 99% of the requests are to be answered within
+  std::string find;             ///< "", "qps", "candidates", "workers" or "cache": the value that just meets p99_s
+  std::int64_t replications = 10;
+  std::int64_t threads = 0;  ///< that replications run on; 0: all CPUs. The numbers do not depend on it
+  double warm_up = 0.1;      ///< first share of the requests that is served but not counted
+
+  // Service times: from a report, or constants.
+  std::string report;             ///< whatever fit() reads
+  std::string scheme = "shared";  ///< of the report
+  std::optional<std::int64_t> layers;
+  std::string shape;                  ///< preset or file with the shape that the report does not tell
+  std::optional<double> service_s;    ///< every request takes this, hit or miss
+  std::optional<double> token_s;      ///< per history token that is not cached
+  std::optional<double> candidate_s;  ///< per candidate
+  std::optional<double> token_bytes;  ///< of the cache, with constants
+};
+
+/// A column of the workload.
+struct WorkloadColumn {
+  std::string name, unit;  ///< "history_length", "candidates", "gap_s", "requests_per_user"
+  double mean = 0, p50 = 0, p95 = 0, p99 = 0, max = 0;
+};
+
+/// Time from arrival to answer; nullopt beyond saturation.
+struct TrafficLatency {
+  std::string name;               ///< "mean", "p50", "p95", "p99", "p99.9"
+  std::optional<Estimate> total;  ///< seconds, waiting included
+  std::optional<Estimate> wait;   ///< seconds in the queue
+};
+
+/// One number of the simulation.
+struct TrafficFigure {
+  std::string name, unit;
+  std::optional<Estimate> value;
+};
+
+/// A point of the distribution of latencies.
+struct LatencyPoint {
+  double seconds = 0, share = 0;  ///< of the requests that take no longer
+};
+
+/// A cache of this size under the same requests, apart from any queue.
+struct HitRatePoint {
+  std::int64_t cache_bytes = 0;
+  double lru = 0;                ///< requests that find their user, by LRU
+  double lru_tokens = 0;         ///< history tokens that need no pass, by LRU
+  std::optional<double> che;     ///< LRU by Che's approximation, where users are drawn independently
+  std::optional<double> belady;  ///< requests, when what is needed last goes first
+  std::optional<double> bound;   ///< requests: no policy has more
+};
+
+/// The same fleet at another rate.
+struct CapacityPoint {
+  double requests_per_s = 0;
+  double utilisation = 0;            ///< of the workers
+  std::optional<Estimate> p99_s;     ///< nullopt: saturated
+  std::int64_t perfect_workers = 0;  ///< least that a perfect system needs
+  bool saturated = false;
+};
+
+/// A window of the trace.
+struct TrafficWindow {
+  double start_s = 0;
+  double arrivals_per_s = 0, completions_per_s = 0;
+  double queue = 0;  ///< mean requests waiting
+  double hit_rate = 0;
+  std::optional<double> p99_s;
+  std::int64_t perfect_workers = 0;  ///< ceil(arrivals/s x mean service time)
+};
+
+/// What --find found.
+struct TrafficFind {
+  std::string what, unit;
+  std::optional<double> value;     ///< largest (of workers and cache smallest) that meets the P99; nullopt: none
+  std::optional<Estimate> p99_s;   ///< there
+  std::optional<double> fails_at;  ///< nearest value that does not meet it
+};
+
+/// One quantity of replay and simulation.
+struct ReplayComparison {
+  std::string name, unit;
+  double replayed = 0, simulated = 0;
+  double error_pct = 0;                 ///< 100 (simulated/replayed - 1)
+  std::optional<double> tolerance_pct;  ///< what it is held to; nullopt: shown only
+  bool within = true;
+};
+
+/// What the requests of a trace meet.
+struct Traffic {
+  std::string workload;  ///< file, or "synthetic"
+  std::int64_t requests = 0, users = 0;
+  double duration_s = 0, requests_per_s = 0;
+  std::int64_t skipped_rows = 0;
+  ServerOptions server;
+  UserCacheOptions cache;
+  ServiceCosts costs;
+  std::int64_t replications = 0;
+  bool saturated = false;
+  std::string saturation;             ///< how it shows; empty: not saturated
+  std::optional<double> p99_limit_s;  ///< asked for
+  std::int64_t perfect_workers = 0;   ///< largest of the windows' lower bounds
+  std::vector<std::string> assumptions;
+
+  std::vector<WorkloadColumn> columns;
+  std::vector<TrafficLatency> latencies;
+  std::vector<TrafficFigure> figures;
+  std::vector<TrafficFind> find;  ///< none, or one
+  std::vector<HitRatePoint> hit_rates;
+  std::vector<CapacityPoint> capacity;
+  std::vector<TrafficWindow> windows;
+  std::vector<LatencyPoint> cdf;
+  std::vector<ReplayComparison> replay;
+};
+
+}  // namespace kvcast

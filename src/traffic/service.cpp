@@ -1,0 +1,48 @@
+#include "traffic/service.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <numeric>
+
+namespace kvcast::traffic {
+
+ServiceTable::ServiceTable(const ServiceCosts& costs) : knots_(costs.knots), residuals_(costs.residuals) {
+  assert(!knots_.empty() && knots_.front().history_length == 0);
+  assert(std::adjacent_find(knots_.begin(), knots_.end(), [](const ServiceKnot& a, const ServiceKnot& b) {
+           return a.history_length >= b.history_length || a.history_s > b.history_s;
+         }) == knots_.end());
+  if (residuals_.empty()) residuals_ = {1};
+  mean_residual_ = std::accumulate(residuals_.begin(), residuals_.end(), 0.0) / static_cast<double>(residuals_.size());
+  pass_s_ = knots_.front().history_s;
+}
+
+ServiceTable::At ServiceTable::at(std::int64_t length) const noexcept {
+  // The last knot at or below, so that beyond the table its last slope goes on.
+  std::size_t low = 0, high = knots_.size();
+  while (high - low > 1) {
+    const std::size_t middle = (low + high) / 2;
+    (knots_[middle].history_length <= length ? low : high) = middle;
+  }
+  if (knots_.size() == 1) return {knots_[0].history_s, knots_[0].candidates_s, knots_[0].candidate_s};
+  low = std::min(low, knots_.size() - 2);
+  const ServiceKnot &a = knots_[low], &b = knots_[low + 1];
+  const double t =
+      static_cast<double>(length - a.history_length) / static_cast<double>(b.history_length - a.history_length);
+  const auto between = [t](double x, double y) { return std::max(0.0, x + t * (y - x)); };
+  return {between(a.history_s, b.history_s), between(a.candidates_s, b.candidates_s),
+          between(a.candidate_s, b.candidate_s)};
+}
+
+double ServiceTable::seconds(std::int64_t length, std::int64_t known, std::int64_t candidates) const noexcept {
+  const At whole = at(length);
+  double seconds = candidates > 0 ? whole.candidates_s + static_cast<double>(candidates) * whole.candidate_s : 0;
+  if (known < length) seconds += whole.history_s - (known > 0 ? at(known).history_s - pass_s_ : 0);
+  return seconds;
+}
+
+double ServiceTable::shared_seconds(std::int64_t length, std::int64_t known, std::int64_t candidates) const noexcept {
+  return (known < length ? pass_s_ : 0) + (candidates > 0 ? at(length).candidates_s : 0);
+}
+
+}  // namespace kvcast::traffic
