@@ -198,23 +198,26 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   return model;
 }
 
-ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, double tail) {
-  ServiceFit fit = one_parameter({r, {}}, naive_candidate_s.value_or(1), naive_candidate_s.has_value(), "assumed");
-  if (tail <= 1) return fit;
+std::vector<double> lognormal_residuals(double tail) {
+  if (tail <= 1) return {1};
   // P99 over mean of a lognormal is exp(z sigma - sigma²/2); the smaller of the two sigma that give it.
   const boost::math::normal normal;
   const double z = boost::math::quantile(normal, 0.99);
   const double sigma = z - std::sqrt(std::max(0.0, z * z - 2 * std::log(tail)));
   constexpr int kPoints = 1000;
-  std::vector<double>& residuals = fit.service.residuals;
-  residuals.clear();
+  std::vector<double> residuals;
   double sum = 0;
   for (int i = 0; i < kPoints; ++i) {
     residuals.push_back(std::exp(sigma * boost::math::quantile(normal, (i + 0.5) / kPoints)));
     sum += residuals.back();
   }
   for (double& value : residuals) value *= kPoints / sum;
-  fit.naive_residuals = residuals;
+  return residuals;
+}
+
+ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, double tail) {
+  ServiceFit fit = one_parameter({r, {}}, naive_candidate_s.value_or(1), naive_candidate_s.has_value(), "assumed");
+  fit.service.residuals = fit.naive_residuals = lognormal_residuals(tail);
   return fit;
 }
 

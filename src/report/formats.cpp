@@ -28,6 +28,16 @@ const std::vector<Format>& sizing_format_list() {
   return list;
 }
 
+const std::vector<Format>& traffic_format_list() {
+  static const std::vector<Format> list = {
+      {"table", "", "for the terminal", render_traffic_table},
+      {"json", "", "the whole report with its traffic", render_json},
+      {"csv", "traffic.csv", "a row per number, each with unit and source", render_traffic_csv},
+      {"md", "traffic.md", "Markdown, for a review", render_traffic_markdown},
+  };
+  return list;
+}
+
 namespace {
 
 std::vector<FormatInfo> infos_of(const std::vector<Format>& list) {
@@ -49,6 +59,7 @@ std::string render_as(const std::vector<Format>& list, const Report& report, con
 }  // namespace report
 
 std::vector<FormatInfo> formats() { return report::infos_of(report::format_list()); }
+std::vector<FormatInfo> traffic_formats() { return report::infos_of(report::traffic_format_list()); }
 std::vector<FormatInfo> sizing_formats() { return report::infos_of(report::sizing_format_list()); }
 
 std::string render(const Report& report, const std::string& format) {
@@ -56,6 +67,9 @@ std::string render(const Report& report, const std::string& format) {
 }
 std::string render_sizing(const Report& report, const std::string& format) {
   return report::render_as(report::sizing_format_list(), report, format);
+}
+std::string render_traffic(const Report& report, const std::string& format) {
+  return report::render_as(report::traffic_format_list(), report, format);
 }
 
 }  // namespace kvcast
