@@ -101,6 +101,9 @@ struct Workload::Impl {
       trace = index_trace(read_format(options.arrivals, {TraceColumn::timestamp}, options.skip_bad_rows));
     }
     if (trace && options.requests_per_s) copies = copies_for(*trace, *options.requests_per_s);
+    if (options.replace_candidates && !options.candidates) {
+      throw ConfigError("--replace-candidates", "nothing says by what", "add --candidates 200");
+    }
     if (!synthetic() && !options.candidates && trace->unrecorded > 0) {
       throw ConfigError(options.trace + ":" + std::to_string(trace->unrecorded_line),
                         "n_candidates is 0, which means not recorded",
@@ -160,6 +163,7 @@ class TraceSource : public RequestSource {
               const WorkloadOptions& options, std::int64_t most, std::uint64_t seed)
       : rows_(trace, copies, CopyReader::Keep::users, seed),
         candidates_(candidates),
+        replace_(options.replace_candidates),
         scale_(options.history_scale),
         left_(most),
         fill_(seed, kCandidates) {}
@@ -170,7 +174,8 @@ class TraceSource : public RequestSource {
     for (; filled < block.size() && left_ > 0 && rows_.next(row); ++filled, --left_) {
       const std::int64_t history = scale_ == 1 ? row.history : std::llround(static_cast<double>(row.history) * scale_);
       // By row and copy, so that another rate leaves the numbers of the rows that stay.
-      const std::int64_t candidates = row.candidates > 0 ? row.candidates : (*candidates_)(fill_.bits(row.id));
+      const bool recorded = row.candidates > 0 && !replace_;
+      const std::int64_t candidates = recorded ? row.candidates : (*candidates_)(fill_.bits(row.id));
       block[filled] = {row.arrival_s, row.user, history, candidates};
     }
     return filled;
@@ -179,6 +184,7 @@ class TraceSource : public RequestSource {
  private:
   CopiedRows rows_;
   const Sampler* candidates_;
+  bool replace_;
   double scale_;
   std::int64_t left_;
   RandomStream fill_;
