@@ -143,8 +143,8 @@ struct CompareOptions {
 };
 /// Report A (before) against B (after). Errors: IoError; ConfigError when the machines differ or nothing is in both.
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
-/// table, json or csv. Errors: ConfigError when the format is unknown.
-std::string render(const Comparison& comparison, const std::string& format);
+/// table, json or csv. colour: as below. Errors: ConfigError when the format is unknown.
+std::string render(const Comparison& comparison, const std::string& format, bool colour = false);
 
 /// Sizes the queue from timings (whatever fit() reads), or from options.r with an empty path. The report is that of
 /// fit(), with its sizing; without timings it holds nothing else. Pure but for reading.
@@ -197,12 +197,13 @@ std::vector<FormatInfo> sizing_formats();
 /// Those of render_traffic(): "table", "json" (the whole report), "csv", "md".
 std::vector<FormatInfo> traffic_formats();
 
-/// The report in one format. Pure. Errors: ConfigError when the format is unknown.
-std::string render(const Report& report, const std::string& format);
+/// The report in one format. colour: what stands out in a table has ANSI colours; no column moves, and no other format
+/// has any. Pure. Errors: ConfigError when the format is unknown.
+std::string render(const Report& report, const std::string& format, bool colour = false);
 /// The sizing of a report that has one. Likewise.
-std::string render_sizing(const Report& report, const std::string& format);
+std::string render_sizing(const Report& report, const std::string& format, bool colour = false);
 /// The traffic of a report that has some. Likewise.
-std::string render_traffic(const Report& report, const std::string& format);
+std::string render_traffic(const Report& report, const std::string& format, bool colour = false);
 
 /// A report under the name that a page calls it by.
 struct NamedReport {

@@ -16,8 +16,6 @@
 #include <system_error>
 #include <utility>
 
-#include "terminal.h"
-
 namespace kvcast::cli {
 namespace {
 
@@ -198,7 +196,7 @@ void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, t
 
 void write_warnings(const std::vector<Warning>& warnings) {
   for (const Warning& warning : warnings) {
-    write_stderr("warning: " + warning.text + (warning.advice.empty() ? "" : "; " + warning.advice) + "\n");
+    write_stderr(coloured("warning: ", Colour::yellow) + warning.text + (warning.advice.empty() ? "" : "; " + warning.advice) + "\n");
   }
 }
 
@@ -262,15 +260,14 @@ std::string human_bytes(std::int64_t bytes) {
 std::string human_error(const std::optional<double>& value) { return value ? fmt::format("{:.3g}", *value) : "-"; }
 
 std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
-                       const std::vector<bool>& left) {
+                       const std::vector<bool>& left, Stream stream) {
   std::vector<std::size_t> widths;
   for (std::size_t column = 0; column < head.size(); ++column) {
     std::size_t width = head[column].size();
     for (const auto& row : rows) width = std::max(width, row[column].size());
     widths.push_back(width);
   }
-  std::string out;
-  const auto add_row = [&](const std::vector<std::string>& row) {
+  const auto line_of = [&](const std::vector<std::string>& row) {
     std::string line;
     for (std::size_t column = 0; column < row.size(); ++column) {
       if (column > 0) line += "  ";
@@ -282,10 +279,10 @@ std::string text_table(const std::vector<std::string>& head, const std::vector<s
       }
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
+    return line;
   };
-  add_row(head);
-  for (const auto& row : rows) add_row(row);
+  std::string out = coloured(line_of(head), Colour::bold, stream) + "\n";
+  for (const auto& row : rows) out += line_of(row) + "\n";
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kvcast/kvcast.h"
+#include "terminal.h"
 
 namespace kvcast::cli {
 
@@ -133,9 +134,10 @@ std::string human_bytes(std::int64_t bytes);
 /// Three significant digits of an error; "-" when unknown.
 std::string human_error(const std::optional<double>& value);
 
-/// Columns padded to their widest cell. `left` says which columns are text; the last column is never padded.
+/// Columns padded to their widest cell, for `stream`. `left` says which columns are text; the last column is never
+/// padded, so only its cells may be coloured.
 std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
-                       const std::vector<bool>& left);
+                       const std::vector<bool>& left, Stream stream = Stream::out);
 
 /// Writes indented JSON. Numbers that are not finite and empty optionals become null.
 class JsonWriter {

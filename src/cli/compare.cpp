@@ -32,7 +32,7 @@ class CompareCommand : public Command {
     options.threshold = parse_fraction(threshold_, "--threshold");
     options.any_machine = any_machine_;
     const Comparison comparison = compare(a_, b_, options);
-    write_stdout(render(comparison, format_.name()));
+    write_stdout(render(comparison, format_.name(), has_colour(Stream::out)));
     return comparison.regression ? kExitCheck : kExitOk;
   }
 

@@ -16,6 +16,7 @@ struct Format {
   const char* file;  ///< file name written under -o; empty when only for stdout
   const char* doc;
   std::string (*render)(const Report& report);  ///< pure
+  bool emphasises = false;                      ///< what stands out in its text is marked, see layout.h
 };
 
 /// THE list of formats, and those of a sizing and of traffic, whose files are written where a report has one.

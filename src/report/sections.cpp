@@ -5,7 +5,7 @@ namespace kvcast::report {
 std::string sections_text(const std::vector<Section>& sections) {
   std::string text;
   for (const Section& one : sections) {
-    text += "\n" + paragraph("", one.title, 0) + one.grid.text("  ");
+    text += "\n" + emphasised(paragraph("", one.title, 0), Emphasis::strong) + one.grid.text("  ");
     if (!one.below.empty()) text += paragraph("  ", one.below, 2);
   }
   return text;

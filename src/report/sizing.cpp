@@ -543,8 +543,9 @@ std::string subject(const Report& report) {
 
 std::string render_sizing_table(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = paragraph("", capitalised(sizing_answer(sizing)), 0);
-  text += paragraph("", subject(report), 0);
+  std::string text = emphasised(paragraph("", capitalised(sizing_answer(sizing)), 0),
+                                sizing.feasible ? Emphasis::strong : Emphasis::bad);
+  text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
   text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
   for (const std::string& note : sizing.notes) text += paragraph("note", plain(note), kMargin);

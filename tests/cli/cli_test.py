@@ -51,6 +51,33 @@ class CliTest(unittest.TestCase):
     def kvcast(self, *args):
         return kvcast(*args, cwd=self.dir)
 
+    def on_terminal(self, args, stream, code=0, **env):
+        """What the binary writes to this stream when it is a terminal and the other one is not."""
+        try:
+            ours, theirs = pty.openpty()
+        except OSError as error:  # a container without /dev/pts
+            self.skipTest(f"no pseudo-terminal here: {error}")
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+        process = subprocess.Popen([BIN, *args], cwd=self.dir, stdin=subprocess.DEVNULL, env=environment() | env,
+                                   **streams)
+        self.addCleanup(process.kill)
+        os.close(theirs)
+        seen = b""
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 1)[0]:
+                continue
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # the other side is gone
+                break
+            if not chunk:
+                break
+            seen += chunk
+        os.close(ours)
+        self.assertEqual(process.wait(TIMEOUT_S), code)
+        return seen.decode()
+
     def assert_one_line(self, result, code, *parts):
         """Exit code, nothing on stdout, one line on stderr that has every part."""
         self.assertEqual(result.returncode, code, result.stderr)
@@ -255,6 +282,42 @@ class HelpTest(CliTest):
         self.assertTrue(machine["tool"]["dependencies"])
 
 
+class ColourTest(CliTest):
+    def commands(self):
+        """Tables whose cells are padded, with warnings and with checks that fail; and their exit codes."""
+        rows = [(n, 0.1 * n * (1 + 0.01 * i), (0.1 + 0.015 * n) * (1 - 0.01 * i))
+                for n in (1, 5, 10, 50) for i in range(3)]
+        self.write("own.csv", "candidates,naive_seconds,shared_seconds\n" +
+                   "".join(f"{n},{naive},{shared}\n" for n, naive, shared in rows))
+        self.write("slow.csv", "candidates,naive_seconds,shared_seconds\n" +
+                   "".join(f"{n},{naive},{2 * shared}\n" for n, naive, shared in rows))
+        return [(["presets"], 0), (["fit", "own.csv"], 0), (["size", "own.csv", "--p99", "1s"], 0),
+                (["size", "own.csv", "--p99", "1ms"], 4), (["compare", "own.csv", "slow.csv"], 4),
+                (["run", "smoke", "--dry-run"], 0)]
+
+    def test_a_table_has_colours_on_a_terminal_and_no_column_moves(self):
+        for args, code in self.commands():
+            with self.subTest(args=args):
+                seen = self.on_terminal(args, "stdout", code).replace("\r\n", "\n")
+                self.assertIn("\x1b[1m", seen)
+                self.assertNotRegex(seen, "[\x02-\x06]")
+                self.assertFalse([line for line in seen.split("\n") if line.count("\x1b[0m") * 2 != line.count("\x1b[")])
+                if args[0] != "run":  # its estimates are of the machine at that moment
+                    self.assertEqual(re.sub("\x1b\\[[0-9]+m", "", seen), self.kvcast(*args).stdout)
+        self.assertIn("\x1b[31m", self.on_terminal(["compare", "own.csv", "slow.csv"], "stdout", 4))
+
+    def test_no_colours_elsewhere(self):
+        for args, code in self.commands():
+            for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+                with self.subTest(args=args, env=env):
+                    self.assertNotIn("\x1b", self.on_terminal(args, "stdout", code, **env))
+            with self.subTest(args=args, env="a pipe"):
+                self.assertNotRegex(self.kvcast(*args).stdout, "[\x02-\x06\x1b]")
+        self.assertNotIn("\x1b", self.on_terminal(["fit", "own.csv", "--format", "json"], "stdout"))
+        # https://no-color.org: empty is as not set.
+        self.assertIn("\x1b[1m", self.on_terminal(["presets"], "stdout", NO_COLOR=""))
+
+
 class PresetsTest(CliTest):
     def test_list_and_show(self):
         listing = self.kvcast("presets")
@@ -401,29 +464,7 @@ class SignalTest(CliTest):
 
 class TerminalTest(CliTest):
     def stderr_on_terminal(self, **env):
-        try:
-            ours, theirs = pty.openpty()
-        except OSError as error:  # a container without /dev/pts
-            self.skipTest(f"no pseudo-terminal here: {error}")
-        process = subprocess.Popen([BIN, "run", "smoke"], cwd=self.dir, stdout=subprocess.DEVNULL, stderr=theirs,
-                                   stdin=subprocess.DEVNULL, env=environment(**env))
-        self.addCleanup(process.kill)
-        os.close(theirs)
-        seen = b""
-        deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            if not select.select([ours], [], [], 1)[0]:
-                continue
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:  # the other side is gone
-                break
-            if not chunk:
-                break
-            seen += chunk
-        os.close(ours)
-        self.assertEqual(process.wait(TIMEOUT_S), 0)
-        return seen.decode()
+        return self.on_terminal(["run", "smoke"], "stderr", **env)
 
     def test_bar_with_time_left(self):
         text = self.stderr_on_terminal()
