@@ -23,6 +23,9 @@ inline constexpr int kExitCheck = 4;
 inline constexpr int kExitBug = 70;
 inline constexpr int kExitSignal = 128;  ///< plus the signal's number
 
+/// Options that only --help-all shows.
+inline constexpr const char* kMoreOptions = "More options";
+
 /// One subcommand. The constructor of each adds it to the app; execute() returns the exit code.
 /// Errors of execute(): those of the library; main maps them.
 class Command {
@@ -55,8 +58,9 @@ std::unique_ptr<Command> make_man_command(CLI::App& app);
 /// PRESET|FILE, --set and the flags of config_fields(), kept as text in the order of the command line.
 class ConfigArguments {
  public:
-  /// Adds the positional, --set and a flag for every field that has one. The paths of `unused` mean nothing to this
-  /// command: they get no flag, and --set of them is refused. A file or preset may still hold them.
+  /// Adds the positional, --set and a flag for every field that has one; --help-all for the advanced ones. The paths of
+  /// `unused` mean nothing to this command: they get no flag, and --set of them is refused. A file or preset may still
+  /// hold them.
   void attach(CLI::App& app, std::vector<std::string> unused = {});
   /// Adds the flag of one field only.
   void attach_field(CLI::App& app, const std::string& path);
@@ -68,7 +72,7 @@ class ConfigArguments {
   void refuse_unless_like(const Config& begun, const std::string& folder, const HostLimits& host) const;
 
  private:
-  void add_field_option(CLI::App& app, const FieldInfo& field);
+  CLI::Option* add_field_option(CLI::App& app, const FieldInfo& field);
   bool is_unused(const std::string& path) const;
   std::optional<std::string> source_;  ///< none: what an imported file brings, or the preset "default"
   std::string command_;

@@ -19,7 +19,7 @@ from pathlib import Path
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
 TIMEOUT_S = 180
-SUBCOMMANDS = ["run", "fit", "compare", "merge", "verify", "presets", "info"]
+SUBCOMMANDS = ["run", "fit", "size", "report", "compare", "merge", "verify", "presets", "info", "completion", "man"]
 
 
 def environment(**extra):
@@ -261,10 +261,30 @@ class HelpTest(CliTest):
             with self.subTest(args=args):
                 result = self.kvcast(*args, "--help")
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
-                self.assertIn("Examples:\n  kvcast ", result.stdout)
+                self.assertRegex(result.stdout, r"Examples:\n  .*kvcast ")
                 lines = result.stdout.splitlines()
-                self.assertLessEqual(len(lines), 52)
-                self.assertLessEqual(max(map(len, lines)), 110)
+                self.assertLessEqual(len(lines), 40)
+                self.assertLessEqual(max(map(len, lines)), 100)
+
+    def test_help_all_has_every_field_and_help_says_so(self):
+        flags = lambda text: set(re.findall(r"^  (?:-\w,)?(--[a-z0-9-]+)", text, re.M))
+        table = (SOURCE / "docs/design.md").read_text()
+        fields = {flag for names in re.findall(r"^\| (`-[^|]*) \| `(?:model|run|measure)\.", table, re.M)
+                  for flag in re.findall("`(--[a-z0-9-]+)`", names)}
+        self.assertIn("--max-memory", fields)
+        for command in ("run", "verify"):
+            short, whole = (self.kvcast(command, flag) for flag in ("--help", "--help-all"))
+            self.assertEqual((whole.returncode, whole.stderr), (0, ""))
+            self.assertLessEqual(max(map(len, whole.stdout.splitlines())), 100)
+            self.assertRegex(short.stdout.splitlines()[-1], f"kvcast {command} --help-all")
+            self.assertLess(flags(short.stdout), flags(whole.stdout))
+            if command == "run":
+                self.assertLessEqual(fields, flags(whole.stdout))
+        usual = {"--history", "--dim", "--layers", "--candidates", "--heads", "--kv-heads", "--schemes", "--dtype",
+                 "--threads", "--seed", "--budget", "--mask", "--no-trim", "--set", "--format", "--output"}
+        self.assertLessEqual(usual, flags(self.kvcast("run", "--help").stdout))
+        # Where nothing is left out there is nothing more to ask for.
+        self.assertNotIn("--help-all", self.kvcast("size", "--help").stdout)
 
     def test_version(self):
         result = self.kvcast("--version")
@@ -372,7 +392,7 @@ class DryRunTest(CliTest):
         self.assert_one_line(result, 2, "memory")
 
     def test_formats_that_cannot_show_a_plan(self):
-        formats = re.search(r"--format NAME\s+Format on stdout: (.*) \[", self.kvcast("run", "--help").stdout).group(1)
+        formats = re.search(r"--format NAME\s+On stdout: (.*) \[", self.kvcast("run", "--help").stdout).group(1)
         for name in set(formats.split(", ")) - {"table", "json"}:
             self.assert_one_line(self.kvcast("run", "smoke", "--dry-run", "--format", name), 2, "--format", name)
 
@@ -506,7 +526,7 @@ class VerifyTest(CliTest):
                 assignment = f"{path}={value or 'true'}"
                 self.assert_one_line(self.kvcast("verify", "smoke", "--set", assignment), 2, f"--set {path}",
                                      "verify does not use it")
-                self.assertNotIn(flag + " ", self.kvcast("verify", "--help").stdout)
+                self.assertNotIn(flag + " ", self.kvcast("verify", "--help-all").stdout)
 
     def test_shows_how_wrong_sharing_would_be(self):
         for mask in ("bidirectional", "target-first-causal"):
