@@ -155,6 +155,22 @@ Estimate with_interval_of(double value, const std::optional<Estimate>& other) {
   return estimate;
 }
 
+/// Gives `service` its line and its cost per block where they are what its candidates take. Not so for copies of a
+/// cache that only together leave the CPU's cache.
+void find_line(ServiceModel& service, std::int64_t block) {
+  const auto seconds = service.candidates_s;
+  const double one = seconds(1);
+  const double candidate = block > 1 ? (seconds(block) - one) / static_cast<double>(block - 1) : one;
+  ServiceModel line = service;
+  set_line(line, service.user_s, candidate, block > 1 ? std::max(0.0, one - candidate) : 0, block);
+  // Within a block, across blocks, and far beyond them.
+  for (const std::int64_t n : {std::int64_t{2}, (block + 1) / 2, block, block + 1, 5 * block + 3, kMostCandidates}) {
+    if (n > kMostCandidates) continue;
+    if (!(std::abs(line.candidates_s(n) - seconds(n)) <= 1e-9 * seconds(n))) return;
+  }
+  service = line;
+}
+
 }  // namespace
 
 std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit) {
@@ -229,6 +245,7 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   ServiceFit fit;
   fit.service.user_s = at(1).user_s;
   fit.service.candidates_s = [at](std::int64_t n) { return at(n).candidates_s; };
+  find_line(fit.service, family.scheme.block == 0 ? kMostCandidates : family.scheme.block);
   fit.naive_s = [at](std::int64_t n) { return at(n).naive_s; };
   fit.speedup = [at](std::int64_t n) {
     const RequestSeconds seconds = at(n);
