@@ -65,6 +65,16 @@ std::string input_name(const std::string& name) {
   return found == names.end() ? plain(name) : found->second;
 }
 
+/// The stated budgets in front of an answer: "at P99 50.0 ms, memory 8.00 GiB ".
+std::string under(const std::vector<SizingBudget>& budgets) {
+  std::string text;
+  for (const SizingBudget& budget : budgets) {
+    const std::string name = budget.name == "p99" ? "P99" : input_name(budget.name);
+    text += (text.empty() ? "at " : ", ") + name + " " + quantity(budget.limit, budget.unit);
+  }
+  return text.empty() ? "" : text + " ";
+}
+
 /// Where a change leads to, rounded away from where it starts at the digits that quantity() shows: what is shown does.
 double enough(const SizingChange& change) {
   double step = 1e-4;  // two decimals of a per cent
@@ -138,8 +148,8 @@ std::string sizing_answer(const Sizing& sizing) {
   std::string text;
   const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing.safe_candidates) + ")" : "";
   if (sizing.likely_candidates) {
-    text =
-        "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " + input_name(sizing.binding) + " binds";
+    text = under(sizing.budgets) + "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " +
+           input_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
       if (!budget.binding) text += ", " + input_name(budget.name) + " would allow " + most(budget.likely_candidates);
     }
