@@ -31,7 +31,7 @@ const std::vector<Format>& sizing_format_list() {
 
 const std::vector<Format>& traffic_format_list() {
   static const std::vector<Format> list = {
-      {"table", "", "for the terminal", render_traffic_table},
+      {"table", "", "for the terminal", render_traffic_table, true},
       {"json", "", "the whole report with its traffic", render_json},
       {"csv", "traffic.csv", "a row per number, each with unit and source", render_traffic_csv},
       {"md", "traffic.md", "Markdown, for a review", render_traffic_markdown},
@@ -69,8 +69,8 @@ std::string render(const Report& report, const std::string& format, bool colour)
 std::string render_sizing(const Report& report, const std::string& format, bool colour) {
   return report::render_as(report::sizing_format_list(), report, format, colour);
 }
-std::string render_traffic(const Report& report, const std::string& format) {
-  return report::render_as(report::traffic_format_list(), report, format);
+std::string render_traffic(const Report& report, const std::string& format, bool colour) {
+  return report::render_as(report::traffic_format_list(), report, format, colour);
 }
 
 }  // namespace kvcast

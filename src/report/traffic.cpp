@@ -280,8 +280,10 @@ std::string sentence(std::string text) {
 
 std::string render_traffic_table(const Report& report) {
   const Traffic& traffic = *report.traffic;
-  std::string text = paragraph("", sentence(traffic_answer(traffic)), 0) + paragraph("", subject(traffic), 0) +
-                     sections_text(sections(traffic));
+  const bool good = !traffic.saturated && (traffic.find.empty() || traffic.find.front().value);
+  std::string text = emphasised(paragraph("", sentence(traffic_answer(traffic)), 0),
+                                good ? Emphasis::strong : Emphasis::bad) +
+                     emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n";
   for (const std::string& note : traffic.assumptions) text += paragraph("assumed", plain(note), kMargin);
   return text;
