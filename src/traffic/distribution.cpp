@@ -89,9 +89,9 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
     ++seen;
   }
   if (values.empty()) {
-    throw ConfigError(
-        origin, "nothing to draw from in " + file,
-        candidates ? "n_candidates is 0, which means not recorded, in all of its rows" : "it has no rows");
+    const bool rows = reader.mark().number > 0;
+    throw ConfigError(origin, "nothing to draw from in " + file,
+                      rows ? "n_candidates is 0, which means not recorded, in all of its rows" : "it has no rows");
   }
   std::sort(values.begin(), values.end());
   return values;

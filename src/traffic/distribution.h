@@ -11,8 +11,8 @@
 
 namespace kvcast::traffic {
 
-/// 53 of the bits as a number in the open interval (0, 1).
-inline double open_unit(std::uint64_t bits) noexcept { return (static_cast<double>(bits >> 11) + 0.5) * 0x1p-53; }
+/// 52 of the bits as a number in the open interval (0, 1). With one bit more the last number would be rounded to 1.
+inline double open_unit(std::uint64_t bits) noexcept { return (static_cast<double>(bits >> 12) + 0.5) * 0x1p-52; }
 
 /// One of n indices, equally likely; `rest` becomes the random bits that are left.
 inline std::uint64_t index_of(std::uint64_t bits, std::uint64_t n, std::uint64_t& rest) noexcept {

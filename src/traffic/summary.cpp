@@ -25,8 +25,9 @@ void Histogram::add(std::int64_t value) noexcept {
 }
 
 double Histogram::quantile(double share) const noexcept {
-  const auto rank =
-      std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(share * static_cast<double>(count_))));
+  // A little less, for 0.07 * 100 is more than 7 by a rounding error.
+  const double exact = share * static_cast<double>(count_) * (1 - 1e-15);
+  const auto rank = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(exact)));
   std::int64_t below = 0;
   for (std::size_t i = 0; i < counts_.size(); ++i) {
     below += counts_[i];

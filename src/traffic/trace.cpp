@@ -374,7 +374,7 @@ Trace index_trace(const TraceFormat& format) {
     if (trace.rows++ == 0) trace.first_ms = row.timestamp_ms;
     if (row.candidates == 0 && trace.unrecorded++ == 0) trace.unrecorded_line = row.line;
   }
-  trace.last_ms = row.timestamp_ms;
+  trace.last_ms = reader.mark().previous_ms;
   trace.skipped_rows = reader.skipped();
   if (trace.rows == 0) {
     throw ConfigError(

@@ -74,8 +74,8 @@ class TraceReader {
   /// Starts at the first row. block_bytes: of the buffer, which grows when a line is longer.
   TraceReader(const TraceFormat& format, const TraceFile& file, std::size_t block_bytes);
 
-  /// False at the end. Blank lines are passed over. Errors: IoError; ConfigError "<file>:<line>: ..." for a bad row
-  /// unless those are skipped.
+  /// False at the end, and then row holds nothing. Blank lines are passed over. Errors: IoError; ConfigError
+  /// "<file>:<line>: ..." for a bad row unless those are skipped.
   bool next(TraceRow& row);
   void seek(const TraceMark& mark);
   TraceMark mark() const noexcept;
