@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "terminal.h"
 #include "traffic_arguments.h"
 
 namespace kvcast::cli {
@@ -61,7 +62,7 @@ class SimulateCommand : public Command {
     if (tail_) options.tail = parse_number(*tail_, "--tail");
     const Report report = simulate(options);
     if (write_trace_) write_trace(options.workload, *write_trace_);
-    print_report(report, render_traffic(report, format_.name()), false, output_, quiet_);
+    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
     const Traffic& traffic = *report.traffic;
     const bool found = traffic.find.empty() || traffic.find.front().value.has_value();
     if (found && !traffic.saturated) return kExitOk;
