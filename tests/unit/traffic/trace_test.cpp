@@ -1,6 +1,7 @@
 #include "traffic/trace.h"
 
 #include <algorithm>
+#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -237,6 +238,12 @@ TEST_CASE("a file that changed between two passes is noticed", "[traffic]") {
   write_file(file.path, kHeader + "1,1,1,1\n2,1,1,1\n");
   const TraceFile opened(file.path);
   CHECK_THROWS_WITH(check_unchanged(trace.format, opened), Catch::Contains("changed while it was in use"));
+  // Of the same size, at another time.
+  const TextFile other(kHeader + "1,1,1,1\n");
+  const Trace before = other.index();
+  check_unchanged(before.format, TraceFile(other.path));
+  testing::fs::last_write_time(other.path, testing::fs::last_write_time(other.path) + std::chrono::seconds(1));
+  CHECK_THROWS_AS(check_unchanged(before.format, TraceFile(other.path)), IoError);
 }
 
 }  // namespace kvcast::traffic

@@ -235,6 +235,38 @@ TEST_CASE("requests are the same for the same replication, in any blocks, and ot
   CHECK_FALSE(equal(all(workload.with(options), 3), first));
 }
 
+TEST_CASE("arrivals, users, first histories and candidates are independent of each other", "[traffic]") {
+  WorkloadOptions options = synthetic();
+  options.users = 100000;
+  options.zipf = 0;
+  options.growth = 0;
+  options.requests = 100000;
+  const std::vector<Request> requests = all(Workload(options));
+  std::vector<std::vector<double>> columns(4);
+  for (std::size_t i = 1; i < requests.size(); ++i) {
+    columns[0].push_back(std::log(requests[i].arrival_s - requests[i - 1].arrival_s));
+    columns[1].push_back(static_cast<double>(requests[i].user));
+    columns[2].push_back(std::log(1.0 + static_cast<double>(requests[i].history)));
+    columns[3].push_back(std::log(static_cast<double>(requests[i].candidates)));
+  }
+  const auto n = static_cast<double>(columns[0].size());
+  for (std::vector<double>& column : columns) {
+    double mean = 0, squares = 0;
+    for (const double x : column) mean += x / n;
+    for (double& x : column) squares += (x - mean) * (x - mean);
+    for (double& x : column) x = (x - mean) / std::sqrt(squares);
+  }
+  // Histories repeat with their users, about twice each among the 63000 seen: hence half of the values are free.
+  for (std::size_t a = 0; a < 4; ++a) {
+    for (std::size_t b = 0; b < a; ++b) {
+      double correlation = 0;
+      for (std::size_t i = 0; i < columns[a].size(); ++i) correlation += columns[a][i] * columns[b][i];
+      INFO(a << " " << b);
+      CHECK(std::fabs(correlation) < 5 / std::sqrt(n / 2));
+    }
+  }
+}
+
 TEST_CASE("a synthetic workload takes the times of a file and nothing else", "[traffic]") {
   const Log log("1000,1,1,1\n1500,1,1,1\n4000,1,1,1\n5000,1,1,1\n");
   WorkloadOptions options = synthetic();
