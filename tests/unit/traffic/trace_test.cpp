@@ -208,6 +208,43 @@ TEST_CASE("rows are the same whatever the block, and a reader holds one block", 
   CHECK(reader.skipped() == (skip ? 20000 / 7 : 0));
 }
 
+TEST_CASE("damaged files give the same rows, or the same error, whatever the block", "[traffic]") {
+  const std::string alphabet = std::string("0123456789,,\"\"\n\r\n .-ex\t\xff") + '\0';
+  const RandomStream random(11, 1);
+  int refused = 0;
+  for (std::uint64_t i = 0; i < 300; ++i) {
+    std::string text = long_text(12, false);
+    for (std::uint64_t k = 0; k < 1 + i % 4; ++k) {
+      const std::uint64_t bits = random.bits(10 * i + k);
+      // Behind the header, whose faults have messages of their own.
+      const std::size_t at = kHeader.size() + (bits >> 8) % (text.size() - kHeader.size());
+      const std::string piece(1, alphabet[(bits >> 40) % alphabet.size()]);
+      text.replace(at, bits % 3 == 0 ? 0 : 1, bits % 3 == 1 ? "" : piece);
+    }
+    const TextFile file(text);
+    const auto result = [&](bool skip, std::size_t block) {
+      std::string out;
+      try {
+        for (const TraceRow& row : file.rows(skip, block)) {
+          out += std::to_string(row.timestamp_ms) + " " + std::to_string(row.user) + " " + std::to_string(row.history) +
+                 " " + std::to_string(row.candidates) + " " + std::to_string(row.line) + "\n";
+        }
+      } catch (const ConfigError& error) {
+        out = error.what();
+      }
+      return out;
+    };
+    const std::string whole = result(false, 1 << 18);
+    refused += whole.starts_with(file.path) ? 1 : 0;
+    CHECK(result(false, 64) == whole);
+    CHECK(result(true, 64) == result(true, 1 << 18));
+    CHECK_FALSE(result(true, 64).starts_with(file.path));
+  }
+  // Of both kinds enough.
+  CHECK(refused > 50);
+  CHECK(refused < 290);
+}
+
 TEST_CASE("from any mark of the index the rest of the rows follows", "[traffic]") {
   const bool skip = GENERATE(false, true);
   const TextFile file(long_text(20000, skip));
