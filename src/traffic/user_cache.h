@@ -11,7 +11,7 @@ namespace kvcast::traffic {
 
 /// Why a request found nothing, or how much it found.
 enum class Found {
-  nothing,  ///< never seen, or evicted
+  nothing,  ///< never seen, evicted, still being made, or a request without a history
   expired,  ///< seen, but longer ago than the time to live
   changed,  ///< cached, but no longer the beginning of the history: it shrank, or a limit cut its oldest tokens off
   part,     ///< the beginning; the newest tokens need a pass
@@ -23,30 +23,58 @@ struct Lookup {
   std::int64_t length = 0;  ///< of the history of the request, cut to max_history
 };
 
+/// requests = found_all + found_part + changed + expired + those that found nothing. A request without a history needs
+/// no pass and no cache: it is no hit.
 struct CacheCounts {
   std::int64_t requests = 0, found_all = 0, found_part = 0, changed = 0, expired = 0;
   std::int64_t evictions = 0, refused = 0;              ///< refused: alone larger than the cache
   std::int64_t tokens = 0, known_tokens = 0;            ///< of all requests; of them served from the cache
-  std::int64_t bytes = 0, most_bytes = 0, entries = 0;  ///< held now; at most; users now
+  std::int64_t bytes = 0, most_bytes = 0, entries = 0;  ///< held now; at most; users now. Without what has expired
 };
 
-/// Bytes that a history takes: whole pages.
+/// Tokens of a history that are looked at: its newest max_history; 0: no limit.
+constexpr std::int64_t limited(std::int64_t history, std::int64_t max_history) noexcept {
+  return max_history > 0 && history > max_history ? max_history : history;
+}
+/// Whether keys and values made of a history of `before` tokens are the beginning of what they are for `history` tokens
+/// of the same user, both before any limit. One that only grew is, until a limit cuts tokens off in front: those behind
+/// have seen them.
+constexpr bool still_the_beginning(std::int64_t before, std::int64_t history, std::int64_t max_history) noexcept {
+  return before == history || (before < history && limited(history, max_history) == history);
+}
+
+/// Pages that `tokens` >= 0 take.
+constexpr std::int64_t pages_of(std::int64_t tokens, std::int64_t page_tokens) noexcept {
+  return tokens / page_tokens + (tokens % page_tokens != 0 ? 1 : 0);
+}
+/// Bytes that a history takes: whole pages, each of whole bytes. As many as int64 holds when it is more.
 std::int64_t page_bytes(std::int64_t tokens, std::int64_t page_tokens, double bytes_per_token);
 
+/// A time of O(1) per call, memory in proportion to the users held (48 bytes, and 16 to 32 of the hash table).
 class UserCache {
  public:
   /// max_history 0: no limit.
   UserCache(const UserCacheOptions& options, double bytes_per_token, std::int64_t max_history);
+  UserCache(UserCache&&) noexcept;
+  UserCache& operator=(UserCache&&) noexcept;
   ~UserCache();
 
-  /// What the cache has for a request that is served from `now` on; counts it and makes its user the newest.
-  /// An entry that is not ready yet (see keep) is not found. `now` never falls.
+  /// What the cache has for a request that is served from `now` on; counts it and makes its user the newest. Of an
+  /// entry that is not ready yet (see keep) it finds what was there before. What has expired or changed is dropped.
+  /// `now` never falls. The time to live runs from the last find, and the room of what has expired is taken first;
+  /// until then its user is known as expired.
   Lookup find(const Request& request, double now) noexcept;
-  /// Keeps the history of this request, evicting the users that waited longest until it fits; usable from `ready` on.
+  /// Keeps the history of this request, evicting the users that waited longest until it fits; usable from `ready` on,
+  /// or from when the same history was to be ready already.
+  /// Errors: std::length_error beyond 2^31 users.
   void keep(const Request& request, double ready);
   const CacheCounts& counts() const noexcept;
   /// Starts the counts anew, not the contents.
   void reset_counts() noexcept;
+
+  /// Fetches ahead what find() will read of this user: the hash table some 16 requests before, then its entry.
+  void prefetch_slot(std::uint64_t user) const noexcept;
+  void prefetch_entry(std::uint64_t user) const noexcept;
 
  private:
   struct Impl;
