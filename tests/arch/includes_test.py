@@ -1,7 +1,8 @@
 """The include rules of docs/design.md, checked against every #include of the tree.
 
 The table in docs/design.md is the rule: its first column names modules, its second what they may include. Modules are
-folders of src/ (or include/kvcast), or parts of one (traffic/replay), whose rule then holds; the second table maps library names to include prefixes.
+folders of src/ (or include/kvcast), or parts of one (traffic/replay), whose rule then holds; the second table maps
+library names to include prefixes.
 """
 import os
 import pathlib

@@ -1,0 +1,141 @@
+#include "traffic/replay/store.h"
+
+#include <algorithm>
+#include <cassert>
+#include <cmath>
+#include <limits>
+#include <utility>
+
+#include "kernels/attention.h"
+
+namespace kvcast::traffic {
+
+SlotPool::SlotPool(const ModelShape* shape, std::int64_t longest) : shape_(shape) {
+  const double step = std::pow(2.0, 0.25);
+  std::int64_t capacity = kernels::kKeyPanel;
+  while (true) {
+    capacities_.push_back(capacity);
+    if (capacity >= longest) break;
+    const auto panels = static_cast<std::int64_t>(
+        std::ceil(step * static_cast<double>(capacity) / static_cast<double>(kernels::kKeyPanel)));
+    capacity = panels * kernels::kKeyPanel;
+  }
+  // No history outgrows the longest.
+  if (capacities_.size() > 1) {
+    capacities_.back() = (longest + kernels::kKeyPanel - 1) / kernels::kKeyPanel * kernels::kKeyPanel;
+  }
+  made_.resize(capacities_.size());
+  free_.resize(capacities_.size());
+}
+
+std::size_t SlotPool::class_of(std::int64_t tokens) const noexcept {
+  const auto found = std::lower_bound(capacities_.begin(), capacities_.end(), tokens);
+  assert(found != capacities_.end());
+  return static_cast<std::size_t>(found - capacities_.begin());
+}
+
+std::unique_ptr<Slot> SlotPool::make(std::size_t size_class) {
+  auto slot = std::make_unique<Slot>();
+  slot->size_class = size_class;
+  if (shape_ != nullptr) slot->cache = KvCache::all_layers(*shape_, 1, capacities_[size_class], 0);
+  ++made_[size_class];
+  return slot;
+}
+
+std::unique_ptr<Slot> SlotPool::take(std::int64_t tokens) {
+  const std::size_t wanted = class_of(tokens);
+  for (std::size_t c = wanted; c < free_.size(); ++c) {
+    if (free_[c].empty()) continue;
+    std::unique_ptr<Slot> slot = std::move(free_[c].back());
+    free_[c].pop_back();
+    return slot;
+  }
+  return make(wanted);
+}
+
+void SlotPool::give(std::unique_ptr<Slot> slot) {
+  const std::size_t c = slot->size_class;
+  free_[c].push_back(std::move(slot));
+}
+
+void SlotPool::stock(const std::vector<std::int64_t>& counts) {
+  for (std::size_t c = 0; c < counts.size(); ++c) {
+    for (std::int64_t i = 0; i < counts[c]; ++i) free_[c].push_back(make(c));
+  }
+}
+
+Store::Store(const UserCacheOptions& options, double bytes_per_token, std::int64_t max_history, SlotPool& pool)
+    : policy_(options, bytes_per_token, max_history), pool_(pool) {
+  policy_.on_drop([this](std::uint64_t user) {
+    const auto found = held_.find(user);
+    if (found == held_.end()) return;
+    if (found->second.slot) release(std::move(found->second.slot));
+    held_.erase(found);
+  });
+}
+
+void Store::release(std::unique_ptr<Slot> slot) {
+  if (slot->readers > 0) {
+    dropped_.push_back(std::move(slot));
+  } else {
+    pool_.give(std::move(slot));
+  }
+}
+
+Visit Store::begin(const Request& request, double now) {
+  Visit visit;
+  visit.lookup = policy_.find(request, now);
+  Lookup& lookup = visit.lookup;
+  const auto held = held_.find(request.user);
+  Slot* const slot = held == held_.end() ? nullptr : held->second.slot.get();
+  if (lookup.known > 0) {
+    visit.busy =
+        slot == nullptr || slot->cache.length != lookup.known || (lookup.found == Found::part && slot->readers > 0);
+    if (visit.busy) {
+      lookup = {Found::nothing, 0, lookup.length};
+    } else if (lookup.found == Found::all) {
+      visit.shared = slot;
+      ++slot->readers;
+    } else {
+      visit.slot = std::move(held->second.slot);
+    }
+  }
+  // What is needed is out of reach now of what the policy drops to make room.
+  if (policy_.keep(request, std::numeric_limits<double>::infinity())) held_[request.user].history = request.history;
+  if (visit.shared != nullptr) return visit;
+  if (visit.slot && pool_.capacity(*visit.slot) < lookup.length) visit.outgrown = std::move(visit.slot);
+  if (!visit.slot) visit.slot = pool_.take(lookup.length);
+  return visit;
+}
+
+void Store::end(const Request& request, double now, Visit visit) {
+  if (visit.shared != nullptr) {
+    if (--visit.shared->readers > 0) return;
+    const auto dropped = std::find_if(dropped_.begin(), dropped_.end(),
+                                      [&](const std::unique_ptr<Slot>& slot) { return slot.get() == visit.shared; });
+    if (dropped == dropped_.end()) return;
+    pool_.give(std::move(*dropped));
+    dropped_.erase(dropped);
+    return;
+  }
+  if (visit.outgrown) pool_.give(std::move(visit.outgrown));
+  visit.slot->cache.length = visit.lookup.length;
+  const auto latest = held_.find(request.user);
+  if (latest == held_.end() || latest->second.history != request.history || !policy_.keep(request, now)) {
+    return pool_.give(std::move(visit.slot));
+  }
+  Held& held = held_[request.user];
+  held.history = request.history;
+  if (held.slot) release(std::move(held.slot));
+  held.slot = std::move(visit.slot);
+}
+
+void Store::clear() {
+  assert(dropped_.empty());
+  for (auto& [user, held] : held_) {
+    if (held.slot) pool_.give(std::move(held.slot));
+  }
+  held_.clear();
+}
+
+}  // namespace kvcast::traffic
