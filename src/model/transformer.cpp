@@ -251,9 +251,9 @@ void KvCache::broadcast_from(const KvCache& from, std::int64_t count, int thread
   });
 }
 
-void KvCache::copy_history(const KvCache& from, int threads) noexcept {
+void KvCache::copy_history(const KvCache& from, std::int64_t positions, int threads) noexcept {
   assert(sequences_ == 1 && from.sequences_ == 1 && kept_from_ == 0 && from.kept_from_ == 0);
-  length = from.length;
+  length = positions;
   const auto layers = static_cast<std::int64_t>(block_of_.size());
   const std::int64_t heads = blocks_.front().shape.kv_heads;
   parallel_for(threads, layers * heads, [&](std::int64_t task, int) {

@@ -129,7 +129,7 @@ class Checker {
       if (grown) {
         std::unique_ptr<Slot> smaller = state_.pool->take(before.length);
         serve(before, smaller->cache);
-        slot->cache.copy_history(smaller->cache, threads());
+        slot->cache.copy_history(smaller->cache, before.length, threads());
         state_.pool->give(std::move(smaller));
       } else {
         serve(before, slot->cache);

@@ -104,7 +104,10 @@ ReplayState::ReplayState(const Config& wanted, const ModelShape& model_shape, st
     for (std::size_t i = 0; i < requests.size(); ++i) {
       server->prepare(work(i, expected[i]));
       // A second worker may still be at the user's last request, and then nothing is found.
-      if (options.workers > 1) server->prepare(work(i, {Found::nothing, 0, expected[i].length}));
+      if (options.workers == 1) continue;
+      server->prepare(work(i, {Found::nothing, 0, expected[i].length}));
+      const std::int64_t panels = expected[i].known - expected[i].known % kernels::kKeyPanel;
+      server->prepare(work(i, {Found::part, panels, expected[i].length}));
     }
     servers[worker] = std::move(server);
   });
@@ -321,10 +324,8 @@ class Run {
     record.late = server.prepare(work);
     record.busy = visit.busy;
     KvCache& cache = visit.cache();
-    if (visit.outgrown) {
-      cache.copy_history(visit.outgrown->cache, server.threads());
-      ++grown_;
-    }
+    if (const KvCache* from = visit.copied_from()) cache.copy_history(*from, work.known, server.threads());
+    if (visit.outgrown) ++grown_;
     server.history(work, cache);
     server.candidates(work, cache);
     {

@@ -55,8 +55,8 @@ struct ReplayedRequest {
   Lookup lookup;
   double start_s = 0, end_s = 0;  ///< on the clock of the arrivals
   std::int64_t worker = 0;
-  /// Needed primitives that only this order of requests asks for; found what another worker was just writing, and so
-  /// took a pass over all. Neither is in the model, so neither is clean.
+  /// Needed primitives that only this order of requests asks for; found a part that another worker was at, and so
+  /// copied what it could and took a longer pass. Neither is in the model, so neither is clean.
   bool late = false, busy = false;
   bool clean = false;  ///< its window is, too
 };

@@ -82,52 +82,59 @@ void Store::release(std::unique_ptr<Slot> slot) {
   }
 }
 
+void Store::stop_reading(Slot* slot) {
+  if (--slot->readers > 0) return;
+  const auto dropped = std::find_if(dropped_.begin(), dropped_.end(),
+                                    [&](const std::unique_ptr<Slot>& one) { return one.get() == slot; });
+  if (dropped == dropped_.end()) return;
+  pool_.give(std::move(*dropped));
+  dropped_.erase(dropped);
+}
+
 Visit Store::begin(const Request& request, double now) {
   Visit visit;
   visit.lookup = policy_.find(request, now);
   Lookup& lookup = visit.lookup;
-  const auto held = held_.find(request.user);
-  Slot* const slot = held == held_.end() ? nullptr : held->second.slot.get();
-  if (lookup.known > 0) {
-    visit.busy =
-        slot == nullptr || slot->cache.length != lookup.known || (lookup.found == Found::part && slot->readers > 0);
-    if (visit.busy) {
-      lookup = {Found::nothing, 0, lookup.length};
-    } else if (lookup.found == Found::all) {
-      visit.shared = slot;
-      ++slot->readers;
+  if (const auto found = held_.find(request.user); lookup.known > 0) {
+    assert(found != held_.end());
+    Held& held = found->second;
+    if (lookup.found == Found::part && held.slot && held.slot->readers == 0) {
+      held.written = held.slot.get();
+      visit.slot = std::move(held.slot);
     } else {
-      visit.slot = std::move(held->second.slot);
+      visit.shared = held.slot ? held.slot.get() : held.written;
+      visit.busy = lookup.found == Found::part;
+      if (visit.busy) lookup.known -= lookup.known % kernels::kKeyPanel;
+      // An earlier request may have left without handing back what a later one is to replace.
+      if (lookup.known == 0 || visit.shared == nullptr) {
+        lookup = {Found::nothing, 0, lookup.length};
+        visit.shared = nullptr;
+      }
     }
+    if (visit.shared != nullptr) ++visit.shared->readers;
   }
   // What is needed is out of reach now of what the policy drops to make room.
   if (policy_.keep(request, std::numeric_limits<double>::infinity())) held_[request.user].history = request.history;
-  if (visit.shared != nullptr) return visit;
+  if (lookup.known > 0 && lookup.found == Found::all) return visit;
   if (visit.slot && pool_.capacity(*visit.slot) < lookup.length) visit.outgrown = std::move(visit.slot);
   if (!visit.slot) visit.slot = pool_.take(lookup.length);
   return visit;
 }
 
 void Store::end(const Request& request, double now, Visit visit) {
-  if (visit.shared != nullptr) {
-    if (--visit.shared->readers > 0) return;
-    const auto dropped = std::find_if(dropped_.begin(), dropped_.end(),
-                                      [&](const std::unique_ptr<Slot>& slot) { return slot.get() == visit.shared; });
-    if (dropped == dropped_.end()) return;
-    pool_.give(std::move(*dropped));
-    dropped_.erase(dropped);
-    return;
-  }
-  if (visit.outgrown) pool_.give(std::move(visit.outgrown));
+  if (visit.shared != nullptr) stop_reading(visit.shared);
+  if (!visit.slot) return;
   visit.slot->cache.length = visit.lookup.length;
-  const auto latest = held_.find(request.user);
-  if (latest == held_.end() || latest->second.history != request.history || !policy_.keep(request, now)) {
-    return pool_.give(std::move(visit.slot));
-  }
-  Held& held = held_[request.user];
-  held.history = request.history;
-  if (held.slot) release(std::move(held.slot));
-  held.slot = std::move(visit.slot);
+  const Slot* const before = visit.outgrown ? visit.outgrown.get() : visit.slot.get();
+  const auto held = held_.find(request.user);
+  if (held != held_.end() && held->second.written == before) held->second.written = nullptr;
+  if (visit.outgrown) release(std::move(visit.outgrown));
+  const bool latest = held != held_.end() && held->second.history == request.history;
+  if (!latest || !policy_.keep(request, now)) return release(std::move(visit.slot));
+  Held& own = held_[request.user];
+  own.history = request.history;
+  if (own.slot) release(std::move(own.slot));
+  own.slot = std::move(visit.slot);
 }
 
 void Store::clear() {

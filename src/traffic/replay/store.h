@@ -48,14 +48,20 @@ class SlotPool {
 /// What a request holds while it is served.
 struct Visit {
   Lookup lookup;
-  /// The policy had found something that another worker was at: writing, or reading where this one has to write. The
-  /// request takes a pass over all of its history, and lookup says so; the policy's counts do not.
+  /// The policy found a part that another request is at: writing behind it, or reading where this one has to write. Of
+  /// that the whole panels of keys are copied, which nobody writes to, or it is gone already and nothing is; lookup
+  /// says so, the policy's counts do not.
   bool busy = false;
-  std::unique_ptr<Slot> slot;      ///< with room for the history; its first lookup.known tokens are there, or in
-  std::unique_ptr<Slot> outgrown;  ///< when not null
-  Slot* shared = nullptr;          ///< when all is found, instead of these: others may read it too
+  std::unique_ptr<Slot> slot;      ///< with room for the history; null when all is found
+  std::unique_ptr<Slot> outgrown;  ///< the slot before, with too little room
+  Slot* shared = nullptr;          ///< somebody else's: all of the history, or when busy what is copied
 
-  KvCache& cache() const noexcept { return shared != nullptr ? shared->cache : slot->cache; }
+  KvCache& cache() const noexcept { return slot ? slot->cache : shared->cache; }
+  /// Where the first lookup.known tokens are to be copied from; null when they are there.
+  const KvCache* copied_from() const noexcept {
+    if (outgrown) return &outgrown->cache;
+    return slot && shared != nullptr ? &shared->cache : nullptr;
+  }
 };
 
 /// Not thread-safe: its caller locks.
@@ -77,10 +83,12 @@ class Store {
  private:
   struct Held {
     std::unique_ptr<Slot> slot;  ///< null until its first request is answered, and while one writes to it
+    Slot* written = nullptr;     ///< the slot meanwhile: what was there before stays
     std::int64_t history = 0;    ///< of the latest request, before any limit
   };
   /// Back to the pool, or when its last reader is done.
   void release(std::unique_ptr<Slot> slot);
+  void stop_reading(Slot* slot);
 
   UserCache policy_;
   SlotPool& pool_;
