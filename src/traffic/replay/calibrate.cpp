@@ -19,8 +19,9 @@
 namespace kvcast::traffic {
 namespace {
 
-// Services that are made ready together: what one of them finds cached was made seven services ago.
-constexpr std::size_t kBatch = 8;
+// Services that are made ready together, as many as the replay has users' caches for: what one of them finds cached was
+// made so many services ago.
+constexpr std::size_t kMostBatch = 32;
 // Requests of the trace that each round draws, for the residuals.
 constexpr std::size_t kSampled = 24;
 
@@ -167,11 +168,6 @@ class Calibrator {
 
   void time_rounds(std::size_t worker) {
     Server& server = *replay_.servers[worker];
-    std::vector<std::unique_ptr<Slot>> slots;
-    {
-      const std::lock_guard lock(mutex_);
-      for (std::size_t i = 0; i < kBatch; ++i) slots.push_back(replay_.pool->take(replay_.longest));
-    }
     for (const Spec& spec : grid_) prepare(server, spec);
     double canary = measure::canary_gflops(server.threads());
     constexpr std::int64_t kLeastRounds = 2;
@@ -181,9 +177,8 @@ class Calibrator {
       if (round >= kLeastRounds && start + longest > end_) break;
       std::vector<Timing> timed;
       const std::vector<Spec> specs = schedule(worker, round);
-      for (std::size_t first = 0; first < specs.size() && !stopped_; first += kBatch) {
-        const std::size_t count = std::min(kBatch, specs.size() - first);
-        time_batch(server, std::span(specs).subspan(first, count), slots, canary, timed);
+      for (std::size_t first = 0; first < specs.size() && !stopped_;) {
+        first += time_batch(server, std::span(specs).subspan(first), canary, timed);
       }
       longest = std::max(longest, measure::now() - start);
       const std::lock_guard lock(mutex_);
@@ -191,8 +186,6 @@ class Calibrator {
       if (round > 0 || stopped_) timings_.insert(timings_.end(), timed.begin(), timed.end());
       rounds_ = std::max(rounds_, round);
     }
-    const std::lock_guard lock(mutex_);
-    for (std::unique_ptr<Slot>& slot : slots) replay_.pool->give(std::move(slot));
   }
 
   // The specs of a round in an order of the worker's own, with other requests of the trace every time.
@@ -218,9 +211,30 @@ class Calibrator {
     if (spec.known > 0) server.prepare(work_of({spec.purpose, spec.known, 0, 0}, 0));
   }
 
-  void time_batch(Server& server, std::span<const Spec> specs, std::vector<std::unique_ptr<Slot>>& slots,
-                  double& canary, std::vector<Timing>& timed) {
-    const std::uint64_t user = users_.fetch_add(kBatch);
+  // What a worker idles before a request: the gap of arrivals before one of the trace, for it alone, less the service
+  // before. A CPU that has slept has cold caches and a clock to raise.
+  double idle(std::uint64_t draw, const std::vector<Timing>& timed) const {
+    if (replay_.options.closed_loop || replay_.requests.size() < 2 || timed.empty()) return 0;
+    constexpr double kMost = 0.02;  // it is as cold as it gets
+    const std::size_t number = 1 + draw % (replay_.requests.size() - 1);
+    const double gap = replay_.requests[number].arrival_s - replay_.requests[number - 1].arrival_s;
+    return std::clamp(static_cast<double>(replay_.options.workers) * gap - timed.back().seconds, 0.0, kMost);
+  }
+
+  // The first of `specs`, as many as there are slots for; returns how many.
+  std::size_t time_batch(Server& server, std::span<const Spec> specs, double& canary, std::vector<Timing>& timed) {
+    const std::uint64_t user = users_.fetch_add(kMostBatch);
+    std::vector<std::unique_ptr<Slot>> slots;
+    {
+      const std::lock_guard lock(mutex_);
+      slots.push_back(replay_.pool->take(specs[0].length));
+      while (slots.size() < std::min(kMostBatch, specs.size())) {
+        std::unique_ptr<Slot> slot = replay_.pool->take_free(specs[slots.size()].length);
+        if (!slot) break;
+        slots.push_back(std::move(slot));
+      }
+    }
+    specs = specs.first(slots.size());
     for (std::size_t i = 0; i < specs.size(); ++i) {
       prepare(server, specs[i]);
       server.history(work_of({specs[i].purpose, specs[i].known, 0, 0}, user + i), slots[i]->cache);
@@ -229,6 +243,7 @@ class Calibrator {
     const std::size_t first = timed.size();
     for (std::size_t i = 0; i < specs.size(); ++i) {
       const Work work = work_of(specs[i], user + i);
+      if (!wait_until(measure::now() + idle(mix64(user + i), timed), stopped_)) break;
       const double start = measure::now();
       server.history(work, slots[i]->cache);
       const double middle = measure::now();
@@ -240,6 +255,9 @@ class Calibrator {
     }
     const Disturbance other = disturbance(before, measure::cpu_times());
     for (std::size_t i = first; i < timed.size(); ++i) timed[i].alone = !other.disturbs();
+    const std::lock_guard lock(mutex_);
+    for (std::unique_ptr<Slot>& slot : slots) replay_.pool->give(std::move(slot));
+    return specs.size();
   }
 
   // Timings beside a slow canary or while other processes ran are left out. Where these run all the time, the canary

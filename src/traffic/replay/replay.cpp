@@ -66,6 +66,28 @@ Disturbance disturbance(const std::optional<measure::CpuTimes>& from, const std:
   return {100 * (to->stolen_s - from->stolen_s) / total, 100 * std::max(0.0, foreign) / total};
 }
 
+namespace {
+
+// From so long before an arrival on a worker does not sleep: waking up takes up to that.
+constexpr double kSpin = 1e-3;
+// Longest sleep, so that a stop is heard.
+constexpr double kNap = 0.05;
+
+}  // namespace
+
+bool wait_until(double until, const std::atomic<bool>& stopped) {
+  while (!stopped) {
+    const double left = until - measure::now();
+    if (left <= 0) return true;
+    if (left > kSpin) {
+      std::this_thread::sleep_for(std::chrono::duration<double>(std::min(left - kSpin, kNap)));
+    } else {
+      std::this_thread::yield();
+    }
+  }
+  return false;
+}
+
 // ---- what is made ready
 
 ReplayState::ReplayState(const Config& wanted, const ModelShape& model_shape, std::span<const Request> asked,
@@ -163,10 +185,6 @@ std::span<const float> Replay::outputs(std::size_t number) const { return state_
 namespace {
 
 constexpr std::size_t kNobody = std::numeric_limits<std::size_t>::max();
-// From so long before an arrival on a worker does not sleep: waking up takes up to that.
-constexpr double kSpin = 1e-3;
-// Longest sleep, so that a stop is heard.
-constexpr double kNap = 0.05;
 // Canaries of a worker in one window.
 constexpr std::int64_t kCanaries = 5;
 
@@ -272,7 +290,7 @@ class Run {
           take_canary(worker, window);
           ++canaries;
         }
-        if (!wait_for(arrival)) return;
+        if (!wait_until(begin_ + arrival, stopped_)) return;
       }
       if (!serve(worker, number)) return;
     }
@@ -280,20 +298,6 @@ class Run {
 
   void take_canary(std::size_t worker, std::size_t window) {
     canaries_[worker].push_back({window, measure::canary_gflops(static_cast<int>(replay_.options.threads))});
-  }
-
-  // False when the replay was stopped meanwhile.
-  bool wait_for(double arrival) const {
-    while (true) {
-      if (stopped_) return false;
-      const double left = arrival - clock();
-      if (left <= 0) return true;
-      if (left > kSpin) {
-        std::this_thread::sleep_for(std::chrono::duration<double>(std::min(left - kSpin, kNap)));
-      } else {
-        std::this_thread::yield();
-      }
-    }
   }
 
   // What a request takes, from here to its answer: the policy, room for the history, the passes over it and the

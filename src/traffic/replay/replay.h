@@ -108,8 +108,10 @@ class Replay {
   /// Errors: CheckError naming the kind.
   void check();
   /// Times services of the lengths, appends and candidates that the requests have, in interleaved rounds until
-  /// `budget_s` is over (two at least), all workers at once. Every timing is another user's, whose keys and values have
-  /// left the caches as far as they do between the requests of a user.
+  /// `budget_s` is over (two at least, of which the first warms up), all workers at once. A timing is another user's
+  /// each time, with up to 31 services of others between the one that left its keys and values and this one, as many as
+  /// the replay has caches; it begins after as long an idle time as the arrivals leave. The costs of a history pass are
+  /// what a request takes beyond its candidates on a cached history; `residuals` are requests drawn from the trace.
   Calibration calibrate(double budget_s, const Observer& observer);
   /// Serves the requests, first come first served. A request's time runs from when a worker takes it (it has arrived,
   /// and the worker has slept until a millisecond before and then spun) to its outputs: asking the policy, room for the

@@ -1,6 +1,7 @@
 // What the parts of a replay share: its requests, the engine of every worker, the memory.
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <memory>
 #include <optional>
@@ -65,6 +66,10 @@ struct Disturbance {
   bool disturbs() const { return steal_pct.value_or(0) > 1 || foreign_pct.value_or(0) > 5; }
 };
 Disturbance disturbance(const std::optional<measure::CpuTimes>& from, const std::optional<measure::CpuTimes>& to);
+
+/// Waits as a worker waits for an arrival: asleep until a millisecond before, then spinning. `until` is on measure's
+/// clock. False when it was stopped meanwhile.
+bool wait_until(double until, const std::atomic<bool>& stopped);
 
 /// The value at this share of ascending values, of the two beside it by distance. `values` is not empty.
 double quantile(const std::vector<double>& ascending, double share);

@@ -43,14 +43,18 @@ std::unique_ptr<Slot> SlotPool::make(std::size_t size_class) {
 }
 
 std::unique_ptr<Slot> SlotPool::take(std::int64_t tokens) {
-  const std::size_t wanted = class_of(tokens);
-  for (std::size_t c = wanted; c < free_.size(); ++c) {
+  std::unique_ptr<Slot> slot = take_free(tokens);
+  return slot ? std::move(slot) : make(class_of(tokens));
+}
+
+std::unique_ptr<Slot> SlotPool::take_free(std::int64_t tokens) noexcept {
+  for (std::size_t c = class_of(tokens); c < free_.size(); ++c) {
     if (free_[c].empty()) continue;
     std::unique_ptr<Slot> slot = std::move(free_[c].back());
     free_[c].pop_back();
     return slot;
   }
-  return make(wanted);
+  return nullptr;
 }
 
 void SlotPool::give(std::unique_ptr<Slot> slot) {

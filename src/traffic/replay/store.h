@@ -28,6 +28,8 @@ class SlotPool {
   /// A slot with room for this many tokens: a free one, of a larger class where there is none of its own, else a new
   /// one. Errors: std::bad_alloc.
   std::unique_ptr<Slot> take(std::int64_t tokens);
+  /// A free one; null when there is none.
+  std::unique_ptr<Slot> take_free(std::int64_t tokens) noexcept;
   void give(std::unique_ptr<Slot> slot);
   /// Makes so many free slots of each class. Errors: std::bad_alloc.
   void stock(const std::vector<std::int64_t>& counts);
