@@ -82,6 +82,7 @@ struct FieldInfo {
   std::string allowed;        ///< in words: "at least 1", "causal, history-blind, ..."
   std::string default_value;  ///< as text
   std::string doc;            ///< one sentence, with the unit
+  bool advanced;              ///< most people never set it
 };
 
 /// Every config field in display order.

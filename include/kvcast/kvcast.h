@@ -143,8 +143,8 @@ struct CompareOptions {
 };
 /// Report A (before) against B (after). Errors: IoError; ConfigError when the machines differ or nothing is in both.
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
-/// table, json or csv. Errors: ConfigError when the format is unknown.
-std::string render(const Comparison& comparison, const std::string& format);
+/// table, json or csv. colour: as below. Errors: ConfigError when the format is unknown.
+std::string render(const Comparison& comparison, const std::string& format, bool colour = false);
 
 /// Sizes the queue from timings (whatever fit() reads), or from options.r with an empty path. The report is that of
 /// fit(), with its sizing; without timings it holds nothing else. Pure but for reading.
@@ -152,6 +152,18 @@ std::string render(const Comparison& comparison, const std::string& format);
 Report size(const std::string& path, const SizingOptions& options);
 /// The answer in a sentence.
 std::string sizing_answer(const Sizing& sizing);
+
+/// Simulates requests on a fleet whose service times come from a report (whatever fit() reads) or from constants. The
+/// report holds its traffic and nothing else of that report. Pure but for reading; the numbers do not depend on
+/// threads. Errors: IoError; ConfigError naming file and line, or the flag.
+Report simulate(const TrafficOptions& options);
+/// The requests of a workload as a trace. Errors: those of simulate().
+void write_trace(const WorkloadOptions& workload, const std::string& path);
+/// Serves requests on this machine's engine and simulates the same ones with times of the very passes that they take.
+/// The report holds both and how they differ. Errors: those of simulate() and run().
+Report replay(const Config& config, const ReplayRequest& request, const Observer& observer);
+/// The answer in a sentence.
+std::string traffic_answer(const Traffic& traffic);
 
 struct SkippedScheme {
   std::string scheme, reason;
@@ -182,10 +194,16 @@ std::vector<FormatInfo> formats();
 /// Those of render_sizing(): "table", "json" (the whole report), "csv", "md".
 std::vector<FormatInfo> sizing_formats();
 
-/// The report in one format. Pure. Errors: ConfigError when the format is unknown.
-std::string render(const Report& report, const std::string& format);
+/// Those of render_traffic(): "table", "json" (the whole report), "csv", "md".
+std::vector<FormatInfo> traffic_formats();
+
+/// The report in one format. colour: what stands out in a table has ANSI colours; no column moves, and no other format
+/// has any. Pure. Errors: ConfigError when the format is unknown.
+std::string render(const Report& report, const std::string& format, bool colour = false);
 /// The sizing of a report that has one. Likewise.
-std::string render_sizing(const Report& report, const std::string& format);
+std::string render_sizing(const Report& report, const std::string& format, bool colour = false);
+/// The traffic of a report that has some. Likewise.
+std::string render_traffic(const Report& report, const std::string& format, bool colour = false);
 
 /// A report under the name that a page calls it by.
 struct NamedReport {

@@ -11,6 +11,7 @@
 #include "kvcast/config.h"
 #include "kvcast/estimate.h"
 #include "kvcast/sizing.h"
+#include "kvcast/traffic.h"
 
 namespace kvcast {
 
@@ -338,6 +339,7 @@ struct Report {
   std::vector<Surface> surfaces;         ///< of every fitted scheme, over a grid that has enough shapes
   std::vector<Degradation> degradation;  ///< where the config has a head
   std::optional<Sizing> sizing;          ///< where it was asked for
+  std::optional<Traffic> traffic;        ///< of a simulation or a replay
   std::vector<Warning> warnings;
 };
 

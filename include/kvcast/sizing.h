@@ -171,6 +171,8 @@ struct SizingModel {
   Source source;
   double user_s = 0, candidate_s = 0;  ///< of the time of a request; naive candidates where times are unknown
   double naive_candidate_s = 0;        ///< naive's time of one more candidate
+  std::optional<double> block_s;       ///< beyond it for every block of candidates that is begun; nullopt: none
+  std::optional<std::int64_t> block_candidates;
   std::optional<double> speedup_user, speedup_candidate;  ///< of the fit's S = N/(a/c + b/c N), at the sized shape
   /// Half-widths of ln(time): that of the first of half_candidates which is not below N, the last one beyond. Empty:
   /// unknown.

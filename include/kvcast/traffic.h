@@ -30,6 +30,7 @@ struct WorkloadOptions {
   std::optional<double> requests_per_s;
   std::optional<Distribution> history;     ///< synthetic: L of a user's first request, tokens
   std::optional<Distribution> candidates;  ///< synthetic: N of a request; of a trace: of rows that have 0
+  bool replace_candidates = false;         ///< of a trace: of all its rows
   double history_scale = 1;                ///< L of a trace times this
   std::int64_t max_history = 0;            ///< longer histories keep their newest tokens; 0: no limit
   std::int64_t users = 100000;             ///< synthetic
@@ -90,6 +91,18 @@ struct TrafficOptions {
   std::optional<double> token_s;      ///< per history token that is not cached
   std::optional<double> candidate_s;  ///< per candidate
   std::optional<double> token_bytes;  ///< of the cache, with constants
+  double tail = 1;                    ///< with constants: P99 over mean of a request's time; 1: constant
+};
+
+/// What is replayed on the engine.
+struct ReplayRequest {
+  WorkloadOptions workload;
+  UserCacheOptions cache;
+  std::int64_t workers = 1;     ///< each has the config's threads
+  bool closed_loop = false;     ///< the next request comes as soon as a worker is free; else at its own time
+  double budget_s = 60;         ///< wall time of the replay itself
+  double warm_up = 0.1;         ///< first share of the requests that is served but not counted
+  std::optional<double> p99_s;  ///< what 99% of the requests are to be answered within
 };
 
 /// A column of the workload.

@@ -155,6 +155,22 @@ Estimate with_interval_of(double value, const std::optional<Estimate>& other) {
   return estimate;
 }
 
+/// Gives `service` its line and its cost per block where they are what its candidates take. Not so for copies of a
+/// cache that only together leave the CPU's cache.
+void find_line(ServiceModel& service, std::int64_t block) {
+  const auto seconds = service.candidates_s;
+  const double one = seconds(1);
+  const double candidate = block > 1 ? (seconds(block) - one) / static_cast<double>(block - 1) : one;
+  ServiceModel line = service;
+  set_line(line, service.user_s, candidate, block > 1 ? std::max(0.0, one - candidate) : 0, block);
+  // Within a block, across blocks, and far beyond them.
+  for (const std::int64_t n : {std::int64_t{2}, (block + 1) / 2, block, block + 1, 5 * block + 3, kMostCandidates}) {
+    if (n > kMostCandidates) continue;
+    if (!(std::abs(line.candidates_s(n) - seconds(n)) <= 1e-9 * seconds(n))) return;
+  }
+  service = line;
+}
+
 }  // namespace
 
 std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit) {
@@ -198,23 +214,26 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   return model;
 }
 
-ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, double tail) {
-  ServiceFit fit = one_parameter({r, {}}, naive_candidate_s.value_or(1), naive_candidate_s.has_value(), "assumed");
-  if (tail <= 1) return fit;
+std::vector<double> lognormal_residuals(double tail) {
+  if (tail <= 1) return {1};
   // P99 over mean of a lognormal is exp(z sigma - sigma²/2); the smaller of the two sigma that give it.
   const boost::math::normal normal;
   const double z = boost::math::quantile(normal, 0.99);
   const double sigma = z - std::sqrt(std::max(0.0, z * z - 2 * std::log(tail)));
   constexpr int kPoints = 1000;
-  std::vector<double>& residuals = fit.service.residuals;
-  residuals.clear();
+  std::vector<double> residuals;
   double sum = 0;
   for (int i = 0; i < kPoints; ++i) {
     residuals.push_back(std::exp(sigma * boost::math::quantile(normal, (i + 0.5) / kPoints)));
     sum += residuals.back();
   }
   for (double& value : residuals) value *= kPoints / sum;
-  fit.naive_residuals = residuals;
+  return residuals;
+}
+
+ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, double tail) {
+  ServiceFit fit = one_parameter({r, {}}, naive_candidate_s.value_or(1), naive_candidate_s.has_value(), "assumed");
+  fit.service.residuals = fit.naive_residuals = lognormal_residuals(tail);
   return fit;
 }
 
@@ -226,6 +245,7 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   ServiceFit fit;
   fit.service.user_s = at(1).user_s;
   fit.service.candidates_s = [at](std::int64_t n) { return at(n).candidates_s; };
+  find_line(fit.service, family.scheme.block == 0 ? kMostCandidates : family.scheme.block);
   fit.naive_s = [at](std::int64_t n) { return at(n).naive_s; };
   fit.speedup = [at](std::int64_t n) {
     const RequestSeconds seconds = at(n);

@@ -43,6 +43,8 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
 /// T = c(1 + (N-1) r), naive cN. naive_candidate_s nullopt: in naive candidates. tail: P99 over mean of the service
 /// time, taken for lognormal; 1 is constant. No interval: r is given.
 ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, double tail);
+/// Factors of mean 1, equally likely, of a lognormal whose P99 is `tail` times its mean; {1} where tail is 1.
+std::vector<double> lognormal_residuals(double tail);
 /// P99 over mean that a lognormal can have: exp(z²/2), z the normal quantile of 99%.
 inline constexpr double kMostTail = 14.9;
 

@@ -428,6 +428,10 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
   model.source = source;
   model.user_s = problem.service.user_s;
   model.candidate_s = *problem.service.candidate_s;
+  if (problem.service.block_s > 0) {
+    model.block_s = problem.service.block_s;
+    model.block_candidates = problem.service.block;
+  }
   model.naive_candidate_s = (problem.naive_s(1001) - problem.naive_s(1)) / 1000;
   for (const std::int64_t n : problem.service.half.candidates) model.half_candidates.push_back(static_cast<double>(n));
   model.half = problem.service.half.values;
@@ -440,7 +444,7 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
   return model;
 }
 
-/// What is no line in N cannot be told: only measured shapes and those scaled from them.
+/// What is no line in N, nor one with a cost per block, cannot be told.
 std::vector<SizingModel> models(const SizingCase& given) {
   std::vector<SizingModel> rows;
   const auto add = [&](const SizingProblem& problem, std::optional<std::int64_t> length, const Source& source) {

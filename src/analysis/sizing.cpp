@@ -79,6 +79,7 @@ void scale_times(SizingProblem& problem, double user, double candidates, double 
   const ServiceModel before = problem.service;
   problem.service.user_s *= user;
   if (problem.service.candidate_s) *problem.service.candidate_s *= candidates;
+  problem.service.block_s *= candidates;
   problem.service.candidates_s = scaled(before.candidates_s, candidates);
   problem.naive_s = scaled(problem.naive_s, naive);
   problem.speedup = [old = problem.speedup, before, after = problem.service, naive](std::int64_t n) {
@@ -91,10 +92,14 @@ double Steps::operator()(std::int64_t n) const {
   return found == candidates.end() ? values.back() : values[static_cast<std::size_t>(found - candidates.begin())];
 }
 
-void set_line(ServiceModel& service, double user_s, double candidate_s) {
+void set_line(ServiceModel& service, double user_s, double candidate_s, double block_s, std::int64_t block) {
   service.user_s = user_s;
   service.candidate_s = candidate_s;
-  service.candidates_s = per_candidate(candidate_s);
+  service.block_s = block_s;
+  service.block = block;
+  service.candidates_s = [=](std::int64_t n) {
+    return candidate_s * static_cast<double>(n) + block_s * static_cast<double>((n + block - 1) / block);
+  };
 }
 
 const char* name_of(Budget budget) {

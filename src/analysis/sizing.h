@@ -30,16 +30,18 @@ struct Steps {
 struct ServiceModel {
   double user_s = 0;                                 ///< once per request, whatever N
   std::function<double(std::int64_t)> candidates_s;  ///< beyond it for N candidates; does not fall with N
-  std::optional<double> candidate_s;                 ///< where candidates_s is a line through 0, its slope
-  Steps half;                                        ///< half-width of the 95% interval of ln(time); empty: unknown
-  std::vector<double> residuals = {1};               ///< timings over the model's time, ascending, equally likely
+  std::optional<double> candidate_s;                 ///< where candidates_s is candidate_s·N + block_s·ceil(N/block)
+  double block_s = 0;                                ///< each walk through the layers beyond its candidates
+  std::int64_t block = 1;
+  Steps half;                           ///< half-width of the 95% interval of ln(time); empty: unknown
+  std::vector<double> residuals = {1};  ///< timings over the model's time, ascending, equally likely
   double seconds(std::int64_t candidates) const { return user_s + candidates_s(candidates); }
 };
 
 /// A line in N through 0.
 std::function<double(std::int64_t)> per_candidate(double seconds);
-/// Makes the time of a model user_s + candidate_s·N.
-void set_line(ServiceModel& service, double user_s, double candidate_s);
+/// Makes the time of a model user_s + candidate_s·N + block_s·ceil(N/block).
+void set_line(ServiceModel& service, double user_s, double candidate_s, double block_s = 0, std::int64_t block = 1);
 
 /// Bytes of one process. worker: of one worker for requests of up to N candidates; does not fall with N.
 struct MemoryModel {

@@ -435,7 +435,7 @@ SchemePasses sharing_passes(const std::string& name, double weight_bytes_per_lay
     work.walk_bytes = (work.weight_bytes + work.kv_bytes) / walks;
     return work;
   };
-  return {name, history, candidates};
+  return {name, history, candidates, block};
 }
 
 SchemePasses packed_passes(const std::string& name, double weight_bytes_per_layer, std::int64_t micro_batch) {
@@ -449,7 +449,7 @@ SchemePasses packed_passes(const std::string& name, double weight_bytes_per_laye
     total.walk_bytes = real(shape.layers) * weight_bytes_per_layer;
     return total;
   };
-  return {name, {}, work};
+  return {name, {}, work, micro_batch};
 }
 
 std::optional<Surface> fit_surface(const std::vector<SurfaceCase>& cases, const SurfaceFamily& family,

@@ -29,6 +29,7 @@ struct SchemePasses {
   std::function<PassWork(const WorkShape& shape)> history;
   /// What N candidates take beyond it.
   std::function<PassWork(const WorkShape& shape, std::int64_t candidates)> candidates;
+  std::int64_t block = 0;  ///< candidates that walk through the layers together; 0: all
 };
 
 /// How naive runs: sequences stacked in one product while they have no more than this many rows together, and its

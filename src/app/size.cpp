@@ -190,18 +190,7 @@ class Shapes {
     }
     if (surface_ == nullptr) return;
     family_ = app::surface_family(report, scheme_);
-    for (const Case& one : report.cases) {
-      for (const Fit& fit : one.fits) {
-        if (fit.scheme != scheme_) continue;
-        const auto model = analysis::service_of_fit(one.samples, fit);
-        if (!model) continue;
-        const auto& residuals = model->service.residuals;
-        residuals_.insert(residuals_.end(), residuals.begin(), residuals.end());
-        naive_residuals_.insert(naive_residuals_.end(), model->naive_residuals.begin(), model->naive_residuals.end());
-      }
-    }
-    std::sort(residuals_.begin(), residuals_.end());
-    std::sort(naive_residuals_.begin(), naive_residuals_.end());
+    residuals_ = app::pooled_residuals(report, scheme_);
   }
 
   bool has_surface() const { return surface_ != nullptr && family_.has_value(); }
@@ -213,7 +202,7 @@ class Shapes {
            layers <= surface_->most_layers;
   }
   analysis::ServiceFit service(std::int64_t length, std::int64_t layers) const {
-    return analysis::service_of_surface(*surface_, *family_, length, layers, residuals_, naive_residuals_);
+    return analysis::service_of_surface(*surface_, *family_, length, layers, residuals_.scheme, residuals_.naive);
   }
   std::set<std::int64_t> lengths() const {
     std::set<std::int64_t> lengths;
@@ -228,7 +217,7 @@ class Shapes {
   std::string scheme_;
   const Surface* surface_ = nullptr;
   std::optional<analysis::SurfaceFamily> family_;
-  std::vector<double> residuals_, naive_residuals_;
+  app::PooledResiduals residuals_;
 };
 
 const Fit* fit_of(const Case& one, const std::string& scheme) {

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "analysis/explain.h"
+#include "analysis/service_model.h"
 #include "analysis/surface.h"
 #include "app/problem.h"
 #include "report/shape.h"
@@ -113,6 +114,23 @@ std::optional<analysis::SurfaceFamily> surface_family(const Report& report, cons
   family.naive = analysis::naive_passes(bytes, {kNaiveStackRows, config.run.threads, mostly_across(report.cases)});
   family.scheme = *passes;
   return family;
+}
+
+PooledResiduals pooled_residuals(const Report& report, const std::string& label) {
+  PooledResiduals pooled;
+  for (const Case& one : report.cases) {
+    for (const Fit& fit : one.fits) {
+      if (fit.scheme != label) continue;
+      const auto model = analysis::service_of_fit(one.samples, fit);
+      if (!model) continue;
+      const auto& residuals = model->service.residuals;
+      pooled.scheme.insert(pooled.scheme.end(), residuals.begin(), residuals.end());
+      pooled.naive.insert(pooled.naive.end(), model->naive_residuals.begin(), model->naive_residuals.end());
+    }
+  }
+  std::sort(pooled.scheme.begin(), pooled.scheme.end());
+  std::sort(pooled.naive.begin(), pooled.naive.end());
+  return pooled;
 }
 
 void fit_surfaces(Report& report, const FitOptions& options) {

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "analysis/surface.h"
 #include "kvcast/kvcast.h"
@@ -12,6 +13,12 @@ namespace kvcast::app {
 /// What the cases have in common, with the passes of one scheme; nullopt where they are no family, or no surface
 /// describes the scheme.
 std::optional<analysis::SurfaceFamily> surface_family(const Report& report, const std::string& label);
+
+/// Timings over the fitted times of their own shapes, ascending, of all cases together.
+struct PooledResiduals {
+  std::vector<double> scheme, naive;
+};
+PooledResiduals pooled_residuals(const Report& report, const std::string& label);
 
 /// Fits a surface to every fitted scheme, where the cases are shapes of one family (they differ in L and layers only)
 /// and there are enough of them; predicts what `options` asks for; says of every fit what its r is made of. Replaces

@@ -49,7 +49,7 @@ OptionInfo option_info(const CLI::Option& option, const std::map<std::string, st
   for (const std::string& name : info.names) {
     if (const auto found = known.find(name); found != known.end()) info.values = found->second;
   }
-  // "Format on stdout: table, json, csv [table]"
+  // "On stdout: table, json, csv [table]"
   const std::size_t colon = info.doc.find(": "), bracket = info.doc.find(" [");
   if (info.values.empty() && colon != std::string::npos && bracket != std::string::npos && bracket > colon) {
     info.values = listed(info.doc.substr(colon + 2, bracket - colon - 2));

@@ -16,8 +16,6 @@
 #include <system_error>
 #include <utility>
 
-#include "terminal.h"
-
 namespace kvcast::cli {
 namespace {
 
@@ -61,6 +59,7 @@ bool write_all(std::FILE* stream, std::string_view text) {
 void ConfigArguments::attach(CLI::App& app, std::vector<std::string> unused) {
   command_ = app.get_name();
   unused_ = std::move(unused);
+  app.set_help_all_flag("--help-all", "Print all options and exit");
   app.add_option("PRESET|FILE", source_, "Preset name or config file [default]")->option_text(" ");
   app.add_option(
          "--set",
@@ -77,7 +76,9 @@ void ConfigArguments::attach(CLI::App& app, std::vector<std::string> unused) {
       ->type_name("PATH=VALUE")
       ->trigger_on_parse();
   for (const FieldInfo& field : config_fields()) {
-    if (!field.flags.empty() && !is_unused(field.path)) add_field_option(app, field);
+    if (field.flags.empty() || is_unused(field.path)) continue;
+    CLI::Option* option = add_field_option(app, field);
+    if (field.advanced) option->group(kMoreOptions);
   }
 }
 
@@ -91,32 +92,33 @@ void ConfigArguments::attach_field(CLI::App& app, const std::string& path) {
   }
 }
 
-void ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& field) {
+CLI::Option* ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& field) {
   const std::string name = field.flags.substr(field.flags.rfind(',') + 1);
   // trigger_on_parse calls back at every occurrence, which keeps the order of the command line.
   if (field.type == "bool") {
     const std::string value = name.starts_with("--no-") ? "false" : "true";
     const std::string doc = value == "false" ? "Turn off: " + field.doc : field.doc;
-    app.add_flag_function(
-           field.flags,
-           [this, path = field.path, value, name](std::int64_t) {
-             assignments_.push_back({path, value, name});
-           },
-           doc)
+    return app
+        .add_flag_function(
+            field.flags,
+            [this, path = field.path, value, name](std::int64_t) {
+              assignments_.push_back({path, value, name});
+            },
+            doc)
         ->disable_flag_override()
         ->trigger_on_parse();
-    return;
   }
   // The few texts have their choices in the help; a long list goes on a line of its own.
   const bool short_list = field.allowed.size() < 40;
   const std::string choices = field.type != "text" ? "" : (short_list ? ": " : ":\n") + field.allowed;
-  app.add_option(
-         field.flags,
-         [this, path = field.path, name](const CLI::results_t& results) {
-           assignments_.push_back({path, results.back(), name});
-           return true;
-         },
-         fmt::format("{}{} [{}]", field.doc, choices, field.default_value))
+  return app
+      .add_option(
+          field.flags,
+          [this, path = field.path, name](const CLI::results_t& results) {
+            assignments_.push_back({path, results.back(), name});
+            return true;
+          },
+          fmt::format("{}{} [{}]", field.doc, choices, field.default_value))
       ->type_name(value_name(field.type))
       ->trigger_on_parse();
 }
@@ -156,7 +158,7 @@ void ConfigArguments::refuse_unless_like(const Config& begun, const std::string&
 }
 
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {
-  app.add_option("--format", name_, fmt::format("Format on stdout: {} [table]", join(names_)))->type_name("NAME");
+  app.add_option("--format", name_, fmt::format("On stdout: {} [table]", join(names_)))->type_name("NAME");
 }
 
 void FormatOption::check() const {
@@ -198,7 +200,8 @@ void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, t
 
 void write_warnings(const std::vector<Warning>& warnings) {
   for (const Warning& warning : warnings) {
-    write_stderr("warning: " + warning.text + (warning.advice.empty() ? "" : "; " + warning.advice) + "\n");
+    write_stderr(coloured("warning: ", Colour::yellow) + warning.text +
+                 (warning.advice.empty() ? "" : "; " + warning.advice) + "\n");
   }
 }
 
@@ -262,15 +265,14 @@ std::string human_bytes(std::int64_t bytes) {
 std::string human_error(const std::optional<double>& value) { return value ? fmt::format("{:.3g}", *value) : "-"; }
 
 std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
-                       const std::vector<bool>& left) {
+                       const std::vector<bool>& left, Stream stream) {
   std::vector<std::size_t> widths;
   for (std::size_t column = 0; column < head.size(); ++column) {
     std::size_t width = head[column].size();
     for (const auto& row : rows) width = std::max(width, row[column].size());
     widths.push_back(width);
   }
-  std::string out;
-  const auto add_row = [&](const std::vector<std::string>& row) {
+  const auto line_of = [&](const std::vector<std::string>& row) {
     std::string line;
     for (std::size_t column = 0; column < row.size(); ++column) {
       if (column > 0) line += "  ";
@@ -282,10 +284,10 @@ std::string text_table(const std::vector<std::string>& head, const std::vector<s
       }
     }
     line.erase(line.find_last_not_of(' ') + 1);
-    out += line + "\n";
+    return line;
   };
-  add_row(head);
-  for (const auto& row : rows) add_row(row);
+  std::string out = coloured(line_of(head), Colour::bold, stream) + "\n";
+  for (const auto& row : rows) out += line_of(row) + "\n";
   return out;
 }
 

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kvcast/kvcast.h"
+#include "terminal.h"
 
 namespace kvcast::cli {
 
@@ -21,6 +22,9 @@ inline constexpr int kExitIo = 3;
 inline constexpr int kExitCheck = 4;
 inline constexpr int kExitBug = 70;
 inline constexpr int kExitSignal = 128;  ///< plus the signal's number
+
+/// Options that only --help-all shows.
+inline constexpr const char* kMoreOptions = "More options";
 
 /// One subcommand. The constructor of each adds it to the app; execute() returns the exit code.
 /// Errors of execute(): those of the library; main maps them.
@@ -41,6 +45,7 @@ class Command {
 std::unique_ptr<Command> make_run_command(CLI::App& app);
 std::unique_ptr<Command> make_fit_command(CLI::App& app);
 std::unique_ptr<Command> make_size_command(CLI::App& app);
+std::unique_ptr<Command> make_simulate_command(CLI::App& app);
 std::unique_ptr<Command> make_report_command(CLI::App& app);
 std::unique_ptr<Command> make_compare_command(CLI::App& app);
 std::unique_ptr<Command> make_merge_command(CLI::App& app);
@@ -53,8 +58,9 @@ std::unique_ptr<Command> make_man_command(CLI::App& app);
 /// PRESET|FILE, --set and the flags of config_fields(), kept as text in the order of the command line.
 class ConfigArguments {
  public:
-  /// Adds the positional, --set and a flag for every field that has one. The paths of `unused` mean nothing to this
-  /// command: they get no flag, and --set of them is refused. A file or preset may still hold them.
+  /// Adds the positional, --set and a flag for every field that has one; --help-all for the advanced ones. The paths of
+  /// `unused` mean nothing to this command: they get no flag, and --set of them is refused. A file or preset may still
+  /// hold them.
   void attach(CLI::App& app, std::vector<std::string> unused = {});
   /// Adds the flag of one field only.
   void attach_field(CLI::App& app, const std::string& path);
@@ -66,7 +72,7 @@ class ConfigArguments {
   void refuse_unless_like(const Config& begun, const std::string& folder, const HostLimits& host) const;
 
  private:
-  void add_field_option(CLI::App& app, const FieldInfo& field);
+  CLI::Option* add_field_option(CLI::App& app, const FieldInfo& field);
   bool is_unused(const std::string& path) const;
   std::optional<std::string> source_;  ///< none: what an imported file brings, or the preset "default"
   std::string command_;
@@ -132,9 +138,10 @@ std::string human_bytes(std::int64_t bytes);
 /// Three significant digits of an error; "-" when unknown.
 std::string human_error(const std::optional<double>& value);
 
-/// Columns padded to their widest cell. `left` says which columns are text; the last column is never padded.
+/// Columns padded to their widest cell, for `stream`. `left` says which columns are text; the last column is never
+/// padded, so only its cells may be coloured.
 std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
-                       const std::vector<bool>& left);
+                       const std::vector<bool>& left, Stream stream = Stream::out);
 
 /// Writes indented JSON. Numbers that are not finite and empty optionals become null.
 class JsonWriter {

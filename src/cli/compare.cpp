@@ -19,8 +19,8 @@ class CompareCommand : public Command {
     app_->add_option("--threshold", threshold_, "How much slower is a regression [5%]")->type_name("X");
     app_->add_flag("--any-machine", any_machine_, "Compare although the machines differ");
     app_->footer(
-        "A point is a regression when its time, with the CPU's clock taken out, or its speed-up is worse by more\n"
-        "than the threshold and its 95% interval says that it is no chance.\n"
+        "A point is a regression when its time, with the CPU's clock taken out, or its speed-up is worse by\n"
+        "more than the threshold and its 95% interval says that it is no chance.\n"
         "Examples:\n"
         "  kvcast compare before after\n"
         "  kvcast compare before after --threshold 2% --format csv");
@@ -32,7 +32,7 @@ class CompareCommand : public Command {
     options.threshold = parse_fraction(threshold_, "--threshold");
     options.any_machine = any_machine_;
     const Comparison comparison = compare(a_, b_, options);
-    write_stdout(render(comparison, format_.name()));
+    write_stdout(render(comparison, format_.name(), has_colour(Stream::out)));
     return comparison.regression ? kExitCheck : kExitOk;
   }
 

@@ -45,7 +45,8 @@ class FitCommand : public Command {
     if (seed_ < 0) throw ConfigError("--seed", "'" + std::to_string(seed_) + "' is too small", "at least 0");
     options.seed = static_cast<std::uint64_t>(seed_);
     const Report report = fit(path_, options);
-    print_report(report, render(report, format_.name()), format_.name() == "table", output_, quiet_);
+    print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
+                 quiet_);
     return kExitOk;
   }
 

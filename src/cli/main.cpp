@@ -32,6 +32,16 @@ std::string command_name(const CLI::App& app) {
   return chosen.empty() ? "kvcast" : "kvcast " + chosen.back()->get_name();
 }
 
+// So that --help fits a screen. Returns what to say instead, empty where nothing was taken away.
+std::string without_more_options(const CLI::App& app) {
+  bool any = false;
+  for (CLI::App* command : app.get_subcommands()) {
+    const auto more = [](const CLI::Option* option) { return option->get_group() == kMoreOptions; };
+    for (CLI::Option* option : command->get_options(more)) any = command->remove_option(option) || any;
+  }
+  return any ? fmt::format("\n{} --help-all lists the other options.\n", command_name(app)) : "";
+}
+
 // What CLI11 says, or more: it only says that a subcommand is missing when the word given is none, and does not know
 // what an unknown flag may have been meant to be.
 std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
@@ -63,12 +73,13 @@ int parse_and_execute(int argc, char** argv) {
       "Examples:\n"
       "  kvcast run                      measure the preset `default`\n"
       "  kvcast run seed --budget 150s   a larger shape in a given time\n"
-      "  kvcast run --help               all flags of a subcommand");
+      "  kvcast run --help               flags of a subcommand");
   // The subcommands, in the order of help.
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(make_run_command(app));
   commands.push_back(make_fit_command(app));
   commands.push_back(make_size_command(app));
+  commands.push_back(make_simulate_command(app));
   commands.push_back(make_report_command(app));
   commands.push_back(make_compare_command(app));
   commands.push_back(make_merge_command(app));
@@ -83,8 +94,9 @@ int parse_and_execute(int argc, char** argv) {
   } catch (const CLI::ParseError& error) {
     if (error.get_exit_code() == 0) {  // --help and --version
       std::ostringstream out, unused;
+      const std::string more = error.get_name() == "CallForHelp" ? without_more_options(app) : "";
       app.exit(error, out, unused);
-      write_stdout(out.str());
+      write_stdout(out.str() + more);
       return kExitOk;
     }
     print_error(fmt::format("{}; see {} --help", problem_of(app, error), command_name(app)));

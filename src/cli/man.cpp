@@ -73,7 +73,7 @@ std::string man_page(const std::vector<CommandInfo>& commands, const std::string
       ".TP\n0\nok\n.TP\n2\nbad usage or configuration\n.TP\n3\ninput or output failed\n"
       ".TP\n4\na check failed, a regression, or no N meets the budgets\n.TP\n70\na bug\n"
       ".TP\n128+n\nsignal n; what was measured is saved\n"
-      ".SH ENVIRONMENT\n.TP\nNO_COLOR\nno colours on stderr when it is set and not empty\n";
+      ".SH ENVIRONMENT\n.TP\nNO_COLOR\nno colours when it is set and not empty; nor where there is no terminal\n";
   return text;
 }
 

@@ -27,7 +27,8 @@ class MergeCommand : public Command {
   int execute() override {
     format_.check();
     const Report report = merge(folders_);
-    print_report(report, render(report, format_.name()), format_.name() == "table", output_, quiet_);
+    print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
+                 quiet_);
     return kExitOk;
   }
 

@@ -10,7 +10,6 @@
 #include <vector>
 
 #include "common.h"
-#include "terminal.h"
 
 namespace kvcast::cli {
 namespace {
@@ -21,7 +20,7 @@ const PlannedCase& case_of(const Plan& plan, const PlannedPoint& point) {
   return plan.cases[static_cast<std::size_t>(point.case_index)];
 }
 
-std::string plan_text(const Plan& plan, const Config& config) {
+std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
   std::vector<std::vector<std::string>> rows;
   for (const PlannedPoint& point : plan.points) {
     const bool skipped = point.status == Status::skipped;
@@ -31,7 +30,7 @@ std::string plan_text(const Plan& plan, const Config& config) {
                     skipped ? "-" : human_seconds(point.estimated_s), point.reason});
   }
   std::string out = text_table({"L", "layers", "N", "scheme", "status", "measured N", "per round", ""}, rows,
-                               {false, false, false, true, true, false, false, true});
+                               {false, false, false, true, true, false, false, true}, stream);
   if (plan.cases.size() > 1) {
     out += fmt::format("{} shapes, {} points", plan.cases.size(), plan.points.size());
     if (plan.batches > 1) {
@@ -141,7 +140,7 @@ class RunCommand : public Command {
       folder = std::make_unique<OutputFolder>(*output_);
       options.journal_folder = *output_;
     }
-    if (!quiet_) write_stderr(plan_text(plan, config));
+    if (!quiet_) write_stderr(plan_text(plan, config, Stream::err));
     return report(folder.get(), output_,
                   [&](const Observer& observer) { return run(config, machine, plan, options, observer); });
   }
@@ -186,7 +185,7 @@ class RunCommand : public Command {
       // An interrupted run keeps its journal, to be resumed from.
       if (!result.interrupted) discard_journal(*output);
     }
-    write_stdout(render(result.report, format_.name()));
+    write_stdout(render(result.report, format_.name(), has_colour(Stream::out)));
     if (!quiet_) {
       for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
       // The table says them itself.
@@ -209,7 +208,7 @@ class RunCommand : public Command {
       throw ConfigError("--format", "'" + format_.name() + "' cannot show a plan", "with --dry-run: table, json");
     }
     const Plan plan = make_plan(config, machine_info(config.run.threads), options);
-    write_stdout(format_.name() == "json" ? plan_json(plan) : plan_text(plan, config));
+    write_stdout(format_.name() == "json" ? plan_json(plan) : plan_text(plan, config, Stream::out));
     return kExitOk;
   }
 

@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cmath>
 #include <cstddef>
 #include <cstdlib>
@@ -20,15 +21,10 @@ constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 constexpr auto kLineInterval = std::chrono::seconds(5);
 constexpr double kLineStep = 0.1;
 
-bool stderr_is_terminal() {
+bool is_terminal(Stream stream) {
   const char* term = std::getenv("TERM");
-  return ::isatty(STDERR_FILENO) == 1 && (term == nullptr || std::string_view(term) != "dumb");
-}
-
-// https://no-color.org: set and not empty.
-bool colour_wanted() {
-  const char* no_color = std::getenv("NO_COLOR");
-  return stderr_is_terminal() && (no_color == nullptr || *no_color == '\0');
+  return ::isatty(stream == Stream::out ? STDOUT_FILENO : STDERR_FILENO) == 1 &&
+         (term == nullptr || std::string_view(term) != "dumb");
 }
 
 std::string time_left(double eta_s) {
@@ -41,12 +37,19 @@ std::string time_left(double eta_s) {
 
 }  // namespace
 
-std::string coloured(const std::string& text, Colour colour) {
-  if (!colour_wanted()) return text;
-  return fmt::format("\x1b[{}m{}\x1b[0m", colour == Colour::red ? 31 : 32, text);
+bool has_colour(Stream stream) {
+  // https://no-color.org: set and not empty.
+  const char* no_color = std::getenv("NO_COLOR");
+  return is_terminal(stream) && (no_color == nullptr || *no_color == '\0');
 }
 
-Progress::Progress(bool quiet) : style_(quiet ? Style::none : stderr_is_terminal() ? Style::bar : Style::lines) {}
+std::string coloured(const std::string& text, Colour colour, Stream stream) {
+  if (!has_colour(stream)) return text;
+  constexpr std::array<int, 4> kCodes = {1, 31, 32, 33};
+  return fmt::format("\x1b[{}m{}\x1b[0m", kCodes[static_cast<std::size_t>(colour)], text);
+}
+
+Progress::Progress(bool quiet) : style_(quiet ? Style::none : is_terminal(Stream::err) ? Style::bar : Style::lines) {}
 
 void Progress::draw(const std::string& line) {
   write_stderr("\r\x1b[K" + line);

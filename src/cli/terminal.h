@@ -1,4 +1,4 @@
-// What depends on whether stderr is a terminal: colour and the progress bar.
+// What depends on whether stdout and stderr are terminals: colour and the progress bar.
 #pragma once
 
 #include <chrono>
@@ -6,10 +6,13 @@
 
 namespace kvcast::cli {
 
-enum class Colour { red, green };
+enum class Stream { out, err };
+enum class Colour { bold, red, green, yellow };
 
-/// `text` in a colour when stderr is a terminal that shows it and NO_COLOR is not set, else unchanged.
-std::string coloured(const std::string& text, Colour colour);
+/// Whether what goes there has colours: it is a terminal that shows them, and NO_COLOR is not set.
+bool has_colour(Stream stream);
+/// `text` in a colour where the stream has them, else unchanged.
+std::string coloured(const std::string& text, Colour colour, Stream stream = Stream::err);
 
 /// Progress of a long command on stderr: a bar with the time left on a terminal; elsewhere plain lines, at most one
 /// per 5 s and per 10%; nothing when quiet.

@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "common.h"
-#include "terminal.h"
 
 namespace kvcast::cli {
 namespace {
@@ -35,7 +34,8 @@ std::string equivalence_text(const Equivalence& equivalence) {
     rows.push_back({scheme.scheme, human_error(max_abs(scheme.vs_reference)), human_error(max_rel(scheme.vs_reference)),
                     human_error(max_abs(scheme.vs_naive)), human_error(max_rel(scheme.vs_naive)),
                     human_error(scheme.reference_top_k_overlap), human_error(scheme.reference_kendall_tau),
-                    human_error(scheme.top_k_overlap), human_error(scheme.kendall_tau), scheme.agrees ? "yes" : "NO"});
+                    human_error(scheme.top_k_overlap), human_error(scheme.kendall_tau),
+                    scheme.agrees ? "yes" : coloured("NO", Colour::red, Stream::out)});
   }
   std::string out = text_table({"scheme", "float64 max abs", "max rel", "naive max abs", "max rel", "float64 top-k",
                                 "tau", "naive top-k", "tau", "agrees"},
@@ -51,7 +51,7 @@ std::string equivalence_text(const Equivalence& equivalence) {
 std::string skipped_text(const std::vector<SkippedScheme>& skipped) {
   std::string out;
   for (const SkippedScheme& scheme : skipped)
-    out += fmt::format("not compared: {}: {}\n", scheme.scheme, scheme.reason);
+    out += coloured("not compared: ", Colour::yellow, Stream::out) + scheme.scheme + ": " + scheme.reason + "\n";
   return out;
 }
 
@@ -63,7 +63,7 @@ std::string stale_text(const StaleError& stale) {
   }
   rows.push_back({fmt::format("output at the {}", stale.read_at), human_error(stale.output.max_abs),
                   human_error(stale.output.max_rel)});
-  return "sharing the history would be wrong by:\n" +
+  return coloured("sharing the history would be wrong by:", Colour::red, Stream::out) + "\n" +
          text_table({"", "max abs", "max rel"}, rows, {true, false, false});
 }
 
@@ -135,7 +135,7 @@ class VerifyCommand : public Command {
                               "run.micro_batch", "measure.budget", "measure.precision", "measure.profile",
                               "measure.cold", "measure.pin"});
     app_->footer(
-        "Exits 4 when a scheme disagrees, or when the mask cannot share (and shows the error sharing would make).\n"
+        "Exits 4 when a scheme disagrees, or the mask cannot share (and shows the error it would make).\n"
         "Examples:\n"
         "  kvcast verify smoke --export case.safetensors\n"
         "  kvcast verify smoke --mask bidirectional");
@@ -179,7 +179,8 @@ class VerifyCommand : public Command {
     std::string text = fmt::format("{}\n{} candidates checked on {}, dense products {}\n", shape_text(result.shape),
                                    result.equivalence.checked_candidates, result.machine.isa, result.machine.dense_isa);
     text += equivalence_text(result.equivalence) + skipped_text(result.skipped);
-    for (const Warning& warning : result.warnings) text += "note: " + warning.text + "\n";
+    for (const Warning& warning : result.warnings)
+      text += coloured("note: ", Colour::yellow, Stream::out) + warning.text + "\n";
     return text + (result.stale ? stale_text(*result.stale) : "");
   }
 

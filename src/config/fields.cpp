@@ -135,6 +135,12 @@ Field swept(Field field, std::string list) {
   return field;
 }
 
+// One that most people never set.
+Field advanced(Field field) {
+  field.advanced = true;
+  return field;
+}
+
 // A list whose emptiness means "not chosen".
 Field automatic_integer_list(std::string path, std::string flags, Member<std::vector<std::int64_t>> member,
                              std::int64_t least, std::string automatic, std::string doc) {
@@ -309,33 +315,33 @@ std::vector<Field> make_fields() {
     integer("model.heads", "--heads", at(model, &M::heads), 1, "Query heads"),
     automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
     swept(integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M; a list is a grid"), "sweep.layers"),
-    integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d"),
+    advanced(integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d")),
     mask("model.mask", "--mask", at(model, &M::mask), "Attention mask"),
-    integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens joined into one position of K times the width; divides L"),
-    automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions next to the candidate that go on after the first layer"),
-    integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers"),
-    free_text("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use"),
-    integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head behind every scheme; 0: no head"),
-    integer("model.head_layers", "--head-layers", at(model, &M::head_layers), 1, "Hidden layers of the ranking head"),
+    advanced(integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens merged into one, K times as wide; divides L")),
+    advanced(automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions by the candidate that go on after the first layer")),
+    advanced(integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers")),
+    advanced(free_text("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use")),
+    advanced(integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head behind every scheme; 0: no head")),
+    advanced(integer("model.head_layers", "--head-layers", at(model, &M::head_layers), 1, "Hidden layers of the ranking head")),
     automatic_integer_list("sweep.history_length", "", at(sweep, &S::history_length), 0, "as model.history_length", "A grid over these L"),
     automatic_integer_list("sweep.layers", "", at(sweep, &S::layers), 1, "as model.layers", "A grid over these M"),
     integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
     scheme_list("run.schemes", "--schemes", at(run, &R::schemes), "Schemes to compare"),
     choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32", "bf16"}, "Weights and activations; sums are fp32"),
     choice("run.kv_dtype", "--kv-dtype", at(run, &R::kv_dtype), {"auto", "fp32", "bf16"}, "KV cache; auto is as dtype"),
-    boolean("run.cached", "--cached", at(run, &R::cached), "Also a returning user whose whole history is cached"),
-    integer("run.append", "--append", at(run, &R::append), 0, "Also a returning user with this many new history tokens"),
-    automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Also packed, with this many candidates per pass, each a row of its own"),
-    free_text("run.isa", "--isa", at(run, &R::isa), "auto or a SIMD target of this CPU, see kvcast info", "SIMD target to run on"),
+    advanced(boolean("run.cached", "--cached", at(run, &R::cached), "Also a returning user whose whole history is cached")),
+    advanced(integer("run.append", "--append", at(run, &R::append), 0, "Also a returning user with this many new history tokens")),
+    advanced(automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Also packed, with so many candidates per pass, each a row")),
+    advanced(free_text("run.isa", "--isa", at(run, &R::isa), "auto or a SIMD target of this CPU, see kvcast info", "SIMD target to run on")),
     automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use", "Threads"),
     integer("run.seed", "--seed", at(run, &R::seed), 0, "Seed of weights, tokens and schedule"),
     boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
-    fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up"),
-    boolean("measure.cold", "--cold", at(measure, &Me::cold), "Empty the caches before every timing"),
-    boolean("measure.pin", "--pin", at(measure, &Me::pin), "Keep each thread on one CPU"),
-    boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes, after the measurement"),
-    automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take"),
+    advanced(fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up")),
+    advanced(boolean("measure.cold", "--cold", at(measure, &Me::cold), "Empty the caches before every timing")),
+    advanced(boolean("measure.pin", "--pin", at(measure, &Me::pin), "Keep each thread on one CPU")),
+    advanced(boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes, after the measurement")),
+    advanced(automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take")),
   };
   // clang-format on
 }
@@ -423,7 +429,8 @@ std::vector<FieldInfo> config_fields() {
   const Config defaults;
   std::vector<FieldInfo> infos;
   for (const config::Field& field : config::fields()) {
-    infos.push_back({field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc});
+    infos.push_back(
+        {field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc, field.advanced});
   }
   return infos;
 }

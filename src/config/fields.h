@@ -28,6 +28,8 @@ struct Field {
 
   /// Path of the list that a grid runs over in place of this value; empty for most. A flag of this field takes a list.
   std::string swept{};
+  /// Its flag is in --help-all, and not in the --help of a command that has all fields.
+  bool advanced = false;
 };
 
 /// Every field in display order; fields of one section stand together.

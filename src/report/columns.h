@@ -118,6 +118,44 @@ void visit_lists(S& sizing, const Visit& visit) {
   visit("models", sizing_model_columns(), sizing.models);
 }
 
+// Of traffic: traffic_columns.cpp.
+const std::vector<Column<Traffic>>& traffic_columns();
+const std::vector<Column<ServerOptions>>& server_columns();
+const std::vector<Column<UserCacheOptions>>& user_cache_columns();
+const std::vector<Column<ServiceCosts>>& service_costs_columns();
+const std::vector<Column<ServiceKnot>>& service_knot_columns();
+const std::vector<Column<WorkloadColumn>>& workload_columns();
+const std::vector<Column<TrafficLatency>>& traffic_latency_columns();
+const std::vector<Column<TrafficFigure>>& traffic_figure_columns();
+const std::vector<Column<TrafficFind>>& traffic_find_columns();
+const std::vector<Column<HitRatePoint>>& hit_rate_columns();
+const std::vector<Column<CapacityPoint>>& capacity_columns();
+const std::vector<Column<TrafficWindow>>& traffic_window_columns();
+const std::vector<Column<LatencyPoint>>& latency_point_columns();
+const std::vector<Column<ReplayComparison>>& replay_comparison_columns();
+
+/// As visit_lists() of a sizing, for the lists of traffic. Traffic or const Traffic.
+template <typename T, typename Visit>
+void visit_traffic_lists(T& traffic, const Visit& visit) {
+  visit("latencies", traffic_latency_columns(), traffic.latencies);
+  visit("figures", traffic_figure_columns(), traffic.figures);
+  visit("find", traffic_find_columns(), traffic.find);
+  visit("replay", replay_comparison_columns(), traffic.replay);
+  visit("columns", workload_columns(), traffic.columns);
+  visit("hit_rates", hit_rate_columns(), traffic.hit_rates);
+  visit("capacity", capacity_columns(), traffic.capacity);
+  visit("windows", traffic_window_columns(), traffic.windows);
+  visit("cdf", latency_point_columns(), traffic.cdf);
+  visit("service", service_knot_columns(), traffic.costs.knots);
+}
+/// Its parts that are one row each.
+template <typename T, typename Visit>
+void visit_traffic_parts(T& traffic, const Visit& visit) {
+  visit("server", server_columns(), traffic.server);
+  visit("cache", user_cache_columns(), traffic.cache);
+  visit("costs", service_costs_columns(), traffic.costs);
+}
+
 /// CSV column names of one column: the name itself, or one per part of a compound ("speedup", "speedup_lo", ...).
 std::vector<std::string> flat_names(const std::string& name, Kind kind);
 

@@ -93,7 +93,7 @@ std::string ends(const std::optional<Estimate>& estimate) {
 
 std::string verdict(const ComparedPoint& point) {
   if (!point.missing_in.empty()) return point.missing_in == "A" ? "only in B" : "only in A";
-  if (point.regression) return "SLOWER";
+  if (point.regression) return emphasised("SLOWER", Emphasis::bad);
   if (point.improvement) return "faster";
   return judged(point) ? "" : "one round";
 }
@@ -107,7 +107,8 @@ std::string render_comparison_table(const Comparison& comparison) {
   const auto& points = comparison.points;
   const bool shapes =
       std::any_of(points.begin(), points.end(), [&](const auto& point) { return point.shape != points.front().shape; });
-  std::string text = paragraph("", sentence(comparison, shapes), 0);
+  std::string text = emphasised(paragraph("", sentence(comparison, shapes), 0),
+                                comparison.regression ? Emphasis::bad : Emphasis::strong);
   if (!points.empty()) text += "\n";
   for (auto from = points.begin(); from != points.end();) {
     const auto to = std::find_if(from, points.end(), [&](const auto& point) { return point.shape != from->shape; });
@@ -178,8 +179,8 @@ std::string render_comparison_csv(const Comparison& comparison) {
 }  // namespace
 }  // namespace report
 
-std::string render(const Comparison& comparison, const std::string& format) {
-  if (format == "table") return report::render_comparison_table(comparison);
+std::string render(const Comparison& comparison, const std::string& format, bool colour) {
+  if (format == "table") return report::shown(report::render_comparison_table(comparison), colour);
   if (format == "json") return report::render_comparison_json(comparison);
   if (format == "csv") return report::render_comparison_csv(comparison);
   throw ConfigError("--format", "unknown format '" + format + "'", "one of table, json, csv");

@@ -61,7 +61,7 @@ std::string degradation_block(const std::vector<Degradation>& rows, const Case& 
     add_row(grid, {row.candidates == last ? "" : integer(row.candidates)}, row);
     last = row.candidates;
   }
-  return grid.empty() ? "" : std::string(kTitle) + "\n" + grid.text("") + notes();
+  return grid.empty() ? "" : emphasised(kTitle, Emphasis::strong) + "\n" + grid.text("") + notes();
 }
 
 std::string degradation_summary(const std::vector<Degradation>& rows) {
@@ -75,7 +75,7 @@ std::string degradation_summary(const std::vector<Degradation>& rows) {
     const auto size = [](const std::optional<std::int64_t>& value) { return value ? integer(*value) : "-"; };
     add_row(grid, {size(row.history_length), size(row.layers), integer(row.candidates)}, row);
   }
-  return grid.empty() ? "" : std::string(kTitle) + "\n" + grid.text("") + notes();
+  return grid.empty() ? "" : emphasised(kTitle, Emphasis::strong) + "\n" + grid.text("") + notes();
 }
 
 std::string resident_line(const std::vector<ResidentMemory>& memory) {

@@ -16,11 +16,13 @@ struct Format {
   const char* file;  ///< file name written under -o; empty when only for stdout
   const char* doc;
   std::string (*render)(const Report& report);  ///< pure
+  bool emphasises = false;                      ///< what stands out in its text is marked, see layout.h
 };
 
-/// THE list of formats, and that of a sizing, whose files are written where a report has one.
+/// THE list of formats, and those of a sizing and of traffic, whose files are written where a report has one.
 const std::vector<Format>& format_list();
 const std::vector<Format>& sizing_format_list();
+const std::vector<Format>& traffic_format_list();
 
 std::string render_table(const Report& report);
 std::string render_json(const Report& report);
@@ -34,5 +36,9 @@ std::string render_html(const Report& report);
 std::string render_sizing_table(const Report& report);
 std::string render_sizing_csv(const Report& report);
 std::string render_sizing_markdown(const Report& report);
+// Of a report with traffic.
+std::string render_traffic_table(const Report& report);
+std::string render_traffic_csv(const Report& report);
+std::string render_traffic_markdown(const Report& report);
 
 }  // namespace kvcast::report

@@ -87,6 +87,15 @@ Json sizing(const Sizing& value) {
   return result;
 }
 
+Json traffic(const Traffic& value) {
+  Json result = to_json(traffic_columns(), value);
+  visit_traffic_parts(
+      value, [&](const char* name, const auto& columns, const auto& row) { result[name] = to_json(columns, row); });
+  visit_traffic_lists(
+      value, [&](const char* name, const auto& columns, const auto& rows) { result[name] = to_json(columns, rows); });
+  return result;
+}
+
 }  // namespace
 
 std::string render_json(const Report& report) {
@@ -103,6 +112,7 @@ std::string render_json(const Report& report) {
   for (const auto& value : report.surfaces) surfaces.push_back(surface(value));
   root["degradation"] = to_json(degradation_columns(), report.degradation);
   root["sizing"] = report.sizing ? sizing(*report.sizing) : Json(nullptr);
+  root["traffic"] = report.traffic ? traffic(*report.traffic) : Json(nullptr);
   root["warnings"] = to_json(warning_columns(), report.warnings);
   return root.dump(2) + "\n";
 }

@@ -19,6 +19,12 @@ std::string without_trailing_spaces(std::string line) {
 // Stands for a space at which a paragraph must not break; plain() keeps it out of other text.
 constexpr char kNoBreak = '\x01';
 
+// Marks of emphasis: one begins each kind, in the order of Emphasis, one ends them all.
+constexpr char kFirstMark = '\x02', kEndMark = '\x06';
+constexpr const char* kColours[] = {"1", "31", "33", "2"};
+
+bool is_mark(char c) { return c >= kFirstMark && c <= kEndMark; }
+
 std::string grouped(std::string digits) {
   const std::size_t start = digits.starts_with('-') ? 1 : 0;
   for (std::size_t at = std::min(digits.find('.'), digits.size()); at > start + 3;) {
@@ -38,9 +44,35 @@ int decimals_for(double value, int digits) {
 
 // ---- text
 
+std::string emphasised(const std::string& text, Emphasis emphasis) {
+  std::string result;
+  // By line: a pager forgets at its end.
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = std::min(text.find('\n', at), text.size());
+    if (end > at) {
+      result += static_cast<char>(kFirstMark + static_cast<int>(emphasis)) + text.substr(at, end - at) + kEndMark;
+    }
+    if (end < text.size()) result += '\n';
+    at = end + 1;
+  }
+  return result;
+}
+
+std::string shown(const std::string& marked, bool colour) {
+  std::string result;
+  for (const char c : marked) {
+    if (!is_mark(c)) {
+      result += c;
+    } else if (colour) {
+      result += fmt::format("\x1b[{}m", c == kEndMark ? "0" : kColours[c - kFirstMark]);
+    }
+  }
+  return result;
+}
+
 std::size_t width(const std::string& text) {
-  return static_cast<std::size_t>(
-      std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
+  return static_cast<std::size_t>(std::count_if(
+      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80 && !is_mark(c); }));
 }
 
 std::string prefix(const std::string& text, std::size_t columns) {
@@ -237,11 +269,12 @@ std::string Grid::text(const std::string& margin) const {
     }
     return without_trailing_spaces(result) + "\n";
   };
-  std::string result;
-  if (std::any_of(heads_.begin(), heads_.end(), [](const Head& head) { return !head.top.empty(); })) {
-    result += line([&](std::size_t c) { return heads_[c].top; });
+  std::string head;
+  if (std::any_of(heads_.begin(), heads_.end(), [](const Head& one) { return !one.top.empty(); })) {
+    head += line([&](std::size_t c) { return heads_[c].top; });
   }
-  result += line([&](std::size_t c) { return heads_[c].bottom; });
+  head += line([&](std::size_t c) { return heads_[c].bottom; });
+  std::string result = emphasised(head, Emphasis::strong);
   result += margin + std::string(total - margin.size(), '-') + "\n";
   for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
   return result;

@@ -1,4 +1,4 @@
-// The parts of a text for a terminal: words, numbers with units, paragraphs and grids; plain, at most kWidth columns.
+// The parts of a text for a terminal: words, numbers with units, paragraphs and grids; at most kWidth columns.
 #pragma once
 
 #include <cstdint>
@@ -15,6 +15,14 @@ inline constexpr std::size_t kWidth = 100;
 inline constexpr std::size_t kSchemeWidth = 12;
 
 // ---- text
+
+/// How a part of a text stands out on a terminal.
+enum class Emphasis { strong, bad, warning, faint };
+/// `text`, every line of it between marks that take no columns. They are control characters, which plain() keeps out of
+/// text from outside.
+std::string emphasised(const std::string& text, Emphasis emphasis);
+/// The marks made ANSI colours, or taken out.
+std::string shown(const std::string& marked, bool colour);
 
 /// Columns that UTF-8 text takes, a code point each.
 std::size_t width(const std::string& text);

@@ -89,6 +89,20 @@ std::optional<Sizing> sizing(const JsonPlace& place) {
   return value;
 }
 
+/// Absent from files that were written before there was traffic.
+std::optional<Traffic> traffic(const JsonPlace& root) {
+  if (!root.value().contains("traffic")) return std::nullopt;
+  const JsonPlace place = root.at("traffic");
+  auto value = optional_row(place, traffic_columns());
+  if (!value) return value;
+  visit_traffic_parts(
+      *value, [&](const char* name, const auto& columns, auto& row) { from_json(place.at(name), columns, row); });
+  visit_traffic_lists(*value, [&](const char* name, const auto& columns, auto& rows) {
+    rows = rows_from_json(place.at(name), columns);
+  });
+  return value;
+}
+
 }  // namespace
 
 Report read_report_json(const std::string& text, const std::string& where) {
@@ -110,6 +124,7 @@ Report read_report_json(const std::string& text, const std::string& where) {
   for (const auto& item : root.at("surfaces").items()) report.surfaces.push_back(surface(item));
   report.degradation = rows_from_json(root.at("degradation"), degradation_columns());
   report.sizing = sizing(root.at("sizing"));
+  report.traffic = traffic(root);
   report.warnings = rows_from_json(root.at("warnings"), warning_columns());
   return report;
 }

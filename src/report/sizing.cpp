@@ -15,6 +15,8 @@
 #include "report/csv.h"
 #include "report/format.h"
 #include "report/layout.h"
+#include "report/quantities.h"
+#include "report/sections.h"
 
 namespace kvcast {
 namespace report {
@@ -61,6 +63,16 @@ std::string input_name(const std::string& name) {
   };
   const auto found = std::find_if(names.begin(), names.end(), [&](const auto& pair) { return pair.first == name; });
   return found == names.end() ? plain(name) : found->second;
+}
+
+/// The stated budgets in front of an answer: "at P99 50.0 ms, memory 8.00 GiB ".
+std::string under(const std::vector<SizingBudget>& budgets) {
+  std::string text;
+  for (const SizingBudget& budget : budgets) {
+    const std::string name = budget.name == "p99" ? "P99" : input_name(budget.name);
+    text += (text.empty() ? "at " : ", ") + name + " " + quantity(budget.limit, budget.unit);
+  }
+  return text.empty() ? "" : text + " ";
 }
 
 /// Where a change leads to, rounded away from where it starts at the digits that quantity() shows: what is shown does.
@@ -136,8 +148,8 @@ std::string sizing_answer(const Sizing& sizing) {
   std::string text;
   const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing.safe_candidates) + ")" : "";
   if (sizing.likely_candidates) {
-    text =
-        "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " + input_name(sizing.binding) + " binds";
+    text = under(sizing.budgets) + "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " +
+           input_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
       if (!budget.binding) text += ", " + input_name(budget.name) + " would allow " + most(budget.likely_candidates);
     }
@@ -173,27 +185,6 @@ bool interval_known(const Sizing& sizing) {
 }
 
 // ---- sections
-
-struct Section {
-  std::string title;
-  Grid grid;
-  std::string below;  ///< what the table needs to be read
-};
-
-using Rows = std::vector<std::vector<std::string>>;
-Section section(std::string title, std::vector<Grid::Head> heads, Rows rows, std::string below = "") {
-  Grid grid(std::move(heads));
-  for (auto& row : rows) grid.add(std::move(row));
-  return {std::move(title), std::move(grid), std::move(below)};
-}
-
-/// A row of cells per item.
-template <typename Item, typename Cells>
-Rows rows_of(const std::vector<Item>& items, const Cells& cells) {
-  Rows rows;
-  for (const Item& item : items) rows.push_back(cells(item));
-  return rows;
-}
 
 Section budgets(const Sizing& sizing) {
   const bool none = sizing.likely_candidates == 0;
@@ -562,19 +553,17 @@ std::string subject(const Report& report) {
 
 std::string render_sizing_table(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = paragraph("", capitalised(sizing_answer(sizing)), 0);
-  text += paragraph("", subject(report), 0);
-  for (const Section& one : sections(report)) {
-    text += "\n" + paragraph("", one.title, 0) + one.grid.text("  ");
-    if (!one.below.empty()) text += paragraph("  ", one.below, 2);
-  }
+  std::string text = emphasised(paragraph("", capitalised(sizing_answer(sizing)), 0),
+                                sizing.feasible ? Emphasis::strong : Emphasis::bad);
+  text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
+  text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
   for (const std::string& note : sizing.notes) text += paragraph("note", plain(note), kMargin);
   return text;
 }
 
 std::string render_sizing_csv(const Report& report) {
-  std::string text = csv_row({"section", "row", "item", "quantity", "value", "lo", "hi", "text", "unit", "source"});
+  std::string text = csv_row(quantity_head());
   const std::string whole = "sizing";
   const Sizing& sizing = *report.sizing;
   // What was measured is among the points.
@@ -600,37 +589,10 @@ std::string render_sizing_csv(const Report& report) {
     if (quantity == "seed_improvement") return "assumed";
     return source;
   };
-  const auto write = [&](const std::string& name, const auto& columns, const auto& rows, const std::string& otherwise) {
-    std::int64_t index = 0;
-    for (const auto& row : rows) {
-      std::string item, unit, source = otherwise;
-      for (const auto& column : columns) {
-        const std::string cell = csv_cell(flat_values(column.kind, column.value(row)).front());
-        if (item.empty() && name != whole) item = cell;
-        if (column.name == "unit") unit = cell;
-        if (column.name == "source" && !cell.empty()) source = cell;
-      }
-      for (const auto& column : columns) {
-        if (column.name == "unit" || column.name == "source") continue;
-        const std::vector<Value> values = flat_values(column.kind, column.value(row));
-        const bool words = column.kind == Kind::text || column.kind == Kind::texts || column.kind == Kind::numbers ||
-                           column.kind == Kind::boolean;
-        std::vector<std::string> cells(4);  // value, lo, hi, text
-        const std::size_t first = words ? 3 : column.kind == Kind::interval ? 1 : 0;
-        for (std::size_t i = 0; i < values.size() && first + i < cells.size(); ++i)
-          cells[first + i] = csv_cell(values[i]);
-        std::vector<std::string> line = {csv_text(name), std::to_string(index), item, csv_text(column.name)};
-        line.insert(line.end(), cells.begin(), cells.end());
-        line.push_back(csv_text(words ? "" : column.unit.empty() ? unit : column.unit));
-        line.push_back(own_source(name, column.name, source));
-        text += csv_row(line);
-      }
-      ++index;
-    }
-  };
-  write(whole, sizing_columns(), std::vector<Sizing>{sizing}, sizing.source);
+  text += quantity_rows(whole, sizing_columns(), {sizing}, {false, sizing.source, own_source});
   visit_lists(sizing, [&](const char* name, const auto& columns, const auto& rows) {
-    write(name, columns, rows, std::string(name) == "changes" ? "computed" : sizing.source);
+    text += quantity_rows(name, columns, rows,
+                          {true, std::string(name) == "changes" ? "computed" : sizing.source, own_source});
   });
   return text;
 }
@@ -638,10 +600,7 @@ std::string render_sizing_csv(const Report& report) {
 std::string render_sizing_markdown(const Report& report) {
   const Sizing& sizing = *report.sizing;
   std::string text = "## Queue sizing\n\n**" + capitalised(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
-  for (const Section& one : sections(report)) {
-    text += "\n### " + one.title + "\n\n" + one.grid.markdown();
-    if (!one.below.empty()) text += "\n" + one.below + "\n";
-  }
+  text += sections_markdown(sections(report));
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
   for (const std::string& note : sizing.notes) text += "- " + plain(note) + "\n";
   return without_tags(text);

@@ -1,4 +1,4 @@
-// The report for a terminal: plain text, no colour, at most kWidth columns.
+// The report for a terminal: text with marks of emphasis, at most kWidth columns.
 #include <fmt/format.h>
 
 #include <algorithm>
@@ -22,6 +22,9 @@ namespace {
 // ---- sections
 
 constexpr std::size_t kMargin = 10;
+
+/// A word of a check that failed.
+std::string bad(const char* word) { return emphasised(word, Emphasis::bad); }
 
 // More than this are summed up.
 constexpr std::size_t kMaxFullCases = 4;
@@ -200,9 +203,11 @@ std::string point_notes(const Case& one) {
     text += paragraph("s", "scaled: fewer candidates timed, then multiplied (" + join(scaled, "; ") + ")", kMargin);
   }
   for (const auto& [key, at] : skipped) {
-    text += paragraph(
-        "-", "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " + plain(key.second),
-        kMargin);
+    text += emphasised(
+        paragraph("-",
+                  "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " + plain(key.second),
+                  kMargin),
+        Emphasis::warning);
   }
   if (!forms.empty()) text += paragraph_of_items("form", forms, kMargin);
   if (!memory.empty()) text += paragraph_of_items("KV held", memory, kMargin);
@@ -238,9 +243,11 @@ std::string gains(const Case& one) {
 std::string profiles(const std::vector<Profile>& list) {
   std::string text;
   for (const auto& profile : list) {
-    text += fmt::format("{}profile of {}, {} pass{}: {}\n", text.empty() ? "" : "\n",
-                        clipped(profile.scheme, kSchemeWidth), plain(profile.pass),
-                        profile.candidates > 0 ? ", N=" + integer(profile.candidates) : "", seconds(profile.seconds));
+    text += emphasised(
+        fmt::format("{}profile of {}, {} pass{}: {}\n", text.empty() ? "" : "\n", clipped(profile.scheme, kSchemeWidth),
+                    plain(profile.pass), profile.candidates > 0 ? ", N=" + integer(profile.candidates) : "",
+                    seconds(profile.seconds)),
+        Emphasis::strong);
     Grid grid({{"", "step", false}, {"", "time", true}, {"", "share", true}});
     for (const auto& step : profile.steps) {
       grid.add({plain(step.name), seconds(step.seconds), fixed(100 * step.share, 1) + "%"});
@@ -268,7 +275,7 @@ std::pair<std::string, std::string> speedup_cells(const Estimate& value) {
 }
 
 std::string titled(const std::string& title, const Grid& grid) {
-  return grid.empty() ? "" : "\n  " + title + "\n" + grid.text("  ");
+  return grid.empty() ? "" : "\n" + emphasised("  " + title, Emphasis::strong) + "\n" + grid.text("  ");
 }
 
 std::string residuals(const std::vector<Residual>& list) {
@@ -347,8 +354,10 @@ std::string fit_block(const Fit& fit) {
   const auto row = [&](const char* label, const std::string& value, const std::string& meaning) {
     return paragraph(label, padded(value, 31, false) + "  " + meaning, kLabel);
   };
-  std::string text = fmt::format("fit of {} against naive: {}, {} excluded\n", clipped(fit.scheme, kSchemeWidth),
-                                 counted(fit.rounds, "round"), counted(fit.excluded_pairs, "pair"));
+  std::string text =
+      emphasised(fmt::format("fit of {} against naive: {}, {} excluded\n", clipped(fit.scheme, kSchemeWidth),
+                             counted(fit.rounds, "round"), counted(fit.excluded_pairs, "pair")),
+                 Emphasis::strong);
   if (!fit.verdict.empty()) text += paragraph("  verdict", plain(fit.verdict), kLabel);
   if (!fit.next.empty()) text += paragraph("  next", plain(fit.next), kLabel);
   for (std::size_t i = 0; i < fit.losses.size(); ++i) {
@@ -394,9 +403,11 @@ std::string self_check(const std::vector<SelfCheck>& list) {
     grid.add({clipped(check.scheme, kSchemeWidth), check.candidates ? integer(*check.candidates) : "all",
               fixed(check.ratio.value, decimals), interval(check.ratio, decimals),
               interval({check.ratio.value, check.simultaneous}, decimals),
-              check.contains_one ? "holds 1" : "DOES NOT HOLD 1"});
+              check.contains_one ? "holds 1" : bad("DOES NOT HOLD 1")});
   }
-  return "self-check: every scheme timed under two names; the ratio of the two times is 1\n" + grid.text("  ");
+  return emphasised("self-check: every scheme timed under two names; the ratio of the two times is 1\n",
+                    Emphasis::strong) +
+         grid.text("  ");
 }
 
 std::string surface_block(const Surface& surface) {
@@ -450,11 +461,11 @@ std::string conditions(const Conditions& c) {
 
 std::string equality(const Equivalence& e) {
   std::string summary =
-      std::string(e.agrees ? "agrees: " : "DISAGREES: ") + counted(e.checked_candidates, "candidate") + " checked";
+      (e.agrees ? "agrees" : bad("DISAGREES")) + ": " + counted(e.checked_candidates, "candidate") + " checked";
   if (!e.reference_shape.empty()) {
     summary += e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + plain(e.reference_shape);
   }
-  if (!e.shareable) summary += "; sharing is NOT valid under this mask";
+  if (!e.shareable) summary += "; sharing is " + bad("NOT") + " valid under this mask";
   const std::string text = paragraph("equality", summary, kMargin);
   Grid grid({{"", "scheme", false},
              {"vs float64", "max abs", true},
@@ -475,7 +486,7 @@ std::string equality(const Equivalence& e) {
     grid.add({clipped(s.scheme, kSchemeWidth), part(s.vs_reference, &ErrorPair::max_abs),
               part(s.vs_reference, &ErrorPair::max_rel), part(s.vs_naive, &ErrorPair::max_abs),
               part(s.vs_naive, &ErrorPair::max_rel), rank(s.top_k_overlap), rank(s.kendall_tau),
-              rank(s.reference_top_k_overlap), rank(s.reference_kendall_tau), s.agrees ? "agrees" : "DISAGREES"});
+              rank(s.reference_top_k_overlap), rank(s.reference_kendall_tau), s.agrees ? "agrees" : bad("DISAGREES")});
   }
   grid.add({"tolerance", e.tolerance_reference ? error(*e.tolerance_reference) : "-", "",
             e.tolerance_naive ? error(*e.tolerance_naive) : "-", "", "k=" + integer(e.top_k), "",
@@ -496,7 +507,7 @@ std::string composition(const Case& one) {
     const int decimals = std::max(3, estimate_decimals(check.ratio, 3));
     text += paragraph(text.empty() ? "whole run" : "",
                       fmt::format("{} at N={} {}: whole/{} {}  95% {}", clipped(check.scheme, kSchemeWidth),
-                                  integer(check.candidates), check.agrees ? "agrees" : "DISAGREES",
+                                  integer(check.candidates), check.agrees ? "agrees" : bad("DISAGREES"),
                                   scaled(check.scheme) ? "scaled" : "composed", fixed(check.ratio.value, decimals),
                                   interval(check.ratio, decimals)),
                       kMargin);
@@ -507,7 +518,8 @@ std::string composition(const Case& one) {
 std::string warnings(const std::vector<Warning>& list) {
   std::string text;
   for (const auto& warning : list) {
-    text += paragraph("warning", plain(warning.text) + " [" + plain(warning.code) + "]", kMargin);
+    text += emphasised(paragraph("warning", plain(warning.text) + " [" + plain(warning.code) + "]", kMargin),
+                       Emphasis::warning);
     if (!warning.advice.empty()) text += paragraph("", "-> " + plain(warning.advice), kMargin);
   }
   return text;
@@ -570,10 +582,11 @@ std::string grid_summary(const std::vector<Case>& cases) {
     }
   }
   std::string text = grid.text("") + "\n";
-  text += paragraph("equality",
-                    disagreeing == 0 ? "agrees in every shape where it was checked"
-                                     : "DISAGREES in " + counted(static_cast<std::int64_t>(disagreeing), "shape"),
-                    kMargin);
+  text +=
+      paragraph("equality",
+                disagreeing == 0 ? "agrees in every shape where it was checked"
+                                 : bad("DISAGREES") + " in " + counted(static_cast<std::int64_t>(disagreeing), "shape"),
+                kMargin);
   return text + paragraph("the rest",
                           counted(static_cast<std::int64_t>(cases.size()), "shape") +
                               ", summed up: every N is in --format csv, fits with their residuals in --format json",
@@ -584,14 +597,15 @@ std::string grid_summary(const std::vector<Case>& cases) {
 
 std::string render_table(const Report& report) {
   const std::string sentence = conclusion(report);
-  std::string text = (sentence.empty() ? "" : paragraph("", sentence, 0) + "\n") + head(report);
+  std::string text = (sentence.empty() ? "" : emphasised(paragraph("", sentence, 0), Emphasis::strong) + "\n") +
+                     emphasised(head(report), Emphasis::faint);
   const auto section = [&](const std::string& body) {
     if (!body.empty()) text += "\n" + body;
   };
   if (report.shard) {
     text += paragraph("part", fmt::format("{} of {} of a grid", report.shard->index, report.shard->count), kMargin);
   }
-  if (report.conditions) text += conditions(*report.conditions);
+  if (report.conditions) text += emphasised(conditions(*report.conditions), Emphasis::faint);
   if (report.cases.size() > kMaxFullCases) {
     section(grid_summary(report.cases));
     section(degradation_summary(report.degradation));

@@ -121,6 +121,7 @@ std::vector<std::string> write_report(const Report& report, const std::string& f
   };
   render_all(report::format_list());
   if (report.sizing) render_all(report::sizing_format_list());
+  if (report.traffic) render_all(report::traffic_format_list());
   std::vector<std::string> paths = write_files(files, folder);
   if (failed) throw *failed;
   return paths;

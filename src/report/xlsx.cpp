@@ -454,14 +454,15 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
 
 // ---- sizing
 
-/// N from a latency budget by the line of the sized model; returns the row after. Nothing where times are unknown.
+/// N from a latency budget by the line of the sized model; returns the row after. Nothing where times are unknown or no
+/// line.
 std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, const Sizing& sizing) {
   const auto sized = std::find_if(sizing.models.begin(), sizing.models.end(), [&](const SizingModel& model) {
     return model.history_length == sizing.history_length && model.layers == sizing.layers;
   });
   const bool timed = std::any_of(sizing.points.begin(), sizing.points.end(),
                                  [](const SizingPoint& point) { return point.scheme_s.has_value(); });
-  if (sized == sizing.models.end() || !timed || !(sized->candidate_s > 0)) return row;
+  if (sized == sizing.models.end() || !timed || !(sized->candidate_s > 0) || sized->block_s) return row;
   double tail = 1;
   if (!sizing.residuals.empty()) {
     const auto count = static_cast<double>(sizing.residuals.size());

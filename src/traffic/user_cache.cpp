@@ -132,7 +132,7 @@ struct UserCache::Impl {
   bool present;  // a cache of 0 bytes refuses nobody: it is not there
   double now = 0;
   std::int64_t held_pages = 0, live_pages = 0;  // held: with what has expired, whose room is not needed yet
-  std::vector<Entry> entries = std::vector<Entry>(1);
+  std::vector<Entry, HugePages<Entry>> entries = std::vector<Entry, HugePages<Entry>>(1);
   std::uint32_t oldest_live = kRing, unused = kRing;
   UserIndex index;
   CacheCounts counts;

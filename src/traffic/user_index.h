@@ -6,9 +6,22 @@
 #include <cstdint>
 #include <vector>
 
+#include "base/buffer.h"
 #include "base/random.h"
 
 namespace kvcast::traffic {
+
+/// For vectors that are read at random: on huge pages, without which every read also misses the TLB.
+template <typename T>
+struct HugePages {
+  using value_type = T;
+  HugePages() = default;
+  template <typename U>
+  HugePages(const HugePages<U>&) noexcept {}
+  T* allocate(std::size_t size) { return static_cast<T*>(aligned_allocate(size * sizeof(T))); }
+  void deallocate(T* memory, std::size_t) noexcept { aligned_release(memory); }
+  bool operator==(const HugePages&) const { return true; }
+};
 
 /// Open addressing, linear probing, at most half full. A slot is 32 bits of the hash and the index, so that neither a
 /// probe, an erasure nor growth reads an entry of another user, unless the 32 bits agree.
@@ -63,7 +76,7 @@ class UserIndex {
     slots_[at] = slot;
   }
   void grow() {
-    std::vector<Slot> old(2 * slots_.size());
+    std::vector<Slot, HugePages<Slot>> old(2 * slots_.size());
     old.swap(slots_);
     --shift_;
     for (const Slot slot : old) {
@@ -71,7 +84,7 @@ class UserIndex {
     }
   }
 
-  std::vector<Slot> slots_ = std::vector<Slot>(16);
+  std::vector<Slot, HugePages<Slot>> slots_ = std::vector<Slot, HugePages<Slot>>(16);
   unsigned shift_ = 28;  // 32 - log2(slots)
   std::size_t size_ = 0;
 };

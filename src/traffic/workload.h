@@ -2,8 +2,10 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "kvcast/traffic.h"
@@ -21,25 +23,32 @@ struct WorkloadSummary {
 
 class Workload {
  public:
-  /// Reads a trace once, to check it and to know its span and rate; keeps an index of it, not the rows.
+  /// Reads a trace once, to check it and to know its span and rate; keeps an index of it, not the rows. Memory grows
+  /// with the users of a synthetic workload (8 bytes each, 4 more in each source) and with nothing else.
   /// Errors: IoError; ConfigError naming file, line, column and value, or the option that is missing.
   explicit Workload(const WorkloadOptions& options);
   Workload(Workload&&) noexcept;
   Workload& operator=(Workload&&) noexcept;
   ~Workload();
 
-  /// The same files under other options (rate, candidates, ...); they are not read again.
+  /// The same files under other options (rate, candidates, ...); they are not read again. Errors: as the constructor.
   Workload with(const WorkloadOptions& options) const;
 
   /// The requests of one replication, the same for the same number. A trace has the same rows in every replication:
-  /// what differs is what is drawn, and the time shifts of its copies.
+  /// what differs is what is drawn, the time shifts of its copies and the users that a part of a copy keeps.
+  /// The workload must outlive the source, and may serve many threads. Errors: IoError, also when a file has changed.
   std::unique_ptr<RequestSource> requests(std::uint64_t replication) const;
-  /// Of replication 0.
+  /// Of replication 0, by going through it. Quantiles are to 0.2%. Errors: ConfigError when there are no requests.
   WorkloadSummary summary() const;
 
  private:
   struct Impl;
+  explicit Workload(std::unique_ptr<Impl> impl);
+
   std::unique_ptr<Impl> impl_;
 };
+
+/// The requests as a trace, in pieces of text. Histories and candidates are as they stand; the first request is at 0.
+void write_trace(RequestSource& requests, const std::function<void(std::string_view)>& sink);
 
 }  // namespace kvcast::traffic

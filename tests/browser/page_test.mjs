@@ -114,6 +114,41 @@ test('the what-if panel says what kvcast size says', async () => {
   assert.ok(limited >= 10, `only ${limited} cases have an N`);
 });
 
+test('between the shapes of a grid the panel follows the surface as kvcast size does', async () => {
+  const shape = ['surface.csv', '-L', '48', '--layers', '2'];
+  kvcast('size', ...shape, '--p99', '50ms', '-q', '-o', 'between');
+  const {sizing} = json('between');
+  assert.ok(sizing.notes.some((note) => note.includes('by the surface')), sizing.notes.join());
+  const own = sizing.models.find((model) => model.history_length === 48);
+  const page = await open(pageOf('between'));
+  const found = [];
+  const expect = async (...args) => {
+    kvcast('size', ...shape, ...args, '-q', '-o', 'again');
+    const again = json('again').sizing;
+    found.push(again.likely_candidates);
+    assert.deepEqual(await answer(page), {likely: words(again.likely_candidates), safe: own.half.length ? words(again.safe_candidates) : 'unknown'}, args.join(' '));
+  };
+  await expect('--p99', '50ms');
+  // Whatever this machine's times are: budgets of a few candidates, of a block, and of many.
+  const residuals = sizing.residuals, tail = residuals[Math.ceil(0.99 * residuals.length) - 1];
+  const block = own.block_candidates ?? 1;
+  let ms;
+  for (const n of [3, 40, block - 1, block, block + 1, 2.5 * block, 7 * block]) {
+    const mean = own.user_s + own.candidate_s * n + (own.block_s ?? 0) * Math.ceil(n / block);
+    ms = (1e3 * tail * mean).toPrecision(6);
+    await page.fill('#wi-p99', ms);
+    await expect('--p99', `${ms}ms`);
+  }
+  assert.ok(found.at(-1) > 5 * block, `${found} of blocks of ${block}`);
+  assert.ok(block > 1, 'no block has a cost, so a line alone would do');
+  await page.fill('#wi-rate', '4');
+  await page.fill('#wi-workers', '3');
+  await expect('--p99', `${ms}ms`, '--qps', '4', '--workers', '3');
+  await page.fill('#wi-memory', '4');
+  await expect('--p99', `${ms}ms`, '--qps', '4', '--workers', '3', '--memory', '4MiB');
+  await close(page);
+});
+
 test('changed fields give the N of kvcast size with those values', async () => {
   const csv = join(root, 'docs/examples/fleet.csv');
   const page = await open(pageOf('fleet'));
@@ -246,9 +281,31 @@ test('two reports on one page', async () => {
   await close(page);
 });
 
+/// Samples of a grid whose candidate pass costs something however few candidates there are.
+function plantedGrid() {
+  const head = 'history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,kv_dtype,threads,mask,trim,' +
+      'head_width,head_layers,candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio,canary_gflops';
+  const rows = [head];
+  for (const length of [32, 64]) {
+    for (const layers of [1, 2]) {
+      for (const n of [1, 4, 16]) {
+        for (let round = 0; round < 12; ++round) {
+          const noise = 1 + 0.02 * Math.sin(7 * round + 3 * n + length + layers);
+          const shape = `${length},32,2,2,${layers},4,1,,0,fp32,fp32,2,causal,true,,2,${n}`;
+          const user = noise * layers * (1e-4 + 2e-6 * length);
+          const whole = user + noise * layers * (3e-5 + n * (1e-6 + 1e-8 * length));
+          rows.push(`${shape},naive,${round},measured,${n * user},${n},,,1,50`, `${shape},shared,${round},measured,${whole},${n},${user},${whole - user},1,50`);
+        }
+      }
+    }
+  }
+  return rows.join('\n') + '\n';
+}
+
 function prepare() {
   kvcast('run', '-L', '64', '-d', '64', '--heads', '2', '--layers', '2', '-N', '1,5,10,50,100', '--budget', '12s', '-q', '-o', 'run');
   kvcast('run', '-L', '32,64', '-d', '32', '--heads', '2', '--layers', '2', '-N', '1,4,16', '--head-width', '64', '--budget', '12s', '-q', '-o', 'grid');
+  writeFileSync(join(work, 'surface.csv'), plantedGrid());
   kvcast('size', 'run', '--p99', '200ms', '--memory', '64MiB', '-q', '-o', 'sized');
   kvcast('size', join(root, 'docs/examples/fleet.csv'), '--p99', '60ms', '--qps', '20', '--workers', '4', '-q', '-o', 'fleet');
   kvcast('size', '--r', '0.15', '--shape', 'smoke', '-q', '-o', 'alone');

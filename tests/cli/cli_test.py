@@ -19,7 +19,7 @@ from pathlib import Path
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
 TIMEOUT_S = 180
-SUBCOMMANDS = ["run", "fit", "compare", "merge", "verify", "presets", "info"]
+SUBCOMMANDS = ["run", "fit", "size", "report", "compare", "merge", "verify", "presets", "info", "completion", "man"]
 
 
 def environment(**extra):
@@ -50,6 +50,33 @@ class CliTest(unittest.TestCase):
 
     def kvcast(self, *args):
         return kvcast(*args, cwd=self.dir)
+
+    def on_terminal(self, args, stream, code=0, **env):
+        """What the binary writes to this stream when it is a terminal and the other one is not."""
+        try:
+            ours, theirs = pty.openpty()
+        except OSError as error:  # a container without /dev/pts
+            self.skipTest(f"no pseudo-terminal here: {error}")
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL, stream: theirs}
+        process = subprocess.Popen([BIN, *args], cwd=self.dir, stdin=subprocess.DEVNULL, env=environment() | env,
+                                   **streams)
+        self.addCleanup(process.kill)
+        os.close(theirs)
+        seen = b""
+        deadline = time.monotonic() + TIMEOUT_S
+        while time.monotonic() < deadline:
+            if not select.select([ours], [], [], 1)[0]:
+                continue
+            try:
+                chunk = os.read(ours, 65536)
+            except OSError:  # the other side is gone
+                break
+            if not chunk:
+                break
+            seen += chunk
+        os.close(ours)
+        self.assertEqual(process.wait(TIMEOUT_S), code)
+        return seen.decode()
 
     def assert_one_line(self, result, code, *parts):
         """Exit code, nothing on stdout, one line on stderr that has every part."""
@@ -234,10 +261,30 @@ class HelpTest(CliTest):
             with self.subTest(args=args):
                 result = self.kvcast(*args, "--help")
                 self.assertEqual((result.returncode, result.stderr), (0, ""))
-                self.assertIn("Examples:\n  kvcast ", result.stdout)
+                self.assertRegex(result.stdout, r"Examples:\n  .*kvcast ")
                 lines = result.stdout.splitlines()
-                self.assertLessEqual(len(lines), 52)
-                self.assertLessEqual(max(map(len, lines)), 110)
+                self.assertLessEqual(len(lines), 40)
+                self.assertLessEqual(max(map(len, lines)), 100)
+
+    def test_help_all_has_every_field_and_help_says_so(self):
+        flags = lambda text: set(re.findall(r"^  (?:-\w,)?(--[a-z0-9-]+)", text, re.M))
+        table = (SOURCE / "docs/design.md").read_text()
+        fields = {flag for names in re.findall(r"^\| (`-[^|]*) \| `(?:model|run|measure)\.", table, re.M)
+                  for flag in re.findall("`(--[a-z0-9-]+)`", names)}
+        self.assertIn("--max-memory", fields)
+        for command in ("run", "verify"):
+            short, whole = (self.kvcast(command, flag) for flag in ("--help", "--help-all"))
+            self.assertEqual((whole.returncode, whole.stderr), (0, ""))
+            self.assertLessEqual(max(map(len, whole.stdout.splitlines())), 100)
+            self.assertRegex(short.stdout.splitlines()[-1], f"kvcast {command} --help-all")
+            self.assertLess(flags(short.stdout), flags(whole.stdout))
+            if command == "run":
+                self.assertLessEqual(fields, flags(whole.stdout))
+        usual = {"--history", "--dim", "--layers", "--candidates", "--heads", "--kv-heads", "--schemes", "--dtype",
+                 "--threads", "--seed", "--budget", "--mask", "--no-trim", "--set", "--format", "--output"}
+        self.assertLessEqual(usual, flags(self.kvcast("run", "--help").stdout))
+        # Where nothing is left out there is nothing more to ask for.
+        self.assertNotIn("--help-all", self.kvcast("size", "--help").stdout)
 
     def test_version(self):
         result = self.kvcast("--version")
@@ -253,6 +300,42 @@ class HelpTest(CliTest):
         self.assertGreater(machine["machine"]["peak_gflops"], 0)
         self.assertEqual(machine["measured_threads"], 1)
         self.assertTrue(machine["tool"]["dependencies"])
+
+
+class ColourTest(CliTest):
+    def commands(self):
+        """Tables whose cells are padded, with warnings and with checks that fail; and their exit codes."""
+        rows = [(n, 0.1 * n * (1 + 0.01 * i), (0.1 + 0.015 * n) * (1 - 0.01 * i))
+                for n in (1, 5, 10, 50) for i in range(3)]
+        self.write("own.csv", "candidates,naive_seconds,shared_seconds\n" +
+                   "".join(f"{n},{naive},{shared}\n" for n, naive, shared in rows))
+        self.write("slow.csv", "candidates,naive_seconds,shared_seconds\n" +
+                   "".join(f"{n},{naive},{2 * shared}\n" for n, naive, shared in rows))
+        return [(["presets"], 0), (["fit", "own.csv"], 0), (["size", "own.csv", "--p99", "1s"], 0),
+                (["size", "own.csv", "--p99", "1ms"], 4), (["compare", "own.csv", "slow.csv"], 4),
+                (["run", "smoke", "--dry-run"], 0)]
+
+    def test_a_table_has_colours_on_a_terminal_and_no_column_moves(self):
+        for args, code in self.commands():
+            with self.subTest(args=args):
+                seen = self.on_terminal(args, "stdout", code).replace("\r\n", "\n")
+                self.assertIn("\x1b[1m", seen)
+                self.assertNotRegex(seen, "[\x02-\x06]")
+                self.assertFalse([line for line in seen.split("\n") if line.count("\x1b[0m") * 2 != line.count("\x1b[")])
+                if args[0] != "run":  # its estimates are of the machine at that moment
+                    self.assertEqual(re.sub("\x1b\\[[0-9]+m", "", seen), self.kvcast(*args).stdout)
+        self.assertIn("\x1b[31m", self.on_terminal(["compare", "own.csv", "slow.csv"], "stdout", 4))
+
+    def test_no_colours_elsewhere(self):
+        for args, code in self.commands():
+            for env in ({"NO_COLOR": "1"}, {"TERM": "dumb"}):
+                with self.subTest(args=args, env=env):
+                    self.assertNotIn("\x1b", self.on_terminal(args, "stdout", code, **env))
+            with self.subTest(args=args, env="a pipe"):
+                self.assertNotRegex(self.kvcast(*args).stdout, "[\x02-\x06\x1b]")
+        self.assertNotIn("\x1b", self.on_terminal(["fit", "own.csv", "--format", "json"], "stdout"))
+        # https://no-color.org: empty is as not set.
+        self.assertIn("\x1b[1m", self.on_terminal(["presets"], "stdout", NO_COLOR=""))
 
 
 class PresetsTest(CliTest):
@@ -309,7 +392,7 @@ class DryRunTest(CliTest):
         self.assert_one_line(result, 2, "memory")
 
     def test_formats_that_cannot_show_a_plan(self):
-        formats = re.search(r"--format NAME\s+Format on stdout: (.*) \[", self.kvcast("run", "--help").stdout).group(1)
+        formats = re.search(r"--format NAME\s+On stdout: (.*) \[", self.kvcast("run", "--help").stdout).group(1)
         for name in set(formats.split(", ")) - {"table", "json"}:
             self.assert_one_line(self.kvcast("run", "smoke", "--dry-run", "--format", name), 2, "--format", name)
 
@@ -401,29 +484,7 @@ class SignalTest(CliTest):
 
 class TerminalTest(CliTest):
     def stderr_on_terminal(self, **env):
-        try:
-            ours, theirs = pty.openpty()
-        except OSError as error:  # a container without /dev/pts
-            self.skipTest(f"no pseudo-terminal here: {error}")
-        process = subprocess.Popen([BIN, "run", "smoke"], cwd=self.dir, stdout=subprocess.DEVNULL, stderr=theirs,
-                                   stdin=subprocess.DEVNULL, env=environment(**env))
-        self.addCleanup(process.kill)
-        os.close(theirs)
-        seen = b""
-        deadline = time.monotonic() + TIMEOUT_S
-        while time.monotonic() < deadline:
-            if not select.select([ours], [], [], 1)[0]:
-                continue
-            try:
-                chunk = os.read(ours, 65536)
-            except OSError:  # the other side is gone
-                break
-            if not chunk:
-                break
-            seen += chunk
-        os.close(ours)
-        self.assertEqual(process.wait(TIMEOUT_S), 0)
-        return seen.decode()
+        return self.on_terminal(["run", "smoke"], "stderr", **env)
 
     def test_bar_with_time_left(self):
         text = self.stderr_on_terminal()
@@ -465,7 +526,7 @@ class VerifyTest(CliTest):
                 assignment = f"{path}={value or 'true'}"
                 self.assert_one_line(self.kvcast("verify", "smoke", "--set", assignment), 2, f"--set {path}",
                                      "verify does not use it")
-                self.assertNotIn(flag + " ", self.kvcast("verify", "--help").stdout)
+                self.assertNotIn(flag + " ", self.kvcast("verify", "--help-all").stdout)
 
     def test_shows_how_wrong_sharing_would_be(self):
         for mask in ("bidirectional", "target-first-causal"):

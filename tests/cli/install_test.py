@@ -47,6 +47,11 @@ class InstallTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         return result.stdout.split()
 
+    def help_of(self, command):
+        """With the options that --help leaves out."""
+        text = run(self.binary, command, "--help").stdout
+        return run(self.binary, command, "--help-all").stdout if "--help-all" in text else text
+
     def commands(self):
         return re.findall(r"^  ([a-z]+) {2,}", run(self.binary, "--help").stdout.split("Subcommands:")[1], re.M)
 
@@ -70,7 +75,7 @@ class InstallTest(unittest.TestCase):
         plain = manual.replace("\\-", "-")
         for command in self.commands():
             self.assertIn(f".SS kvcast {command}\n", plain)
-            for flag in re.findall(r"--[a-z][a-z0-9-]+", run(self.binary, command, "--help").stdout.split("Options:")[1]):
+            for flag in re.findall(r"--[a-z][a-z0-9-]+", self.help_of(command).split("Options:")[1]):
                 self.assertIn(flag, plain)
         if shutil.which("man"):
             # No request that the formatter does not know.
@@ -87,7 +92,7 @@ class InstallTest(unittest.TestCase):
         self.assertEqual(self.completed("size", "--format", "m"), ["md"])
         self.assertEqual(self.completed("presets", "--bud"), [])
         for command in self.commands():
-            flags = set(re.findall(r"^  (?:-\w,)?(--[a-z0-9-]+)", run(self.binary, command, "--help").stdout, re.M))
+            flags = set(re.findall(r"^  (?:-\w,)?(--[a-z0-9-]+)", self.help_of(command), re.M))
             self.assertLessEqual(flags, set(self.completed(command, "--")), command)
 
     def test_the_other_shells_can_read_theirs(self):

@@ -76,12 +76,12 @@ class SizeTest(unittest.TestCase):
         result = self.kvcast("gpu.csv", "--p99", "6ms")
         self.assertEqual(result.returncode, 0, result.stderr)
         first = result.stdout.splitlines()[0]
-        self.assertRegex(first, r"^Score up to N = 5[01] \(safe: \d+\); P99 latency binds")
+        self.assertRegex(first, r"^At P99 6\.00 ms score up to N = 5[01] \(safe: \d+\); P99 latency binds")
         self.assertLess(result.stdout.index("budgets"), result.stdout.index("alternatives"))
         self.assertLess(result.stdout.index("alternatives"), result.stdout.index("sensitivity"))
         self.assertTrue(all(len(line) <= 100 for line in result.stdout.splitlines()))
         markdown = self.kvcast("gpu.csv", "--p99", "6ms", "--format", "md").stdout
-        self.assertTrue(markdown.startswith("## Queue sizing\n\n**Score up to N = 5"))
+        self.assertTrue(markdown.startswith("## Queue sizing\n\n**At P99 6.00 ms score up to N = 5"))
         self.assertIn("\n| budget | limit |", markdown)
 
     def test_budgets_in_any_unit_give_the_same_answer(self):

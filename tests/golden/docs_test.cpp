@@ -208,6 +208,17 @@ Json report_schema() {
     sizing[name] = list_of(reference("sizing_" + name));
   });
   defs["sizing"] = object_of(sizing);
+  Json traffic = properties_of(traffic_columns());
+  Traffic none;
+  visit_traffic_parts(none, [&](const std::string& name, const auto& columns, const auto&) {
+    defs["traffic_" + name] = object_of(properties_of(columns));
+    traffic[name] = reference("traffic_" + name);
+  });
+  visit_traffic_lists(none, [&](const std::string& name, const auto& columns, const auto&) {
+    defs["traffic_" + name] = object_of(properties_of(columns));
+    traffic[name] = list_of(reference("traffic_" + name));
+  });
+  defs["traffic"] = object_of(traffic);
   defs["warning"] = object_of(properties_of(warning_columns()));
 
   Json root = {{"$schema", "https://json-schema.org/draft/2020-12/schema"},
@@ -223,6 +234,7 @@ Json report_schema() {
                          {"surfaces", list_of(reference("surface"))},
                          {"degradation", list_of(reference("degradation"))},
                          {"sizing", or_null(reference("sizing"))},
+                         {"traffic", or_null(reference("traffic"))},
                          {"warnings", list_of(reference("warning"))}}));
   root["$defs"] = defs;
   return root;
@@ -307,11 +319,18 @@ std::vector<Table> tables() {
                                {"sample", markdown(sample_columns(), true)},
                                {"resident_memory", markdown(resident_memory_columns(), false)},
                                {"degradation", markdown(degradation_columns(), false)},
-                               {"sizing", markdown(sizing_columns(), false)}};
+                               {"sizing", markdown(sizing_columns(), false)},
+                               {"traffic", markdown(traffic_columns(), false)}};
   Sizing any;
   visit_lists(any, [&](const std::string& name, const auto& columns, const auto&) {
     tables.push_back({"sizing_" + name, markdown(columns, false)});
   });
+  const auto traffic = [&](const std::string& name, const auto& columns, const auto&) {
+    tables.push_back({"traffic_" + name, markdown(columns, false)});
+  };
+  Traffic none;
+  visit_traffic_parts(none, traffic);
+  visit_traffic_lists(none, traffic);
   return tables;
 }
 

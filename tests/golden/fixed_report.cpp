@@ -177,6 +177,48 @@ Case naive_only_case() {
 }
 
 /// A row of everything, some of it unknown.
+Traffic fixed_traffic() {
+  Traffic traffic;
+  traffic.workload = "=logs/naïve.csv";
+  traffic.requests = 120000;
+  traffic.users = 4321;
+  traffic.duration_s = 600.5;
+  traffic.requests_per_s = 199.75;
+  traffic.skipped_rows = 3;
+  traffic.server = {4, "shortest", 0.002, 8};
+  traffic.cache = {8589934592, 16, 3600.5};
+  traffic.costs.knots = {{0, 0.0005, 0.00025, 0.0001}, {1000, 0.0125, 0.00075, 0.000125}};
+  traffic.costs.residuals = {0.875, 1, 1.25};
+  traffic.costs.bytes_per_token = 8192;
+  traffic.costs.source = "fitted";
+  traffic.costs.basis = "=out, surface over 6 shapes | 候选";
+  traffic.replications = 10;
+  traffic.saturated = false;
+  traffic.p99_limit_s = 0.05;
+  traffic.perfect_workers = 3;
+  traffic.assumptions = {"candidates are not in the log: 100 each", "=naïve \x1b[31m <b> | 候选"};
+  traffic.columns = {{"history_length", "tokens", 245.5, 120, 900, 2500, 9000},
+                     {"gap_s", "s", 0.005, 0.0035, 0.015, 0.0225, 0.25}};
+  traffic.latencies = {{"mean", Estimate{0.02, Interval{0.0195, 0.0205}}, Estimate{0.005, std::nullopt}},
+                       {"p99.9", std::nullopt, std::nullopt},
+                       {"p99", Estimate{0.045, Interval{0.0425, 0.0475}}, Estimate{0.0125, Interval{0.0115, 0.0135}}}};
+  traffic.figures = {{"utilisation", "0..1", Estimate{0.75, Interval{0.7475, 0.7525}}},
+                     {"hit_rate", "0..1", Estimate{0.625, Interval{0.62, 0.63}}},
+                     {"slo_attainment", "0..1", Estimate{0.9925, std::nullopt}},
+                     {"mean_queue", "", std::nullopt}};
+  traffic.find = {{"qps", "1/s", 240.5, Estimate{0.0495, Interval{0.048, 0.051}}, 242.75}};
+  traffic.hit_rates = {{1073741824, 0.25, 0.1875, 0.26, 0.375, 0.5},
+                       {8589934592, 0.625, 0.5625, std::nullopt, std::nullopt, std::nullopt}};
+  traffic.capacity = {{100, 0.375, Estimate{0.025, Interval{0.0245, 0.0255}}, 2, false},
+                      {400, 1.5, std::nullopt, 6, true}};
+  traffic.windows = {{0, 200.5, 199.5, 1.25, 0.5, 0.045, 3}, {300.25, 198.75, 0, 0, 0.75, std::nullopt, 3}};
+  traffic.cdf = {{0.01, 0.5}, {0.045, 0.99}};
+  traffic.replay = {{"throughput", "1/s", 199.5, 200.25, 0.376, 5, true},
+                    {"p99_s", "s", 0.045, 0.0575, 27.75, 20, false},
+                    {"hit_rate", "0..1", 0.625, 0.625, 0, std::nullopt, true}};
+  return traffic;
+}
+
 Sizing fixed_sizing() {
   Sizing sizing;
   sizing.feasible = false;
@@ -259,6 +301,8 @@ Sizing fixed_sizing() {
                     6.75,
                     0.0135,
                     6.7,
+                    std::nullopt,
+                    std::nullopt,
                     1.0,
                     0.002,
                     {10, 1000},
@@ -274,6 +318,8 @@ Sizing fixed_sizing() {
                     0.85,
                     0.15,
                     1,
+                    0.05,
+                    8,
                     std::nullopt,
                     std::nullopt,
                     {},
@@ -336,6 +382,7 @@ Report fixed_report() {
       {1000, 50, 10, "naive", Status::scaled, 40.5, 67.5, {0.4, Interval{0.39, 0.41}}, std::nullopt, std::nullopt},
       {std::nullopt, std::nullopt, 10, "=shared", Status::composed, 40.5, 45, {0.1, std::nullopt}, 0.0625, 0.09375}};
   report.sizing = fixed_sizing();
+  report.traffic = fixed_traffic();
   report.warnings = {
       {"slow-rounds", "1 of 21 pairs ran while the machine was slower than 90% of its best",
        "close other programs, or give a larger --budget"},

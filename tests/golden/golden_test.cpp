@@ -57,6 +57,13 @@ TEST_CASE("every format renders the fixed report as approved", "[golden]") {
   }
 }
 
+TEST_CASE("every format renders the fixed traffic as approved", "[golden]") {
+  for (const auto& format : kvcast::traffic_formats()) {
+    if (format.name == "json") continue;  // report.json has it
+    compare_or_update("traffic." + format.name, kvcast::render_traffic(kvcast::golden::fixed_report(), format.name));
+  }
+}
+
 TEST_CASE("every format renders the fixed sizing as approved", "[golden]") {
   for (const auto& format : kvcast::sizing_formats()) {
     if (format.name == "json") continue;  // the report's

@@ -590,8 +590,9 @@ function problemOf(sizing, model, asked) {
     const found = halfAt.findIndex((count) => count >= n);
     return Math.exp(found < 0 ? half[half.length - 1] : half[found]);
   };
+  const candidatesOf = (n) => model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
   const secondsOf = (n, safe) =>
-      (model.user_s + asked.r_factor * model.candidate_s * n) * meanResidual * (safe ? slow(n) : 1);
+      (model.user_s + asked.r_factor * candidatesOf(n)) * meanResidual * (safe ? slow(n) : 1);
   const workerBytes = (n) => {
     if (at.length === 1) return worker[0];
     let i = at.findIndex((count) => count >= n);
@@ -620,9 +621,9 @@ function problemOf(sizing, model, asked) {
     },
     utilisation: (n) => (asked.requests_per_s || 0) * secondsOf(n, false) / asked.workers,
     speedup: (n) => {
-      const after = model.user_s + asked.r_factor * model.candidate_s * n;
+      const after = model.user_s + asked.r_factor * candidatesOf(n);
       if (!known(model.speedup_user)) return model.naive_candidate_s * n / after;
-      return n / (model.speedup_user + model.speedup_candidate * n) * (model.user_s + model.candidate_s * n) / after;
+      return n / (model.speedup_user + model.speedup_candidate * n) * (model.user_s + candidatesOf(n)) / after;
     },
   };
 }
@@ -653,7 +654,7 @@ function makeWhatIf() {
   if (!sized.length) {
     const any = reports.some((one) => one.report.sizing);
     place.append(title, element('p', {class: 'soft'}, any
-        ? 'The sizing of this shape follows a surface, which is no line in N, so this page cannot compute it again.'
+        ? 'The time of this scheme at this shape is no line in N, so this page cannot compute it again.'
         : 'This report has no sizing. With one, latency, memory, load and r can be moved here and N follows:'));
     if (!any) place.append(element('p', {}, element('code', {}, 'kvcast size DIR --p99 50ms -o sized')));
     return;
@@ -677,7 +678,8 @@ function makeWhatIf() {
   }
   const r0 = () => {
     const model = state.sizing.models[state.model];
-    return model.speedup_candidate ?? model.candidate_s / model.naive_candidate_s;
+    const candidate = model.candidate_s + (known(model.block_s) ? model.block_s / model.block_candidates : 0);
+    return model.speedup_candidate ?? candidate / model.naive_candidate_s;
   };
 
   function number(id, label, value, attributes, changed) {

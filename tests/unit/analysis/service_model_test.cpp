@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
 #include "analysis/fit.h"
@@ -30,6 +31,70 @@ std::vector<Sample> affine_samples(const testing::Noise& noise) {
 }
 
 }  // namespace
+
+namespace {
+
+/// A surface with every term that a candidate pass can have.
+Surface surface_of(std::optional<double> cache_bytes) {
+  Surface surface;
+  surface.cache_bytes = cache_bytes;
+  surface.shapes = 4;
+  surface.most_candidates = 100;
+  surface.terms = {{kNaivePass, kDenseTerm, "FLOP", 3e-12, 1},     {kHistoryPass, kDenseTerm, "FLOP", 3e-12, 1},
+                   {kCandidatePass, kDenseTerm, "FLOP", 3e-12, 1}, {kCandidatePass, kWeightsTerm, "B", 2e-11, 1},
+                   {kCandidatePass, kKvTerm, "B", 6e-11, 1},       {kCandidatePass, kBeyondCacheTerm, "B", 4e-11, 1},
+                   {kCandidatePass, kPassTerm, "1", 1e-4, 1}};
+  return surface;
+}
+
+ServiceFit by_surface(const Surface& surface, const SchemePasses& scheme) {
+  SurfaceFamily family;
+  family.shape.dim = 64;
+  family.shape.heads = family.shape.kv_heads = 2;
+  family.naive = naive_passes(196608, {512, 2, true});
+  family.scheme = scheme;
+  return service_of_surface(surface, family, 100, 3, {1}, {1});
+}
+
+/// What candidates take without the line that was found for them.
+double unlined(const Surface& surface, const SchemePasses& scheme, std::int64_t n) {
+  WorkShape shape;
+  shape.dim = 64;
+  shape.heads = shape.kv_heads = 2;
+  shape.history_length = 100;
+  shape.layers = 3;
+  return surface_seconds(surface, kCandidatePass, scheme.candidates(shape, n));
+}
+
+}  // namespace
+
+TEST_CASE("a surface at one shape is a line and a cost per block", "[sizing]") {
+  for (const auto& cache : {std::optional<double>(), std::optional<double>(65536)}) {
+    const Surface surface = surface_of(cache);
+    for (const auto& scheme : {sharing_passes("shared", 196608, 16), sharing_passes("shared-copy", 196608, 16, true),
+                               packed_passes("packed", 196608, 0), packed_passes("packed-1", 196608, 1),
+                               packed_passes("packed-8", 196608, 8)}) {
+      INFO(scheme.name << (cache ? ", cache" : ""));
+      const ServiceModel service = by_surface(surface, scheme).service;
+      REQUIRE(service.candidate_s);
+      for (const std::int64_t n : {1, 7, 8, 9, 16, 17, 31, 33, 1000, 123456789}) {
+        const double walks = std::ceil(static_cast<double>(n) / static_cast<double>(service.block));
+        const double line = *service.candidate_s * static_cast<double>(n) + service.block_s * walks;
+        CHECK(service.candidates_s(n) == line);
+        CHECK_THAT(line, WithinRel(unlined(surface, scheme, n), 1e-9));
+      }
+    }
+  }
+}
+
+TEST_CASE("copies that leave the cache within a block are no line", "[sizing]") {
+  // One copy and the weights are within, sixteen are not.
+  const SchemePasses copies = sharing_passes("shared-copy", 196608, 16, true);
+  const Surface surface = surface_of(2e6);
+  const ServiceModel service = by_surface(surface, copies).service;
+  CHECK_FALSE(service.candidate_s);
+  CHECK(service.candidates_s(9) == unlined(surface, copies, 9));
+}
 
 TEST_CASE("the model of a fit is its preferred form", "[sizing]") {
   testing::Noise noise;

@@ -512,7 +512,10 @@ TEST_CASE("the change that is shown is enough", "[app][size]") {
 
 TEST_CASE("the answer tells what it knows of both N and of what is worth it", "[app][size]") {
   Sizing sizing;
-  sizing.budgets.emplace_back().name = "p99";
+  SizingBudget& budget = sizing.budgets.emplace_back();
+  budget.name = "p99";
+  budget.unit = "s";
+  budget.limit = 0.05;
   sizing.safe_candidates = 0;
   CHECK(sizing_answer(sizing) == "no stated budget limits N (safe: not one)");
   sizing.safe_candidates = 7;
@@ -522,7 +525,7 @@ TEST_CASE("the answer tells what it knows of both N and of what is worth it", "[
   sizing.min_improvement = 0.675;
   sizing.least_candidates = 4;
   CHECK(sizing_answer(sizing) ==
-        "score up to N = 9 (safe: 7); P99 latency binds; worth it from N = 4 (improvement of 67.5%)");
+        "at P99 50.0 ms score up to N = 9 (safe: 7); P99 latency binds; worth it from N = 4 (improvement of 67.5%)");
 }
 
 TEST_CASE("a least improvement that a tenth more puts out of reach is never had", "[app][size]") {

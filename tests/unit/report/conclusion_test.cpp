@@ -73,7 +73,12 @@ TEST_CASE("a sized report says so in its conclusion", "[report][conclusion]") {
   report.sizing->budgets.emplace_back();
   report.sizing->budgets.back().name = "p99";
   report.sizing->budgets.back().binding = true;
-  CHECK_THAT(conclusion(report), Contains("; score up to N = 42"));
+  report.sizing->budgets.back().limit = 0.05;
+  report.sizing->budgets.back().unit = "s";
+  const std::string wanted = "; at P99 50.0 ms score up to N = 42";
+  CHECK_THAT(conclusion(report), Contains(wanted));
+  for (const char* format : {"md", "html"}) CHECK_THAT(render(report, format), Contains(wanted));
+  CHECK_THAT(render_sizing(report, "table"), Catch::StartsWith("At P99 50.0 ms score up to N = 42"));
 }
 
 TEST_CASE("the plot has every measured N, the curve and both ends of its axes", "[report][plot]") {

@@ -32,7 +32,7 @@ const Json& scheme(const Json& root, const char* name) { return root["cases"][0]
 TEST_CASE("report.json has the sections of the contract in order", "[report]") {
   const Json root = parsed(small_report());
   CHECK(keys(root) == std::vector<std::string>{"schema", "tool", "machine", "config", "shard", "conditions", "cases",
-                                               "surfaces", "degradation", "sizing", "warnings"});
+                                               "surfaces", "degradation", "sizing", "traffic", "warnings"});
   CHECK(root["schema"] == "kvcast.report/1");
   CHECK(keys(root["cases"][0]) == std::vector<std::string>{"shape", "machine", "equivalence", "points", "fits",
                                                            "composition", "micro_batches", "profiles", "self_check",
@@ -44,6 +44,7 @@ TEST_CASE("report.json has the sections of the contract in order", "[report]") {
   CHECK(root["cases"][0]["equivalence"].is_null());
   CHECK(root["degradation"] == Json::array());
   CHECK(root["sizing"].is_null());
+  CHECK(root["traffic"].is_null());
 }
 
 TEST_CASE("unknown is null, and what compares with naive is absent for naive", "[report]") {

@@ -1,0 +1,248 @@
+#include "app/service_costs.h"
+
+#include <algorithm>
+#include <cmath>
+#include <map>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/service_model.h"
+#include "analysis/statistics.h"
+#include "analysis/surface.h"
+#include "app/problem.h"
+#include "app/surfaces.h"
+#include "base/text.h"
+#include "report/shape.h"
+#include "schemes/sharing.h"
+
+namespace kvcast::app {
+namespace {
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
+  throw ConfigError(flag, problem, allowed);
+}
+
+ServiceCosts constants(const TrafficOptions& options) {
+  ServiceCosts costs;
+  const double token = options.token_s.value_or(0), candidate = options.candidate_s.value_or(0);
+  costs.knots = {{0, 0, options.service_s.value_or(0), candidate},
+                 {1, token, options.service_s.value_or(0), candidate}};
+  costs.residuals = analysis::lognormal_residuals(options.tail);
+  costs.bytes_per_token = options.token_bytes.value_or(0);
+  costs.source = "assumed";
+  costs.basis = "constants";
+  if (options.cache.bytes > 0 && !options.token_bytes) {
+    refuse("--cache", "constants do not tell how large a cached history is", "add --token-bytes 8KiB");
+  }
+  return costs;
+}
+
+/// What one measured length tells.
+struct MeasuredLength {
+  double history_s = 0, candidates_s = 0, candidate_s = 0;
+  Config config;
+};
+
+/// The line of its timings, taken apart by the history pass that was timed on its own.
+MeasuredLength measured_length(const Case& one, const analysis::ServiceFit& fit, const std::string& scheme,
+                               Config config) {
+  MeasuredLength measured;
+  measured.config = std::move(config);
+  const double one_candidate = fit.service.seconds(1);
+  const std::int64_t most = std::max<std::int64_t>(2, fit.most_measured);
+  measured.candidate_s = (fit.service.seconds(most) - one_candidate) / static_cast<double>(most - 1);
+  const double whole = std::max(0.0, one_candidate - measured.candidate_s);  // of no candidates
+  std::vector<double> history;
+  for (const Sample& sample : one.samples) {
+    if (sample.scheme == scheme && sample.user_seconds) history.push_back(*sample.user_seconds);
+  }
+  measured.history_s = history.empty() ? whole : std::min(whole, analysis::median(std::move(history)));
+  measured.candidates_s = whole - measured.history_s;
+  return measured;
+}
+
+double over(double after, double before) { return before > 0 ? after / before : 1; }
+
+class FromReport {
+ public:
+  FromReport(const TrafficOptions& options, std::int64_t most_history)
+      : options_(options), report_(fit(options.report, {})), most_(std::max<std::int64_t>(1, most_history)) {
+    const SchemeEntry* entry = find_scheme(options.scheme);
+    if (entry == nullptr || !entry->shares || !entry->user_pass) {
+      refuse("--scheme", "'" + printable(options.scheme, 60) + "' keeps no KV cache", "shared or shared-copy");
+    }
+  }
+
+  ServiceCosts costs() {
+    take_measured();
+    take_surface();
+    take_residuals();
+    const Config& config = any_config();
+    const std::int64_t merge = config.model.token_merge;
+    Config one = config;
+    one.model.history_length = std::max(merge, config.model.history_length);
+    costs_.bytes_per_token =
+        static_cast<double>(kv_cache_bytes(work_shape(one))) / static_cast<double>(one.model.history_length);
+    for (const std::int64_t length : knot_lengths(most_)) {
+      ServiceKnot knot = surface_ ? by_surface(length) : by_flops(length);
+      knot.history_length = length;
+      // A longer history never takes less; a fit may say so between its data.
+      if (!costs_.knots.empty()) knot.history_s = std::max(knot.history_s, costs_.knots.back().history_s);
+      costs_.knots.push_back(knot);
+    }
+    describe();
+    return costs_;
+  }
+
+ private:
+  const Config& any_config() const { return measured_.rbegin()->second.config; }
+
+  void take_measured() {
+    std::int64_t layers = options_.layers.value_or(0);
+    if (layers == 0) {
+      for (const Case& one : report_.cases) layers = std::max(layers, one.shape ? one.shape->layers : 1);
+    }
+    for (const Case& one : report_.cases) {
+      if (one.shape && one.shape->layers != layers) continue;
+      for (const Fit& found : one.fits) {
+        if (found.scheme != options_.scheme || !found.r) continue;
+        const auto service = analysis::service_of_fit(one.samples, found);
+        if (!service) continue;
+        Config config = shape_of(one);
+        const std::int64_t length = config.model.history_length;
+        measured_.insert_or_assign(length, measured_length(one, *service, options_.scheme, std::move(config)));
+      }
+    }
+    if (measured_.empty()) {
+      refuse(options_.layers ? "--layers" : "--scheme",
+             printable(options_.report, 200) + " has no timings of '" + printable(options_.scheme, 60) + "'" +
+                 (options_.layers ? " at that number of layers" : ""),
+             "kvcast run -L 64,256,1024 measures a grid to simulate with");
+    }
+    layers_ = any_config().model.layers;
+  }
+
+  Config shape_of(const Case& one) const {
+    if (one.shape) {
+      if (!options_.shape.empty()) refuse("--shape", "the timings tell their shape", "only for timings without one");
+      return report::config_of(*one.shape);
+    }
+    if (options_.shape.empty()) {
+      refuse("--shape", "nothing tells the shape of the timings, so none of a history of another length follows",
+             "a preset or file with the shape");
+    }
+    return load_config(options_.shape, {}, host_limits());
+  }
+
+  void take_surface() {
+    for (const Surface& surface : report_.surfaces) {
+      if (surface.scheme == options_.scheme) surface_ = &surface;
+    }
+    if (surface_ != nullptr) family_ = surface_family(report_, options_.scheme);
+    if (!family_ || !family_->scheme.history) surface_ = nullptr;
+  }
+
+  void take_residuals() {
+    costs_.residuals = pooled_residuals(report_, options_.scheme).scheme;
+    if (costs_.residuals.empty()) costs_.residuals = {1};
+  }
+
+  /// Whole positions: a history of fewer tokens than are merged into one has none.
+  ServiceKnot by_surface(std::int64_t length) const {
+    const std::int64_t merge = family_->token_merge, whole = std::max(merge, length / merge * merge);
+    const auto at = [&](std::int64_t candidates) {
+      return analysis::request_seconds(*surface_, *family_, whole, layers_, candidates);
+    };
+    ServiceKnot knot;
+    if (length == 0) {
+      WorkShape shape = family_->shape;
+      shape.history_length = 1;
+      shape.layers = layers_;
+      analysis::PassWork pass = family_->scheme.history(shape);
+      pass.flops = {};
+      knot.history_s = analysis::surface_seconds(*surface_, analysis::kHistoryPass, pass);
+    } else {
+      knot.history_s = at(1).user_s;
+    }
+    const double one = at(1).candidates_s, many = at(kCandidateBlock).candidates_s;
+    knot.candidate_s = std::max(0.0, (many - one) / static_cast<double>(kCandidateBlock - 1));
+    knot.candidates_s = std::max(0.0, one - knot.candidate_s);
+    return knot;
+  }
+
+  /// From the nearest measured length. A pass streams the weights even for a single row, and the candidate pass says
+  /// how long that takes.
+  ServiceKnot by_flops(std::int64_t length) const {
+    const auto above = measured_.lower_bound(length);
+    const auto nearest = above == measured_.end() || (above != measured_.begin() &&
+                                                      length - std::prev(above)->first < above->first - length)
+                             ? std::prev(above)
+                             : above;
+    const MeasuredLength& from = nearest->second;
+    Config to = from.config;
+    to.model.history_length = std::max(to.model.token_merge, length / to.model.token_merge * to.model.token_merge);
+    const WorkShape before = work_shape(from.config), after = work_shape(to);
+    ServiceKnot knot;
+    knot.candidates_s = from.candidates_s;
+    knot.candidate_s = from.candidate_s * over(candidate_flops(after), candidate_flops(before));
+    const double pass = std::min(from.candidates_s, from.history_s);
+    knot.history_s = pass;
+    if (length > 0) {
+      const double work = from.history_s - pass;
+      knot.history_s += work * over(history_flops(after), history_flops(before));
+    }
+    return knot;
+  }
+
+  void describe() {
+    const std::int64_t least = measured_.begin()->first, longest = measured_.rbegin()->first;
+    const std::string lengths = least == longest ? "L=" + std::to_string(least)
+                                                 : "L=" + std::to_string(least) + " to " + std::to_string(longest);
+    costs_.basis = printable(options_.report, 200) + ", " + options_.scheme + " at " + lengths + ", " +
+                   std::to_string(layers_) + (layers_ == 1 ? " layer, " : " layers, ") +
+                   (surface_ != nullptr ? "other lengths by the surface" : "other lengths by FLOPs");
+    if (surface_ != nullptr) {
+      costs_.source = most_ <= surface_->most_history ? "fitted" : "extrapolated";
+    } else {
+      costs_.source = least == longest ? "assumed" : most_ <= longest ? "fitted" : "extrapolated";
+    }
+  }
+
+  const TrafficOptions& options_;
+  Report report_;
+  std::int64_t most_, layers_ = 1;
+  std::map<std::int64_t, MeasuredLength> measured_;  ///< by history length
+  const Surface* surface_ = nullptr;
+  std::optional<analysis::SurfaceFamily> family_;
+  ServiceCosts costs_;
+};
+
+}  // namespace
+
+std::vector<std::int64_t> knot_lengths(std::int64_t most) {
+  // A line between two lengths whose ratio is q is above a parabola by at most (q-1)²/(4q) of it.
+  constexpr double kStep = 1.065;
+  std::vector<std::int64_t> lengths = {0};
+  for (double length = 1; length < static_cast<double>(most); length = std::max(length + 1, kStep * length)) {
+    lengths.push_back(static_cast<std::int64_t>(length));
+  }
+  lengths.push_back(std::max<std::int64_t>(1, most));
+  return lengths;
+}
+
+ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_history) {
+  const bool given = options.service_s || options.token_s || options.candidate_s;
+  if (!options.report.empty() && given) {
+    refuse("simulate", "both a report and constant times", "either PATH or --service, --token-time, --candidate-time");
+  }
+  if (!options.report.empty()) return FromReport(options, most_history).costs();
+  if (!given) {
+    refuse("simulate", "nothing tells how long a request takes",
+           "a report, or --service, or --token-time and --candidate-time");
+  }
+  return constants(options);
+}
+
+}  // namespace kvcast::app

@@ -1,0 +1,313 @@
+// kvcast simulate: a workload and a table of service times, to what its requests meet.
+#include "traffic/simulate.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "app/service_costs.h"
+#include "base/text.h"
+#include "kvcast/kvcast.h"
+#include "traffic/find.h"
+#include "traffic/hit_rates.h"
+#include "traffic/service.h"
+#include "traffic/workload.h"
+
+namespace kvcast {
+namespace {
+
+// Curves are of parts of a long log, and of fewer replications: they show a shape.
+constexpr std::int64_t kCurveRequests = 1'000'000;
+constexpr std::int64_t kCurveReplications = 4;
+// Shares of the load that the fleet can bear.
+constexpr double kCurveLoads[] = {0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.1};
+constexpr std::int64_t kMostWorkers = 4096, kMostCandidates = 1'000'000;
+constexpr double kMostRate = 1e9;
+constexpr double kMostCache = 1e15;
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
+  throw ConfigError(flag, problem, allowed);
+}
+std::string number(std::int64_t value) { return std::to_string(value); }
+
+void require_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t most) {
+  if (value < least || value > most) {
+    refuse(flag, "'" + number(value) + "' is out of range", number(least) + " to " + number(most));
+  }
+}
+void require_not_negative(const char* flag, const std::optional<double>& value) {
+  if (value && !(*value >= 0 && std::isfinite(*value))) {
+    refuse(flag, "'" + format_significant(*value, 6) + "' is out of range", "0 and above");
+  }
+}
+
+void check(const TrafficOptions& options) {
+  require_range("--workers", options.server.workers, 1, kMostWorkers);
+  require_range("--batch", options.server.batch_most, 1, 1'000'000);
+  require_range("--replications", options.replications, 1, 1000);
+  require_range("--page", options.cache.page_tokens, 1, 1'000'000);
+  require_not_negative("--batch-window", options.server.batch_window_s);
+  require_not_negative("--token-time", options.token_s);
+  require_not_negative("--service", options.service_s);
+  require_not_negative("--candidate-time", options.candidate_s);
+  if (options.server.order != "fifo" && options.server.order != "shortest") {
+    refuse("--order", "'" + printable(options.server.order, 60) + "' is not known", "fifo or shortest");
+  }
+  if (options.server.batch_window_s > 0 && options.server.batch_most == 1) {
+    refuse("--batch-window", "requests wait for others to be served with, and a batch is of one", "add --batch 8");
+  }
+  if (!(options.warm_up >= 0 && options.warm_up <= 0.9)) {
+    refuse("--warm-up", "'" + format_significant(options.warm_up, 6) + "' is out of range", "0 to 0.9");
+  }
+  if (!options.find.empty()) {
+    if (options.find != "qps" && options.find != "candidates" && options.find != "workers" && options.find != "cache") {
+      refuse("--find", "'" + printable(options.find, 60) + "' is not known", "qps, candidates, workers or cache");
+    }
+    if (!options.p99_s) refuse("--find", "nothing says what is to be met", "add --p99 50ms");
+  }
+}
+
+/// Everything that one value of the options decides, made anew where --find varies it.
+class Fleet {
+ public:
+  Fleet(const TrafficOptions& options, traffic::Workload workload)
+      : options_(options), workload_(std::move(workload)), summary_(workload_.summary()) {
+    std::int64_t longest = 0;
+    for (const WorkloadColumn& column : summary_.columns) {
+      if (column.name == "history_length") longest = static_cast<std::int64_t>(column.max);
+    }
+    const std::int64_t limit = options.workload.max_history;
+    costs_ = app::service_costs(options, limit > 0 ? std::min(limit, longest) : longest);
+    table_.emplace(costs_);
+    simulator_.server = options.server;
+    simulator_.cache = options.cache;
+    simulator_.bytes_per_token = costs_.bytes_per_token;
+    simulator_.max_history = limit;
+    simulator_.limit_s = options.p99_s;
+    simulator_.replications = options.replications;
+    simulator_.seed = options.workload.seed;
+    simulator_.threads = static_cast<int>(options.threads);
+  }
+
+  Traffic run() {
+    Traffic traffic;
+    if (!options_.find.empty()) traffic.find.push_back(find());
+    const traffic::Simulation simulation =
+        traffic::simulate(arrivals(workload_, summary_.requests), *table_, simulator_);
+    traffic.workload = options_.workload.trace.empty() ? "synthetic" : options_.workload.trace;
+    traffic.requests = summary_.requests;
+    traffic.users = summary_.users;
+    traffic.duration_s = summary_.duration_s;
+    traffic.requests_per_s = summary_.requests_per_s;
+    traffic.skipped_rows = summary_.skipped_rows;
+    traffic.server = simulator_.server;
+    traffic.cache = simulator_.cache;
+    traffic.costs = costs_;
+    traffic.replications = options_.replications;
+    traffic.saturated = simulation.saturation.saturated;
+    traffic.saturation = simulation.saturation.text;
+    traffic.p99_limit_s = options_.p99_s;
+    traffic.perfect_workers = std::max(simulation.perfect_workers, simulation.most_perfect_workers);
+    traffic.columns = summary_.columns;
+    traffic.latencies = simulation.latencies;
+    traffic.figures = simulation.figures;
+    traffic.windows = simulation.windows;
+    traffic.cdf = simulation.cdf;
+    traffic.hit_rates = hit_rates();
+    traffic.capacity = capacity(simulation);
+    traffic.assumptions = assumptions(simulation);
+    return traffic;
+  }
+
+ private:
+  traffic::Arrivals arrivals(const traffic::Workload& workload, std::int64_t requests) const {
+    traffic::Arrivals arrivals;
+    arrivals.make = [&workload](std::uint64_t replication) { return workload.requests(replication); };
+    arrivals.warm_up = static_cast<std::int64_t>(options_.warm_up * static_cast<double>(requests));
+    return arrivals;
+  }
+
+  /// A part of the workload, for curves and searches.
+  WorkloadOptions part() const {
+    WorkloadOptions part = options_.workload;
+    part.requests = std::min(summary_.requests, kCurveRequests);
+    return part;
+  }
+
+  traffic::Probe probe(const traffic::Workload& workload, const traffic::SimulatorOptions& options,
+                       std::int64_t requests) const {
+    return {traffic::p99_of(traffic::simulate(arrivals(workload, requests), *table_, options))};
+  }
+
+  /// Searches, and moves what was searched for to what was found.
+  TrafficFind find() {
+    const std::string& what = options_.find;
+    const std::int64_t requests = part().requests.value_or(0);
+    traffic::Search search;
+    search.what = what;
+    std::function<traffic::Probe(double)> ask;
+    if (what == "workers") {
+      search = {what, "", false, static_cast<double>(simulator_.server.workers), 1, static_cast<double>(kMostWorkers),
+                1,    0};
+      ask = [&](double value) {
+        traffic::SimulatorOptions options = simulator_;
+        options.server.workers = static_cast<std::int64_t>(value);
+        return probe(workload_, options, summary_.requests);
+      };
+    } else if (what == "cache") {
+      if (!(costs_.bytes_per_token > 0))
+        refuse("--find", "nothing tells how large a cached history is", "--token-bytes");
+      const double page = static_cast<double>(simulator_.cache.page_tokens) * costs_.bytes_per_token;
+      const double start = simulator_.cache.bytes > 0 ? static_cast<double>(simulator_.cache.bytes) : 1024 * page;
+      search = {what, "bytes", false, start, 0, kMostCache, std::ceil(page), 0.02};
+      ask = [&](double value) {
+        traffic::SimulatorOptions options = simulator_;
+        options.cache.bytes = static_cast<std::int64_t>(value);
+        return probe(workload_, options, summary_.requests);
+      };
+    } else if (what == "qps") {
+      search = {what, "1/s", true, summary_.requests_per_s, 1e-6, kMostRate, 0, 0.01};
+      ask = [&](double value) {
+        WorkloadOptions options = part();
+        options.requests_per_s = value;
+        return probe(workload_.with(options), simulator_, requests);
+      };
+    } else {
+      search = {what, "candidates", true, 100, 1, static_cast<double>(kMostCandidates), 1, 0};
+      ask = [&](double value) {
+        WorkloadOptions options = part();
+        options.candidates = Distribution{"constant", value, 0, ""};
+        options.replace_candidates = true;
+        return probe(workload_.with(options), simulator_, requests);
+      };
+    }
+    TrafficFind found = traffic::find_limit(search, *options_.p99_s, ask);
+    if (found.value) take(*found.value);
+    return found;
+  }
+
+  void take(double value) {
+    WorkloadOptions changed = options_.workload;
+    if (options_.find == "workers") {
+      simulator_.server.workers = static_cast<std::int64_t>(value);
+    } else if (options_.find == "cache") {
+      simulator_.cache.bytes = static_cast<std::int64_t>(value);
+    } else if (options_.find == "qps") {
+      changed.requests_per_s = value;
+    } else {
+      changed.candidates = Distribution{"constant", value, 0, ""};
+      changed.replace_candidates = true;
+    }
+    if (options_.find == "qps" || options_.find == "candidates") {
+      options_.workload = changed;
+      workload_ = workload_.with(changed);
+      summary_ = workload_.summary();
+    }
+  }
+
+  std::vector<HitRatePoint> hit_rates() const {
+    if (!(costs_.bytes_per_token > 0)) return {};
+    const traffic::Workload some = workload_.with(part());
+    std::vector<std::int64_t> sizes =
+        traffic::cache_sizes(*some.requests(0), simulator_.cache, costs_.bytes_per_token, simulator_.max_history);
+    const std::int64_t own = simulator_.cache.bytes;
+    if (own > 0 && std::find(sizes.begin(), sizes.end(), own) == sizes.end()) {
+      sizes.insert(std::lower_bound(sizes.begin(), sizes.end(), own), own);
+    }
+    return traffic::hit_rate_curve(*some.requests(0), sizes, simulator_.cache, costs_.bytes_per_token,
+                                   simulator_.max_history);
+  }
+
+  /// Rates at shares of what the workers can bear, by the time that a request takes at the rate asked for.
+  std::vector<CapacityPoint> capacity(const traffic::Simulation& simulation) const {
+    const double load = simulation.saturation.offered_load;
+    if (!(load > 0)) return {};
+    std::vector<double> rates;
+    for (const double share : kCurveLoads) rates.push_back(summary_.requests_per_s * share / load);
+    traffic::SimulatorOptions options = simulator_;
+    options.replications = std::min(options.replications, kCurveReplications);
+    // A workload must outlive its sources.
+    auto made = std::make_shared<std::vector<std::unique_ptr<traffic::Workload>>>();
+    const auto at = [&, made](double rate) {
+      WorkloadOptions changed = part();
+      changed.requests_per_s = rate;
+      made->push_back(std::make_unique<traffic::Workload>(workload_.with(changed)));
+      return arrivals(*made->back(), *changed.requests);
+    };
+    return traffic::capacity_curve(at, rates, *table_, options);
+  }
+
+  std::vector<std::string> assumptions(const traffic::Simulation& simulation) const {
+    std::vector<std::string> all = summary_.assumptions;
+    if (!simulation.saturation.saturated && simulation.saturation.unclear) {
+      all.push_back("the requests are too few, or too close to capacity, to show that the workers keep up: " +
+                    simulation.saturation.text);
+    }
+    if (!options_.workload.trace.empty() && options_.replications > 1) {
+      all.push_back(
+          "replications have the same rows: intervals hold what is drawn only, service times and time shifts");
+    }
+    if (simulator_.server.workers > 1 && !options_.report.empty()) {
+      all.push_back("contention assumed none: times are those of one worker alone");
+    }
+    if (simulator_.cache.bytes > 0) {
+      all.push_back(
+          "a pass over new tokens takes what the whole pass takes beyond that over the cached ones, and what any "
+          "pass takes; kvcast replay measures it");
+    }
+    if (simulator_.server.batch_most > 1) {
+      all.push_back("requests of a batch share what any pass takes; not measured");
+    }
+    if (!options_.find.empty() && (options_.find == "qps" || options_.find == "candidates") &&
+        summary_.requests > kCurveRequests) {
+      all.push_back("searched with the first " + number(kCurveRequests) + " requests");
+    }
+    return all;
+  }
+
+  TrafficOptions options_;
+  traffic::Workload workload_;
+  traffic::WorkloadSummary summary_;
+  ServiceCosts costs_;
+  std::optional<traffic::ServiceTable> table_;
+  traffic::SimulatorOptions simulator_;
+};
+
+}  // namespace
+
+void write_trace(const WorkloadOptions& options, const std::string& path) {
+  namespace fs = std::filesystem;
+  const traffic::Workload workload(options);
+  const fs::path temporary = path + ".tmp";
+  std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
+  if (!file) throw IoError(path, "cannot be written");
+  traffic::write_trace(*workload.requests(0), [&](std::string_view text) {
+    file.write(text.data(), static_cast<std::streamsize>(text.size()));
+  });
+  file.close();
+  std::error_code error;
+  if (file) fs::rename(temporary, path, error);
+  if (file && !error) return;
+  fs::remove(temporary, error);
+  throw IoError(path, "cannot be written whole");
+}
+
+Report simulate(const TrafficOptions& options) {
+  check(options);
+  Report report;
+  report.tool = tool_info();
+  report.traffic = Fleet(options, traffic::Workload(options.workload)).run();
+  return report;
+}
+
+}  // namespace kvcast

@@ -1,0 +1,85 @@
+// kvcast simulate: the requests of a log on a fleet, in virtual time.
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "terminal.h"
+#include "traffic_arguments.h"
+
+namespace kvcast::cli {
+namespace {
+
+class SimulateCommand : public Command {
+ public:
+  explicit SimulateCommand(CLI::App& app)
+      : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of a log on a fleet")),
+        format_(*app_, format_names(traffic_formats())) {
+    app_->add_option("PATH", options_.report,
+                     "Timings: folder, report.json, samples.csv, journal, or a CSV of your own")
+        ->option_text(" ");
+    traffic_.attach(*app_);
+    const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
+      app_->add_option(flag, value, doc)->type_name(type);
+    };
+    add("--workers", options_.server.workers, "N", "Requests served at a time, each by the run's threads [1]");
+    add("--order", options_.server.order, "NAME", "Who is served first: fifo, shortest [fifo]");
+    add("--batch", options_.server.batch_most, "N", "Most requests that are served together [1]");
+    add("--batch-window", batch_window_, "TIME", "A free worker waits this long for more of them [0]");
+    add("--find", options_.find, "NAME", "What just meets --p99: qps, candidates, workers, cache [nothing]");
+    add("--replications", options_.replications, "N", "Independent simulations, for the intervals [10]");
+    add("--threads", options_.threads, "N", "That they run on; the numbers do not depend on it [all CPUs]");
+    add("--scheme", options_.scheme, "NAME", "Scheme of PATH [shared]");
+    add("--layers", options_.layers, "M", "Of several shapes in PATH [most]");
+    add("--shape", options_.shape, "PRESET|FILE", "Shape of timings that do not tell it");
+    add("--service", service_, "TIME", "Instead of PATH: every request takes this");
+    add("--token-time", token_, "TIME", "And this per history token that is not cached");
+    add("--candidate-time", candidate_, "TIME", "And this per candidate");
+    add("--token-bytes", token_bytes_, "BYTES", "Keys and values of a token, with constant times");
+    add("--tail", tail_, "X", "P99 over mean of constant times [1, constant]");
+    add("--write-trace", write_trace_, "FILE", "Also the requests themselves, as a trace");
+    add("-o,--output", output_, "DIR", "Folder for report.json, traffic.csv, report.html, ...");
+    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    app_->footer(
+        "Exit 4 when the workers fall behind, or when --find finds nothing.\n"
+        "Examples:\n"
+        "  kvcast simulate out --trace log.csv --candidates 200 --workers 4 --cache 8GiB --p99 50ms\n"
+        "  kvcast simulate out --qps 500 --history lognormal:300,2000 --candidates 100 --find workers --p99 50ms\n"
+        "  kvcast simulate --service 5ms --qps 150 --history 1 --candidates 1");
+  }
+
+  int execute() override {
+    format_.check();
+    TrafficOptions options = options_;
+    options.workload = traffic_.workload();
+    options.cache = traffic_.cache();
+    options.p99_s = traffic_.p99_s();
+    options.warm_up = traffic_.warm_up();
+    if (batch_window_) options.server.batch_window_s = parse_seconds(*batch_window_, "--batch-window");
+    if (service_) options.service_s = parse_seconds(*service_, "--service");
+    if (token_) options.token_s = parse_seconds(*token_, "--token-time");
+    if (candidate_) options.candidate_s = parse_seconds(*candidate_, "--candidate-time");
+    if (token_bytes_) options.token_bytes = static_cast<double>(parse_size(*token_bytes_, "--token-bytes"));
+    if (tail_) options.tail = parse_number(*tail_, "--tail");
+    const Report report = simulate(options);
+    if (write_trace_) write_trace(options.workload, *write_trace_);
+    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
+    const Traffic& traffic = *report.traffic;
+    const bool found = traffic.find.empty() || traffic.find.front().value.has_value();
+    if (found && !traffic.saturated) return kExitOk;
+    print_error(traffic_answer(traffic));
+    return kExitCheck;
+  }
+
+ private:
+  FormatOption format_;
+  TrafficArguments traffic_;
+  TrafficOptions options_;
+  std::optional<std::string> batch_window_, service_, token_, candidate_, token_bytes_, tail_, write_trace_, output_;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_simulate_command(CLI::App& app) { return std::make_unique<SimulateCommand>(app); }
+
+}  // namespace kvcast::cli

@@ -1,0 +1,62 @@
+#include "traffic_arguments.h"
+
+namespace kvcast::cli {
+
+void TrafficArguments::attach(CLI::App& app) {
+  const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
+    app.add_option(flag, value, doc)->type_name(type);
+  };
+  add("--trace", workload_.trace, "FILE", "CSV with timestamp_ms,user_id,history_len,n_candidates [synthetic]");
+  add("--qps", qps_, "RATE", "Requests that arrive; of a trace by more or fewer users, never a faster clock");
+  add("--requests", requests_, "N", "Most requests [the trace once; synthetic 1000000]");
+  add("--candidates", candidates_, "DIST",
+      "N of a request; of a trace where it has 0: 200, lognormal:200,900, file:TRACE");
+  app.add_flag("--replace-candidates", workload_.replace_candidates, "Of a trace also where it has others");
+  add("--history", history_, "DIST", "Synthetic: L of a user's first request, tokens, likewise");
+  add("--growth", growth_, "N", "Synthetic: tokens that a history grows between two requests [1]");
+  add("--users", workload_.users, "N", "Synthetic: users [100000]");
+  add("--zipf", zipf_, "S", "Synthetic: user k is asked for in proportion to 1/k^S [1]");
+  add("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
+  add("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
+  add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
+  app.add_flag("--skip-bad-rows", workload_.skip_bad_rows, "Leave out rows of a trace that are no requests");
+  add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");
+  add("--page", cache_.page_tokens, "N", "A cached history takes whole pages of this many tokens [16]");
+  add("--ttl", ttl_, "TIME", "Drop a history not asked for in this time [never]");
+  add("--p99", p99_, "TIME", "What 99% of the requests are to be answered within: 50ms");
+  add("--warm-up", warm_up_, "X", "First share of the requests, served but not counted [0.1]");
+  add("--seed", seed_, "N", "Of all that is drawn [1]");
+}
+
+WorkloadOptions TrafficArguments::workload() const {
+  WorkloadOptions options = workload_;
+  if (seed_ < 0) throw ConfigError("--seed", "'" + std::to_string(seed_) + "' is too small", "at least 0");
+  if (options.max_history < 0) {
+    throw ConfigError("--max-history", "'" + std::to_string(options.max_history) + "' is too small",
+                      "0 or more tokens");
+  }
+  options.seed = static_cast<std::uint64_t>(seed_);
+  options.requests = requests_;
+  if (qps_) options.requests_per_s = parse_rate(*qps_, "--qps");
+  if (history_) options.history = parse_distribution(*history_, "--history");
+  if (candidates_) options.candidates = parse_distribution(*candidates_, "--candidates");
+  options.history_scale = parse_number(history_scale_, "--history-scale");
+  options.zipf = parse_number(zipf_, "--zipf");
+  options.growth = parse_number(growth_, "--growth");
+  return options;
+}
+
+UserCacheOptions TrafficArguments::cache() const {
+  UserCacheOptions options = cache_;
+  if (cache_bytes_) options.bytes = parse_size(*cache_bytes_, "--cache");
+  if (ttl_) options.ttl_s = parse_seconds(*ttl_, "--ttl");
+  return options;
+}
+
+std::optional<double> TrafficArguments::p99_s() const {
+  return p99_ ? std::optional(parse_seconds(*p99_, "--p99")) : std::nullopt;
+}
+
+double TrafficArguments::warm_up() const { return parse_fraction(warm_up_, "--warm-up"); }
+
+}  // namespace kvcast::cli

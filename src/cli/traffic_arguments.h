@@ -1,0 +1,29 @@
+// What simulate and replay ask alike: which requests, and what is kept between them.
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "common.h"
+
+namespace kvcast::cli {
+
+class TrafficArguments {
+ public:
+  void attach(CLI::App& app);
+  /// Errors: ConfigError naming the flag.
+  WorkloadOptions workload() const;
+  UserCacheOptions cache() const;
+  std::optional<double> p99_s() const;
+  double warm_up() const;
+
+ private:
+  WorkloadOptions workload_;
+  UserCacheOptions cache_;
+  std::optional<std::string> qps_, history_, candidates_, cache_bytes_, ttl_, p99_;
+  std::string warm_up_ = "0.1", history_scale_ = "1", zipf_ = "1", growth_ = "1";
+  std::optional<std::int64_t> requests_;
+  std::int64_t seed_ = 1;
+};
+
+}  // namespace kvcast::cli

@@ -1,0 +1,320 @@
+// Traffic: one sequence of sections, for a terminal and as Markdown; and as CSV, a row per number.
+#include <algorithm>
+#include <cmath>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/text.h"
+#include "kvcast/kvcast.h"
+#include "report/columns.h"
+#include "report/csv.h"
+#include "report/format.h"
+#include "report/layout.h"
+#include "report/quantities.h"
+#include "report/sections.h"
+
+namespace kvcast {
+namespace report {
+namespace {
+
+constexpr std::size_t kMargin = 14;
+// Lines of a table that is a curve: the files have all of it.
+constexpr std::size_t kShownWindows = 12;
+
+std::string rate(double per_second) { return significant(per_second, 4) + "/s"; }
+
+/// A value in the unit of its row.
+std::string quantity(double value, const std::string& unit) {
+  if (!std::isfinite(value)) return "-";
+  if (unit == "s") return seconds(value);
+  if (unit == "bytes") return bytes(value);
+  if (unit == "1/s") return rate(value);
+  if (unit == "0..1") return share(value, 2);
+  if (unit == "tokens/s") return significant(value, 4) + " tokens/s";
+  if (std::floor(value) == value && std::abs(value) < 1e15) return integer(static_cast<std::int64_t>(value));
+  return significant(value, 4);
+}
+std::string quantity(const std::optional<double>& value, const std::string& unit) {
+  return value ? quantity(*value, unit) : "-";
+}
+std::string ends(const std::optional<Estimate>& value, const std::string& unit) {
+  if (!value || !value->ci95) return "-";
+  return "[" + quantity(value->ci95->lo, unit) + ", " + quantity(value->ci95->hi, unit) + "]";
+}
+std::string middle(const std::optional<Estimate>& value, const std::string& unit) {
+  return value ? quantity(value->value, unit) : "-";
+}
+
+std::string words(const std::string& name) {
+  std::string text = plain(name);
+  std::replace(text.begin(), text.end(), '_', ' ');
+  return text;
+}
+
+const TrafficLatency* latency(const Traffic& traffic, const char* name) {
+  const auto found = std::find_if(traffic.latencies.begin(), traffic.latencies.end(),
+                                  [&](const TrafficLatency& row) { return row.name == name; });
+  return found == traffic.latencies.end() ? nullptr : &*found;
+}
+std::optional<Estimate> figure(const Traffic& traffic, const char* name) {
+  const auto found = std::find_if(traffic.figures.begin(), traffic.figures.end(),
+                                  [&](const TrafficFigure& row) { return row.name == name; });
+  return found == traffic.figures.end() ? std::nullopt : found->value;
+}
+
+std::string found_what(const TrafficFind& find) {
+  if (find.what == "qps") return "rate of requests";
+  if (find.what == "candidates") return "candidates of a request";
+  if (find.what == "workers") return "workers";
+  return "cache";
+}
+
+std::string find_answer(const TrafficFind& find, double limit) {
+  const bool least = find.what == "workers" || find.what == "cache";
+  const std::string budget = "a P99 of " + seconds(limit);
+  if (!find.value) {
+    return "no " + found_what(find) + " meets " + budget +
+           (find.fails_at ? ": " + quantity(*find.fails_at, find.unit) + " does not" : "");
+  }
+  std::string text = (least ? "the smallest " : "the largest ") + found_what(find) + " with " + budget + " is " +
+                     quantity(*find.value, find.unit);
+  if (find.p99_s) text += " (P99 " + seconds(find.p99_s->value) + " there)";
+  if (!find.fails_at) text += least ? "; it is the least there is" : "; nothing tried exceeds it";
+  return text;
+}
+
+}  // namespace
+}  // namespace report
+
+std::string traffic_answer(const Traffic& traffic) {
+  using namespace report;
+  std::string text;
+  if (!traffic.find.empty()) text = find_answer(traffic.find.front(), traffic.p99_limit_s.value_or(0)) + "; here ";
+  if (traffic.saturated) {
+    text += "saturated: " + plain(traffic.saturation);
+  } else {
+    const TrafficLatency* p99 = latency(traffic, "p99");
+    text += "P99 " + (p99 != nullptr && p99->total ? seconds(p99->total->value) : std::string("unknown"));
+    if (const auto wait = p99 != nullptr ? p99->wait : std::nullopt)
+      text += " (P99 of the wait " + seconds(wait->value) + ")";
+    if (const auto met = figure(traffic, "slo_attainment")) {
+      text += ", " + share(met->value, 2) + " of the requests within " + seconds(traffic.p99_limit_s.value_or(0));
+    }
+  }
+  text += " at " + rate(traffic.requests_per_s) + " on " + counted(traffic.server.workers, "worker");
+  if (const auto busy = figure(traffic, "utilisation")) text += ", " + share(busy->value, 1) + " busy";
+  if (const auto hits = figure(traffic, "hit_rate"); hits && traffic.cache.bytes > 0) {
+    text +=
+        "; " + share(hits->value, 1) + " of the requests find their user in a cache of " + bytes(traffic.cache.bytes);
+  }
+  return text;
+}
+
+namespace report {
+namespace {
+
+Section latencies(const Traffic& traffic) {
+  return section("time from arrival to answer",
+                 {{"", "", false},
+                  {"", "in all", true},
+                  {"", "95% interval", false},
+                  {"of it", "waiting", true},
+                  {"", "95% interval", false}},
+                 rows_of(traffic.latencies,
+                         [](const TrafficLatency& row) {
+                           const std::string name = row.name == "mean" ? row.name : "P" + row.name.substr(1);
+                           return std::vector<std::string>{name, middle(row.total, "s"), ends(row.total, "s"),
+                                                           middle(row.wait, "s"), ends(row.wait, "s")};
+                         }),
+                 traffic.saturated ? "saturated: no percentile is that of a steady state" : "");
+}
+
+Section figures(const Traffic& traffic) {
+  return section(
+      "what the fleet does", {{"", "", false}, {"", "value", true}, {"", "95% interval", false}},
+      rows_of(traffic.figures, [](const TrafficFigure& row) {
+        return std::vector<std::string>{words(row.name), middle(row.value, row.unit), ends(row.value, row.unit)};
+      }));
+}
+
+Section replay(const Traffic& traffic) {
+  return section("simulated against replayed on the engine",
+                 {{"", "", false},
+                  {"", "replayed", true},
+                  {"", "simulated", true},
+                  {"", "off by", true},
+                  {"held to", "within", true},
+                  {"", "", false}},
+                 rows_of(traffic.replay, [](const ReplayComparison& row) {
+                   return std::vector<std::string>{words(row.name),
+                                                   quantity(row.replayed, row.unit),
+                                                   quantity(row.simulated, row.unit),
+                                                   share(row.error_pct / 100, 1),
+                                                   row.tolerance_pct ? share(*row.tolerance_pct / 100, 0) : "-",
+                                                   row.within ? "" : "outside"};
+                 }));
+}
+
+Section workload(const Traffic& traffic) {
+  return section("the requests",
+                 {{"", "", false},
+                  {"", "mean", true},
+                  {"", "P50", true},
+                  {"", "P95", true},
+                  {"", "P99", true},
+                  {"", "largest", true}},
+                 rows_of(traffic.columns, [](const WorkloadColumn& row) {
+                   return std::vector<std::string>{words(row.name),
+                                                   quantity(row.mean, row.unit),
+                                                   quantity(row.p50, row.unit),
+                                                   quantity(row.p95, row.unit),
+                                                   quantity(row.p99, row.unit),
+                                                   quantity(row.max, row.unit)};
+                 }));
+}
+
+Section hit_rates(const Traffic& traffic) {
+  return section("what a cache finds, by its size",
+                 {{"", "cache", true},
+                  {"requests:", "LRU", true},
+                  {"", "Che", true},
+                  {"", "Belady", true},
+                  {"", "bound", true},
+                  {"tokens:", "LRU", true}},
+                 rows_of(traffic.hit_rates,
+                         [](const HitRatePoint& row) {
+                           return std::vector<std::string>{bytes(row.cache_bytes), share(row.lru, 1),
+                                                           share(row.che, 1),      share(row.belady, 1),
+                                                           share(row.bound, 1),    share(row.lru_tokens, 1)};
+                         }),
+                 "Belady drops who is needed last; no policy finds more than the bound; Che takes users to come "
+                 "independently");
+}
+
+Section capacity(const Traffic& traffic) {
+  return section("the same fleet at other rates",
+                 {{"", "rate", true},
+                  {"utili-", "sation", true},
+                  {"", "P99", true},
+                  {"", "95% interval", false},
+                  {"workers of a", "perfect system", true}},
+                 rows_of(traffic.capacity, [](const CapacityPoint& row) {
+                   return std::vector<std::string>{rate(row.requests_per_s), share(row.utilisation, 1),
+                                                   row.saturated ? "saturated" : middle(row.p99_s, "s"),
+                                                   ends(row.p99_s, "s"), integer(row.perfect_workers)};
+                 }));
+}
+
+Section windows(const Traffic& traffic) {
+  std::vector<TrafficWindow> shown = traffic.windows;
+  std::string below = "of the first replication; a perfect system needs arrivals times mean service time, rounded up";
+  if (shown.size() > kShownWindows) {
+    std::vector<TrafficWindow> some;
+    const std::size_t step = (shown.size() + kShownWindows - 1) / kShownWindows;
+    for (std::size_t i = 0; i < shown.size(); i += step) some.push_back(shown[i]);
+    below += "; every " + integer(static_cast<std::int64_t>(step)) + ". of " +
+             integer(static_cast<std::int64_t>(shown.size())) + " windows";
+    shown = std::move(some);
+  }
+  return section("over time",
+                 {{"", "from", true},
+                  {"", "arrive", true},
+                  {"", "answered", true},
+                  {"", "waiting", true},
+                  {"", "found", true},
+                  {"", "P99", true},
+                  {"workers of a", "perfect system", true}},
+                 rows_of(shown,
+                         [](const TrafficWindow& row) {
+                           return std::vector<std::string>{seconds(row.start_s),        rate(row.arrivals_per_s),
+                                                           rate(row.completions_per_s), significant(row.queue, 3),
+                                                           share(row.hit_rate, 1),      quantity(row.p99_s, "s"),
+                                                           integer(row.perfect_workers)};
+                         }),
+                 std::move(below));
+}
+
+std::vector<Section> sections(const Traffic& traffic) {
+  std::vector<Section> all;
+  const auto add = [&](Section made) {
+    if (!made.grid.empty()) all.push_back(std::move(made));
+  };
+  add(latencies(traffic));
+  add(figures(traffic));
+  add(replay(traffic));
+  add(workload(traffic));
+  add(hit_rates(traffic));
+  add(capacity(traffic));
+  add(windows(traffic));
+  return all;
+}
+
+/// What was served by what, in a line.
+std::string subject(const Traffic& traffic) {
+  const ServerOptions& server = traffic.server;
+  std::string text = integer(traffic.requests) + " requests of " + integer(traffic.users) + " users in " +
+                     seconds(traffic.duration_s) + " (" + plain(traffic.workload) + "), " +
+                     counted(server.workers, "worker") + ", " +
+                     (server.order == "fifo" ? "first come first served" : "shortest service first");
+  if (server.batch_most > 1) {
+    text += ", batches of up to " + integer(server.batch_most) + " within " + seconds(server.batch_window_s);
+  }
+  if (traffic.cache.bytes > 0) {
+    text +=
+        ", cache of " + bytes(traffic.cache.bytes) + " in pages of " + integer(traffic.cache.page_tokens) + " tokens";
+    if (traffic.cache.ttl_s) text += ", dropped after " + seconds(*traffic.cache.ttl_s);
+  }
+  text += "; service times " + plain_or_dash(traffic.costs.source);
+  if (!traffic.costs.basis.empty()) text += " (" + plain(traffic.costs.basis) + ")";
+  return text + "; a perfect system needs " + counted(traffic.perfect_workers, "worker") + " in the busiest window";
+}
+
+std::string sentence(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text + ".";
+}
+
+}  // namespace
+
+std::string render_traffic_table(const Report& report) {
+  const Traffic& traffic = *report.traffic;
+  const bool good = !traffic.saturated && (traffic.find.empty() || traffic.find.front().value);
+  std::string text = emphasised(paragraph("", sentence(traffic_answer(traffic)), 0),
+                                good ? Emphasis::strong : Emphasis::bad) +
+                     emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
+  if (!traffic.assumptions.empty()) text += "\n";
+  for (const std::string& note : traffic.assumptions) text += paragraph("assumed", plain(note), kMargin);
+  return text;
+}
+
+std::string render_traffic_csv(const Report& report) {
+  const Traffic& traffic = *report.traffic;
+  const std::string& of_times = traffic.costs.source;
+  std::string text = csv_row(quantity_head());
+  text += quantity_rows("traffic", traffic_columns(), {traffic}, {false, "simulated", {}});
+  visit_traffic_parts(traffic, [&](const std::string& name, const auto& columns, const auto& row) {
+    text += quantity_rows(name, columns, {row}, {false, name == "costs" ? of_times : "assumed", {}});
+  });
+  const auto replayed = [](const std::string&, const std::string& column, const std::string& source) {
+    return column == "replayed" ? "measured" : source;
+  };
+  visit_traffic_lists(traffic, [&](const std::string& name, const auto& columns, const auto& rows) {
+    const std::string source = name == "service" ? of_times : name == "columns" ? "computed" : "simulated";
+    text += quantity_rows(name, columns, rows, {true, source, replayed});
+  });
+  return text;
+}
+
+std::string render_traffic_markdown(const Report& report) {
+  const Traffic& traffic = *report.traffic;
+  std::string text = "## Traffic\n\n**" + sentence(traffic_answer(traffic)) + "**\n\n" + subject(traffic) + "\n" +
+                     sections_markdown(sections(traffic));
+  if (!traffic.assumptions.empty()) text += "\n### assumed\n\n";
+  for (const std::string& note : traffic.assumptions) text += "- " + plain(note) + "\n";
+  return without_tags(text);
+}
+
+}  // namespace report
+}  // namespace kvcast

@@ -1,0 +1,736 @@
+#include "traffic/simulate.h"
+
+#include <algorithm>
+#include <array>
+#include <boost/math/distributions/students_t.hpp>
+#include <cassert>
+#include <cmath>
+#include <cstddef>
+#include <limits>
+#include <queue>
+#include <span>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <utility>
+
+#include "base/parallel.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "traffic/user_cache.h"
+
+namespace kvcast::traffic {
+namespace {
+
+constexpr double kNever = std::numeric_limits<double>::infinity();
+constexpr std::size_t kBlock = 1024, kAhead = 16, kMostWindows = 64;
+/// Requests of a window on average: with fewer its rate is mostly chance.
+constexpr std::int64_t kWindowRequests = 64;
+
+/// A part of the timeline. Integrals over time in request seconds, of workers in worker seconds.
+struct Window {
+  double start_s = 0, end_s = 0;
+  std::int64_t arrivals = 0, completions = 0, started = 0, found = 0;
+  double waiting = 0, in_system = 0, busy = 0;
+  double service_s = 0;   ///< sum over the requests whose service began
+  WindowHistogram total;  ///< of them
+
+  void add(const Window& next) {
+    end_s = next.end_s;
+    arrivals += next.arrivals;
+    completions += next.completions;
+    started += next.started;
+    found += next.found;
+    waiting += next.waiting;
+    in_system += next.in_system;
+    busy += next.busy;
+    service_s += next.service_s;
+    total.add(next.total);
+  }
+};
+
+/// Windows that cover the time so far, merged in pairs whenever there are too many.
+class Timeline {
+ public:
+  /// `span`: some first time of the run; windows get longer by themselves.
+  explicit Timeline(double span) {
+    while (width_ * static_cast<double>(kMostWindows) < span) width_ *= 2;
+    windows_.reserve(kMostWindows);
+    begin(0);
+  }
+
+  Window& now() noexcept { return windows_.back(); }
+  std::vector<Window>& all() noexcept { return windows_; }
+  double width() const noexcept { return width_; }
+
+  /// The window behind this one.
+  void next() {
+    if (windows_.size() == kMostWindows) merge_pairs();
+    begin(windows_.back().end_s);
+  }
+  /// Ends with `end`. A last window much shorter than the others, and all that hold few requests, join their
+  /// neighbours.
+  void close(double end) {
+    windows_.back().end_s = end;
+    join_short();
+    std::int64_t arrivals = 0;
+    for (const Window& window : windows_) arrivals += window.arrivals;
+    while (windows_.size() > 1 && arrivals < kWindowRequests * static_cast<std::int64_t>(windows_.size())) {
+      merge_pairs();
+      join_short();
+    }
+  }
+
+ private:
+  void begin(double start) {
+    windows_.emplace_back();
+    windows_.back().start_s = start;
+    windows_.back().end_s = start + width_;
+  }
+  void merge_pairs() {
+    std::size_t merged = 0;
+    for (std::size_t i = 0; i < windows_.size(); i += 2, ++merged) {
+      if (i + 1 < windows_.size()) windows_[i].add(windows_[i + 1]);
+      if (merged != i) windows_[merged] = std::move(windows_[i]);
+    }
+    windows_.resize(merged);
+    width_ *= 2;
+  }
+  void join_short() {
+    if (windows_.size() < 2 || windows_.back().end_s - windows_.back().start_s >= width_ / 2) return;
+    windows_[windows_.size() - 2].add(windows_.back());
+    windows_.pop_back();
+  }
+
+  std::vector<Window> windows_;
+  double width_ = 1e-6;
+};
+
+/// Requests that wait, in order of arrival, from either end of which or from whose middle one may be taken.
+class Queue {
+ public:
+  struct Place {
+    Request request;
+    std::uint64_t number = 0;
+    std::uint32_t before = 0, after = 0;
+  };
+
+  explicit Queue(bool shortest) : shortest_(shortest) { places_.resize(1); }
+
+  std::int64_t size() const noexcept { return size_; }
+  const Request& oldest() const noexcept { return places_[places_[0].after].request; }
+
+  /// mean_s: what orders the queue when the shortest goes first.
+  void push(const Request& request, std::uint64_t number, double mean_s) {
+    std::uint32_t at = free_;
+    if (at != 0) {
+      free_ = places_[at].after;
+    } else {
+      at = static_cast<std::uint32_t>(places_.size());
+      places_.emplace_back();
+    }
+    const std::uint32_t last = places_[0].before;
+    places_[at] = {request, number, last, 0};
+    places_[last].after = at;
+    places_[0].before = at;
+    ++size_;
+    if (shortest_) by_time_.push({mean_s, number, at});
+  }
+  /// The next to be served; the queue is not empty.
+  Place pop() {
+    std::uint32_t at = places_[0].after;
+    if (shortest_) {
+      at = by_time_.top().place;
+      by_time_.pop();
+    }
+    const Place place = places_[at];
+    places_[place.before].after = place.after;
+    places_[place.after].before = place.before;
+    places_[at].after = free_;
+    free_ = at;
+    --size_;
+    return place;
+  }
+
+ private:
+  struct Entry {
+    double mean_s;
+    std::uint64_t number;
+    std::uint32_t place;
+    bool operator<(const Entry& other) const noexcept {
+      return mean_s != other.mean_s ? mean_s > other.mean_s : number > other.number;
+    }
+  };
+
+  bool shortest_;
+  std::vector<Place> places_;  ///< a ring through `before` and `after`; place 0 is its beginning and end
+  std::uint32_t free_ = 0;     ///< of places that nobody has, through `after`
+  std::int64_t size_ = 0;
+  std::priority_queue<Entry> by_time_;
+};
+
+/// Workers that serve, by when they are done.
+class Busy {
+ public:
+  struct Service {
+    double end_s;
+    std::int64_t requests;
+  };
+
+  std::int64_t size() const noexcept { return static_cast<std::int64_t>(heap_.size()); }
+  double first_end() const noexcept { return heap_.empty() ? kNever : heap_.front().end_s; }
+  void push(Service service) {
+    std::size_t at = heap_.size();
+    heap_.push_back(service);
+    while (at > 0 && heap_[(at - 1) / 2].end_s > service.end_s) {
+      heap_[at] = heap_[(at - 1) / 2];
+      at = (at - 1) / 2;
+    }
+    heap_[at] = service;
+  }
+  Service pop() {
+    const Service first = heap_.front(), last = heap_.back();
+    heap_.pop_back();
+    const std::size_t size = heap_.size();
+    std::size_t at = 0;
+    for (std::size_t child = 1; child < size; child = 2 * at + 1) {
+      if (child + 1 < size && heap_[child + 1].end_s < heap_[child].end_s) ++child;
+      if (heap_[child].end_s >= last.end_s) break;
+      heap_[at] = heap_[child];
+      at = child;
+    }
+    if (size > 0) heap_[at] = last;
+    return first;
+  }
+
+ private:
+  std::vector<Service> heap_;
+};
+
+/// Requests one by one from a source that gives blocks.
+class Reader {
+ public:
+  explicit Reader(RequestSource& source) : source_(source), block_(kBlock) { read(); }
+  bool more() const noexcept { return at_ < size_; }
+  const Request& front() const noexcept { return block_[at_]; }
+  double arrival_s() const noexcept { return more() ? block_[at_].arrival_s : kNever; }
+  void next() {
+    if (++at_ == size_) read();
+  }
+  void stop() noexcept { at_ = size_ = 0; }
+  /// The request that comes `requests` later, where the block has it.
+  const Request* ahead(std::size_t requests) const noexcept {
+    return at_ + requests < size_ ? &block_[at_ + requests] : nullptr;
+  }
+  /// Arrival of the last request of the block.
+  double last_s() const noexcept { return more() ? block_[size_ - 1].arrival_s : 0; }
+
+ private:
+  void read() {
+    at_ = 0;
+    size_ = ended_ ? 0 : source_.next(block_);
+    ended_ = size_ < block_.size();
+  }
+
+  RequestSource& source_;
+  std::vector<Request> block_;
+  std::size_t at_ = 0, size_ = 0;
+  bool ended_ = false;
+};
+
+class Simulator {
+ public:
+  Simulator(RequestSource& source, const ServiceTable& table, const SimulatorOptions& options, std::int64_t warm_up,
+            std::uint64_t seed)
+      : table_(table),
+        server_(options.server),
+        max_history_(options.max_history),
+        limit_s_(options.limit_s.value_or(kNever)),
+        warm_up_(static_cast<std::uint64_t>(std::max<std::int64_t>(0, warm_up))),
+        stream_(seed, kResiduals),
+        shortest_(options.server.order == "shortest"),
+        reader_(source),
+        queue_(shortest_),
+        timeline_(reader_.last_s()),
+        window_(&timeline_.now()) {
+    assert(server_.workers >= 1 && server_.batch_most >= 1);
+    if (options.cache.bytes > 0) cache_.emplace(options.cache, options.bytes_per_token, options.max_history);
+  }
+
+  Replication run() {
+    const bool batches = server_.batch_most > 1;
+    for (;;) {
+      const double done_s = busy_.first_end(), arrival_s = reader_.arrival_s();
+      const double batch_s = batches && queue_.size() > 0 && busy_.size() < server_.workers ? ready_s() : kNever;
+      if (done_s <= arrival_s && done_s <= batch_s) {
+        if (done_s == kNever) break;
+        advance(done_s);
+        complete();
+        if (!batches && queue_.size() > 0) serve_next();
+      } else if (arrival_s <= batch_s) {
+        advance(arrival_s);
+        arrive();
+      } else {
+        advance(batch_s);
+      }
+      if (batches) serve_batches();
+    }
+    return result();
+  }
+
+ private:
+  static constexpr std::uint64_t kResiduals = 0x7265736964756c73;
+
+  void advance(double to) noexcept {
+    while (to >= window_->end_s && !drained_) {
+      integrate(window_->end_s);
+      timeline_.next();
+      window_ = &timeline_.now();
+    }
+    integrate(to);
+  }
+  void integrate(double to) noexcept {
+    const double seconds = to - now_;
+    const auto waiting = static_cast<double>(queue_.size());
+    window_->waiting += seconds * waiting;
+    window_->in_system += seconds * static_cast<double>(in_system_);
+    window_->busy += seconds * static_cast<double>(busy_.size());
+    now_ = to;
+  }
+
+  void arrive() {
+    const Request& request = reader_.front();
+    const std::uint64_t number = arrived_++;
+    if (cache_) {
+      // A user's entry is anywhere in memory: two fetches, one after the other, that would each be waited for.
+      if (const Request* later = reader_.ahead(kAhead)) cache_->prefetch_slot(later->user);
+      if (const Request* later = reader_.ahead(kAhead / 2)) cache_->prefetch_entry(later->user);
+    }
+    if (number == warm_up_) begin_counting();
+    const double gap = now_ - last_arrival_;
+    gaps_squared_ += gap * gap;
+    last_arrival_ = now_;
+    ++window_->arrivals;
+    ++in_system_;
+    if (server_.batch_most == 1 && busy_.size() < server_.workers) {
+      serve(request, number);
+    } else {
+      const double mean_s =
+          shortest_ ? table_.seconds(limited(request.history, max_history_), 0, request.candidates) : 0;
+      queue_.push(request, number, mean_s);
+      if (queue_.size() > kMostWaiting) {
+        stopped_ = true;
+        reader_.stop();
+      }
+    }
+    if (reader_.more()) reader_.next();
+    if (!reader_.more()) end_counting();
+  }
+
+  void complete() {
+    const Busy::Service service = busy_.pop();
+    in_system_ -= service.requests;
+    completed_ += service.requests;
+    window_->completions += service.requests;
+  }
+
+  double uniform(std::uint64_t number) const noexcept {
+    return static_cast<double>(stream_.bits(number) >> 11) * 0x1p-53;
+  }
+  Lookup look_up(const Request& request) noexcept {
+    if (cache_) return cache_->find(request, now_);
+    return {Found::nothing, 0, limited(request.history, max_history_)};
+  }
+
+  void serve_next() {
+    const Queue::Place place = queue_.pop();
+    serve(place.request, place.number);
+  }
+  void serve(const Request& request, std::uint64_t number) {
+    const Lookup lookup = look_up(request);
+    const double service_s =
+        table_.seconds(lookup.length, lookup.known, request.candidates) * table_.residual(uniform(number));
+    const double end_s = now_ + service_s;
+    if (cache_) cache_->keep(request, end_s);
+    busy_s_ += end_s - now_;
+    record(request, number, lookup, service_s, end_s);
+    busy_.push({end_s, 1});
+  }
+
+  double ready_s() const noexcept {
+    return queue_.size() >= server_.batch_most ? now_
+                                               : std::max(now_, queue_.oldest().arrival_s + server_.batch_window_s);
+  }
+  void serve_batches() {
+    while (busy_.size() < server_.workers && queue_.size() > 0 && ready_s() <= now_) serve_batch();
+  }
+  void serve_batch() {
+    const std::int64_t size = std::min(queue_.size(), server_.batch_most);
+    batch_.clear();
+    double sum = 0, shared = 0, most_shared = 0;
+    for (std::int64_t i = 0; i < size; ++i) {
+      const Queue::Place place = queue_.pop();
+      const Lookup lookup = look_up(place.request);
+      batch_.push_back({place, lookup});
+      const double once = table_.shared_seconds(lookup.length, lookup.known, place.request.candidates);
+      sum += table_.seconds(lookup.length, lookup.known, place.request.candidates);
+      shared += once;
+      most_shared = std::max(most_shared, once);
+    }
+    const double service_s = (sum - (shared - most_shared)) * table_.residual(uniform(batch_.front().place.number));
+    const double end_s = now_ + service_s;
+    busy_s_ += end_s - now_;
+    for (const Member& member : batch_) {
+      if (cache_) cache_->keep(member.place.request, end_s);
+      record(member.place.request, member.place.number, member.lookup, service_s / static_cast<double>(size), end_s);
+    }
+    busy_.push({end_s, size});
+  }
+
+  /// service_s: of a batch the request's share.
+  void record(const Request& request, std::uint64_t number, const Lookup& lookup, double service_s, double end_s) {
+    const double wait_s = now_ - request.arrival_s, total_s = end_s - request.arrival_s;
+    const bool found = lookup.found == Found::part || lookup.found == Found::all;
+    all_wait_s_ += wait_s;
+    all_total_s_ += total_s;
+    ++window_->started;
+    window_->found += found;
+    window_->service_s += service_s;
+    window_->total.add(total_s);
+    if (number < warm_up_) return;
+    ++result_.counted;
+    result_.total.add(total_s);
+    result_.wait.add(wait_s);
+    counted_total_s_ += total_s;
+    counted_wait_s_ += wait_s;
+    service_s_ += service_s;
+    service_squared_ += service_s * service_s;
+    found_ += found;
+    waited_ += wait_s > 0;
+    within_ += total_s <= limit_s_;
+    tokens_ += lookup.length;
+    known_tokens_ += lookup.known;
+  }
+
+  /// Sums that grow with time, at one time.
+  struct Mark {
+    double at_s = 0, waiting = 0, in_system = 0, busy = 0, gaps_squared = 0;
+    std::int64_t completed = 0, evictions = 0, queue = 0;
+  };
+  Mark mark() {
+    Mark mark{now_, 0, 0, 0, gaps_squared_, completed_, cache_ ? cache_->counts().evictions : 0, queue_.size()};
+    for (const Window& window : timeline_.all()) {
+      mark.waiting += window.waiting;
+      mark.in_system += window.in_system;
+      mark.busy += window.busy;
+    }
+    return mark;
+  }
+  void begin_counting() {
+    begin_ = mark();
+    // The gap before the first request that is counted is not theirs.
+    begin_.gaps_squared += (now_ - last_arrival_) * (now_ - last_arrival_);
+  }
+  void end_counting() {
+    end_ = mark();
+    timeline_.close(now_);
+    drained_ = true;
+    window_ = &drain_;
+  }
+
+  Replication result() {
+    Replication result = std::move(result_);
+    result.littles_ratio = check_littles_law();
+    result.requests = static_cast<std::int64_t>(arrived_);
+    result.seconds = end_.at_s - begin_.at_s;
+    if (result.counted > 0) {
+      const auto counted = static_cast<double>(result.counted);
+      result.total_s = counted_total_s_ / counted;
+      result.wait_s = counted_wait_s_ / counted;
+      result.service_s = service_s_ / counted;
+      result.waiting_share = static_cast<double>(waited_) / counted;
+      result.hit_rate = static_cast<double>(found_) / counted;
+      if (tokens_ > 0) result.token_hit_rate = static_cast<double>(known_tokens_) / static_cast<double>(tokens_);
+      if (limit_s_ < kNever) result.attainment = static_cast<double>(within_) / counted;
+    }
+    if (result.counted > 0 && result.seconds > 0) {
+      const double seconds = result.seconds;
+      result.utilisation = (end_.busy - begin_.busy) / (seconds * static_cast<double>(server_.workers));
+      result.waiting = (end_.waiting - begin_.waiting) / seconds;
+      result.in_system = (end_.in_system - begin_.in_system) / seconds;
+      // The gaps between n requests are n - 1.
+      result.arrivals_per_s = static_cast<double>(result.counted - 1) / seconds;
+      result.completions_per_s = static_cast<double>(end_.completed - begin_.completed) / seconds;
+      result.evictions_per_s = static_cast<double>(end_.evictions - begin_.evictions) / seconds;
+      // Tokens of the counted requests at the rate at which these arrive.
+      const double each = result.arrivals_per_s / static_cast<double>(result.counted);
+      result.saved_tokens_per_s = static_cast<double>(known_tokens_) * each;
+      result.recomputed_tokens_per_s = static_cast<double>(tokens_ - known_tokens_) * each;
+    }
+    result.saturation = judge(load(result));
+    result.windows = windows(result.service_s);
+    return result;
+  }
+
+  /// The integrals come from events, the sums from requests; empty at both ends, they are the same numbers.
+  double check_littles_law() {
+    double waiting = drain_.waiting, in_system = drain_.in_system, busy = drain_.busy;
+    for (const Window& window : timeline_.all()) {
+      waiting += window.waiting;
+      in_system += window.in_system;
+      busy += window.busy;
+    }
+    // Each sum has at most two terms a request and one a window, none negative; each term is rounded thrice, and each
+    // addition once.
+    const double bound = (4 * static_cast<double>(arrived_) + 1e4) * std::numeric_limits<double>::epsilon();
+    const auto same = [&](double events, double requests, const char* what) {
+      if (std::abs(events - requests) <= bound * std::max(events, requests)) return;
+      throw std::logic_error(std::string("the simulation breaks Little's law in ") + what + ": " +
+                             format_double(events) + " against " + format_double(requests));
+    };
+    same(waiting, all_wait_s_, "requests waiting");
+    same(in_system, all_total_s_, "requests in the system");
+    same(busy, busy_s_, "workers");
+    return all_total_s_ > 0 ? in_system / all_total_s_ : 1;
+  }
+
+  Load load(const Replication& result) {
+    Load load;
+    load.workers = server_.workers;
+    load.batch_most = server_.batch_most;
+    load.seconds = result.seconds;
+    load.arrivals = std::max<std::int64_t>(0, result.counted - 1);
+    load.service_s = result.service_s;
+    load.waiting_first = begin_.queue;
+    load.waiting = end_.queue;
+    load.stopped = stopped_;
+    if (load.arrivals > 0 && load.seconds > 0) {
+      const double gap = load.seconds / static_cast<double>(load.arrivals);
+      load.arrival_cv2 = std::max(
+          0.0, (end_.gaps_squared - begin_.gaps_squared) / static_cast<double>(load.arrivals) / (gap * gap) - 1);
+    }
+    if (result.counted > 0 && result.service_s > 0) {
+      load.service_cv2 =
+          std::max(0.0, service_squared_ / static_cast<double>(result.counted) / std::pow(result.service_s, 2) - 1);
+    }
+    for (const Window& window : timeline_.all()) {
+      const double seconds = window.end_s - window.start_s;
+      if (window.start_s < begin_.at_s || seconds <= 0) continue;
+      load.windows.push_back(
+          {seconds, window.arrivals,
+           window.started > 0 ? window.service_s / static_cast<double>(window.started) : result.service_s,
+           window.in_system / seconds});
+    }
+    return load;
+  }
+
+  std::vector<TrafficWindow> windows(double service_s) {
+    std::vector<TrafficWindow> windows;
+    for (const Window& window : timeline_.all()) {
+      const double seconds = window.end_s - window.start_s;
+      TrafficWindow out;
+      out.start_s = window.start_s;
+      if (seconds > 0) {
+        out.arrivals_per_s = static_cast<double>(window.arrivals) / seconds;
+        out.completions_per_s = static_cast<double>(window.completions) / seconds;
+        out.queue = window.waiting / seconds;
+        out.perfect_workers = static_cast<std::int64_t>(std::ceil(out.arrivals_per_s * service_s));
+      }
+      if (window.started > 0) {
+        out.hit_rate = static_cast<double>(window.found) / static_cast<double>(window.started);
+        out.p99_s = window.total.quantile(0.99);
+      }
+      windows.push_back(out);
+    }
+    return windows;
+  }
+
+  const ServiceTable& table_;
+  const ServerOptions server_;
+  const std::int64_t max_history_;
+  const double limit_s_;
+  const std::uint64_t warm_up_;
+  const RandomStream stream_;
+  const bool shortest_;
+  std::optional<UserCache> cache_;
+  Reader reader_;
+  Queue queue_;
+  Busy busy_;
+  Timeline timeline_;
+  Window* window_;
+  Window drain_;  ///< behind the last arrival
+
+  double now_ = 0, last_arrival_ = 0;
+  std::int64_t in_system_ = 0, completed_ = 0;
+  std::uint64_t arrived_ = 0;
+  bool drained_ = false, stopped_ = false;
+  double gaps_squared_ = 0, busy_s_ = 0, all_wait_s_ = 0, all_total_s_ = 0;
+  double counted_wait_s_ = 0, counted_total_s_ = 0, service_s_ = 0, service_squared_ = 0;
+  std::int64_t found_ = 0, waited_ = 0, within_ = 0, tokens_ = 0, known_tokens_ = 0;
+  Mark begin_, end_;
+  Replication result_;
+
+  struct Member {
+    Queue::Place place;
+    Lookup lookup;
+  };
+  std::vector<Member> batch_;
+};
+
+/// Mean, with Student's 95% interval from two values on.
+Estimate estimate(const std::vector<double>& values) {
+  const auto count = static_cast<double>(values.size());
+  double mean = 0, squares = 0;
+  for (const double value : values) mean += value / count;
+  if (values.size() < 2) return {mean, std::nullopt};
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  const boost::math::students_t distribution(count - 1);
+  const double factor = boost::math::quantile(boost::math::complement(distribution, 0.025));
+  const double half = factor * std::sqrt(squares / (count - 1) / count);
+  return {mean, Interval{mean - half, mean + half}};
+}
+
+struct NamedQuantile {
+  const char* name;
+  double probability;
+};
+constexpr std::array<NamedQuantile, 4> kQuantiles{{{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}}};
+
+/// What is kept of a replication: the histograms of many would take much.
+struct Kept {
+  Replication one;
+  std::array<double, kQuantiles.size()> total{}, wait{};
+};
+
+std::vector<LatencyPoint> distribution(const LatencyHistogram& times) {
+  std::vector<double> shares;
+  for (int percent = 1; percent < 99; ++percent) shares.push_back(percent / 100.0);
+  for (const double tail : {0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999}) {
+    // Beyond that they would all be the largest time.
+    if ((1 - tail) * static_cast<double>(times.count()) >= 1) shares.push_back(tail);
+  }
+  std::vector<LatencyPoint> points;
+  for (const double share : shares) points.push_back({times.quantile(share), share});
+  points.push_back({times.most(), 1});
+  return points;
+}
+
+}  // namespace
+
+Replication simulate_once(RequestSource& source, const ServiceTable& table, const SimulatorOptions& options,
+                          std::int64_t warm_up, std::uint64_t seed) {
+  return Simulator(source, table, options, warm_up, seed).run();
+}
+
+Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options) {
+  assert(options.replications >= 1);
+  const int threads = static_cast<int>(std::min<std::int64_t>(
+      options.replications, options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency())));
+  std::vector<Kept> kept(static_cast<std::size_t>(options.replications));
+  // Whole numbers: their sums do not depend on which thread added which.
+  std::vector<LatencyHistogram> pooled(static_cast<std::size_t>(threads));
+  parallel_for(threads, options.replications, [&](std::int64_t replication, int thread) {
+    const auto number = static_cast<std::uint64_t>(replication);
+    const std::unique_ptr<RequestSource> source = arrivals.make(number);
+    Kept& mine = kept[static_cast<std::size_t>(replication)];
+    mine.one = simulate_once(*source, table, options, arrivals.warm_up, RandomStream(options.seed, 0).bits(number));
+    // Moved out, so that they are not kept.
+    const LatencyHistogram total = std::move(mine.one.total), wait = std::move(mine.one.wait);
+    pooled[static_cast<std::size_t>(thread)].add(total);
+    for (std::size_t i = 0; i < kQuantiles.size() && mine.one.counted > 0; ++i) {
+      mine.total[i] = total.quantile(kQuantiles[i].probability);
+      mine.wait[i] = wait.quantile(kQuantiles[i].probability);
+    }
+    if (replication > 0) mine.one.windows = {};
+  });
+
+  Simulation simulation;
+  std::vector<Saturation> saturations;
+  bool counted = true;
+  for (const Kept& each : kept) {
+    saturations.push_back(each.one.saturation);
+    simulation.requests += each.one.requests;
+    simulation.counted += each.one.counted;
+    counted &= each.one.counted > 0;
+  }
+  simulation.saturation = judge(saturations);
+  const bool steady = counted && !simulation.saturation.saturated;
+  const auto over = [&](const auto& value) {
+    std::vector<double> values;
+    for (const Kept& each : kept) values.push_back(value(each));
+    return estimate(values);
+  };
+  const auto add_latency = [&](const char* name, const auto& total, const auto& wait) {
+    simulation.latencies.push_back({name, std::nullopt, std::nullopt});
+    if (!steady) return;
+    simulation.latencies.back().total = over(total);
+    simulation.latencies.back().wait = over(wait);
+  };
+  add_latency(
+      "mean", [](const Kept& each) { return each.one.total_s; }, [](const Kept& each) { return each.one.wait_s; });
+  for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
+    add_latency(
+        kQuantiles[i].name, [i](const Kept& each) { return each.total[i]; },
+        [i](const Kept& each) { return each.wait[i]; });
+  }
+
+  const auto add = [&](const char* name, const char* unit, bool known, double Replication::*member) {
+    simulation.figures.push_back({name, unit, std::nullopt});
+    if (known) simulation.figures.back().value = over([member](const Kept& each) { return each.one.*member; });
+  };
+  add("arrivals_per_s", "1/s", counted, &Replication::arrivals_per_s);
+  add("completions_per_s", "1/s", counted, &Replication::completions_per_s);
+  add("utilisation", "", counted, &Replication::utilisation);
+  add("service_s", "s", counted, &Replication::service_s);
+  add("waiting_share", "", steady, &Replication::waiting_share);
+  add("waiting", "requests", steady, &Replication::waiting);
+  add("in_system", "requests", steady, &Replication::in_system);
+  add("littles_ratio", "", counted, &Replication::littles_ratio);
+  if (options.cache.bytes > 0) {
+    add("hit_rate", "", counted, &Replication::hit_rate);
+    add("token_hit_rate", "", counted, &Replication::token_hit_rate);
+    add("evictions_per_s", "1/s", counted, &Replication::evictions_per_s);
+    add("saved_tokens_per_s", "tokens/s", counted, &Replication::saved_tokens_per_s);
+  }
+  add("recomputed_tokens_per_s", "tokens/s", counted, &Replication::recomputed_tokens_per_s);
+  if (options.limit_s) {
+    simulation.figures.push_back({"attainment", "", std::nullopt});
+    if (steady)
+      simulation.figures.back().value = over([](const Kept& each) { return each.one.attainment.value_or(0); });
+  }
+
+  LatencyHistogram all;
+  for (const LatencyHistogram& one : pooled) all.add(one);
+  if (steady) simulation.cdf = distribution(all);
+  simulation.windows = std::move(kept.front().one.windows);
+  for (const TrafficWindow& window : simulation.windows) {
+    simulation.most_perfect_workers = std::max(simulation.most_perfect_workers, window.perfect_workers);
+  }
+  if (counted) {
+    simulation.utilisation = over([](const Kept& each) { return each.one.utilisation; }).value;
+    simulation.perfect_workers = static_cast<std::int64_t>(
+        std::ceil(over([](const Kept& each) { return each.one.arrivals_per_s * each.one.service_s; }).value));
+  }
+  return simulation;
+}
+
+std::optional<Estimate> p99_of(const Simulation& simulation) {
+  for (const TrafficLatency& latency : simulation.latencies) {
+    if (latency.name == "p99") return latency.total;
+  }
+  return std::nullopt;
+}
+
+std::vector<CapacityPoint> capacity_curve(const std::function<Arrivals(double requests_per_s)>& arrivals_at,
+                                          const std::vector<double>& rates, const ServiceTable& table,
+                                          const SimulatorOptions& options) {
+  std::vector<CapacityPoint> points;
+  for (const double rate : rates) {
+    const Simulation simulation = simulate(arrivals_at(rate), table, options);
+    points.push_back({rate, simulation.utilisation, p99_of(simulation), simulation.perfect_workers,
+                      simulation.saturation.saturated});
+  }
+  return points;
+}
+
+}  // namespace kvcast::traffic
