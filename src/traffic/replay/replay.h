@@ -74,7 +74,7 @@ struct ReplayResult {
   bool closed_loop = false;
   std::int64_t late = 0, busy = 0;
   std::int64_t grown = 0;  ///< histories that were copied to more room, inside their request's time
-  std::int64_t made = 0;   ///< slots allocated while serving, because workers changed the order
+  std::int64_t made = 0;   ///< slots allocated while serving, where those that were free had too little room
   double duration_s = 0;   ///< from the first arrival to the last answer
   std::string stopped_by;  ///< "end", "budget" or "interrupt"
 };
