@@ -251,6 +251,26 @@ void KvCache::broadcast_from(const KvCache& from, std::int64_t count, int thread
   });
 }
 
+void KvCache::copy_history(const KvCache& from, std::int64_t positions, int threads) noexcept {
+  assert(sequences_ == 1 && from.sequences_ == 1 && kept_from_ == 0 && from.kept_from_ == 0);
+  length = positions;
+  const auto layers = static_cast<std::int64_t>(block_of_.size());
+  const std::int64_t heads = blocks_.front().shape.kv_heads;
+  parallel_for(threads, layers * heads, [&](std::int64_t task, int) {
+    const std::int64_t layer = task / heads, head = task % heads;
+    const kernels::KvView source = from.view(layer);
+    const kernels::KvShape& own = block(layer).shape;
+    assert(length <= own.capacity && length <= source.shape.capacity);
+    // What a block of exactly this length holds of a head: whole panels of keys, whole pairs of values.
+    const kernels::KvShape used{own.kv_heads, own.head_dim, length, own.element};
+    std::memcpy(keys(layer) + head * own.key_bytes_per_head(), source.keys + head * source.shape.key_bytes_per_head(),
+                static_cast<std::size_t>(used.key_bytes_per_head()));
+    std::memcpy(values(layer) + head * own.value_bytes_per_head(),
+                source.values + head * source.shape.value_bytes_per_head(),
+                static_cast<std::size_t>(used.value_bytes_per_head()));
+  });
+}
+
 // ---- team
 
 Team::Team(const Model& model, int threads, std::int64_t max_rows)

@@ -62,6 +62,9 @@ class KvCache {
 
   /// Copies the layers that are kept of sequence 0 of `from` into every one of the first `count` sequences.
   void broadcast_from(const KvCache& from, std::int64_t count, int threads) noexcept;
+  /// Takes over the first `positions` of `from`, of the same shape with another capacity. Both hold one sequence and
+  /// all layers, and there is room. Where they end a panel of keys, what is written behind them meanwhile does no harm.
+  void copy_history(const KvCache& from, std::int64_t positions, int threads) noexcept;
 
   /// History positions that the last pass left per sequence; a hybrid's later layers hold their share of them.
   std::int64_t length = 0;

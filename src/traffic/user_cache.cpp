@@ -6,6 +6,7 @@
 #include <cstddef>
 #include <limits>
 #include <stdexcept>
+#include <utility>
 #include <vector>
 
 #include "base/checked.h"
@@ -108,6 +109,7 @@ struct UserCache::Impl {
     unlink(at);
     entries[at].older = unused;
     unused = at;
+    if (hear) hear(entries[at].user);
   }
   void evict_oldest() noexcept {
     const std::uint32_t at = entries[kRing].newer;
@@ -134,6 +136,7 @@ struct UserCache::Impl {
   std::uint32_t oldest_live = kRing, unused = kRing;
   UserIndex index;
   CacheCounts counts;
+  std::function<void(std::uint64_t)> hear;
   // Where the last find ended: keep follows it.
   std::uint64_t last_user = 0;
   std::uint32_t last_at = kNone;
@@ -180,9 +183,9 @@ Lookup UserCache::find(const Request& request, double now) noexcept {
   return lookup;
 }
 
-void UserCache::keep(const Request& request, double ready) {
+bool UserCache::keep(const Request& request, double ready) {
   Impl& m = *impl_;
-  if (!m.present) return;
+  if (!m.present) return false;
   const std::uint32_t tag = UserIndex::tag(request.user);
   std::uint32_t at = m.last_known && m.last_user == request.user ? m.last_at : m.locate(request.user, tag);
   m.last_known = false;
@@ -194,14 +197,14 @@ void UserCache::keep(const Request& request, double ready) {
     at = kNone;
   }
   if (!fits) ++m.counts.refused;
-  if (!fits || request.history == 0) return;
+  if (!fits || request.history == 0) return false;
 
   if (at != kNone) {
     m.touch(at);
     Entry& entry = m.entries[at];
     if (entry.history == request.history) {
       entry.ready = std::min(entry.ready, ready);
-      return;
+      return true;
     }
     const std::int64_t more = m.pages(request.history) - m.pages(entry.history);
     // It is the newest and fits alone, so it is never its own victim.
@@ -212,7 +215,7 @@ void UserCache::keep(const Request& request, double ready) {
     m.held_pages += more;
     m.live_pages += more;
     m.count_bytes();
-    return;
+    return true;
   }
   const std::int64_t room = m.pages(request.history);
   while (m.held_pages > m.capacity - room) m.evict_oldest();
@@ -228,7 +231,10 @@ void UserCache::keep(const Request& request, double ready) {
   m.live_pages += room;
   ++m.counts.entries;
   m.count_bytes();
+  return true;
 }
+
+void UserCache::on_drop(std::function<void(std::uint64_t)> hear) { impl_->hear = std::move(hear); }
 
 const CacheCounts& UserCache::counts() const noexcept { return impl_->counts; }
 

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 
 #include "kvcast/traffic.h"
@@ -66,11 +67,13 @@ class UserCache {
   Lookup find(const Request& request, double now) noexcept;
   /// Keeps the history of this request, evicting the users that waited longest until it fits; usable from `ready` on,
   /// or from when the same history was to be ready already.
-  /// Errors: std::length_error beyond 2^31 users.
-  void keep(const Request& request, double ready);
+  /// False when it is not kept: alone larger than the cache, or nothing. Errors: std::length_error beyond 2^31 users.
+  bool keep(const Request& request, double ready);
   const CacheCounts& counts() const noexcept;
   /// Starts the counts anew, not the contents.
   void reset_counts() noexcept;
+  /// Who hears of every user whose history is no longer held, from within find and keep: whoever holds real memory.
+  void on_drop(std::function<void(std::uint64_t user)> hear);
 
   /// Fetches ahead what find() will read of this user: the hash table some 16 requests before, then its entry.
   void prefetch_slot(std::uint64_t user) const noexcept;

@@ -1,0 +1,180 @@
+// Outputs on the path of the replay against naive and float64, before anything is timed.
+#include "schemes/check.h"
+
+#include <algorithm>
+#include <cmath>
+#include <string>
+#include <vector>
+
+#include "kernels/attention.h"
+#include "schemes/scheme.h"
+#include "traffic/replay/state.h"
+
+namespace kvcast::traffic {
+namespace {
+
+// FLOPs of one float64 reference: a few seconds of its plain loops.
+constexpr double kReferenceFlops = 4e9;
+
+double largest_difference(const std::vector<float>& values, const std::vector<double>& truth) {
+  double worst = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    const double difference = std::abs(static_cast<double>(values[i]) - truth[i]);
+    if (!(difference <= worst)) worst = difference;  // NaN stays
+  }
+  return worst;
+}
+
+double blocked(std::int64_t length) {
+  return static_cast<double>(kernels::kKeyTile) + static_cast<double>(length) / static_cast<double>(kernels::kKeyTile);
+}
+
+// A kind of request; how the slot came to what it holds.
+struct Kind {
+  std::string name;
+  Work work;
+  bool grown = false;  ///< the cached part comes from a smaller slot
+};
+
+class Checker {
+ public:
+  explicit Checker(ReplayState& state) : state_(state), server_(*state.servers.front()) {}
+
+  void check(const Kind& kind) {
+    Work small = kind.work;
+    small.candidates = std::min<std::int64_t>(small.candidates, 2);
+    while (small.length > 16 && reference_flops(state_.shape, small.length + 1) > kReferenceFlops) {
+      small.length = std::max<std::int64_t>(16, small.length / 5 * 4);
+    }
+    if (kind.work.length > 0) small.known = kind.work.known * small.length / kind.work.length;
+    const std::vector<float> history = history_of(small);
+    const std::vector<double> truth = reference_outputs(state_.shape, state_.source, history, state_.config.model.mask,
+                                                        candidates_of(small), threads());
+    const double own = largest_difference(naive(small), truth);
+    refuse(kind, "float64", largest_difference(replayed(small, kind.grown), truth), 4 * own);
+    // The same at its own length, where only naive can be asked; its error grows with the keys (docs/model.md §7).
+    const std::vector<float> exact = naive(kind.work);
+    const std::vector<double> baseline(exact.begin(), exact.end());
+    refuse(kind, "naive", largest_difference(replayed(kind.work, kind.grown), baseline),
+           4 * own * blocked(kind.work.length) / blocked(small.length));
+  }
+
+ private:
+  int threads() const { return static_cast<int>(state_.options.threads); }
+
+  void refuse(const Kind& kind, const std::string& judge, double error, double tolerance) const {
+    if (error <= tolerance) return;
+    throw CheckError("the outputs of a replayed request (" + kind.name + ", history " +
+                     std::to_string(kind.work.length) + ") are off those of " + judge + " by " + std::to_string(error) +
+                     ", allowed are " + std::to_string(tolerance));
+  }
+
+  // In the order of positions: a history that sees no later token but is read from its end is reversed.
+  std::vector<float> history_of(const Work& work) const {
+    const std::int64_t dim = state_.shape.dim;
+    std::vector<float> tokens(static_cast<std::size_t>(work.length * dim));
+    state_.items->history(work.user, work.first, work.length, tokens.data());
+    if (state_.config.model.mask != Mask::history_blind) return tokens;
+    std::vector<float> reversed;
+    for (std::int64_t i = work.length - 1; i >= 0; --i) {
+      reversed.insert(reversed.end(), tokens.begin() + i * dim, tokens.begin() + (i + 1) * dim);
+    }
+    return reversed;
+  }
+
+  // First and last of the request's, as they are compared.
+  std::vector<float> picked(const Work& work, const float* rows) const {
+    const std::int64_t dim = state_.shape.dim;
+    std::vector<float> result(rows, rows + dim);
+    if (work.candidates > 1) {
+      result.insert(result.end(), rows + (work.candidates - 1) * dim, rows + work.candidates * dim);
+    }
+    return result;
+  }
+  std::vector<float> candidates_of(const Work& work) const {
+    std::vector<float> tokens(static_cast<std::size_t>(work.candidates * state_.shape.dim));
+    state_.items->candidates(work.number, work.candidates, tokens.data());
+    return picked(work, tokens.data());
+  }
+
+  std::vector<float> naive(const Work& work) const {
+    const std::vector<float> history = history_of(work), candidates = candidates_of(work);
+    const auto count = static_cast<std::int64_t>(candidates.size()) / state_.shape.dim;
+    SchemeContext context;
+    context.model = state_.model.get();
+    context.history = history;
+    context.history_length = work.length;
+    context.mask = state_.config.model.mask;
+    context.trim = state_.config.run.trim;
+    context.threads = threads();
+    context.max_candidates = count;
+    const std::unique_ptr<Scheme> scheme = make_naive(context);
+    scheme->prepare(std::vector<std::int64_t>{count});
+    std::vector<float> outputs(candidates.size());
+    scheme->candidate_pass(candidates.data(), count, outputs.data());
+    return outputs;
+  }
+
+  // In a slot that another user has filled to the brim before.
+  std::vector<float> replayed(const Work& work, bool grown) {
+    std::unique_ptr<Slot> slot = state_.pool->take(grown ? state_.longest : work.length);
+    Work other;
+    other.user = ~work.user;
+    other.length = std::min(state_.longest, state_.pool->capacity(*slot));
+    serve(other, slot->cache);
+    if (work.known > 0) {
+      Work before = work;
+      before.length = work.known;
+      before.known = 0;
+      if (grown) {
+        std::unique_ptr<Slot> smaller = state_.pool->take(before.length);
+        serve(before, smaller->cache);
+        slot->cache.copy_history(smaller->cache, before.length, threads());
+        state_.pool->give(std::move(smaller));
+      } else {
+        serve(before, slot->cache);
+      }
+    }
+    serve(work, slot->cache);
+    state_.pool->give(std::move(slot));
+    return picked(work, server_.outputs().data());
+  }
+  void serve(const Work& work, KvCache& cache) {
+    server_.prepare(work);
+    server_.history(work, cache);
+    server_.candidates(work, cache);
+  }
+
+  ReplayState& state_;
+  Server& server_;
+};
+
+// The first request of each kind that has a history and candidates.
+std::vector<Kind> kinds_of(const ReplayState& state) {
+  std::vector<Kind> kinds;
+  const auto add = [&](const std::string& name, bool grown, const auto& is) {
+    for (std::size_t i = 0; i < state.expected.size(); ++i) {
+      if (state.requests[i].candidates == 0 || !is(state.expected[i])) continue;
+      kinds.push_back({name, state.work(i, state.expected[i]), grown});
+      return;
+    }
+  };
+  const auto part = [](const Lookup& l) { return l.found == Found::part; };
+  add("nothing cached", false, [](const Lookup& l) { return l.known == 0 && l.length > 0; });
+  add("a part cached", false, part);
+  add("a part cached, in more room", true, part);
+  add("all cached", false, [](const Lookup& l) { return l.found == Found::all && l.length > 0; });
+  return kinds;
+}
+
+}  // namespace
+
+void Replay::check() {
+  state_->crew->run([this](std::size_t worker) {
+    if (worker != 0) return;
+    Checker checker(*state_);
+    for (const Kind& kind : kinds_of(*state_)) checker.check(kind);
+  });
+}
+
+}  // namespace kvcast::traffic
