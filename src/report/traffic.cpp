@@ -99,7 +99,7 @@ std::string traffic_answer(const Traffic& traffic) {
     text += "P99 " + (p99 != nullptr && p99->total ? seconds(p99->total->value) : std::string("unknown"));
     if (const auto wait = p99 != nullptr ? p99->wait : std::nullopt)
       text += " (P99 of the wait " + seconds(wait->value) + ")";
-    if (const auto met = figure(traffic, "slo_attainment")) {
+    if (const auto met = figure(traffic, "attainment")) {
       text += ", " + share(met->value, 2) + " of the requests within " + seconds(traffic.p99_limit_s.value_or(0));
     }
   }

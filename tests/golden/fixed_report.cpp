@@ -204,7 +204,7 @@ Traffic fixed_traffic() {
                        {"p99", Estimate{0.045, Interval{0.0425, 0.0475}}, Estimate{0.0125, Interval{0.0115, 0.0135}}}};
   traffic.figures = {{"utilisation", "0..1", Estimate{0.75, Interval{0.7475, 0.7525}}},
                      {"hit_rate", "0..1", Estimate{0.625, Interval{0.62, 0.63}}},
-                     {"slo_attainment", "0..1", Estimate{0.9925, std::nullopt}},
+                     {"attainment", "0..1", Estimate{0.9925, std::nullopt}},
                      {"mean_queue", "", std::nullopt}};
   traffic.find = {{"qps", "1/s", 240.5, Estimate{0.0495, Interval{0.048, 0.051}}, 242.75}};
   traffic.hit_rates = {{1073741824, 0.25, 0.1875, 0.26, 0.375, 0.5},
