@@ -100,7 +100,6 @@ struct ReplayRequest {
   UserCacheOptions cache;
   std::int64_t workers = 1;     ///< each has the config's threads
   bool closed_loop = false;     ///< the next request comes as soon as a worker is free; else at its own time
-  double budget_s = 60;         ///< wall time of the replay itself
   double warm_up = 0.1;         ///< first share of the requests that is served but not counted
   std::optional<double> p99_s;  ///< what 99% of the requests are to be answered within
 };
@@ -155,7 +154,9 @@ struct TrafficWindow {
   double queue = 0;  ///< mean requests waiting
   double hit_rate = 0;
   std::optional<double> p99_s;
-  std::int64_t perfect_workers = 0;  ///< ceil(arrivals/s x mean service time)
+  std::int64_t perfect_workers = 0;    ///< ceil(arrivals/s x mean service time)
+  std::optional<double> canary_ratio;  ///< of a replay: as Sample::canary_ratio
+  bool clean = true;                   ///< of a replay: the machine was itself
 };
 
 /// What --find found.

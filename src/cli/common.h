@@ -46,6 +46,7 @@ std::unique_ptr<Command> make_run_command(CLI::App& app);
 std::unique_ptr<Command> make_fit_command(CLI::App& app);
 std::unique_ptr<Command> make_size_command(CLI::App& app);
 std::unique_ptr<Command> make_simulate_command(CLI::App& app);
+std::unique_ptr<Command> make_replay_command(CLI::App& app);
 std::unique_ptr<Command> make_report_command(CLI::App& app);
 std::unique_ptr<Command> make_compare_command(CLI::App& app);
 std::unique_ptr<Command> make_merge_command(CLI::App& app);

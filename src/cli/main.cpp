@@ -80,6 +80,7 @@ int parse_and_execute(int argc, char** argv) {
   commands.push_back(make_fit_command(app));
   commands.push_back(make_size_command(app));
   commands.push_back(make_simulate_command(app));
+  commands.push_back(make_replay_command(app));
   commands.push_back(make_report_command(app));
   commands.push_back(make_compare_command(app));
   commands.push_back(make_merge_command(app));

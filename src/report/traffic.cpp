@@ -47,8 +47,12 @@ std::string middle(const std::optional<Estimate>& value, const std::string& unit
   return value ? quantity(value->value, unit) : "-";
 }
 
+/// A name without its unit, which the value has.
 std::string words(const std::string& name) {
   std::string text = plain(name);
+  for (const std::string unit : {"_per_s", "_s"}) {
+    if (text.ends_with(unit)) text.erase(text.size() - unit.size());
+  }
   std::replace(text.begin(), text.end(), '_', ' ');
   return text;
 }
@@ -281,9 +285,9 @@ std::string sentence(std::string text) {
 std::string render_traffic_table(const Report& report) {
   const Traffic& traffic = *report.traffic;
   const bool good = !traffic.saturated && (traffic.find.empty() || traffic.find.front().value);
-  std::string text = emphasised(paragraph("", sentence(traffic_answer(traffic)), 0),
-                                good ? Emphasis::strong : Emphasis::bad) +
-                     emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
+  std::string text =
+      emphasised(paragraph("", sentence(traffic_answer(traffic)), 0), good ? Emphasis::strong : Emphasis::bad) +
+      emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n";
   for (const std::string& note : traffic.assumptions) text += paragraph("assumed", plain(note), kMargin);
   return text;

@@ -156,6 +156,9 @@ const std::vector<Column<TrafficWindow>>& traffic_window_columns() {
       describe<T>("p99_s", "s", "of those answered; null: none is", &T::p99_s),
       describe<T>("perfect_workers", "", "arrivals per second times mean service time, rounded up",
                   &T::perfect_workers),
+      describe<T>("canary_ratio", "ratio",
+                  "of a replay: speed of the FMA canary over the upper quartile of all windows", &T::canary_ratio),
+      describe<T>("clean", "", "of a replay: nothing else slowed the machine", &T::clean),
   };
   return columns;
 }

@@ -246,6 +246,7 @@ class Simulator {
         server_(options.server),
         max_history_(options.max_history),
         limit_s_(options.limit_s.value_or(kNever)),
+        on_answer_(options.on_answer),
         warm_up_(static_cast<std::uint64_t>(std::max<std::int64_t>(0, warm_up))),
         stream_(seed, kResiduals),
         shortest_(options.server.order == "shortest"),
@@ -397,6 +398,7 @@ class Simulator {
     window_->found += found;
     window_->service_s += service_s;
     window_->total.add(total_s);
+    if (on_answer_) on_answer_({number, wait_s, total_s, lookup});
     if (number < warm_up_) return;
     ++result_.counted;
     result_.total.add(total_s);
@@ -549,6 +551,7 @@ class Simulator {
   const ServerOptions server_;
   const std::int64_t max_history_;
   const double limit_s_;
+  const std::function<void(const Answer&)> on_answer_;
   const std::uint64_t warm_up_;
   const RandomStream stream_;
   const bool shortest_;

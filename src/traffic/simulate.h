@@ -13,11 +13,19 @@
 #include "traffic/request.h"
 #include "traffic/saturation.h"
 #include "traffic/service.h"
+#include "traffic/user_cache.h"
 
 namespace kvcast::traffic {
 
 /// Requests that may wait. More is a fleet that falls behind: the run is given up, which also bounds its memory.
 inline constexpr std::int64_t kMostWaiting = 1 << 20;
+
+/// A request that was served.
+struct Answer {
+  std::uint64_t number = 0;  ///< in order of arrival, from 0
+  double wait_s = 0, total_s = 0;
+  Lookup lookup;
+};
 
 struct SimulatorOptions {
   ServerOptions server;
@@ -28,6 +36,8 @@ struct SimulatorOptions {
   std::int64_t replications = 10;  ///< at least 1
   std::uint64_t seed = 1;          ///< of the residuals of the service times
   int threads = 0;                 ///< that replications run on; 0: all CPUs. The numbers do not depend on it
+  /// Told of every request when its service begins, in that order; by several threads at once in simulate().
+  std::function<void(const Answer&)> on_answer;
 };
 
 /// Where the requests of each replication come from. `make` is called by several threads at once.

@@ -211,7 +211,8 @@ Traffic fixed_traffic() {
                        {8589934592, 0.625, 0.5625, std::nullopt, std::nullopt, std::nullopt}};
   traffic.capacity = {{100, 0.375, Estimate{0.025, Interval{0.0245, 0.0255}}, 2, false},
                       {400, 1.5, std::nullopt, 6, true}};
-  traffic.windows = {{0, 200.5, 199.5, 1.25, 0.5, 0.045, 3}, {300.25, 198.75, 0, 0, 0.75, std::nullopt, 3}};
+  traffic.windows = {{0, 200.5, 199.5, 1.25, 0.5, 0.045, 3, std::nullopt, true},
+                     {300.25, 198.75, 0, 0, 0.75, std::nullopt, 3, 0.9375, false}};
   traffic.cdf = {{0.01, 0.5}, {0.045, 0.99}};
   traffic.replay = {{"throughput", "1/s", 199.5, 200.25, 0.376, 5, true},
                     {"p99_s", "s", 0.045, 0.0575, 27.75, 20, false},

@@ -1,0 +1,352 @@
+// kvcast replay: requests on this machine's engine, and the same ones simulated with times of the passes they take.
+#include "traffic/replay/replay.h"
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <functional>
+#include <limits>
+#include <optional>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "analysis/statistics.h"
+#include "app/problem.h"
+#include "base/text.h"
+#include "kvcast/kvcast.h"
+#include "traffic/service.h"
+#include "traffic/simulate.h"
+#include "traffic/workload.h"
+
+namespace kvcast {
+namespace {
+
+constexpr std::int64_t kMostRequests = 1'000'000;
+// Of the budget: timing the passes; the rest serves requests.
+constexpr double kCalibrationShare = 0.3;
+// Seeds of the simulated service times: their mean is what the simulator says.
+constexpr std::uint64_t kSimulations = 20;
+// docs/model.md §8: what the simulator is held to.
+constexpr double kThroughputPct = 5, kMedianPct = 10, kTailPct = 20;
+// Fewer have no 99th percentile but their largest.
+constexpr std::int64_t kTailRequests = 100;
+constexpr std::int64_t kCdfPoints = 100;
+
+[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
+  throw ConfigError(flag, problem, allowed);
+}
+
+/// The requests that the budget has time for.
+std::vector<traffic::Request> requests_within(const traffic::Workload& workload, const ReplayRequest& request,
+                                              double seconds) {
+  std::vector<traffic::Request> requests;
+  const auto source = workload.requests(0);
+  std::vector<traffic::Request> block(4096);
+  for (std::size_t read = block.size(); read == block.size();) {
+    read = source->next(block);
+    for (std::size_t i = 0; i < read; ++i) {
+      if (!request.closed_loop && block[i].arrival_s > seconds) return requests;
+      requests.push_back(block[i]);
+      if (static_cast<std::int64_t>(requests.size()) == kMostRequests) return requests;
+    }
+  }
+  return requests;
+}
+
+class Listed final : public traffic::RequestSource {
+ public:
+  explicit Listed(const std::vector<traffic::Request>& requests) : requests_(requests) {}
+  std::size_t next(std::span<traffic::Request> block) override {
+    const std::size_t count = std::min(block.size(), requests_.size() - next_);
+    std::copy_n(requests_.begin() + static_cast<std::ptrdiff_t>(next_), count, block.begin());
+    next_ += count;
+    return count;
+  }
+
+ private:
+  const std::vector<traffic::Request>& requests_;
+  std::size_t next_ = 0;
+};
+
+/// The replay as the simulator has it: the same requests and windows, its own times and lookups.
+traffic::ReplayResult simulated(const traffic::ReplayResult& replayed, const ServiceCosts& costs,
+                                const ReplayRequest& request, std::uint64_t seed) {
+  traffic::ReplayResult result = replayed;
+  std::vector<traffic::Request> requests;
+  for (const traffic::ReplayedRequest& served : replayed.requests) {
+    requests.push_back(served.request);
+    // A closed loop is a queue that never runs dry.
+    if (replayed.closed_loop) requests.back().arrival_s = 0;
+  }
+  traffic::SimulatorOptions options;
+  options.server.workers = request.workers;
+  options.cache = request.cache;
+  options.bytes_per_token = costs.bytes_per_token;
+  options.max_history = request.workload.max_history;
+  options.on_answer = [&](const traffic::Answer& answer) {
+    traffic::ReplayedRequest& served = result.requests[answer.number];
+    served.start_s = requests[answer.number].arrival_s + answer.wait_s;
+    served.end_s = requests[answer.number].arrival_s + answer.total_s;
+    served.lookup = answer.lookup;
+  };
+  Listed source(requests);
+  const traffic::ServiceTable table(costs);
+  traffic::simulate_once(source, table, options, 0, seed);
+  return result;
+}
+
+/// Mean over the simulations.
+struct Simulated {
+  std::vector<traffic::ReplayFigures> all;
+  double operator()(double traffic::ReplayFigures::*member) const {
+    std::vector<double> values;
+    for (const traffic::ReplayFigures& one : all) values.push_back(one.*member);
+    return analysis::mean(values);
+  }
+};
+
+std::vector<double> sorted_latencies(const traffic::ReplayResult& result) {
+  std::vector<double> latencies;
+  for (std::size_t i = static_cast<std::size_t>(result.warm_up); i < result.requests.size(); ++i) {
+    const traffic::ReplayedRequest& served = result.requests[i];
+    latencies.push_back(served.end_s - (result.closed_loop ? served.start_s : served.request.arrival_s));
+  }
+  std::sort(latencies.begin(), latencies.end());
+  return latencies;
+}
+
+std::vector<double> waits(const traffic::ReplayResult& result) {
+  std::vector<double> all;
+  for (std::size_t i = static_cast<std::size_t>(result.warm_up); i < result.requests.size(); ++i) {
+    const traffic::ReplayedRequest& served = result.requests[i];
+    all.push_back(result.closed_loop ? 0 : served.start_s - served.request.arrival_s);
+  }
+  return all;
+}
+
+TrafficWindow window_of(const traffic::ReplayResult& result, const traffic::ReplayWindow& window) {
+  TrafficWindow shown;
+  const auto first = result.requests.begin() + static_cast<std::ptrdiff_t>(window.first);
+  const auto last = first + static_cast<std::ptrdiff_t>(window.count);
+  shown.start_s = result.closed_loop ? first->start_s : first->request.arrival_s;
+  double wait = 0, service = 0, end = 0, found = 0;
+  std::vector<double> latencies;
+  for (auto served = first; served != last; ++served) {
+    wait += result.closed_loop ? 0 : served->start_s - served->request.arrival_s;
+    service += served->end_s - served->start_s;
+    end = std::max(end, served->end_s);
+    found += served->lookup.known > 0 ? 1 : 0;
+    latencies.push_back(served->end_s - (result.closed_loop ? served->start_s : served->request.arrival_s));
+  }
+  const auto count = static_cast<double>(window.count);
+  const double until = result.closed_loop ? end : std::prev(last)->request.arrival_s;
+  const double span = std::max(until - shown.start_s, 1e-9), spent = std::max(end - shown.start_s, 1e-9);
+  shown.arrivals_per_s = count / span;
+  shown.completions_per_s = count / spent;
+  shown.queue = wait / spent;
+  shown.hit_rate = found / count;
+  shown.p99_s = analysis::quantile(latencies, 0.99);
+  shown.perfect_workers = static_cast<std::int64_t>(std::ceil(service / spent));
+  shown.canary_ratio = window.canary_ratio;
+  shown.clean = window.clean;
+  return shown;
+}
+
+class Replayer {
+ public:
+  Replayer(const Config& config, const ReplayRequest& request) : config_(config), request_(request) {
+    if (request.workers < 1 || request.workers > 4096) {
+      refuse("--workers", "'" + std::to_string(request.workers) + "' is out of range", "1 to 4096");
+    }
+    if (!(request.warm_up >= 0 && request.warm_up <= 0.9)) {
+      refuse("--warm-up", "'" + format_significant(request.warm_up, 6) + "' is out of range", "0 to 0.9");
+    }
+  }
+
+  Report run(const Observer& observer) {
+    const auto say = [&](const char* stage) {
+      if (observer.on_stage) observer.on_stage(stage);
+    };
+    const double calibration_s = kCalibrationShare * config_.measure.budget_s;
+    const double serving_s = config_.measure.budget_s - calibration_s;
+    const traffic::Workload workload(request_.workload);
+    const traffic::WorkloadSummary summary = workload.summary();
+    const std::vector<traffic::Request> requests = requests_within(workload, request_, serving_s);
+    traffic::ReplayOptions options;
+    options.workers = request_.workers;
+    options.threads = config_.run.threads;
+    options.cache = request_.cache;
+    options.max_history = request_.workload.max_history;
+    options.closed_loop = request_.closed_loop;
+    options.budget_s = serving_s;
+    options.warm_up = static_cast<std::int64_t>(request_.warm_up * static_cast<double>(requests.size()));
+    options.seed = request_.workload.seed;
+    options.memory_bytes = config_.measure.max_memory_bytes;
+
+    Report report;
+    report.tool = tool_info();
+    report.machine = machine_info(config_.run.threads);
+    report.config = config_;
+    say("weights");
+    traffic::Replay replay(config_, app::model_shape(config_), requests, options);
+    say("checks");
+    replay.check();
+    say("timing the passes");
+    const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);
+    say("replay");
+    const traffic::ReplayResult result = replay.run(observer);
+    if (result.requests.empty()) throw CheckError("replay: no request was served before it was stopped");
+    report.traffic = traffic_of(summary, calibration, result, requests.size());
+    return report;
+  }
+
+ private:
+  Traffic traffic_of(const traffic::WorkloadSummary& summary, const traffic::Calibration& calibration,
+                     const traffic::ReplayResult& result, std::size_t wanted) {
+    Traffic traffic;
+    traffic.workload = request_.workload.trace.empty() ? "synthetic" : request_.workload.trace;
+    traffic.requests = static_cast<std::int64_t>(result.requests.size());
+    std::vector<std::uint64_t> users;
+    for (const traffic::ReplayedRequest& served : result.requests) users.push_back(served.request.user);
+    std::sort(users.begin(), users.end());
+    traffic.users = std::unique(users.begin(), users.end()) - users.begin();
+    traffic.duration_s = result.duration_s;
+    const double arrivals_s = result.requests.back().request.arrival_s;
+    const auto count = static_cast<double>(result.requests.size());
+    traffic.requests_per_s = request_.closed_loop ? count / result.duration_s
+                             : arrivals_s > 0     ? (count - 1) / arrivals_s
+                                                  : 0;
+    traffic.skipped_rows = summary.skipped_rows;
+    traffic.server.workers = request_.workers;
+    traffic.cache = request_.cache;
+    traffic.costs = calibration.costs;
+    traffic.costs.basis = "the passes of these requests, timed before them";
+    traffic.replications = 1;
+    traffic.p99_limit_s = request_.p99_s;
+    traffic.columns = summary.columns;
+    traffic.assumptions = summary.assumptions;
+    for (const traffic::ReplayWindow& window : result.windows) {
+      if (window.count > 0) traffic.windows.push_back(window_of(result, window));
+    }
+    for (const TrafficWindow& window : traffic.windows) {
+      traffic.perfect_workers = std::max(traffic.perfect_workers, window.perfect_workers);
+    }
+    measured(traffic, result);
+    compare(traffic, calibration, result);
+    notes(traffic, calibration, result, wanted);
+    return traffic;
+  }
+
+  void measured(Traffic& traffic, const traffic::ReplayResult& result) const {
+    const traffic::ReplayFigures all = traffic::figures(result, false);
+    const std::vector<double> total = sorted_latencies(result), wait = waits(result);
+    const auto at = [](const std::vector<double>& values, double share) {
+      return Estimate{analysis::quantile(values, share), std::nullopt};
+    };
+    const auto mean = [](const std::vector<double>& values) { return Estimate{analysis::mean(values), std::nullopt}; };
+    if (!total.empty()) {
+      traffic.latencies = {{"mean", mean(total), mean(wait)},
+                           {"p50", at(total, 0.5), at(wait, 0.5)},
+                           {"p95", at(total, 0.95), at(wait, 0.95)},
+                           {"p99", at(total, 0.99), at(wait, 0.99)},
+                           {"p99.9", at(total, 0.999), at(wait, 0.999)}};
+      for (std::int64_t i = 1; i <= kCdfPoints; ++i) {
+        const double share = static_cast<double>(i) / static_cast<double>(kCdfPoints);
+        traffic.cdf.push_back({analysis::quantile(total, share), share});
+      }
+    }
+    const auto add = [&](const char* name, const char* unit, double value) {
+      traffic.figures.push_back({name, unit, Estimate{value, std::nullopt}});
+    };
+    double busy = 0;
+    for (const traffic::ReplayedRequest& served : result.requests) busy += served.end_s - served.start_s;
+    add("completions_per_s", "1/s", all.requests_per_s);
+    add("utilisation", "0..1", busy / (result.duration_s * static_cast<double>(request_.workers)));
+    add("service_s", "s", all.mean_service_s);
+    if (request_.cache.bytes > 0) {
+      add("hit_rate", "0..1", all.hit_rate);
+      add("token_hit_rate", "0..1", all.token_hit_rate);
+    }
+    if (request_.p99_s && !total.empty()) {
+      const auto within = std::upper_bound(total.begin(), total.end(), *request_.p99_s) - total.begin();
+      add("attainment", "0..1", static_cast<double>(within) / static_cast<double>(total.size()));
+    }
+  }
+
+  void compare(Traffic& traffic, const traffic::Calibration& calibration, const traffic::ReplayResult& result) {
+    // Over clean windows where they have enough requests for a tail, else over all, which the notes say.
+    traffic::ReplayFigures replayed = traffic::figures(result, true);
+    clean_ = replayed.requests >= kTailRequests && replayed.requests_per_s > 0;
+    if (!clean_) replayed = traffic::figures(result, false);
+    Simulated simulation;
+    for (std::uint64_t seed = 0; seed < kSimulations; ++seed) {
+      simulation.all.push_back(
+          traffic::figures(simulated(result, calibration.costs, request_, request_.workload.seed + seed), clean_));
+    }
+    using F = traffic::ReplayFigures;
+    const auto add = [&](const char* name, const char* unit, double F::*member, std::optional<double> tolerance) {
+      const double simulated_value = simulation(member), replayed_value = replayed.*member;
+      if (!(replayed_value > 0)) return;
+      ReplayComparison row{
+          name, unit, replayed_value, simulated_value, 100 * (simulated_value / replayed_value - 1), tolerance, true};
+      row.within = !tolerance || std::abs(row.error_pct) <= *tolerance;
+      traffic.replay.push_back(row);
+    };
+    add("throughput", "1/s", &F::requests_per_s, kThroughputPct);
+    add("mean", "s", &F::mean_s, std::nullopt);
+    add("p50", "s", &F::p50_s, kMedianPct);
+    add("p95", "s", &F::p95_s, std::nullopt);
+    add("p99", "s", &F::p99_s, replayed.requests >= kTailRequests ? std::optional(kTailPct) : std::nullopt);
+    add("mean_service", "s", &F::mean_service_s, std::nullopt);
+    if (request_.cache.bytes > 0) {
+      add("hit_rate", "0..1", &F::hit_rate, std::nullopt);
+      add("token_hit_rate", "0..1", &F::token_hit_rate, std::nullopt);
+    }
+    compared_ = replayed.requests;
+  }
+
+  void notes(Traffic& traffic, const traffic::Calibration& calibration, const traffic::ReplayResult& result,
+             std::size_t wanted) const {
+    std::vector<std::string>& notes = traffic.assumptions;
+    const auto number = [](auto value) { return std::to_string(value); };
+    const auto clean =
+        std::count_if(result.windows.begin(), result.windows.end(), [](const auto& w) { return w.clean; });
+    notes.push_back("compared over " + number(compared_) + " requests " +
+                    (clean_ ? "of the " : "of all windows: too few are in the ") + number(clean) + " of " +
+                    number(result.windows.size()) + " windows in which the machine was itself");
+    if (calibration.clean_share == 0) {
+      notes.push_back("no timing of the passes was beside a clean canary, so all of them count");
+    }
+    if (!calibration.appends.empty()) {
+      notes.push_back("appends: the rule of the table is off by " +
+                      format_significant(calibration.append_error_pct, 2) + "% of a request, the median of " +
+                      number(calibration.appends.size()) + " that were timed");
+    }
+    notes.push_back("the table is off by " + format_significant(100 * (calibration.mean_residual - 1), 2) +
+                    "% on average over requests of this trace");
+    if (result.requests.size() < wanted || result.stopped_by != "end") {
+      notes.push_back("stopped by the " + result.stopped_by + " after " + number(result.requests.size()) + " of " +
+                      number(wanted) + " requests");
+    }
+    if (result.late + result.busy > 0) {
+      notes.push_back(number(result.late + result.busy) +
+                      " requests needed what only this order of requests asks for; they are not compared");
+    }
+    if (result.grown > 0)
+      notes.push_back(number(result.grown) + " histories were copied to more room inside their request");
+  }
+
+  Config config_;
+  ReplayRequest request_;
+  bool clean_ = false;
+  std::int64_t compared_ = 0;
+};
+
+}  // namespace
+
+Report replay(const Config& config, const ReplayRequest& request, const Observer& observer) {
+  return Replayer(config, request).run(observer);
+}
+
+}  // namespace kvcast

@@ -1,0 +1,75 @@
+// kvcast replay: the requests of a log on this machine's engine, against their simulation.
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "terminal.h"
+#include "traffic_arguments.h"
+
+namespace kvcast::cli {
+namespace {
+
+class ReplayCommand : public Command {
+ public:
+  explicit ReplayCommand(CLI::App& app)
+      : Command(app.add_subcommand("replay", "Serve a log on this machine's engine, against its simulation")),
+        format_(*app_, format_names(traffic_formats())) {
+    app_->add_option("-o,--output", output_, "Folder for report.json, traffic.csv, report.html, ...")->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No progress and no names of written files on stderr");
+    app_->add_option("--workers", request_.workers, "Requests served at a time, each by --threads [1]")->type_name("N");
+    app_->add_flag("--closed-loop", request_.closed_loop, "The next request comes as soon as a worker is free");
+    traffic_.attach(*app_);
+    // Lengths and N come from the requests; one seed draws everything.
+    arguments_.attach(*app_, {"model.history_length", "model.token_merge", "model.query_tokens", "model.import",
+                              "model.head_width", "model.head_layers", "run.candidates", "run.schemes", "run.cached",
+                              "run.append", "run.micro_batch", "run.seed", "sweep.history_length", "sweep.layers",
+                              "measure.precision", "measure.cold", "measure.profile", "measure.pin"});
+    app_->footer(
+        "Examples:\n"
+        "  kvcast replay --qps 40 --history lognormal:300,1000 --candidates 100 --users 500 --cache 1GiB --budget "
+        "1min\n"
+        "  kvcast replay seed --layers 4 --trace log.csv --candidates 100 --closed-loop");
+  }
+
+  int execute() override {
+    format_.check();
+    if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
+    ReplayRequest request = request_;
+    request.workload = traffic_.workload();
+    request.cache = traffic_.cache();
+    request.p99_s = traffic_.p99_s();
+    request.warm_up = traffic_.warm_up();
+    Config config = arguments_.load(host_limits());
+    config.run.seed = static_cast<std::int64_t>(request.workload.seed);
+    select_isa(config.run.isa);
+    Progress progress(quiet_);
+    Observer observer;
+    observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
+    observer.on_progress = [&](double fraction, double eta_s, const std::string& current) {
+      progress.update(fraction, eta_s, current);
+    };
+    observer.stop_requested = [] { return pending_signal() != 0; };
+    const Report report = replay(config, request, observer);
+    progress.finish();
+    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
+    if (pending_signal() != 0) {
+      print_error("interrupted; what was served so far is reported");
+      return kExitSignal + pending_signal();
+    }
+    return kExitOk;
+  }
+
+ private:
+  ConfigArguments arguments_;
+  FormatOption format_;
+  TrafficArguments traffic_;
+  ReplayRequest request_;
+  std::optional<std::string> output_;
+  bool quiet_ = false;
+};
+
+}  // namespace
+
+std::unique_ptr<Command> make_replay_command(CLI::App& app) { return std::make_unique<ReplayCommand>(app); }
+
+}  // namespace kvcast::cli
