@@ -23,6 +23,9 @@ namespace kvcast {
 namespace {
 
 constexpr std::int64_t kMostRequests = 1'000'000;
+// In a closed loop nothing says how many there is time for: no worker is faster than this.
+constexpr double kMostPerSecond = 1000;
+constexpr std::int64_t kClosedWindow = 40;
 // Of the budget: timing the passes; the rest serves requests.
 constexpr double kCalibrationShare = 0.3;
 // Seeds of the simulated service times: their mean is what the simulator says.
@@ -43,6 +46,8 @@ constexpr std::int64_t kCdfPoints = 100;
 std::vector<traffic::Request> requests_within(const traffic::Workload& workload, const ReplayRequest& request,
                                               double seconds) {
   std::vector<traffic::Request> requests;
+  const double most = request.closed_loop ? kMostPerSecond * seconds * static_cast<double>(request.workers)
+                                          : static_cast<double>(kMostRequests);
   const auto source = workload.requests(0);
   std::vector<traffic::Request> block(4096);
   for (std::size_t read = block.size(); read == block.size();) {
@@ -50,7 +55,7 @@ std::vector<traffic::Request> requests_within(const traffic::Workload& workload,
     for (std::size_t i = 0; i < read; ++i) {
       if (!request.closed_loop && block[i].arrival_s > seconds) return requests;
       requests.push_back(block[i]);
-      if (static_cast<std::int64_t>(requests.size()) == kMostRequests) return requests;
+      if (static_cast<double>(requests.size()) >= std::min(most, static_cast<double>(kMostRequests))) return requests;
     }
   }
   return requests;
@@ -217,8 +222,14 @@ class Replayer {
     options.cache = request_.cache;
     options.max_history = request_.workload.max_history;
     options.closed_loop = request_.closed_loop;
+    if (request_.closed_loop) {
+      options.windows = std::max(options.windows, static_cast<std::int64_t>(requests.size()) / kClosedWindow);
+    }
     options.budget_s = serving_s;
-    options.warm_up = static_cast<std::int64_t>(request_.warm_up * static_cast<double>(requests.size()));
+    // Of what a closed loop is given most may be left over: the first window is its warm-up.
+    options.warm_up = request_.closed_loop
+                          ? kClosedWindow
+                          : static_cast<std::int64_t>(request_.warm_up * static_cast<double>(requests.size()));
     options.seed = request_.workload.seed;
     options.memory_bytes = config_.measure.max_memory_bytes;
 
