@@ -42,16 +42,14 @@ class ReplayCommand : public Command {
     Config config = arguments_.load(host_limits());
     config.run.seed = static_cast<std::int64_t>(request.workload.seed);
     select_isa(config.run.isa);
+    // Before the work: it must not be lost to a folder that cannot be written.
+    std::unique_ptr<OutputFolder> folder;
+    if (output_) folder = std::make_unique<OutputFolder>(*output_);
     Progress progress(quiet_);
-    Observer observer;
-    observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
-    observer.on_progress = [&](double fraction, double eta_s, const std::string& current) {
-      progress.update(fraction, eta_s, current);
-    };
-    observer.stop_requested = [] { return pending_signal() != 0; };
-    const Report report = replay(config, request, observer);
+    const Report report = replay(config, request, progress.observer());
     progress.finish();
     print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
+    if (folder) folder->keep();
     if (pending_signal() != 0) {
       print_error("interrupted; what was served so far is reported");
       return kExitSignal + pending_signal();

@@ -168,13 +168,7 @@ class RunCommand : public Command {
   template <typename Measure>
   int report(OutputFolder* folder, const std::optional<std::string>& output, const Measure& measure) const {
     Progress progress(quiet_);
-    Observer observer;
-    observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
-    observer.on_progress = [&](double fraction, double eta_s, const std::string& current) {
-      progress.update(fraction, eta_s, current);
-    };
-    observer.stop_requested = [] { return pending_signal() != 0; };
-    const RunResult result = measure(observer);
+    const RunResult result = measure(progress.observer());
     progress.finish();
 
     // Files first: they must not be lost when stdout is.

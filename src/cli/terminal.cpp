@@ -83,6 +83,16 @@ void Progress::update(double fraction, double eta_s, const std::string& current)
        tail.substr(0, kLineWidth - kBarWidth - 2));
 }
 
+Observer Progress::observer() {
+  Observer observer;
+  observer.on_stage = [this](const std::string& name) { stage(name); };
+  observer.on_progress = [this](double fraction, double eta_s, const std::string& current) {
+    update(fraction, eta_s, current);
+  };
+  observer.stop_requested = [] { return pending_signal() != 0; };
+  return observer;
+}
+
 void Progress::finish() {
   if (style_ == Style::bar && drawn_) write_stderr("\r\x1b[K");
   style_ = Style::none;

@@ -4,6 +4,8 @@
 #include <chrono>
 #include <string>
 
+#include "kvcast/kvcast.h"
+
 namespace kvcast::cli {
 
 enum class Stream { out, err };
@@ -27,6 +29,8 @@ class Progress {
   void stage(const std::string& name);
   /// fraction in [0,1]; eta_s: seconds left; current: what is being measured.
   void update(double fraction, double eta_s, const std::string& current);
+  /// What a long command is to tell its progress to; it stops at a signal.
+  Observer observer();
   /// Takes the bar away. Nothing is shown after it.
   void finish();
 

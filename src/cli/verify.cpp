@@ -151,10 +151,7 @@ class VerifyCommand : public Command {
     }
     select_isa(config.run.isa);
     Progress progress(quiet_);
-    Observer observer;
-    observer.on_stage = [&](const std::string& stage) { progress.stage(stage); };
-    observer.stop_requested = [] { return pending_signal() != 0; };
-    const VerifyResult result = verify(config, export_file_.value_or(""), observer);
+    const VerifyResult result = verify(config, export_file_.value_or(""), progress.observer());
     progress.finish();
     if (result.interrupted) {
       print_error("interrupted before the comparison was complete");
