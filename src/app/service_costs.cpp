@@ -237,11 +237,23 @@ ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_hist
   if (!options.report.empty() && given) {
     refuse("simulate", "both a report and constant times", "either PATH or --service, --token-time, --candidate-time");
   }
-  if (!options.report.empty()) return FromReport(options, most_history).costs();
+  if (!options.report.empty()) {
+    if (options.token_bytes) refuse("--token-bytes", "the shape of the report tells it", "only with constant times");
+    if (options.tail != 1) refuse("--tail", "the report has timings", "only with constant times");
+    return FromReport(options, most_history).costs();
+  }
   if (!given) {
     refuse("simulate", "nothing tells how long a request takes",
            "a report, or --service, or --token-time and --candidate-time");
   }
+  if (!(options.tail >= 1 && options.tail < analysis::kMostTail)) {
+    refuse("--tail", "'" + format_significant(options.tail, 6) + "' is out of range",
+           "1 to " + format_significant(analysis::kMostTail, 6));
+  }
+  if (!options.shape.empty()) refuse("--shape", "constant times are of no shape", "only with a report");
+  if (options.layers) refuse("--layers", "constant times are of no shape", "only with a report");
+  if (options.scheme != TrafficOptions().scheme)
+    refuse("--scheme", "constant times are of no scheme", "only with a report");
   return constants(options);
 }
 

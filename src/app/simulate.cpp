@@ -7,7 +7,6 @@
 #include <filesystem>
 #include <fstream>
 #include <functional>
-#include <memory>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -18,6 +17,7 @@
 #include "app/service_costs.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "traffic/copies.h"
 #include "traffic/find.h"
 #include "traffic/hit_rates.h"
 #include "traffic/service.h"
@@ -31,8 +31,8 @@ constexpr std::int64_t kCurveRequests = 1'000'000;
 constexpr std::int64_t kCurveReplications = 4;
 // Shares of the load that the fleet can bear.
 constexpr double kCurveLoads[] = {0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.1};
-constexpr std::int64_t kMostWorkers = 4096, kMostCandidates = 1'000'000;
-constexpr double kMostRate = 1e9;
+constexpr std::int64_t kMostWorkers = 4096, kMostThreads = 4096, kMostCandidates = 1'000'000;
+constexpr double kLeastRate = 1e-6, kMostRate = 1e9;
 constexpr double kMostCache = 1e15;
 
 [[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
@@ -55,6 +55,7 @@ void check(const TrafficOptions& options) {
   require_range("--workers", options.server.workers, 1, kMostWorkers);
   require_range("--batch", options.server.batch_most, 1, 1'000'000);
   require_range("--replications", options.replications, 1, 1000);
+  require_range("--threads", options.threads, 0, kMostThreads);
   require_range("--page", options.cache.page_tokens, 1, 1'000'000);
   require_not_negative("--batch-window", options.server.batch_window_s);
   require_not_negative("--token-time", options.token_s);
@@ -137,11 +138,45 @@ class Fleet {
     return arrivals;
   }
 
-  /// A part of the workload, for curves and searches.
+  /// A part of the workload, for curves and searches. A log ends by itself: at a higher rate it has more requests, and
+  /// as many as it has as it is would be its beginning only.
   WorkloadOptions part() const {
     WorkloadOptions part = options_.workload;
-    part.requests = std::min(summary_.requests, kCurveRequests);
+    part.requests = std::min(options_.workload.requests.value_or(kCurveRequests), kCurveRequests);
     return part;
+  }
+
+  /// The same requests at another rate.
+  struct AtRate {
+    traffic::Workload workload;
+    std::int64_t requests = 0;
+  };
+  /// nullopt where a log cannot be made to have it: too many copies, or not one of its users.
+  std::optional<AtRate> at_rate(double requests_per_s) const {
+    WorkloadOptions changed = part();
+    changed.requests_per_s = requests_per_s;
+    if (!of_a_log(changed)) return AtRate{workload_.with(changed), *changed.requests};
+    try {
+      traffic::Workload workload = workload_.with(changed);
+      const std::int64_t requests = workload.summary().requests;
+      return AtRate{std::move(workload), requests};
+    } catch (const ConfigError&) {
+      return std::nullopt;
+    }
+  }
+  static bool of_a_log(const WorkloadOptions& workload) {
+    return !workload.trace.empty() || !workload.arrivals.empty();
+  }
+
+  /// Highest rate that copies of a log can have.
+  double most_rate() const {
+    if (!of_a_log(options_.workload)) return kMostRate;
+    WorkloadOptions as_it_is = options_.workload;
+    as_it_is.requests_per_s.reset();
+    as_it_is.requests.reset();
+    const double own = workload_.with(as_it_is).summary().requests_per_s;
+    // Of a rate that is a rounding error above them there would be one copy more.
+    return std::min(kMostRate, own * static_cast<double>(traffic::kMostCopies) * (1 - 1e-9));
   }
 
   traffic::Probe probe(const traffic::Workload& workload, const traffic::SimulatorOptions& options,
@@ -152,7 +187,7 @@ class Fleet {
   /// Searches, and moves what was searched for to what was found.
   TrafficFind find() {
     const std::string& what = options_.find;
-    const std::int64_t requests = part().requests.value_or(0);
+    const std::int64_t requests = std::min(summary_.requests, kCurveRequests);
     traffic::Search search;
     search.what = what;
     std::function<traffic::Probe(double)> ask;
@@ -176,11 +211,10 @@ class Fleet {
         return probe(workload_, options, summary_.requests);
       };
     } else if (what == "qps") {
-      search = {what, "1/s", true, summary_.requests_per_s, 1e-6, kMostRate, 0, 0.01};
+      search = {what, "1/s", true, summary_.requests_per_s, kLeastRate, std::max(kLeastRate, most_rate()), 0, 0.01};
       ask = [&](double value) {
-        WorkloadOptions options = part();
-        options.requests_per_s = value;
-        return probe(workload_.with(options), simulator_, requests);
+        const std::optional<AtRate> there = at_rate(value);
+        return there ? probe(there->workload, simulator_, there->requests) : traffic::Probe{};
       };
     } else {
       search = {what, "candidates", true, 100, 1, static_cast<double>(kMostCandidates), 1, 0};
@@ -232,19 +266,18 @@ class Fleet {
   std::vector<CapacityPoint> capacity(const traffic::Simulation& simulation) const {
     const double load = simulation.saturation.offered_load;
     if (!(load > 0)) return {};
-    std::vector<double> rates;
-    for (const double share : kCurveLoads) rates.push_back(summary_.requests_per_s * share / load);
     traffic::SimulatorOptions options = simulator_;
     options.replications = std::min(options.replications, kCurveReplications);
-    // A workload must outlive its sources.
-    auto made = std::make_shared<std::vector<std::unique_ptr<traffic::Workload>>>();
-    const auto at = [&, made](double rate) {
-      WorkloadOptions changed = part();
-      changed.requests_per_s = rate;
-      made->push_back(std::make_unique<traffic::Workload>(workload_.with(changed)));
-      return arrivals(*made->back(), *changed.requests);
-    };
-    return traffic::capacity_curve(at, rates, *table_, options);
+    std::vector<CapacityPoint> points;
+    // One after the other: the tables of a workload take room.
+    for (const double share : kCurveLoads) {
+      const double rate = summary_.requests_per_s * share / load;
+      const std::optional<AtRate> there = at_rate(rate);
+      if (!there) continue;
+      const auto at = [&](double) { return arrivals(there->workload, there->requests); };
+      points.push_back(traffic::capacity_curve(at, {rate}, *table_, options).front());
+    }
+    return points;
   }
 
   std::vector<std::string> assumptions(const traffic::Simulation& simulation) const {

@@ -49,6 +49,8 @@ class SimulateCommand : public Command {
 
   int execute() override {
     format_.check();
+    if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
+    if (write_trace_ && write_trace_->empty()) throw ConfigError("--write-trace", "the file has no name", "log.csv");
     TrafficOptions options = options_;
     options.workload = traffic_.workload();
     options.cache = traffic_.cache();

@@ -70,8 +70,8 @@ std::optional<Estimate> figure(const Traffic& traffic, const char* name) {
 
 std::string found_what(const TrafficFind& find) {
   if (find.what == "qps") return "rate of requests";
-  if (find.what == "candidates") return "candidates of a request";
-  if (find.what == "workers") return "workers";
+  if (find.what == "candidates") return "number of candidates of a request";
+  if (find.what == "workers") return "number of workers";
   return "cache";
 }
 
@@ -213,7 +213,8 @@ Section capacity(const Traffic& traffic) {
 
 Section windows(const Traffic& traffic) {
   std::vector<TrafficWindow> shown = traffic.windows;
-  std::string below = "of the first replication; a perfect system needs arrivals times mean service time, rounded up";
+  std::string below = traffic.replications > 1 ? "of the first replication; " : "";
+  below += "a perfect system needs arrivals times mean service time, rounded up";
   if (shown.size() > kShownWindows) {
     std::vector<TrafficWindow> some;
     const std::size_t step = (shown.size() + kShownWindows - 1) / kShownWindows;

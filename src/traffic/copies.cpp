@@ -11,7 +11,6 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::int64_t kMostCopies = 65536;
 // Blocks of all copies together, but each has at least the least.
 constexpr std::size_t kAllBlocksBytes = std::size_t{1} << 24;
 constexpr std::size_t kLeastBlockBytes = 4096;

@@ -8,12 +8,15 @@
 
 namespace kvcast::traffic {
 
+/// Each has a reader of its own.
+inline constexpr std::int64_t kMostCopies = 65536;
+
 /// How many copies of a trace have a rate.
 struct Copies {
   std::int64_t whole = 1;
   double part = 0;  ///< share of the users of one copy more
 };
-/// Errors: ConfigError naming --qps when the trace has no rate, or it would take more than 65536 copies.
+/// Errors: ConfigError naming --qps when the trace has no rate, or it would take more than kMostCopies.
 Copies copies_for(const Trace& trace, double requests_per_s);
 
 struct CopiedRow {
