@@ -26,7 +26,7 @@ class ReplayCommand : public Command {
                               "measure.precision", "measure.cold", "measure.profile", "measure.pin"});
     app_->footer(
         "Examples:\n"
-        "  kvcast replay --qps 40 --history lognormal:300,1000 --candidates 100 --users 500 --cache 1GiB --budget "
+        "  kvcast replay --qps 40 --history 300 --candidates 100 --users 500 --cache 1GiB --budget "
         "1min\n"
         "  kvcast replay seed --layers 4 --trace log.csv --candidates 100 --closed-loop");
   }

@@ -15,35 +15,38 @@ class SimulateCommand : public Command {
       : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of a log on a fleet")),
         format_(*app_, format_names(traffic_formats())) {
     app_->add_option("PATH", options_.report,
-                     "Timings: folder, report.json, samples.csv, journal, or a CSV of your own")
+                     "Timings: folder, report.json, samples.csv, journal, your own CSV")
         ->option_text(" ");
     traffic_.attach(*app_);
     const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
-      app_->add_option(flag, value, doc)->type_name(type);
+      return app_->add_option(flag, value, doc)->type_name(type);
+    };
+    const auto more = [&](const char* flag, auto& value, const char* type, const char* doc) {
+      add(flag, value, type, doc)->group(kMoreOptions);
     };
     add("--workers", options_.server.workers, "N", "Requests served at a time, each by the run's threads [1]");
-    add("--order", options_.server.order, "NAME", "Who is served first: fifo, shortest [fifo]");
+    more("--order", options_.server.order, "NAME", "Who is served first: fifo, shortest [fifo]");
     add("--batch", options_.server.batch_most, "N", "Most requests that are served together [1]");
-    add("--batch-window", batch_window_, "TIME", "A free worker waits this long for more of them [0]");
+    more("--batch-window", batch_window_, "TIME", "A free worker waits this long for more of them [0]");
     add("--find", options_.find, "NAME", "What just meets --p99: qps, candidates, workers, cache [nothing]");
-    add("--replications", options_.replications, "N", "Independent simulations, for the intervals [10]");
-    add("--threads", options_.threads, "N", "That they run on; the numbers do not depend on it [all CPUs]");
-    add("--scheme", options_.scheme, "NAME", "Scheme of PATH [shared]");
-    add("--layers", options_.layers, "M", "Of several shapes in PATH [most]");
-    add("--shape", options_.shape, "PRESET|FILE", "Shape of timings that do not tell it");
+    more("--replications", options_.replications, "N", "Independent simulations, for the intervals [10]");
+    more("--threads", options_.threads, "N", "That they run on; the numbers do not depend on it [all CPUs]");
+    more("--scheme", options_.scheme, "NAME", "Scheme of PATH [shared]");
+    more("--layers", options_.layers, "M", "Of several shapes in PATH [most]");
+    more("--shape", options_.shape, "PRESET|FILE", "Shape of timings that do not tell it");
     add("--service", service_, "TIME", "Instead of PATH: every request takes this");
     add("--token-time", token_, "TIME", "And this per history token that is not cached");
     add("--candidate-time", candidate_, "TIME", "And this per candidate");
     add("--token-bytes", token_bytes_, "BYTES", "Keys and values of a token, with constant times");
-    add("--tail", tail_, "X", "P99 over mean of constant times [1, constant]");
-    add("--write-trace", write_trace_, "FILE", "Also the requests themselves, as a trace");
+    more("--tail", tail_, "X", "P99 over mean of constant times [1, constant]");
+    more("--write-trace", write_trace_, "FILE", "Also the requests themselves, as a trace");
     add("-o,--output", output_, "DIR", "Folder for report.json, traffic.csv, report.html, ...");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
     app_->footer(
         "Exit 4 when the workers fall behind, or when --find finds nothing.\n"
         "Examples:\n"
         "  kvcast simulate out --trace log.csv --candidates 200 --workers 4 --cache 8GiB --p99 50ms\n"
-        "  kvcast simulate out --qps 500 --history lognormal:300,2000 --candidates 100 --find workers --p99 50ms\n"
+        "  kvcast simulate out --qps 500 --history 300 --candidates 100 --p99 50ms --find workers\n"
         "  kvcast simulate --service 5ms --qps 150 --history 1 --candidates 1");
   }
 

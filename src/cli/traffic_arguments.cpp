@@ -3,29 +3,34 @@
 namespace kvcast::cli {
 
 void TrafficArguments::attach(CLI::App& app) {
+  app.set_help_all_flag("--help-all", "Print all options and exit");
   const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
-    app.add_option(flag, value, doc)->type_name(type);
+    return app.add_option(flag, value, doc)->type_name(type);
+  };
+  const auto more = [&](const char* flag, auto& value, const char* type, const char* doc) {
+    add(flag, value, type, doc)->group(kMoreOptions);
   };
   add("--trace", workload_.trace, "FILE", "CSV with timestamp_ms,user_id,history_len,n_candidates [synthetic]");
-  add("--qps", qps_, "RATE", "Requests that arrive; of a trace by more or fewer users, never a faster clock");
-  add("--requests", requests_, "N", "Most requests [the trace once; synthetic 1000000]");
-  add("--candidates", candidates_, "DIST",
-      "N of a request; of a trace where it has 0: 200, lognormal:200,900, file:TRACE");
-  app.add_flag("--replace-candidates", workload_.replace_candidates, "Of a trace also where it has others");
-  add("--history", history_, "DIST", "Synthetic: L of a user's first request, tokens, likewise");
-  add("--growth", growth_, "N", "Synthetic: tokens that a history grows between two requests [1]");
-  add("--users", workload_.users, "N", "Synthetic: users [100000]");
-  add("--zipf", zipf_, "S", "Synthetic: user k is asked for in proportion to 1/k^S [1]");
-  add("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
+  add("--qps", qps_, "RATE", "Requests that arrive; of a trace by its number of users");
+  more("--requests", requests_, "N", "Most requests [the trace once; synthetic 1000000]");
+  add("--candidates", candidates_, "DIST", "N, of a trace where it has 0: 200, lognormal:200,900, file:TRACE");
+  app.add_flag("--replace-candidates", workload_.replace_candidates, "Of a trace also where it has others")
+      ->group(kMoreOptions);
+  add("--history", history_, "DIST", "Synthetic: L of a user's first request, likewise");
+  more("--growth", growth_, "N", "Synthetic: tokens that a history grows between two requests [1]");
+  more("--users", workload_.users, "N", "Synthetic: users [100000]");
+  more("--zipf", zipf_, "S", "Synthetic: user k is asked for in proportion to 1/k^S [1]");
+  more("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
   add("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
-  app.add_flag("--skip-bad-rows", workload_.skip_bad_rows, "Leave out rows of a trace that are no requests");
+  app.add_flag("--skip-bad-rows", workload_.skip_bad_rows, "Leave out rows of a trace that are no requests")
+      ->group(kMoreOptions);
   add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");
-  add("--page", cache_.page_tokens, "N", "A cached history takes whole pages of this many tokens [16]");
-  add("--ttl", ttl_, "TIME", "Drop a history not asked for in this time [never]");
+  more("--page", cache_.page_tokens, "N", "A cached history takes whole pages of this many tokens [16]");
+  more("--ttl", ttl_, "TIME", "Drop a history not asked for in this time [never]");
   add("--p99", p99_, "TIME", "What 99% of the requests are to be answered within: 50ms");
-  add("--warm-up", warm_up_, "X", "First share of the requests, served but not counted [0.1]");
-  add("--seed", seed_, "N", "Of all that is drawn [1]");
+  more("--warm-up", warm_up_, "X", "First share of the requests, served but not counted [0.1]");
+  more("--seed", seed_, "N", "Of all that is drawn [1]");
 }
 
 WorkloadOptions TrafficArguments::workload() const {

@@ -19,7 +19,8 @@ from pathlib import Path
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
 TIMEOUT_S = 180
-SUBCOMMANDS = ["run", "fit", "size", "report", "compare", "merge", "verify", "presets", "info", "completion", "man"]
+SUBCOMMANDS = ["run", "fit", "size", "simulate", "replay", "report", "compare", "merge", "verify", "presets", "info",
+               "completion", "man"]
 
 
 def environment(**extra):
@@ -272,7 +273,7 @@ class HelpTest(CliTest):
         fields = {flag for names in re.findall(r"^\| (`-[^|]*) \| `(?:model|run|measure)\.", table, re.M)
                   for flag in re.findall("`(--[a-z0-9-]+)`", names)}
         self.assertIn("--max-memory", fields)
-        for command in ("run", "verify"):
+        for command in ("run", "verify", "simulate", "replay"):
             short, whole = (self.kvcast(command, flag) for flag in ("--help", "--help-all"))
             self.assertEqual((whole.returncode, whole.stderr), (0, ""))
             self.assertLessEqual(max(map(len, whole.stdout.splitlines())), 100)
