@@ -15,6 +15,7 @@
 #include "app/problem.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "traffic/saturation.h"
 #include "traffic/service.h"
 #include "traffic/simulate.h"
 #include "traffic/workload.h"
@@ -165,32 +166,85 @@ std::vector<double> waits(const traffic::ReplayResult& result) {
   return all;
 }
 
-TrafficWindow window_of(const traffic::ReplayResult& result, const traffic::ReplayWindow& window) {
-  TrafficWindow shown;
-  const auto first = result.requests.begin() + static_cast<std::ptrdiff_t>(window.first);
-  const auto last = first + static_cast<std::ptrdiff_t>(window.count);
-  shown.start_s = result.closed_loop ? first->start_s : first->request.arrival_s;
-  double wait = 0, service = 0, end = 0, found = 0;
-  std::vector<double> latencies;
-  for (auto served = first; served != last; ++served) {
-    wait += result.closed_loop ? 0 : served->start_s - served->request.arrival_s;
-    service += served->end_s - served->start_s;
-    end = std::max(end, served->end_s);
-    found += served->lookup.known > 0 ? 1 : 0;
-    latencies.push_back(served->end_s - (result.closed_loop ? served->start_s : served->request.arrival_s));
+/// From the first request of each window to that of the next, on the clock of the arrivals; of a closed loop, of the
+/// services.
+std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
+  const auto begins = [&](const traffic::ReplayedRequest& served) {
+    return result.closed_loop ? served.start_s : served.request.arrival_s;
+  };
+  std::vector<TrafficWindow> all;
+  for (std::size_t w = 0; w < result.windows.size(); ++w) {
+    const traffic::ReplayWindow& window = result.windows[w];
+    if (window.count == 0) continue;
+    const std::size_t next = window.first + window.count;
+    const double from = begins(result.requests[window.first]);
+    const double until = next < result.requests.size() ? begins(result.requests[next]) : result.duration_s;
+    const double span = std::max(until - from, 1e-9);
+    TrafficWindow shown;
+    shown.start_s = from;
+    double waited = 0;
+    std::int64_t answered = 0;
+    for (const traffic::ReplayedRequest& served : result.requests) {
+      answered += served.end_s >= from && served.end_s < until ? 1 : 0;
+      waited += std::max(0.0, std::min(served.start_s, until) - std::max(begins(served), from));
+    }
+    double service = 0, found = 0;
+    std::vector<double> latencies;
+    for (std::size_t i = window.first; i < next; ++i) {
+      const traffic::ReplayedRequest& served = result.requests[i];
+      service += served.end_s - served.start_s;
+      found += served.lookup.known > 0 ? 1 : 0;
+      latencies.push_back(served.end_s - begins(served));
+    }
+    const auto count = static_cast<double>(window.count);
+    shown.arrivals_per_s = count / span;
+    shown.completions_per_s = static_cast<double>(answered) / span;
+    shown.queue = waited / span;
+    shown.hit_rate = found / count;
+    shown.p99_s = analysis::quantile(latencies, 0.99);
+    shown.perfect_workers = static_cast<std::int64_t>(std::ceil(service / span - 1e-9));
+    shown.canary_ratio = window.canary_ratio;
+    shown.clean = window.clean;
+    all.push_back(shown);
   }
-  const auto count = static_cast<double>(window.count);
-  const double until = result.closed_loop ? end : std::prev(last)->request.arrival_s;
-  const double span = std::max(until - shown.start_s, 1e-9), spent = std::max(end - shown.start_s, 1e-9);
-  shown.arrivals_per_s = count / span;
-  shown.completions_per_s = count / spent;
-  shown.queue = wait / spent;
-  shown.hit_rate = found / count;
-  shown.p99_s = analysis::quantile(latencies, 0.99);
-  shown.perfect_workers = static_cast<std::int64_t>(std::ceil(service / spent));
-  shown.canary_ratio = window.canary_ratio;
-  shown.clean = window.clean;
-  return shown;
+  return all;
+}
+
+/// Squared coefficient of variation.
+double variation(const std::vector<double>& values) {
+  const double mean = analysis::mean(values);
+  double squares = 0;
+  for (const double value : values) squares += (value - mean) * (value - mean);
+  return mean > 0 ? squares / static_cast<double>(values.size()) / (mean * mean) : 0;
+}
+
+/// Whether the workers kept up, by the signs that judge a simulation. A closed loop has no arrivals to keep up with.
+traffic::Saturation saturation_of(const traffic::ReplayResult& result, const std::vector<TrafficWindow>& windows) {
+  const std::size_t count = result.requests.size();
+  if (result.closed_loop || count < 2) return {};
+  traffic::Load load;
+  load.workers = result.workers;
+  load.arrivals = static_cast<std::int64_t>(count);
+  load.seconds = result.requests.back().request.arrival_s;
+  std::vector<double> gaps, services;
+  for (std::size_t i = 0; i < count; ++i) {
+    const traffic::ReplayedRequest& served = result.requests[i];
+    services.push_back(served.end_s - served.start_s);
+    if (i > 0) gaps.push_back(served.request.arrival_s - result.requests[i - 1].request.arrival_s);
+    load.waiting += served.start_s > load.seconds ? 1 : 0;
+  }
+  load.service_s = analysis::mean(services);
+  load.arrival_cv2 = variation(gaps);
+  load.service_cv2 = variation(services);
+  for (std::size_t w = 0; w < windows.size(); ++w) {
+    const double until = w + 1 < windows.size() ? windows[w + 1].start_s : load.seconds;
+    const double seconds = until - windows[w].start_s;
+    if (!(seconds > 0)) continue;
+    const auto arrivals = std::llround(windows[w].arrivals_per_s * seconds);
+    load.windows.push_back(
+        {seconds, arrivals, load.service_s, windows[w].queue + windows[w].arrivals_per_s * load.service_s});
+  }
+  return traffic::judge(load);
 }
 
 class Replayer {
@@ -275,9 +329,10 @@ class Replayer {
     traffic.p99_limit_s = request_.p99_s;
     traffic.columns = summary.columns;
     traffic.assumptions = summary.assumptions;
-    for (const traffic::ReplayWindow& window : result.windows) {
-      if (window.count > 0) traffic.windows.push_back(window_of(result, window));
-    }
+    traffic.windows = windows_of(result);
+    const traffic::Saturation saturation = saturation_of(result, traffic.windows);
+    traffic.saturated = saturation.saturated;
+    traffic.saturation = saturation.text;
     for (const TrafficWindow& window : traffic.windows) {
       traffic.perfect_workers = std::max(traffic.perfect_workers, window.perfect_workers);
     }
@@ -294,7 +349,9 @@ class Replayer {
       return Estimate{analysis::quantile(values, share), std::nullopt};
     };
     const auto mean = [](const std::vector<double>& values) { return Estimate{analysis::mean(values), std::nullopt}; };
-    if (!total.empty()) {
+    if (traffic.saturated) {
+      for (const char* name : {"mean", "p50", "p95", "p99", "p99.9"}) traffic.latencies.push_back({name, {}, {}});
+    } else if (!total.empty()) {
       traffic.latencies = {{"mean", mean(total), mean(wait)},
                            {"p50", at(total, 0.5), at(wait, 0.5)},
                            {"p95", at(total, 0.95), at(wait, 0.95)},
@@ -396,6 +453,13 @@ class Replayer {
     if (result.late + result.busy > 0) {
       notes.push_back(number(result.late + result.busy) +
                       " requests needed what only this order of requests asks for; they are not compared");
+    }
+    if (traffic.saturated) {
+      notes.push_back("the workers fell behind: what is compared is how both build up their queue");
+    } else if (!traffic.saturation.empty()) {
+      notes.push_back("too few requests, or too close to capacity, to show that the workers keep up: " +
+                      traffic.saturation);
+      traffic.saturation.clear();
     }
     if (result.grown > 0)
       notes.push_back(number(result.grown) + " histories were copied to more room inside their request");

@@ -25,6 +25,7 @@ class ReplayCommand : public Command {
                               "run.append", "run.micro_batch", "run.seed", "sweep.history_length", "sweep.layers",
                               "measure.precision", "measure.cold", "measure.profile", "measure.pin"});
     app_->footer(
+        "Exit 4 when the workers fall behind.\n"
         "Examples:\n"
         "  kvcast replay --qps 40 --history 300 --candidates 100 --users 500 --cache 1GiB --budget "
         "1min\n"
@@ -54,7 +55,16 @@ class ReplayCommand : public Command {
       print_error("interrupted; what was served so far is reported");
       return kExitSignal + pending_signal();
     }
-    return kExitOk;
+    const Traffic& traffic = *report.traffic;
+    // The model's fault, not the user's.
+    if (!quiet_) {
+      for (const ReplayComparison& row : traffic.replay) {
+        if (!row.within) write_stderr("kvcast: the simulated " + row.name + " is further off than it is held to\n");
+      }
+    }
+    if (!traffic.saturated) return kExitOk;
+    print_error(traffic_answer(traffic));
+    return kExitCheck;
   }
 
  private:

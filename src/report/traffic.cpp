@@ -68,24 +68,28 @@ std::optional<Estimate> figure(const Traffic& traffic, const char* name) {
   return found == traffic.figures.end() ? std::nullopt : found->value;
 }
 
-std::string found_what(const TrafficFind& find) {
-  if (find.what == "qps") return "rate of requests";
-  if (find.what == "candidates") return "number of candidates of a request";
-  if (find.what == "workers") return "number of workers";
-  return "cache";
+/// "4 workers", "a cache of 1.00 GiB": a value of what was searched for.
+std::string found_value(const TrafficFind& find, double value) {
+  if (find.what == "qps") return rate(value);
+  if (find.what == "cache") return value > 0 ? "a cache of " + bytes(static_cast<std::int64_t>(value)) : "no cache";
+  return counted(static_cast<std::int64_t>(value), find.what == "workers" ? "worker" : "candidate");
 }
 
 std::string find_answer(const TrafficFind& find, double limit) {
   const bool least = find.what == "workers" || find.what == "cache";
   const std::string budget = "a P99 of " + seconds(limit);
   if (!find.value) {
-    return "no " + found_what(find) + " meets " + budget +
-           (find.fails_at ? ": " + quantity(*find.fails_at, find.unit) + " does not" : "");
+    const std::string none = find.what == "qps"       ? "no rate"
+                             : find.what == "cache"   ? "no cache"
+                             : find.what == "workers" ? "no number of workers"
+                                                      : "no number of candidates";
+    return none + " meets " + budget +
+           (find.fails_at ? "; " + found_value(find, *find.fails_at) + ", the easiest that was tried, has a longer one"
+                          : "");
   }
-  std::string text = (least ? "the smallest " : "the largest ") + found_what(find) + " with " + budget + " is " +
-                     quantity(*find.value, find.unit);
+  std::string text = budget + (least ? " takes " : " allows ") + found_value(find, *find.value);
   if (find.p99_s) text += " (P99 " + seconds(find.p99_s->value) + " there)";
-  if (!find.fails_at) text += least ? "; it is the least there is" : "; nothing tried exceeds it";
+  if (!find.fails_at) text += least ? ", the least there is" : ", the most that was tried";
   return text;
 }
 
