@@ -225,8 +225,9 @@ std::vector<std::int64_t> knot_lengths(std::int64_t most) {
   // A line between two lengths whose ratio is q is above a parabola by at most (q-1)²/(4q) of it.
   constexpr double kStep = 1.065;
   std::vector<std::int64_t> lengths = {0};
-  for (double length = 1; length < static_cast<double>(most); length = std::max(length + 1, kStep * length)) {
-    lengths.push_back(static_cast<std::int64_t>(length));
+  for (std::int64_t length = 1; length < most;) {
+    lengths.push_back(length);
+    length = std::max(length + 1, static_cast<std::int64_t>(kStep * static_cast<double>(length)));
   }
   lengths.push_back(std::max<std::int64_t>(1, most));
   return lengths;
