@@ -176,11 +176,12 @@ TEST_CASE("several workers: what the formula leaves out is known, and less than 
         const analysis::Wait wait = formula(shape, workers, load);
         // Source: Cosmetatos, "Approximate explicit formulae for the average queueing time in the processes (M/D/r) and
         // (D/M/r)", INFOR 13 (1975): constant services wait longer than half of what exponential ones do, by this
-        // factor; between the two it is linear in the squared variation. Within 3% here.
+        // factor; between the two it is linear in the squared variation. Measured with 60 times the requests: within 2%
+        // where one in twenty waits, up to 11% where hardly any does.
         const auto c = static_cast<double>(workers);
         const double constant = 1 + (1 - load) * (c - 1) * (std::sqrt(4 + 5 * c) - 2) / (16 * c * load);
         const double mean = wait.probability * wait.mean_if_waiting * (2 * cv2 + (1 - cv2) * constant) / (1 + cv2);
-        CHECK(std::abs(met.wait.value - mean) < met.half(met.wait) + 0.03 * mean);
+        CHECK(std::abs(met.wait.value - mean) < met.half(met.wait) + (wait.probability > 0.05 ? 0.02 : 0.11) * mean);
         // The error is the wait's alone, and the wait is a smaller part of the P99 the more workers there are.
         const double error = formula_p99(shape, workers, load) / met.p99.value - 1;
         CHECK(std::abs(error) < of_one + met.half(met.p99) / met.p99.value);
