@@ -43,10 +43,10 @@ class ReportCommand : public Command {
       files.emplace_back(chosen.front().file, render_page(reports));
     } else {
       const Report report = load_report(paths_.front());
-      for (const FormatInfo& format : chosen) files.emplace_back(format.file, render(report, format.name));
+      for (const FormatInfo& format : chosen) add_files(report, format, files);
     }
     if (output_ == "-") {
-      if (files.size() != 1) throw ConfigError("--output", "'-' takes one format", "such as --to md");
+      if (chosen.size() != 1) throw ConfigError("--output", "'-' takes one format", "such as --to md");
       write_stdout(files.front().second);
       return kExitOk;
     }
@@ -60,6 +60,22 @@ class ReportCommand : public Command {
   }
 
  private:
+  /// The file of a format; as CSV what is sized and the traffic have files of their own, and a report that has no cases
+  /// only those.
+  static void add_files(const Report& report, const FormatInfo& format,
+                        std::vector<std::pair<std::string, std::string>>& files) {
+    const bool csv = format.name == "csv";
+    if (!csv || !report.cases.empty() || !(report.sizing || report.traffic)) {
+      files.emplace_back(format.file, render(report, format.name));
+    }
+    const auto file_of = [&](const std::vector<FormatInfo>& list) {
+      return std::find_if(list.begin(), list.end(), [&](const FormatInfo& info) { return info.name == format.name; })
+          ->file;
+    };
+    if (csv && report.sizing) files.emplace_back(file_of(sizing_formats()), render_sizing(report, format.name));
+    if (csv && report.traffic) files.emplace_back(file_of(traffic_formats()), render_traffic(report, format.name));
+  }
+
   static std::vector<FormatInfo> with_file() {
     std::vector<FormatInfo> infos;
     for (const FormatInfo& info : formats()) {

@@ -173,7 +173,10 @@ Report read_report(const std::string& path) {
   const std::string file = fs::is_directory(path, ignored) ? (fs::path(path) / "report.json").string() : path;
   Report report = report::read_report_json(report::read_file(file), shown(file));
   const std::string samples = (fs::path(file).parent_path() / "samples.csv").string();
-  if (exists(samples)) attach(report, from_csv(samples), shown(samples), shown(file));
+  // Without cases (traffic, a sizing from r alone) the file beside it is a head alone.
+  if (!report.cases.empty() && exists(samples)) {
+    attach(report, from_csv(samples), shown(samples), shown(file));
+  }
   return report;
 }
 
