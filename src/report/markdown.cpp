@@ -107,6 +107,7 @@ std::string render_markdown(const Report& report) {
   text += drops(report.degradation);
   text = without_tags(text);
   if (report.sizing) text += "\n" + render_sizing_markdown(report);
+  if (report.traffic) text += "\n" + render_traffic_markdown(report);
   return text;
 }
 

@@ -617,6 +617,7 @@ std::string render_table(const Report& report) {
   }
   for (const auto& surface : report.surfaces) section(surface_block(surface));
   section(warnings(report.warnings));
+  if (report.traffic) section(render_traffic_table(report));
   return text;
 }
 
