@@ -3,6 +3,7 @@
 #include <cmath>
 #include <cstdint>
 #include <iterator>
+#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
@@ -94,7 +95,9 @@ std::uint32_t fields(Sheet& sheet, std::uint32_t at, const std::string& prefix, 
 // ---- summary
 
 void write_summary(Sheet& sheet, const Report& report) {
-  const std::string sentence = conclusion(report);
+  std::string sentence = conclusion(report);
+  if (sentence.empty() && report.sizing) sentence = sizing_answer(*report.sizing);
+  if (sentence.empty() && report.traffic) sentence = traffic_answer(*report.traffic);
   sheet.title({0, 0}, sentence.empty() ? "kvcast" : sentence);
   sheet.note({1, 0}, "Machine: " + (report.machine ? machine_text(*report.machine) : std::string("unknown")));
   sheet.note({2, 0},
@@ -105,6 +108,12 @@ void write_summary(Sheet& sheet, const Report& report) {
   }
   sheet.note({3, 0}, "Warnings (advice in sheet config): " + (warnings.empty() ? "none" : warnings));
   std::uint32_t row = 5;
+  if (report.cases.empty()) {
+    if (!report.traffic) return;
+    row = table(sheet, {row, 0}, "latencies", traffic_latency_columns(), report.traffic->latencies);
+    table(sheet, {row, 0}, "figures", traffic_figure_columns(), report.traffic->figures);
+    return;
+  }
   const auto middle = heads(sheet, {row, 0}, shape_columns());
   const auto last = heads(sheet, {row, heads(sheet, {row, middle}, point_columns())}, scheme_point_columns());
   for (const Case& one : report.cases) {
@@ -163,8 +172,23 @@ struct Place {
   int index = 0;
 };
 
-void insert_chart(Book& book, Sheet& sheet, const Place& place, const char* title, const char* y_name,
-                  const char* y_format, bool log_y, const std::vector<Series>& series) {
+struct Axis {
+  const char* name;
+  const char* format;
+  bool log = false;
+  std::optional<double> min = std::nullopt, max = std::nullopt;
+};
+
+void set_axis(lxw_chart_axis* axis, const Axis& wanted) {
+  chart_axis_set_name(axis, wanted.name);
+  chart_axis_set_num_format(axis, wanted.format);
+  if (wanted.log) chart_axis_set_log_base(axis, 10);
+  if (wanted.min) chart_axis_set_min(axis, *wanted.min);
+  if (wanted.max) chart_axis_set_max(axis, *wanted.max);
+}
+
+void insert_chart(Book& book, Sheet& sheet, const Place& place, const char* title, const Axis& x, const Axis& y,
+                  const std::vector<Series>& series) {
   if (series.empty()) return;
   lxw_chart* chart = book.chart(LXW_CHART_SCATTER_STRAIGHT_WITH_MARKERS);
   for (const Series& one : series) {
@@ -188,12 +212,8 @@ void insert_chart(Book& book, Sheet& sheet, const Place& place, const char* titl
     }
   }
   chart_title_set_name(chart, title);
-  chart_axis_set_name(chart->x_axis, "N, candidates (log)");
-  chart_axis_set_log_base(chart->x_axis, 10);
-  chart_axis_set_min(chart->x_axis, 1);
-  chart_axis_set_name(chart->y_axis, y_name);
-  chart_axis_set_num_format(chart->y_axis, y_format);
-  if (log_y) chart_axis_set_log_base(chart->y_axis, 10);
+  set_axis(chart->x_axis, x);
+  set_axis(chart->y_axis, y);
   chart_axis_major_gridlines_set_visible(chart->x_axis, 1);
   chart_legend_set_position(chart, LXW_CHART_LEGEND_BOTTOM);
   chart_show_blanks_as(chart, LXW_CHART_BLANKS_AS_GAP);
@@ -204,6 +224,8 @@ void insert_chart(Book& book, Sheet& sheet, const Place& place, const char* titl
   options.x_offset = place.index * (kChartWidth + kChartGap);
   worksheet_insert_chart_opt(sheet.raw(), place.at.row, place.at.column, chart, &options);
 }
+
+const Axis kByCandidates = {"N, candidates (log)", "General", true, 1};
 
 // ---- the live model
 
@@ -378,7 +400,7 @@ void speedup_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fi
     columns.push_back({"cN/(a+bN)", "", "", Look::line});
     cells.push_back(kAffine);
   }
-  insert_chart(book, sheet, place, "Speed-up over naive", "speed-up (log)", "General", true,
+  insert_chart(book, sheet, place, "Speed-up over naive", kByCandidates, {"speed-up (log)", "General", true},
                live_series(fit, live, columns, cells));
 }
 
@@ -392,7 +414,7 @@ void drop_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fit, 
     columns.push_back({"with sharing, measured", "", "", Look::marks});
     cells.insert(cells.end(), {kDropNaive, kDropScheme});
   }
-  insert_chart(book, sheet, place, "Throughput drop of the ranker", "drop", "0%", false,
+  insert_chart(book, sheet, place, "Throughput drop of the ranker", kByCandidates, {"drop", "0%"},
                live_series(fit, live, columns, cells));
 }
 
@@ -526,11 +548,66 @@ std::optional<MemoryColumns> write_sizing(Book& book, Sheet& sheet, const Report
   return memory;
 }
 
+// ---- traffic
+
+/// A column of a table as a series over its first.
+Series over_first(const Sheet& sheet, At head, std::size_t rows, std::uint16_t column, const std::string& name,
+                  Series::Look look) {
+  const std::uint32_t first = head.row + 1, last = head.row + static_cast<std::uint32_t>(rows);
+  return {name, sheet.range({first, head.column}, {last, head.column}), sheet.range({first, column}, {last, column}),
+          look};
+}
+
+/// Answer, charts, parts and lists.
+void write_traffic(Book& book, Sheet& sheet, const Report& report) {
+  using Look = Series::Look;
+  const Traffic& traffic = *report.traffic;
+  sheet.title({0, 0}, traffic_answer(traffic));
+  const bool any = !traffic.cdf.empty() || !traffic.hit_rates.empty() || !traffic.capacity.empty();
+  std::uint32_t row = any ? 2 + kChartRows + 1 : 2;
+  sheet.title({row++, 0}, "traffic");
+  row = fields(sheet, row, "", traffic_columns(), traffic) + 1;
+  visit_traffic_parts(traffic, [&](const std::string& name, const auto& columns, const auto& part) {
+    sheet.title({row++, 0}, name);
+    row = fields(sheet, row, "", columns, part) + 1;
+  });
+  std::map<std::string, At> table_heads;
+  visit_traffic_lists(traffic, [&](const std::string& name, const auto& columns, const auto& rows) {
+    table_heads[name] = {row + 1, 0};
+    row = table(sheet, {row, 0}, name, columns, rows);
+  });
+  Place place{{2, 0}, 0};
+  const auto chart = [&](const std::string& list, std::size_t rows, const std::vector<std::string>& columns,
+                         const std::vector<std::string>& names, const char* title, const Axis& x, const Axis& y,
+                         Look look) {
+    if (rows == 0) return;
+    std::vector<Series> series;
+    for (const auto& wanted : columns) {
+      const auto at = std::find(names.begin(), names.end(), wanted) - names.begin();
+      const bool end = wanted.ends_with("_lo") || wanted.ends_with("_hi");
+      series.push_back(
+          over_first(sheet, table_heads[list], rows, static_cast<std::uint16_t>(at), wanted, end ? Look::ends : look));
+    }
+    insert_chart(book, sheet, place, title, x, y, series);
+    ++place.index;
+  };
+  chart("cdf", traffic.cdf.size(), {"share"}, flat_names(latency_point_columns()),
+        "Share of the requests answered within a time", {"seconds from arrival (log)", "General", true},
+        {"requests", "0%", false, 0, 1}, Look::line);
+  chart("hit_rates", traffic.hit_rates.size(), {"lru", "che", "belady", "bound"}, flat_names(hit_rate_columns()),
+        "Requests that find their user in the cache", {"cache, bytes (log)", "0E+00", true},
+        {"requests", "0%", false, 0}, Look::line);
+  chart("capacity", traffic.capacity.size(), {"p99_s", "p99_s_lo", "p99_s_hi"}, flat_names(capacity_columns()),
+        "P99 of the same fleet at other rates", {"requests/s", "#,##0"}, {"P99, seconds (log)", "General", true},
+        Look::marks);
+}
+
 // ---- charts
 
 /// Candidates per second, a column per scheme, of the main case, and the charts beside it.
-void write_charts(Book& book, Sheet& sheet, const Report& report, const Sheet& fit, const std::optional<Live>& live,
-                  const Sheet& sizing, const std::optional<MemoryColumns>& memory) {
+void write_charts(Book& book, Sheet& sheet, const Report& report, const std::optional<Sheet>& fit,
+                  const std::optional<Live>& live, const std::optional<Sheet>& sizing,
+                  const std::optional<MemoryColumns>& memory) {
   const Case* one = main_case(report);
   if (one == nullptr && !report.cases.empty()) one = &report.cases.front();
   std::vector<Series> throughput;
@@ -561,9 +638,10 @@ void write_charts(Book& book, Sheet& sheet, const Report& report, const Sheet& f
     }
   }
   const At top{0, next(last)}, below{kChartRows + 1, next(last)};
-  if (live) speedup_chart(book, sheet, {top, 0}, fit, *live);
-  insert_chart(book, sheet, {top, 1}, "Throughput by scheme", "candidates per second (log)", "#,##0", true, throughput);
-  if (live) drop_chart(book, sheet, {below, 0}, fit, *live);
+  if (live) speedup_chart(book, sheet, {top, 0}, *fit, *live);
+  insert_chart(book, sheet, {top, 1}, "Throughput by scheme", kByCandidates,
+               {"candidates per second (log)", "#,##0", true}, throughput);
+  if (live) drop_chart(book, sheet, {below, 0}, *fit, *live);
   if (!memory) return;
   std::vector<Series> bytes;
   std::uint16_t column = 0;
@@ -571,12 +649,12 @@ void write_charts(Book& book, Sheet& sheet, const Report& report, const Sheet& f
     const bool known = std::any_of(report.sizing->points.begin(), report.sizing->points.end(),
                                    [](const SizingPoint& point) { return point.memory_bytes.has_value(); });
     if (known && (name == "memory_bytes" || name == "copies_memory_bytes" || name == "naive_memory_bytes")) {
-      bytes.push_back({name, sizing.range(memory->first, memory->last),
-                       sizing.range({memory->first.row, column}, {memory->last.row, column}), Series::Look::line});
+      bytes.push_back({name, sizing->range(memory->first, memory->last),
+                       sizing->range({memory->first.row, column}, {memory->last.row, column}), Series::Look::line});
     }
     column = next(column);
   }
-  insert_chart(book, sheet, {below, 1}, "Memory of a process", "bytes (log)", "0.0E+00", true, bytes);
+  insert_chart(book, sheet, {below, 1}, "Memory of a process", kByCandidates, {"bytes (log)", "0.0E+00", true}, bytes);
 }
 
 // ---- config
@@ -616,16 +694,32 @@ void write_config(Sheet& sheet, const Report& report) {
 
 std::string render_xlsx(const Report& report) {
   Book book(sample_count(report) > kManySamples);
-  Sheet summary = book.add("summary"), charts = book.add("charts"), samples = book.add("samples"),
-        fit = book.add("fit"), sizing = book.add("sizing"), config = book.add("config");
+  // Without cases (traffic, a sizing from r alone) the sheets of runs would be heads over nothing.
+  const bool cases = !report.cases.empty();
+  std::optional<Sheet> charts, samples, fit, sizing, traffic;
+  Sheet summary = book.add("summary");
+  if (cases || report.sizing) charts.emplace(book.add("charts"));
+  if (cases) samples.emplace(book.add("samples"));
+  if (cases || !report.degradation.empty()) fit.emplace(book.add("fit"));
+  if (cases || report.sizing) sizing.emplace(book.add("sizing"));
+  if (report.traffic) traffic.emplace(book.add("traffic"));
+  Sheet config = book.add("config");
+
   write_summary(summary, report);
-  write_samples(samples, report);
-  const auto live = write_fit(book, fit, report);
-  const auto memory = write_sizing(book, sizing, report);
-  write_charts(book, charts, report, fit, live, sizing, memory);
+  if (samples) write_samples(*samples, report);
+  std::optional<Live> live;
+  if (fit) live = write_fit(book, *fit, report);
+  std::optional<MemoryColumns> memory;
+  if (sizing) memory = write_sizing(book, *sizing, report);
+  if (traffic) write_traffic(book, *traffic, report);
+  if (charts) write_charts(book, *charts, report, fit, live, sizing, memory);
   write_config(config, report);
-  for (Sheet* sheet : {&summary, &samples}) sheet->lay_out(false);
-  for (Sheet* sheet : {&charts, &fit, &sizing, &config}) sheet->lay_out(true);
+  summary.lay_out(!cases);
+  if (samples) samples->lay_out(false);
+  for (std::optional<Sheet>* sheet : {&charts, &fit, &sizing, &traffic}) {
+    if (*sheet) (*sheet)->lay_out(true);
+  }
+  config.lay_out(true);
   return book.bytes();
 }
 

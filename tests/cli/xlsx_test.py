@@ -220,6 +220,104 @@ class Base(unittest.TestCase):
         self.assertLessEqual(set(map(float, measured)), seen)
 
 
+class TrafficTest(Base):
+    """A report of traffic alone: no cases, so no sheets of runs."""
+    @classmethod
+    def setUpClass(cls):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
+        cls.addClassCleanup(folder.cleanup)
+        cls.dir = Path(folder.name)
+        kvcast("simulate", "--token-time", "5us", "--candidate-time", "50us", "--token-bytes", "8KiB", "--qps", "200",
+               "--history", "lognormal:300,2000", "--candidates", "100", "--max-history", "4000", "--workers", "4",
+               "--cache", "1GiB", "--p99", "50ms", "--requests", "20000", "-q", "-o", "traffic", cwd=cls.dir)
+        cls.book_ = Workbook(cls.dir / "traffic/report.xlsx")
+        cls.traffic = json.loads((cls.dir / "traffic/report.json").read_text())["traffic"]
+
+    def value(self, at):
+        cell = self.book_.cells["traffic"].get(at)
+        return None if cell is None else cell.value
+
+    def assert_value(self, at, wanted):
+        found = self.value(at)
+        if wanted == "":
+            self.assertIsNone(found, at)
+        elif isinstance(wanted, bool):
+            self.assertEqual(found, "1" if wanted else "0", at)
+        elif isinstance(wanted, (int, float)):
+            self.assertTrue(math.isclose(found, wanted, rel_tol=1e-14), (at, found, wanted))
+        elif isinstance(wanted, list):
+            self.assertTrue(all(str(item) in str(found) for item in wanted if isinstance(item, str)), (at, found))
+        else:
+            self.assertEqual(found, wanted, at)
+
+    def test_sheets(self):
+        self.assertEqual(list(self.book_.files), ["summary", "traffic", "config"])
+        self.assertEqual(self.book_.cells["summary"]["A1"].value, self.traffic["answer"])
+        # In place of points what the answer is made of.
+        self.assertEqual(self.book_.cells["summary"]["A6"].value, "latencies")
+        row = self.book_.row_of("summary", "figures") + 2
+        self.assertEqual([self.book_.cells["summary"][f"A{row + i}"].value for i in range(len(self.traffic["figures"]))],
+                         [figure["name"] for figure in self.traffic["figures"]])
+        self.assertEqual(self.value("A1"), self.traffic["answer"])
+
+    def test_fields_are_those_of_the_report(self):
+        for part in ("traffic", "server", "cache", "costs"):
+            row = self.book_.row_of("traffic", part) + 1
+            values = self.traffic if part == "traffic" else self.traffic[part]
+            seen = 0
+            while self.value(f"A{row}") is not None:
+                name = re.sub(r" \[.*\]$", "", self.value(f"A{row}"))
+                self.assert_value(f"B{row}", values[name])
+                seen, row = seen + 1, row + 1
+            self.assertGreaterEqual(seen, 3, part)
+
+    def test_lists_are_those_of_the_report(self):
+        for name in ("latencies", "figures", "columns", "hit_rates", "capacity", "windows", "cdf", "service"):
+            rows = self.traffic[name]
+            self.assertTrue(rows, name)
+            head = self.book_.row_of("traffic", name) + 1
+            columns = self.book_.columns("traffic", head)
+            for i, row in enumerate(rows):
+                for key, wanted in row.items():
+                    if isinstance(wanted, dict):
+                        for column, number in ((key, wanted["value"]), (key + "_lo", wanted["ci95"][0]),
+                                               (key + "_hi", wanted["ci95"][1])):
+                            self.assert_value(f"{columns[column]}{head + 1 + i}", number)
+                    else:
+                        self.assert_value(f"{columns[key]}{head + 1 + i}", wanted)
+            self.assertIsNone(self.value(f"A{head + 1 + len(rows)}"), name)
+
+    def test_charts_are_over_the_lists(self):
+        charts = [self.book_.xml(f) for f in self.book_.zip.namelist() if re.fullmatch(r"xl/charts/chart\d+\.xml", f)]
+        self.assertEqual(len(charts), 3)
+        found = {reference.text for chart in charts for reference in chart.iter(CHART + "f")}
+        for name, x, y in (("cdf", "seconds", "share"), ("hit_rates", "cache_bytes", "belady"),
+                           ("capacity", "requests_per_s", "p99_s_hi")):
+            head = self.book_.row_of("traffic", name) + 1
+            columns = self.book_.columns("traffic", head)
+            for column in (columns[x], columns[y]):
+                self.assertIn(f"traffic!${column}${head + 1}:${column}${head + len(self.traffic[name])}", found)
+
+    def test_report_command(self):
+        def report(*args):
+            return kvcast("report", "traffic", *args, cwd=self.dir)
+        report("--to", "html,xlsx,md,csv", "-q", "-o", "again")
+        self.assertEqual(sorted(p.name for p in (self.dir / "again").iterdir()),
+                         ["report.html", "report.md", "report.xlsx", "traffic.csv"])
+        for name in ("report.html", "report.md", "report.xlsx", "traffic.csv"):
+            self.assertEqual((self.dir / "again" / name).read_bytes(), (self.dir / "traffic" / name).read_bytes(), name)
+        self.assertEqual(report("--to", "csv", "-o", "-").stdout,
+                         (self.dir / "traffic/traffic.csv").read_text())
+        self.assertIn("## Traffic", report("-o", "-").stdout)
+        # With cases the table of points stays.
+        kvcast("report", self.folders["size"], "--to", "csv", "-q", "-o", "sized", cwd=self.dir)
+        self.assertEqual(sorted(p.name for p in (self.dir / "sized").iterdir()), ["sizing.csv", "summary.csv"])
+
+    def test_a_sizing_from_r_alone(self):
+        kvcast("size", "--r", "0.15", "--shape", "smoke", "-q", "-o", "alone", cwd=self.dir)
+        self.assertEqual(list(Workbook(self.dir / "alone/report.xlsx").files), ["summary", "charts", "sizing", "config"])
+
+
 class XlsxTest(Base):
     def test_sheets_heads_and_names(self):
         for name in self.folders:
