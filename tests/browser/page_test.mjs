@@ -15,8 +15,8 @@ const work = mkdtempSync(join(tmpdir(), 'kvcast-page-'));
 
 function kvcast(...args) {
   const done = spawnSync(binary, args, {cwd: work, encoding: 'utf8', timeout: 240000, maxBuffer: 1 << 28});
-  // 4: no N meets the budgets. The files are there all the same.
-  assert.ok(done.status === 0 || (args[0] === 'size' && done.status === 4), `kvcast ${args.join(' ')}: ${done.status} ${done.stderr}`);
+  // 4: no N meets the budgets, or the workers fall behind. The files are there all the same.
+  assert.ok(done.status === 0 || (['size', 'simulate'].includes(args[0]) && done.status === 4), `kvcast ${args.join(' ')}: ${done.status} ${done.stderr}`);
   return done.stdout;
 }
 const json = (folder) => JSON.parse(readFileSync(join(work, folder, 'report.json'), 'utf8'));
@@ -236,12 +236,13 @@ test('dark: by preference, and by the button', async () => {
 });
 
 test('360 px: nothing sticks out', async () => {
-  for (const folder of ['sized', 'grid', 'both', 'hostile']) {
+  for (const folder of ['sized', 'grid', 'both', 'hostile', 'traffic', 'fleets', 'hostile-traffic']) {
     const page = await open(pageOf(folder), {width: 360, height: 740});
     await page.$$eval('details', (all) => all.forEach((one) => { one.open = true; }));
     const width = await page.evaluate(() => document.documentElement.scrollWidth);
     assert.ok(width <= 360, `${folder}: ${width} px`);
     if (folder === 'sized') await shot(page, 'phone');
+    if (folder === 'traffic') await shot(page, 'traffic-phone');
     await close(page);
   }
 });
@@ -281,6 +282,108 @@ test('two reports on one page', async () => {
   await close(page);
 });
 
+const kTrafficCharts = ['latency', 'hit-rate', 'capacity', 'utilisation', 'rate-time', 'p99-time', 'queue-time', 'hits-time'];
+const drawnOf = (page, id) => page.evaluate((wanted) => {
+  const {chart} = kvcastPage.charts().find((one) => one.id === wanted);
+  return Object.fromEntries(chart.data.datasets.map((set) => [set.label, set.data]));
+}, id);
+const close9 = (a, b) => Math.abs(a - b) <= 1e-9 * Math.max(Math.abs(a), Math.abs(b), 1);
+/// Points are those of rows, in order.
+function assertPoints(data, rows, message) {
+  assert.equal(data.length, rows.length, message);
+  data.forEach((point, i) => assert.ok(close9(point.x, rows[i][0]) && close9('value' in point ? point.value : point.y, rows[i][1]), `${message} ${i}: ${JSON.stringify(point)} is not ${rows[i]}`));
+}
+
+test('traffic alone: every chart has its data', async () => {
+  const page = await open(pageOf('traffic'));
+  const {traffic} = json('traffic');
+  assert.deepEqual(await chartIds(page), kTrafficCharts);
+  assert.equal((await page.textContent('.conclusion')).slice(0, -1), traffic.answer);
+  assert.equal(await page.isVisible('#what-if'), false);
+  assert.ok((await page.textContent('#subtitle')).includes('20,000 requests'));
+
+  const latency = await drawnOf(page, 'latency');
+  assertPoints(latency.requests, traffic.cdf.filter((point) => point.share < 1).map((point) => [1e3 * point.seconds, 100 * point.share]), 'cdf');
+  assert.deepEqual(latency['P99 limit 50.0 ms'].map((point) => point.x), [50, 50]);
+  const hits = await drawnOf(page, 'hit-rate');
+  for (const [label, key] of [['LRU', 'lru'], ['LRU by Che', 'che'], ['Belady', 'belady'], ['bound of any policy', 'bound']]) {
+    assertPoints(hits[label], traffic.hit_rates.map((row) => [row.cache_bytes, 100 * row[key]]), key);
+  }
+  assert.deepEqual(hits['cache in use, 1.00 GiB'].map((point) => point.x), [2 ** 30, 2 ** 30]);
+  const capacity = await drawnOf(page, 'capacity');
+  const steady = traffic.capacity.filter((row) => !row.saturated), over = traffic.capacity.filter((row) => row.saturated);
+  assert.ok(steady.length >= 3 && over.length >= 1);
+  assertPoints(capacity.P99, steady.map((row) => [row.requests_per_s, 1e3 * row.p99_s.value]), 'P99');
+  capacity.P99.forEach((point, i) => assert.ok(close9(point.lo, 1e3 * steady[i].p99_s.ci95[0]) && close9(point.hi, 1e3 * steady[i].p99_s.ci95[1])));
+  assert.deepEqual(capacity['saturated: no steady P99'].map((point) => [point.x, point.value]), over.map((row) => [row.requests_per_s, null]));
+  assertPoints((await drawnOf(page, 'utilisation')).utilisation, traffic.capacity.map((row) => [row.requests_per_s, 100 * row.utilisation]), 'utilisation');
+  for (const [id, label, key, scale] of [['rate-time', 'arrive', 'arrivals_per_s', 1], ['rate-time', 'answered', 'completions_per_s', 1], ['p99-time', 'P99', 'p99_s', 1e3], ['queue-time', 'waiting', 'queue', 1], ['hits-time', 'hits', 'hit_rate', 100]]) {
+    assertPoints((await drawnOf(page, id))[label], traffic.windows.filter((row) => row[key] !== null).map((row) => [row.start_s, scale * row[key]]), key);
+  }
+  const blank = await page.evaluate(() => [...document.querySelectorAll('canvas')].filter((canvas) => !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)).length);
+  assert.equal(blank, 0);
+  const shown = await page.evaluate(() => document.body.innerText);
+  for (const wanted of ['Time from arrival to answer', 'What the fleet does', 'The requests', 'Assumed', traffic.assumptions[0]]) assert.ok(shown.includes(wanted), wanted);
+  assert.ok(!shown.includes('Points: medians') && !shown.includes('Simulated against replayed'));
+  await shot(page, 'traffic');
+  await page.click('#theme');
+  await shot(page, 'traffic-dark');
+  await close(page);
+});
+
+test('a latency curve downloads as percentages', async () => {
+  const page = await open(pageOf('traffic'));
+  const [download] = await Promise.all([page.waitForEvent('download'), page.click('[data-chart="latency"] figcaption button')]);
+  assert.equal(download.suggestedFilename(), 'kvcast-latency.csv');
+  const rows = readFileSync(await download.path(), 'utf8').trim().split('\n').map((row) => row.split(','));
+  const wanted = json('traffic').traffic.cdf.filter((point) => point.share < 1);
+  const own = rows.filter((row) => row[0] === 'requests');
+  assert.equal(own.length, wanted.length);
+  own.forEach((row, i) => assert.ok(close9(Number(row[1]), 1e3 * wanted[i].seconds) && close9(Number(row[2]), 100 * wanted[i].share), row.join()));
+  page.faults = page.faults.filter((fault) => !fault.startsWith('request blob:'));  // of the page itself
+  await close(page);
+});
+
+test('a saturated fleet says so', async () => {
+  const page = await open(pageOf('saturated'));
+  assert.equal(json('saturated').traffic.saturated, true);
+  assert.ok((await page.textContent('.conclusion')).startsWith('Saturated: '));
+  assert.ok((await page.evaluate(() => document.body.innerText)).includes('No percentile is that of a steady state.'));
+  await shot(page, 'traffic-saturated');
+  await close(page);
+});
+
+test('a replay with hostile names: text stays text, disturbed windows are marked', async () => {
+  const page = await open(pageOf('hostile-traffic'));
+  assert.equal(await page.evaluate(() => window.owned), undefined);
+  assert.equal(await page.$$eval('img, iframe, b script', (all) => all.length), 0);
+  assert.equal(await page.$$eval('script', (all) => all.length), 3);
+  assert.ok((await page.textContent('#subtitle')).includes('</script><script>'));
+  const {windows} = json('hostile-traffic').traffic;
+  const marked = (await drawnOf(page, 'p99-time'))['machine disturbed'];
+  assert.deepEqual(marked.map((point) => point.x), windows.filter((row) => !row.clean).map((row) => row.start_s));
+  const rows = await page.$$eval('[aria-label="Simulated against replayed on the engine"] tbody tr', (all) => all.map((one) => [...one.children].map((cell) => cell.textContent)));
+  assert.deepEqual(rows, [['throughput', '199.5/s', '200.2/s', '0.376%', '5.00%', 'within'], ['P99', '45.0 ms', '57.5 ms', '27.8%', '20.0%', 'outside'], ['hit rate', '62.5%', '62.5%', '0%', '-', 'shown only']]);
+  await shot(page, 'traffic-replay');
+  await close(page);
+});
+
+test('fleets overlay, and a run with traffic has the charts of both', async () => {
+  const page = await open(pageOf('fleets'));
+  assert.deepEqual(await chartIds(page), kTrafficCharts);
+  for (const [id, series] of [['latency', 'requests'], ['hit-rate', 'LRU'], ['capacity', 'P99']]) {
+    const names = await labels(page, id);
+    for (const fleet of ['traffic', 'two']) assert.ok(names.includes(`${fleet}: ${series}`), names.join());
+  }
+  assert.equal(await page.$$eval('.conclusion', (all) => all.length), 2);
+  await shot(page, 'fleets');
+  await close(page);
+  const mixed = await open(pageOf('mixed'));
+  const ids = await chartIds(mixed);
+  assert.ok(ids.includes('speedup') && ids.includes('latency') && await mixed.isVisible('#what-if'), ids.join());
+  await close(mixed);
+});
+
 /// Samples of a grid whose candidate pass costs something however few candidates there are.
 function plantedGrid() {
   const head = 'history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,kv_dtype,threads,mask,trim,' +
@@ -311,6 +414,13 @@ function prepare() {
   kvcast('size', '--r', '0.15', '--shape', 'smoke', '-q', '-o', 'alone');
   kvcast('report', 'sized', 'fleet', '--to', 'html', '-q', '-o', 'both');
 
+  const fleet = ['--token-time', '5us', '--candidate-time', '50us', '--token-bytes', '8KiB', '--history', 'lognormal:300,2000', '--candidates', '100', '--max-history', '4000', '--p99', '50ms', '--requests', '20000', '-q'];
+  kvcast('simulate', ...fleet, '--qps', '200', '--workers', '4', '--cache', '1GiB', '-o', 'traffic');
+  kvcast('simulate', ...fleet, '--qps', '200', '--workers', '2', '--cache', '256MiB', '-o', 'two');
+  kvcast('simulate', ...fleet, '--qps', '900', '--workers', '4', '--cache', '1GiB', '-o', 'saturated');
+  kvcast('report', 'traffic', 'two', '--to', 'html', '-q', '-o', 'fleets');
+  kvcast('report', 'sized', 'traffic', '--to', 'html', '-q', '-o', 'mixed');
+
   cpSync(join(work, 'sized'), join(work, 'hostile'), {recursive: true});
   rmSync(pageOf('hostile'));
   const bad = '</script><script>window.owned=1;alert(1)</script><img src=x onerror="window.owned=1"><!--<script>';
@@ -328,6 +438,19 @@ function prepare() {
   report.sizing.notes.push(bad);
   writeFileSync(join(work, 'hostile/report.json'), JSON.stringify(report));
   kvcast('report', 'hostile', '--to', 'html', '-q');
+
+  // What a replay adds is planted: the real one would measure.
+  cpSync(join(work, 'traffic'), join(work, 'hostile-traffic'), {recursive: true});
+  rmSync(pageOf('hostile-traffic'));
+  const replayed = json('traffic'), {traffic} = replayed;
+  traffic.workload = bad;
+  traffic.costs.basis = bad;
+  traffic.assumptions.push(bad);
+  for (const [at, ratio] of [[3, 0.5], [4, 0.625], [20, 0.75]]) Object.assign(traffic.windows[at], {clean: false, canary_ratio: ratio});
+  const row = (name, unit, replayed, simulated, error_pct, tolerance_pct, within) => ({name, unit, replayed, simulated, error_pct, tolerance_pct, within});
+  traffic.replay = [row('throughput', '1/s', 199.5, 200.2, 0.376, 5, true), row('p99_s', 's', 0.045, 0.0575, 27.78, 20, false), row('hit_rate', '0..1', 0.625, 0.625, 0, null, true)];
+  writeFileSync(join(work, 'hostile-traffic/report.json'), JSON.stringify(replayed));
+  kvcast('report', 'hostile-traffic', '--to', 'html', '-q');
 }
 
 let failed = 0;

@@ -54,7 +54,7 @@ const byId = (id) => document.getElementById(id);
 
 /// rows: arrays of what text() takes; numeric columns are those of which no cell is words.
 function table(caption, heads, rows) {
-  const looksNumeric = (cell) => typeof cell === 'number' || /^[-+]?[\d,.]+(e[-+]?\d+)?\s?(x|%|s|ms|µs|ns|[KMGT]?i?B)?( \[.*\])?$/.test(text(cell)) || text(cell) === '-';
+  const looksNumeric = (cell) => typeof cell === 'number' || /^[-+]?[\d,.]+(e[-+]?\d+)?\s?(x|%|\/s|s|ms|µs|ns|[KMGT]?i?B| tokens\/s)?( \[.*\])?$/.test(text(cell)) || text(cell) === '-';
   const numeric = heads.map((_, i) => rows.some((row) => text(row[i]) !== '-') && rows.every((row) => looksNumeric(row[i])));
   const head = element('tr');
   heads.forEach((name, i) => head.append(element('th', {scope: 'col', class: numeric[i] ? 'n' : false}, name)));
@@ -436,14 +436,171 @@ function residualChart() {
   };
 }
 
-const kCharts = [speedupChart, throughputChart, splitChart, dropChart, dropByLengthChart, memoryChart, residualChart];
+// ---- the charts of traffic
+
+const ms = (value) => 1e3 * value;
+const withTraffic = () => reports.filter((one) => one.report.traffic).map((one) => ({one, traffic: one.report.traffic}));
+const dotted = {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'};
+const crosses = {pointStyle: 'crossRot', pointRadius: 7, pointHoverRadius: 9, borderWidth: 2.5};
+/// One value, as a line across the chart.
+const upright = (label, x, from, to, hue) => line(label, [{x, y: from}, {x, y: to}], hue, dotted);
+const level = (label, y, from, to, hue) => line(label, [{x: from, y}, {x: to, y}], hue, dotted);
+/// A colour per series; of several reports a colour each, and series differ by their dashes.
+const trafficHue = (one, series) => colour(several ? one.label : series);
+const soleHue = (one) => several ? colour(one.label) : soft();
+const alarmHue = () => isDark() ? '#ff7b7b' : '#c0262d';
+/// The P99 limits asked for, one where all reports have the same.
+function limits(all) {
+  const asked = all.filter(({traffic}) => known(traffic.p99_limit_s));
+  const alike = asked.every(({traffic}) => traffic.p99_limit_s === asked[0].traffic.p99_limit_s);
+  return (alike ? asked.slice(0, 1) : asked).map(({one, traffic: {p99_limit_s: limit}}) => ({limit, label: `${alike ? '' : prefix(one)}P99 limit ${seconds(limit)}`}));
+}
+const xRange = (sets) => {
+  const all = sets.flatMap((set) => set.data.map((point) => point.x));
+  return [Math.min(...all), Math.max(...all)];
+};
+
+/// The tail is what is asked about, so the axis is that of the share that takes longer, and reads as percentiles.
+function latencyChart() {
+  const sets = [], all = withTraffic();
+  for (const {one, traffic} of all) {
+    // Nothing takes longer than the last point, which a logarithmic axis has no place for.
+    const data = traffic.cdf.filter((point) => point.share < 1 - 1e-12 && point.seconds > 0).map((point) => ({x: ms(point.seconds), y: 100 * (1 - point.share), value: 100 * point.share}));
+    if (data.length) sets.push(line(`${prefix(one)}requests`, data, trafficHue(one, 'requests')));
+  }
+  if (!sets.length) return null;
+  const least = 10 ** Math.floor(Math.log10(Math.min(1, ...sets.flatMap((set) => set.data.map((point) => point.y)))) + 1e-9);
+  for (const {limit, label} of limits(all)) {
+    sets.push(line(label, [{x: ms(limit), y: 100, value: 0}, {x: ms(limit), y: least, value: 100 - least}], alarmHue(), dotted));
+  }
+  const percentile = (left) => `${plain(100 - left)}%`;
+  const [from, to] = xRange(sets);
+  const edge = 10 ** Math.floor(Math.log10(from));
+  return {
+    id: 'latency', title: 'Latency: share of the requests answered within a time', wide: true, sets,
+    note: 'From arrival to answer, waiting included. The upper end is stretched to show the tail.' + (all.some(({traffic}) => traffic.saturated) ? ' A saturated fleet has no steady state: the curve is that of the requests replayed.' : ''),
+    x: {...axis('ms from arrival to answer', 'logarithmic', plain), min: Math.floor(from / edge + 1e-9) * edge, max: to * 1.05},
+    y: {...axis('requests, %', 'logarithmic', percentile), reverse: true, min: least, max: 100, afterBuildTicks: (scale) => {
+      scale.ticks = [100, 50, 25, 10, 5, 1, 0.1, 0.01, 0.001, 0.0001].filter((value) => value >= least).map((value) => ({value}));
+    }},
+  };
+}
+
+function hitRateChart() {
+  const sets = [], all = withTraffic();
+  let most = 0;
+  for (const {one, traffic} of all) {
+    const rows = traffic.hit_rates;
+    for (const [key, label, style] of [['lru', 'LRU', {pointRadius: 3}], ['che', 'LRU by Che', dashed], ['belady', 'Belady', {}], ['bound', 'bound of any policy', dotted]]) {
+      const data = rows.filter((row) => known(row[key])).map((row) => ({x: row.cache_bytes, y: pct(row[key])}));
+      if (!data.length) continue;
+      most = Math.max(most, ...data.map((point) => point.y));
+      sets.push(line(prefix(one) + label, data, trafficHue(one, label), style));
+    }
+  }
+  if (!sets.length) return null;
+  most = Math.min(100, 10 * Math.ceil(most / 10 + 0.2));
+  for (const {one, traffic} of all) {
+    const size = traffic.cache.bytes;
+    if (size > 0 && traffic.hit_rates.length) sets.push(upright(`${prefix(one)}cache in use, ${bytes(size)}`, size, 0, most, soleHue(one)));
+  }
+  const [min, max] = xRange(sets);
+  return {
+    id: 'hit-rate', title: 'Requests that find their user in the cache, by its size', sets,
+    note: 'The same requests apart from any queue. Che: as if users came independently. Belady drops who is needed last.',
+    x: {...axis('cache, bytes', 'logarithmic', decimalBytes), min, max},
+    y: {...axis('requests, %', 'linear', plain), min: 0, max: most},
+  };
+}
+
+function capacityChart() {
+  const sets = [], all = withTraffic().filter(({traffic}) => traffic.capacity.length);
+  for (const {one, traffic} of all) {
+    const data = traffic.capacity.filter((row) => row.p99_s).map((row) => ({x: row.requests_per_s, y: ms(row.p99_s.value), ...ends(row.p99_s.ci95 && row.p99_s.ci95.map(ms))}));
+    if (data.length) sets.push(points(`${prefix(one)}P99`, data, trafficHue(one, 'P99'), joined));
+  }
+  if (!sets.length) return null;
+  const rates = all.flatMap(({traffic}) => traffic.capacity.map((row) => row.requests_per_s));
+  for (const {limit, label} of limits(all)) sets.push(level(label, ms(limit), Math.min(...rates), Math.max(...rates), alarmHue()));
+  const range = rangeOf(sets);
+  for (const {one, traffic} of all) {
+    // Above everything that has a P99: they have none.
+    const data = traffic.capacity.filter((row) => row.saturated).map((row) => ({x: row.requests_per_s, y: range.max, value: null}));
+    if (data.length) sets.push(points(`${prefix(one)}saturated: no steady P99`, data, trafficHue(one, 'P99'), {...crosses, clip: false, mark: 'cross'}));
+    sets.push(upright(`${prefix(one)}rate of the report, ${plain(Number(traffic.requests_per_s.toPrecision(4)))}/s`, traffic.requests_per_s, range.min, range.max, soleHue(one)));
+  }
+  return {
+    id: 'capacity', title: 'P99 of the same fleet at other rates', sets, note: 'With 95% intervals. More requests come from more users; the clock is not sped up.',
+    x: axis('requests/s', 'linear', plain), y: {...axis('P99, ms', 'logarithmic', plain), ...range},
+  };
+}
+
+function utilisationChart() {
+  const sets = [];
+  for (const {one, traffic} of withTraffic()) {
+    const at = (rows) => rows.map((row) => ({x: row.requests_per_s, y: pct(row.utilisation)}));
+    const hue = trafficHue(one, 'P99');
+    if (traffic.capacity.length) sets.push(points(`${prefix(one)}utilisation`, at(traffic.capacity), hue, joined));
+    const over = traffic.capacity.filter((row) => row.saturated);
+    if (over.length) sets.push(points(`${prefix(one)}saturated`, at(over), hue, {...crosses, mark: 'cross'}));
+  }
+  if (!sets.length) return null;
+  return {
+    id: 'utilisation', title: 'Workers that are busy, at other rates', sets, note: 'Share of the time of all workers.',
+    x: axis('requests/s', 'linear', plain), y: {...axis('busy, %', 'linear', plain), min: 0, suggestedMax: 100},
+  };
+}
+
+/// Of the windows; windows of a replay in which the machine was disturbed are marked on the first series.
+function overTime(id, title, note, unit, series, more = {}) {
+  const sets = [];
+  let disturbed = false;
+  for (const {one, traffic} of withTraffic()) {
+    const rows = traffic.windows;
+    if (rows.length < 2) continue;
+    for (const [key, label, value, style] of series) {
+      const data = rows.filter((row) => known(row[key])).map((row) => ({x: row.start_s, y: value(row[key])}));
+      if (!data.length) continue;
+      sets.push(line(prefix(one) + label, data, trafficHue(one, label), {pointRadius: rows.length > 60 ? 0 : 2, ...style}));
+    }
+    const [first, , value] = series[0];
+    const marks = rows.filter((row) => !row.clean && known(row[first])).map((row) => ({x: row.start_s, y: value(row[first])}));
+    if (marks.length) {
+      disturbed = true;
+      sets.push(points(`${prefix(one)}machine disturbed`, marks, alarmHue(), {...crosses, mark: 'cross'}));
+    }
+  }
+  if (!sets.length) return null;
+  return {
+    id, title, sets, note: note + (disturbed ? ' Crossed: something else slowed the machine in that window.' : ''),
+    x: {...axis('seconds since the first request', 'linear', plain), min: 0}, y: {...axis(unit, 'linear', plain), min: 0, ...more},
+  };
+}
+const same = (value) => value;
+const rateOverTime = () => overTime('rate-time', 'Requests over time', 'A window each; of a simulation those of its first replication.', 'requests/s', [['arrivals_per_s', 'arrive', same, {}], ['completions_per_s', 'answered', same, dashed]]);
+const latencyOverTime = () => {
+  const spec = overTime('p99-time', 'P99 over time', 'Of the requests answered in a window.', 'P99, ms', [['p99_s', 'P99', ms, {}]]);
+  if (spec) {
+    const [from, to] = xRange(spec.sets);
+    for (const {limit, label} of limits(withTraffic())) spec.sets.push(level(label, ms(limit), from, to, alarmHue()));
+  }
+  return spec;
+};
+const queueOverTime = () => overTime('queue-time', 'Queue over time', 'Requests that wait for a worker, on average over a window.', 'requests waiting', [['queue', 'waiting', same, {}]]);
+const hitsOverTime = () => withTraffic().some(({traffic}) => traffic.cache.bytes > 0) ? overTime('hits-time', 'Cache hits over time', 'Requests of a window that find their user in the cache.', 'requests, %', [['hit_rate', 'hits', pct, {}]], {suggestedMax: 10}) : null;
+
+const kCharts = [speedupChart, throughputChart, splitChart, dropChart, dropByLengthChart, memoryChart, residualChart,
+  latencyChart, hitRateChart, capacityChart, utilisationChart, rateOverTime, latencyOverTime, queueOverTime, hitsOverTime];
 let charts = [];
+
+/// What a point says: some charts place it elsewhere, and null is none.
+const valueOf = (point) => 'value' in point ? point.value : point.y;
 
 function csvRows(spec) {
   const rows = [['series', spec.x.title.text, spec.y.title.text, 'low', 'high']];
   for (const set of spec.sets) {
     if (set.noLegend) continue;
-    for (const point of set.data) rows.push([set.label, typeof point.x === 'string' ? Number(point.x.replace(/,/g, '')) : point.x, point.y, point.lo, point.hi]);
+    for (const point of set.data) rows.push([set.label, typeof point.x === 'string' ? Number(point.x.replace(/,/g, '')) : point.x, valueOf(point), point.lo, point.hi]);
   }
   return rows;
 }
@@ -453,7 +610,7 @@ function legend(chart, spec) {
   chart.data.datasets.forEach((set, index) => {
     if (set.noLegend) return;
     const mark = element('span', {class: set.mark, 'aria-hidden': 'true'});
-    mark.style.borderColor = set.borderColor;
+    mark.style.borderColor = mark.style.color = set.borderColor;
     if (set.mark === 'dot') mark.style.background = set.backgroundColor;
     const button = element('button', {type: 'button', 'aria-pressed': 'true', title: 'Show or hide'}, mark, set.label);
     button.addEventListener('click', () => {
@@ -505,8 +662,9 @@ function drawCharts() {
             callbacks: {
               title: () => '',
               label: (item) => {
-                const {x, y, lo, hi} = item.raw;
-                return `${item.dataset.label}: ${significant(y)}${known(lo) ? ` [${significant(lo)}, ${significant(hi)}]` : ''} at ${typeof x === 'string' ? x : significant(x)}`;
+                const {x, lo, hi} = item.raw, y = valueOf(item.raw);
+                if (y === null) return `${item.dataset.label}, at ${significant(x)}`;
+                return `${item.dataset.label}: ${significant(y, 'value' in item.raw ? 5 : 3)}${known(lo) ? ` [${significant(lo)}, ${significant(hi)}]` : ''} at ${typeof x === 'string' ? x : significant(x)}`;
               },
             },
           },
@@ -650,6 +808,11 @@ function makeWhatIf() {
   const place = byId('what-if');
   place.className = 'panel';
   const sized = reports.filter((one) => one.report.sizing && one.report.sizing.models.length);
+  // Traffic alone has no pass that could be sized.
+  if (!reports.some((one) => one.report.sizing || one.report.cases.length)) {
+    place.hidden = true;
+    return;
+  }
   const title = element('h2', {id: 'what-if-title'}, 'What if: how many candidates?');
   if (!sized.length) {
     const any = reports.some((one) => one.report.sizing);
@@ -807,20 +970,26 @@ function makeWhatIf() {
 
 // ---- words and tables
 
+const trafficAnswer = (traffic) => `${traffic.answer[0].toUpperCase()}${traffic.answer.slice(1)}.`;
+const trafficSubject = (traffic) => `${integer(traffic.requests)} requests of ${integer(traffic.users)} users in ${seconds(traffic.duration_s)}, ${traffic.workload}`;
+
 function makeTop() {
   const conclusions = byId('conclusions'), warnings = byId('warnings');
   for (const one of reports) {
-    const sizing = one.report.sizing;
-    const sentence = one.conclusion || (sizing ? sizing.answer : '') || 'No fit: too little was measured for a conclusion.';
-    const line = element('p', {class: 'conclusion'}, sentence);
-    if (several) line.append(element('small', {}, one.label));
-    conclusions.append(line);
+    const {sizing, traffic} = one.report;
+    const sentences = [one.conclusion || (sizing ? sizing.answer : ''), traffic ? trafficAnswer(traffic) : ''].filter(Boolean);
+    if (!sentences.length) sentences.push('No fit: too little was measured for a conclusion.');
+    for (const sentence of sentences) {
+      const line = element('p', {class: 'conclusion'}, sentence);
+      if (several) line.append(element('small', {}, one.label));
+      conclusions.append(line);
+    }
     for (const warning of one.report.warnings) {
       warnings.append(element('p', {class: 'warning'}, element('b', {}, prefix(one) + warning.code), `: ${warning.text}`, warning.advice ? ` — ${warning.advice}` : ''));
     }
   }
   const machine = reports[0].report.machine;
-  byId('subtitle').textContent = several ? reports.map((one) => one.label).join(' and ') : machine ? `${machine.cpu_model}, ${machine.isa}` : reports[0] && reports[0].report.cases.length ? 'timings from elsewhere' : 'from r alone';
+  byId('subtitle').textContent = several ? reports.map((one) => one.label).join(' and ') : machine ? `${machine.cpu_model}, ${machine.isa}` : reports[0].report.cases.length ? 'timings from elsewhere' : reports[0].report.traffic ? trafficSubject(reports[0].report.traffic) : 'from r alone';
   const tool = reports[0].report.tool;
   byId('made-by').textContent = `kvcast ${tool.version}, commit ${tool.git_commit}, ${tool.compiler}, ${tool.build_type}`;
   document.title = several ? `kvcast: ${reports.map((one) => one.label).join(', ')}` : 'kvcast report';
@@ -875,6 +1044,38 @@ function caseTables(c) {
   return parts;
 }
 
+/// A value in the unit of its row.
+const quantity = (value, unit) => !known(value) ? '-' : unit === 's' ? value === 0 ? '0 s' : seconds(value) : unit === 'bytes' ? bytes(value) : unit === '1/s' ? `${significant(value, 4)}/s` : unit === '0..1' ? percent(value) :
+    unit === 'tokens/s' ? `${integer(value)} tokens/s` : Number.isInteger(value) ? integer(value) : significant(value, 4);
+const measured = (value, unit) => estimate(value, (one) => quantity(one, unit));
+/// Without the unit that the value has.
+const nameOf = (name) => name.replace(/(_per)?_s$/, '').replace(/_/g, ' ').replace(/^p(?=\d)/, 'P');
+
+function trafficTables(traffic) {
+  const parts = [
+    traffic.latencies.length && table('Time from arrival to answer, with 95% intervals', ['', 'in all', 'of it waiting'], traffic.latencies.map((row) => [nameOf(row.name), measured(row.total, 's'), measured(row.wait, 's')])),
+    traffic.saturated && element('p', {}, `Saturated: ${text(traffic.saturation)}. No percentile is that of a steady state.`),
+    traffic.find.length && table('What was searched', ['', 'just meets the P99', 'P99 there', 'does not meet it'], traffic.find.map((row) => [row.what, quantity(row.value, row.unit), measured(row.p99_s, 's'), quantity(row.fails_at, row.unit)])),
+    traffic.replay.length && table('Simulated against replayed on the engine', ['', 'replayed', 'simulated', 'off by', 'held to within', ''], traffic.replay.map((row) => [nameOf(row.name), quantity(row.replayed, row.unit), quantity(row.simulated, row.unit), percent(row.error_pct / 100), known(row.tolerance_pct) ? percent(row.tolerance_pct / 100) : '-', known(row.tolerance_pct) ? row.within ? 'within' : 'outside' : 'shown only'])),
+    traffic.figures.length && table('What the fleet does, with 95% intervals', ['', 'value'], traffic.figures.map((row) => [nameOf(row.name), measured(row.value, row.unit)])),
+    traffic.columns.length && table('The requests', ['', 'mean', 'P50', 'P95', 'P99', 'largest'], traffic.columns.map((row) => [nameOf(row.name), ...['mean', 'p50', 'p95', 'p99', 'max'].map((key) => quantity(row[key], row.unit))])),
+    traffic.capacity.length && table('The same fleet at other rates', ['rate', 'utilisation', 'P99', 'workers of a perfect system'], traffic.capacity.map((row) => [quantity(row.requests_per_s, '1/s'), percent(row.utilisation), row.saturated ? 'saturated' : measured(row.p99_s, 's'), row.perfect_workers])),
+    traffic.hit_rates.length && table('What a cache finds, by its size', ['cache', 'LRU', 'LRU by Che', 'Belady', 'bound', 'tokens, by LRU'], traffic.hit_rates.map((row) => [bytes(row.cache_bytes), ...['lru', 'che', 'belady', 'bound', 'lru_tokens'].map((key) => percent(row[key]))])),
+    table('Fleet', ['', 'value'], [
+      ['requests', `${integer(traffic.requests)} of ${integer(traffic.users)} users in ${seconds(traffic.duration_s)}`], ['workload', traffic.workload], ['rate', quantity(traffic.requests_per_s, '1/s')],
+      ['rows left out', traffic.skipped_rows], ['workers', traffic.server.workers], ['order', traffic.server.order === 'fifo' ? 'first come first served' : 'shortest service first'],
+      ...(traffic.server.batch_most > 1 ? [['batch', `up to ${integer(traffic.server.batch_most)} requests within ${seconds(traffic.server.batch_window_s)}`]] : []),
+      ['cache', traffic.cache.bytes > 0 ? `${bytes(traffic.cache.bytes)} in pages of ${integer(traffic.cache.page_tokens)} tokens` : 'none'],
+      ...(known(traffic.cache.ttl_s) ? [['cached for', seconds(traffic.cache.ttl_s)]] : []),
+      ['keys and values of a token', bytes(traffic.costs.bytes_per_token)], ['service times', `${traffic.costs.source}: ${text(traffic.costs.basis)}`],
+      ['replications', traffic.replications], ['workers of a perfect system, busiest window', traffic.perfect_workers],
+    ]),
+    traffic.service.length && objectsTable('Service times', traffic.service),
+  ];
+  if (traffic.assumptions.length) parts.push(element('h3', {}, 'Assumed'), listOf(traffic.assumptions));
+  return parts;
+}
+
 function makeTables() {
   const place = byId('tables');
   for (const one of reports) {
@@ -888,6 +1089,7 @@ function makeTables() {
         ['fractions', 'Shares of the largest speed-up'], ['drop_targets', 'Drops to reach'], ['fleet', 'Fleet'], ['memory', 'Keys and values of a user'], ['frontiers', 'N where one thing varies'], ['advice', "The design note's advice"]];
       place.append(section('Sizing', false, element('p', {}, sizing.answer), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
     }
+    if (report.traffic) place.append(section('Traffic', !main, element('p', {}, trafficAnswer(report.traffic)), ...trafficTables(report.traffic)));
     const conditions = report.conditions && table('Conditions', ['field', 'value'], flat(report.conditions));
     place.append(section('Machine', false, report.machine && table('Machine', ['field', 'value'], flat(report.machine)), conditions, table('Tool', ['field', 'value'], flat(report.tool))));
     place.append(section('Configuration', false, report.config && table('Effective configuration; a run from it repeats this one', ['field', 'value'], flat(report.config))));
