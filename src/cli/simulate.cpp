@@ -14,8 +14,7 @@ class SimulateCommand : public Command {
   explicit SimulateCommand(CLI::App& app)
       : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of a log on a fleet")),
         format_(*app_, format_names(traffic_formats())) {
-    app_->add_option("PATH", options_.report,
-                     "Timings: folder, report.json, samples.csv, journal, your own CSV")
+    app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, journal, your own CSV")
         ->option_text(" ");
     traffic_.attach(*app_);
     const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {

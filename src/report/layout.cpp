@@ -292,6 +292,7 @@ std::string Grid::markdown() const {
   };
   std::string result = line([&](std::size_t c) {
     const auto& [top, bottom, right] = heads_[c];
+    if (top.ends_with('-')) return top.substr(0, top.size() - 1) + bottom;  // one word, broken
     return top + (top.empty() || bottom.empty() ? "" : " ") + bottom;
   });
   result += line([&](std::size_t c) { return std::string(heads_[c].right ? "--:" : "---"); });

@@ -53,6 +53,7 @@ std::string words(const std::string& name) {
   for (const std::string unit : {"_per_s", "_s"}) {
     if (text.ends_with(unit)) text.erase(text.size() - unit.size());
   }
+  if (text.size() > 1 && text[0] == 'p' && text[1] >= '0' && text[1] <= '9') text[0] = 'P';
   std::replace(text.begin(), text.end(), '_', ' ');
   return text;
 }
@@ -132,9 +133,9 @@ Section latencies(const Traffic& traffic) {
                   {"", "95% interval", false}},
                  rows_of(traffic.latencies,
                          [](const TrafficLatency& row) {
-                           const std::string name = row.name == "mean" ? row.name : "P" + row.name.substr(1);
-                           return std::vector<std::string>{name, middle(row.total, "s"), ends(row.total, "s"),
-                                                           middle(row.wait, "s"), ends(row.wait, "s")};
+                           return std::vector<std::string>{words(row.name), middle(row.total, "s"),
+                                                           ends(row.total, "s"), middle(row.wait, "s"),
+                                                           ends(row.wait, "s")};
                          }),
                  traffic.saturated ? "saturated: no percentile is that of a steady state" : "");
 }
