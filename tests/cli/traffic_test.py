@@ -188,6 +188,9 @@ class SimulateTest(TrafficTest):
         for name, form in (("traffic.csv", "csv"), ("traffic.md", "md")):
             self.assertEqual((self.dir / "out" / name).read_text(), self.kvcast(*args, form).stdout)
         self.assertEqual(self.kvcast("simulate", *flags(**self.BASE), "-o", "out", "-q").stderr, "")
+        again = self.kvcast("report", "out", "--to", "json", "-o", "-")
+        self.assertEqual(again.returncode, 0, again.stderr)
+        self.assertEqual(report_of(again.stdout)["traffic"], report["traffic"])
 
     def test_what_is_missing_is_asked_for(self):
         for flag, gone in (("--qps", "qps"), ("--history", "history"), ("--candidates", "candidates")):
