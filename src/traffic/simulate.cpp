@@ -590,7 +590,8 @@ Estimate estimate(const std::vector<double>& values) {
   const boost::math::students_t distribution(count - 1);
   const double factor = boost::math::quantile(boost::math::complement(distribution, 0.025));
   const double half = factor * std::sqrt(squares / (count - 1) / count);
-  return {mean, Interval{mean - half, mean + half}};
+  // Nothing here is negative.
+  return {mean, Interval{std::max(0.0, mean - half), mean + half}};
 }
 
 struct NamedQuantile {
@@ -683,21 +684,21 @@ Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const S
   };
   add("arrivals_per_s", "1/s", counted, &Replication::arrivals_per_s);
   add("completions_per_s", "1/s", counted, &Replication::completions_per_s);
-  add("utilisation", "", counted, &Replication::utilisation);
+  add("utilisation", "0..1", counted, &Replication::utilisation);
   add("service_s", "s", counted, &Replication::service_s);
-  add("waiting_share", "", steady, &Replication::waiting_share);
+  add("waiting_share", "0..1", steady, &Replication::waiting_share);
   add("waiting", "requests", steady, &Replication::waiting);
   add("in_system", "requests", steady, &Replication::in_system);
-  add("littles_ratio", "", counted, &Replication::littles_ratio);
+  add("littles_ratio", "ratio", counted, &Replication::littles_ratio);
   if (options.cache.bytes > 0) {
-    add("hit_rate", "", counted, &Replication::hit_rate);
-    add("token_hit_rate", "", counted, &Replication::token_hit_rate);
+    add("hit_rate", "0..1", counted, &Replication::hit_rate);
+    add("token_hit_rate", "0..1", counted, &Replication::token_hit_rate);
     add("evictions_per_s", "1/s", counted, &Replication::evictions_per_s);
     add("saved_tokens_per_s", "tokens/s", counted, &Replication::saved_tokens_per_s);
   }
   add("recomputed_tokens_per_s", "tokens/s", counted, &Replication::recomputed_tokens_per_s);
   if (options.limit_s) {
-    simulation.figures.push_back({"attainment", "", std::nullopt});
+    simulation.figures.push_back({"attainment", "0..1", std::nullopt});
     if (steady)
       simulation.figures.back().value = over([](const Kept& each) { return each.one.attainment.value_or(0); });
   }
