@@ -35,6 +35,8 @@ constexpr std::uint64_t kSimulations = 20;
 constexpr double kThroughputPct = 5, kMedianPct = 10, kTailPct = 20;
 // Fewer have no 99th percentile but their largest.
 constexpr std::int64_t kTailRequests = 100;
+// Windows differ by a few per cent in how long their services take for their work.
+constexpr double kSlowWindow = 1.15;
 // Fewer service times tell no level.
 constexpr std::size_t kLevelRequests = 50;
 constexpr std::int64_t kCdfPoints = 100;
@@ -135,6 +137,24 @@ std::vector<double> taught_residuals(const traffic::ReplayResult& result, const 
   }
   std::sort(residuals.begin(), residuals.end());
   return residuals;
+}
+
+/// How much longer services took in the slowest window than in the middle one, by the table. The simulator draws
+/// service times independently of each other; a machine that is slow for a while builds up a queue that it does not
+/// know.
+double slowest_window(const traffic::ReplayResult& result, const traffic::ServiceTable& table) {
+  std::vector<double> ratios;
+  for (const traffic::ReplayWindow& window : result.windows) {
+    double taken = 0, expected = 0;
+    for (std::size_t i = window.first; i < window.first + window.count; ++i) {
+      const traffic::ReplayedRequest& served = result.requests[i];
+      taken += served.end_s - served.start_s;
+      expected += table.seconds(served.lookup.length, served.lookup.known, served.request.candidates);
+    }
+    if (expected > 0) ratios.push_back(taken / expected);
+  }
+  if (ratios.empty()) return 1;
+  return *std::max_element(ratios.begin(), ratios.end()) / analysis::median(ratios);
 }
 
 /// Mean over the simulations.
@@ -445,6 +465,12 @@ class Replayer {
           "services beside the arrivals took " + format_significant(*level_, 3) +
           " times what they take one after the other: every other window tells that and the scatter, and the "
           "windows between them are compared");
+    }
+    const double slowest = slowest_window(result, traffic::ServiceTable(calibration.costs));
+    if (slowest > kSlowWindow) {
+      notes.push_back("in the slowest window services took " + format_significant(slowest, 3) +
+                      " times what they took in the middle one: slow phases, which the simulator does not have, make "
+                      "queues longer");
     }
     if (result.requests.size() < wanted) {
       notes.push_back("stopped by the " + result.stopped_by + " after " + number(result.requests.size()) + " of " +
