@@ -21,7 +21,7 @@ void TrafficArguments::attach(CLI::App& app) {
   more("--users", workload_.users, "N", "Synthetic: users [100000]");
   more("--zipf", zipf_, "S", "Synthetic: user k is asked for in proportion to 1/k^S [1]");
   more("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
-  add("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
+  more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
   app.add_flag("--skip-bad-rows", workload_.skip_bad_rows, "Leave out rows of a trace that are no requests")
       ->group(kMoreOptions);
