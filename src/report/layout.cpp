@@ -114,6 +114,11 @@ std::string padded(const std::string& text, std::size_t columns, bool right) {
   return right ? fill + text : text + fill;
 }
 
+std::string sentence(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text + ".";
+}
+
 std::string paragraph(const std::string& label, const std::string& text, std::size_t indent) {
   const std::size_t room = kWidth - indent;
   std::vector<std::string> lines = {""};

@@ -39,6 +39,8 @@ std::string without_tags(std::string markdown);
 /// Filled up with spaces, on the left when `right`.
 std::string padded(const std::string& text, std::size_t columns, bool right);
 
+/// Words as a sentence: a capital in front, a full stop behind.
+std::string sentence(std::string text);
 /// `label` in a margin of `indent` columns, then `text` broken between words so that no line passes kWidth.
 std::string paragraph(const std::string& label, const std::string& text, std::size_t indent);
 /// Items with bars between them, broken only at the bars.

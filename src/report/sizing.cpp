@@ -534,11 +534,6 @@ std::vector<Section> sections(const Report& report) {
   return all;
 }
 
-std::string capitalised(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text + ".";
-}
-
 /// What was sized, in a line.
 std::string subject(const Report& report) {
   const Sizing& sizing = *report.sizing;
@@ -553,8 +548,8 @@ std::string subject(const Report& report) {
 
 std::string render_sizing_table(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = emphasised(paragraph("", capitalised(sizing_answer(sizing)), 0),
-                                sizing.feasible ? Emphasis::strong : Emphasis::bad);
+  std::string text =
+      emphasised(paragraph("", sentence(sizing_answer(sizing)), 0), sizing.feasible ? Emphasis::strong : Emphasis::bad);
   text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
   text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
@@ -599,7 +594,7 @@ std::string render_sizing_csv(const Report& report) {
 
 std::string render_sizing_markdown(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = "## Queue sizing\n\n**" + capitalised(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
+  std::string text = "## Queue sizing\n\n**" + sentence(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
   text += sections_markdown(sections(report));
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
   for (const std::string& note : sizing.notes) text += "- " + plain(note) + "\n";

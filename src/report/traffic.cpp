@@ -281,11 +281,6 @@ std::string subject(const Traffic& traffic) {
   return text + "; a perfect system needs " + counted(traffic.perfect_workers, "worker") + " in the busiest window";
 }
 
-std::string sentence(std::string text) {
-  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
-  return text + ".";
-}
-
 }  // namespace
 
 std::string render_traffic_table(const Report& report) {
