@@ -8,6 +8,8 @@
 #include <numeric>
 #include <utility>
 
+#include "base/quantile.h"
+
 namespace kvcast::analysis {
 namespace {
 
@@ -43,10 +45,7 @@ std::optional<double> sample_variance(std::vector<double> values) {
 double quantile(std::vector<double> values, double probability) {
   assert(!values.empty() && probability >= 0 && probability <= 1);
   std::sort(values.begin(), values.end());
-  const double position = probability * static_cast<double>(values.size() - 1);
-  const auto below = static_cast<std::size_t>(position);
-  if (below + 1 >= values.size()) return values.back();
-  return values[below] + (position - static_cast<double>(below)) * (values[below + 1] - values[below]);
+  return sorted_quantile(values, probability);
 }
 
 double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }

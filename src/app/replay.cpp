@@ -13,6 +13,8 @@
 
 #include "analysis/statistics.h"
 #include "app/problem.h"
+#include "app/refuse.h"
+#include "base/quantile.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "traffic/saturation.h"
@@ -41,9 +43,7 @@ constexpr double kSlowWindow = 1.15;
 constexpr std::size_t kLevelRequests = 50;
 constexpr std::int64_t kCdfPoints = 100;
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
-  throw ConfigError(flag, problem, allowed);
-}
+using app::refuse;
 
 /// The requests that the budget has time for.
 std::vector<traffic::Request> requests_within(const traffic::Workload& workload, const ReplayRequest& request,
@@ -171,34 +171,32 @@ std::vector<double> sorted_latencies(const traffic::ReplayResult& result) {
   std::vector<double> latencies;
   for (std::size_t i = static_cast<std::size_t>(result.warm_up); i < result.requests.size(); ++i) {
     const traffic::ReplayedRequest& served = result.requests[i];
-    latencies.push_back(served.end_s - (result.closed_loop ? served.start_s : served.request.arrival_s));
+    latencies.push_back(served.end_s - result.begin_s(served));
   }
   std::sort(latencies.begin(), latencies.end());
   return latencies;
 }
 
-std::vector<double> waits(const traffic::ReplayResult& result) {
+std::vector<double> sorted_waits(const traffic::ReplayResult& result) {
   std::vector<double> all;
   for (std::size_t i = static_cast<std::size_t>(result.warm_up); i < result.requests.size(); ++i) {
     const traffic::ReplayedRequest& served = result.requests[i];
-    all.push_back(result.closed_loop ? 0 : served.start_s - served.request.arrival_s);
+    all.push_back(served.start_s - result.begin_s(served));
   }
+  std::sort(all.begin(), all.end());
   return all;
 }
 
 /// From the first request of each window to that of the next, on the clock of the arrivals; of a closed loop, of the
 /// services.
 std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
-  const auto begins = [&](const traffic::ReplayedRequest& served) {
-    return result.closed_loop ? served.start_s : served.request.arrival_s;
-  };
   std::vector<TrafficWindow> all;
   for (std::size_t w = 0; w < result.windows.size(); ++w) {
     const traffic::ReplayWindow& window = result.windows[w];
     if (window.count == 0) continue;
     const std::size_t next = window.first + window.count;
-    const double from = begins(result.requests[window.first]);
-    const double until = next < result.requests.size() ? begins(result.requests[next]) : result.duration_s;
+    const double from = result.begin_s(result.requests[window.first]);
+    const double until = next < result.requests.size() ? result.begin_s(result.requests[next]) : result.duration_s;
     const double span = std::max(until - from, 1e-9);
     TrafficWindow shown;
     shown.start_s = from;
@@ -206,7 +204,7 @@ std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
     std::int64_t answered = 0;
     for (const traffic::ReplayedRequest& served : result.requests) {
       answered += served.end_s >= from && served.end_s < until ? 1 : 0;
-      waited += std::max(0.0, std::min(served.start_s, until) - std::max(begins(served), from));
+      waited += std::max(0.0, std::min(served.start_s, until) - std::max(result.begin_s(served), from));
     }
     double service = 0, found = 0;
     std::vector<double> latencies;
@@ -214,7 +212,7 @@ std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
       const traffic::ReplayedRequest& served = result.requests[i];
       service += served.end_s - served.start_s;
       found += served.lookup.known > 0 ? 1 : 0;
-      latencies.push_back(served.end_s - begins(served));
+      latencies.push_back(served.end_s - result.begin_s(served));
     }
     const auto count = static_cast<double>(window.count);
     shown.arrivals_per_s = count / span;
@@ -270,12 +268,8 @@ traffic::Saturation saturation_of(const traffic::ReplayResult& result, const std
 class Replayer {
  public:
   Replayer(const Config& config, const ReplayRequest& request) : config_(config), request_(request) {
-    if (request.workers < 1 || request.workers > 4096) {
-      refuse("--workers", "'" + std::to_string(request.workers) + "' is out of range", "1 to 4096");
-    }
-    if (!(request.warm_up >= 0 && request.warm_up <= 0.9)) {
-      refuse("--warm-up", "'" + format_significant(request.warm_up, 6) + "' is out of range", "0 to 0.9");
-    }
+    app::require_range("--workers", request.workers, 1, app::kMostWorkers);
+    app::require_warm_up(request.warm_up);
   }
 
   Report run(const Observer& observer) {
@@ -315,9 +309,7 @@ class Replayer {
     traffic::Replay replay(config_, app::model_shape(config_), requests, options);
     say("checks");
     replay.check();
-    say("timing the passes");
     const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);
-    say("replay");
     const traffic::ReplayResult result = replay.run(observer);
     if (result.requests.empty()) throw CheckError("replay: no request was served before it was stopped");
     report.traffic = traffic_of(summary, calibration, result, requests.size());
@@ -364,9 +356,9 @@ class Replayer {
 
   void measured(Traffic& traffic, const traffic::ReplayResult& result) const {
     const traffic::ReplayFigures all = traffic::figures(result, false);
-    const std::vector<double> total = sorted_latencies(result), wait = waits(result);
+    const std::vector<double> total = sorted_latencies(result), wait = sorted_waits(result);
     const auto at = [](const std::vector<double>& values, double share) {
-      return Estimate{analysis::quantile(values, share), std::nullopt};
+      return Estimate{sorted_quantile(values, share), std::nullopt};
     };
     const auto mean = [](const std::vector<double>& values) { return Estimate{analysis::mean(values), std::nullopt}; };
     if (traffic.saturated) {
@@ -379,7 +371,7 @@ class Replayer {
                            {"p99.9", at(total, 0.999), at(wait, 0.999)}};
       for (std::int64_t i = 1; i <= kCdfPoints; ++i) {
         const double share = static_cast<double>(i) / static_cast<double>(kCdfPoints);
-        traffic.cdf.push_back({analysis::quantile(total, share), share});
+        traffic.cdf.push_back({sorted_quantile(total, share), share});
       }
     }
     const auto add = [&](const char* name, const char* unit, double value) {

@@ -12,6 +12,7 @@
 #include "analysis/statistics.h"
 #include "analysis/surface.h"
 #include "app/problem.h"
+#include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/text.h"
 #include "report/shape.h"
@@ -19,10 +20,6 @@
 
 namespace kvcast::app {
 namespace {
-
-[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
-  throw ConfigError(flag, problem, allowed);
-}
 
 ServiceCosts constants(const TrafficOptions& options) {
   ServiceCosts costs;

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/refuse.h"
 #include "app/service_costs.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
@@ -31,20 +32,16 @@ constexpr std::int64_t kCurveRequests = 1'000'000;
 constexpr std::int64_t kCurveReplications = 4;
 // Shares of the load that the fleet can bear.
 constexpr double kCurveLoads[] = {0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.1};
-constexpr std::int64_t kMostWorkers = 4096, kMostThreads = 4096, kMostCandidates = 1'000'000;
+constexpr std::int64_t kMostThreads = 4096, kMostCandidates = 1'000'000;
 constexpr double kLeastRate = 1e-6, kMostRate = 1e9;
 constexpr double kMostCache = 1e15;
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
-  throw ConfigError(flag, problem, allowed);
-}
+using app::kMostWorkers;
+using app::refuse;
+using app::require_range;
+
 std::string number(std::int64_t value) { return std::to_string(value); }
 
-void require_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t most) {
-  if (value < least || value > most) {
-    refuse(flag, "'" + number(value) + "' is out of range", number(least) + " to " + number(most));
-  }
-}
 void require_not_negative(const char* flag, const std::optional<double>& value) {
   if (value && !(*value >= 0 && std::isfinite(*value))) {
     refuse(flag, "'" + format_significant(*value, 6) + "' is out of range", "0 and above");
@@ -67,9 +64,7 @@ void check(const TrafficOptions& options) {
   if (options.server.batch_window_s > 0 && options.server.batch_most == 1) {
     refuse("--batch-window", "requests wait for others to be served with, and a batch is of one", "add --batch 8");
   }
-  if (!(options.warm_up >= 0 && options.warm_up <= 0.9)) {
-    refuse("--warm-up", "'" + format_significant(options.warm_up, 6) + "' is out of range", "0 to 0.9");
-  }
+  app::require_warm_up(options.warm_up);
   if (!options.find.empty()) {
     if (options.find != "qps" && options.find != "candidates" && options.find != "workers" && options.find != "cache") {
       refuse("--find", "'" + printable(options.find, 60) + "' is not known", "qps, candidates, workers or cache");

@@ -13,6 +13,7 @@
 #include "analysis/advice.h"
 #include "analysis/service_model.h"
 #include "app/problem.h"
+#include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
@@ -34,9 +35,7 @@ constexpr std::int64_t kTypicalCandidates = 50;
 std::string number(std::int64_t value) { return std::to_string(value); }
 std::string number(double value) { return format_significant(value, 4); }
 
-[[noreturn]] void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
-  throw ConfigError(flag, problem, allowed);
-}
+using app::refuse;
 
 void require_fraction(const char* flag, const std::optional<double>& value) {
   if (value && !(*value > 0 && *value < 1))

@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/quantile.h"
 #include "base/random.h"
 #include "measure/machine.h"
 #include "traffic/replay/state.h"
@@ -72,7 +73,7 @@ std::vector<std::int64_t> spread(const std::vector<std::int64_t>& all, std::size
 
 double median(std::vector<double> values) {
   std::sort(values.begin(), values.end());
-  return quantile(values, 0.5);
+  return sorted_quantile(values, 0.5);
 }
 
 // a + b x with the least squares of relative errors, neither below 0.
@@ -100,7 +101,7 @@ class Calibrator {
       : replay_(state), observer_(observer), end_(measure::now() + budget_s) {}
 
   Calibration run() {
-    if (observer_.on_stage) observer_.on_stage("calibrate");
+    if (observer_.on_stage) observer_.on_stage("timing the passes");
     Calibration result;
     result.costs.source = "measured";
     result.costs.bytes_per_token = replay_.bytes_per_token;

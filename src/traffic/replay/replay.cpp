@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/quantile.h"
 #include "base/text.h"
 #include "kernels/attention.h"
 #include "measure/machine.h"
@@ -42,13 +43,6 @@ void refuse_model(const ModelConfig& model) {
 std::string gib(double bytes) { return format_significant(bytes / (1024.0 * 1024 * 1024), 3) + " GiB"; }
 
 }  // namespace
-
-double quantile(const std::vector<double>& ascending, double share) {
-  const double at = share * static_cast<double>(ascending.size() - 1);
-  const auto low = static_cast<std::size_t>(at);
-  const std::size_t high = std::min(low + 1, ascending.size() - 1);
-  return ascending[low] + (at - static_cast<double>(low)) * (ascending[high] - ascending[low]);
-}
 
 std::vector<double> canary_ratios(const std::vector<double>& gflops) {
   std::vector<measure::CaseSample> samples(gflops.size());
@@ -386,7 +380,7 @@ class Run {
         if (windows[i] == w) own.push_back(ratios[i]);
       }
       std::sort(own.begin(), own.end());
-      if (!own.empty()) window.canary_ratio = quantile(own, 0.5);
+      if (!own.empty()) window.canary_ratio = sorted_quantile(own, 0.5);
       const auto& from = cpu_[w];
       const auto& to = end == firsts_[w + 1] && cpu_[w + 1] ? cpu_[w + 1] : after;
       const Disturbance other = disturbance(from, to);
@@ -447,7 +441,7 @@ ReplayFigures figures(const ReplayResult& result, bool clean_only) {
       end = std::max(end, r.end_s);
       if (static_cast<std::int64_t>(i) < result.warm_up || (clean_only && !r.clean)) continue;
       ++counted;
-      latencies.push_back(r.end_s - (result.closed_loop ? r.start_s : r.request.arrival_s));
+      latencies.push_back(r.end_s - result.begin_s(r));
       service += r.end_s - r.start_s;
       found += r.lookup.known > 0 ? 1 : 0;
       tokens += r.lookup.length;
@@ -465,9 +459,9 @@ ReplayFigures figures(const ReplayResult& result, bool clean_only) {
   const auto n = static_cast<double>(latencies.size());
   std::sort(latencies.begin(), latencies.end());
   for (const double latency : latencies) f.mean_s += latency / n;
-  f.p50_s = quantile(latencies, 0.5);
-  f.p95_s = quantile(latencies, 0.95);
-  f.p99_s = quantile(latencies, 0.99);
+  f.p50_s = sorted_quantile(latencies, 0.5);
+  f.p95_s = sorted_quantile(latencies, 0.95);
+  f.p99_s = sorted_quantile(latencies, 0.99);
   f.mean_service_s = service / n;
   if (result.closed_loop) {
     f.requests_per_s = service > 0 ? static_cast<double>(result.workers) * n / service : 0;

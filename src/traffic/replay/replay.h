@@ -77,6 +77,11 @@ struct ReplayResult {
   std::int64_t made = 0;   ///< slots allocated while serving, where those that were free had too little room
   double duration_s = 0;   ///< from the first arrival to the last answer
   std::string stopped_by;  ///< "end", "budget" or "interrupt"
+
+  /// From when on a request is waited for: in a closed loop from its start, else from its arrival.
+  double begin_s(const ReplayedRequest& served) const noexcept {
+    return closed_loop ? served.start_s : served.request.arrival_s;
+  }
 };
 
 /// What a replay comes down to; of all counted requests, or of those in clean windows.

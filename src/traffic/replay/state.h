@@ -71,8 +71,6 @@ Disturbance disturbance(const std::optional<measure::CpuTimes>& from, const std:
 /// clock. False when it was stopped meanwhile.
 bool wait_until(double until, const std::atomic<bool>& stopped);
 
-/// The value at this share of ascending values, of the two beside it by distance. `values` is not empty.
-double quantile(const std::vector<double>& ascending, double share);
 /// Which canaries are clean: at kCleanCanary of the upper quartile, as in measure::set_canary_ratios. Their ratios.
 std::vector<double> canary_ratios(const std::vector<double>& gflops);
 

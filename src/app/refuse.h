@@ -1,0 +1,31 @@
+// How commands refuse what a flag says.
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/text.h"
+#include "kvcast/error.h"
+
+namespace kvcast::app {
+
+/// Errors: ConfigError, always.
+[[noreturn]] inline void refuse(const std::string& flag, const std::string& problem, const std::string& allowed) {
+  throw ConfigError(flag, problem, allowed);
+}
+
+/// Errors: ConfigError when `value` is not in [least, most].
+inline void require_range(const char* flag, std::int64_t value, std::int64_t least, std::int64_t most) {
+  if (value >= least && value <= most) return;
+  refuse(flag, "'" + std::to_string(value) + "' is out of range",
+         std::to_string(least) + " to " + std::to_string(most));
+}
+
+// What simulate and replay refuse alike.
+inline constexpr std::int64_t kMostWorkers = 4096;
+inline void require_warm_up(double share) {
+  if (share >= 0 && share <= 0.9) return;
+  refuse("--warm-up", "'" + format_significant(share, 6) + "' is out of range", "0 to 0.9");
+}
+
+}  // namespace kvcast::app
