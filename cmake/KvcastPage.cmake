@@ -1,5 +1,5 @@
 # Writes the source with the parts of the HTML report: src/report/page and Chart.js, which is Debian's. Sets
-# KVCAST_PAGE_SOURCE. At configure time; a changed part configures again.
+# KVCAST_PAGE_SOURCE and KVCAST_CHART_JS_VERSION. At configure time; a changed part configures again.
 
 set(KVCAST_CHART_JS "" CACHE FILEPATH "chart.min.js of Chart.js 3, inlined in the HTML report; empty: look for it")
 if(NOT KVCAST_CHART_JS)
@@ -14,9 +14,10 @@ if(NOT KVCAST_CHART_JS OR NOT EXISTS "${KVCAST_CHART_JS}")
                       "(./dev setup does), or give -DKVCAST_CHART_JS=/path/to/chart.min.js of version 3")
 endif()
 file(READ "${KVCAST_CHART_JS}" chart_head LIMIT 200)
-if(NOT chart_head MATCHES "Chart\\.js v3\\.")
+if(NOT chart_head MATCHES "Chart\\.js v(3\\.[0-9.]+)")
   message(FATAL_ERROR "${KVCAST_CHART_JS} does not begin with the notice of Chart.js 3, which the page must keep")
 endif()
+set(KVCAST_CHART_JS_VERSION "${CMAKE_MATCH_1}")
 
 function(kvcast_generate_page output)
   set(page "${CMAKE_CURRENT_SOURCE_DIR}/src/report/page")

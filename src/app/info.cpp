@@ -1,5 +1,7 @@
 #include <fmt/core.h>
+#include <gnu/libc-version.h>
 
+#include <boost/version.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/build_info.h"
@@ -38,6 +40,12 @@ ToolInfo tool_info() {
       {"nlohmann/json",
        fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
       {"libxlsxwriter", KVCAST_LIBXLSXWRITER_VERSION},
+      {"Boost", fmt::format("{}.{}.{}", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100)},
+      {"Eigen", KVCAST_EIGEN_VERSION},
+      {"Chart.js", KVCAST_CHART_JS_VERSION},
+      {"OpenMP", fmt::format("{} of {}", KVCAST_OPENMP_VERSION, KVCAST_OPENMP_LIBRARY)},
+      {"libstdc++", std::to_string(_GLIBCXX_RELEASE)},
+      {"glibc", gnu_get_libc_version()},
   };
   return info;
 }
