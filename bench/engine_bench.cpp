@@ -21,6 +21,7 @@
 #include "app/export.h"
 #include "app/problem.h"
 #include "base/parallel.h"
+#include "base/quantile.h"
 #include "kernels/machine.h"
 #include "measure/machine.h"
 #include "peer.h"
@@ -52,7 +53,7 @@ struct Row {
 double quantile(std::vector<double> values, double p) {
   if (values.empty()) return NAN;
   std::sort(values.begin(), values.end());
-  return values[static_cast<std::size_t>(p * static_cast<double>(values.size() - 1) + 0.5)];
+  return sorted_quantile(values, p);
 }
 
 // Mean seconds of `run`, repeated until it fills kLeastSeconds.
@@ -201,7 +202,7 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
     Engine* e = engines.back().get();
     const bool bf16 = dtype == "bf16";
     const std::string by = "kvcast " + dtype;
-    const auto add = [&](const std::string& name, double flops, std::function<void()> run) {
+    const auto add = [&](const std::string& name, double flops, const std::function<void()>& run) {
       rows.push_back(
           {name, by, flops, bf16, [run] { return repeated(run); }, bf16 ? name + "/kvcast fp32" : "", {}, {}, {}});
     };

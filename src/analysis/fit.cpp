@@ -158,7 +158,7 @@ std::vector<Residual> residuals_of(const std::vector<Level>& levels, const Fit& 
     residual.loo_pct = without(left_out.one_parameter);
     // Of fewer N the affine form is not fitted to all of them either.
     if (line) residual.affine_loo_pct = without(left_out.affine);
-    residuals.push_back(std::move(residual));
+    residuals.push_back(residual);
   }
   return residuals;
 }

@@ -379,7 +379,7 @@ Uncertainty::Uncertainty(const std::vector<Level>& levels) {
     perturbed.up = fit_forms(moved);
     moved[i].log_speedup = points[i].log_speedup - perturbed.step;
     perturbed.down = fit_forms(moved);
-    perturbed_.push_back(std::move(perturbed));
+    perturbed_.push_back(perturbed);
   }
   if (design_ != Design::scatter) return;
   // N = 1 fits the one-parameter form whatever r is, so it is no evidence of noise about r.

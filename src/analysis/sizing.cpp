@@ -98,7 +98,8 @@ void set_line(ServiceModel& service, double user_s, double candidate_s, double b
   service.block_s = block_s;
   service.block = block;
   service.candidates_s = [=](std::int64_t n) {
-    return candidate_s * static_cast<double>(n) + block_s * static_cast<double>((n + block - 1) / block);
+    const std::int64_t blocks = (n + block - 1) / block;
+    return candidate_s * static_cast<double>(n) + block_s * static_cast<double>(blocks);
   };
 }
 
