@@ -1,9 +1,12 @@
 #include "base/buffer.h"
 
+#include <atomic>
 #include <cstdlib>
 #include <cstring>
 #include <limits>
 #include <new>
+
+#include "base/poison.h"
 
 #ifdef __linux__
 #include <sys/mman.h>
@@ -14,6 +17,8 @@ namespace {
 constexpr std::size_t kCacheLine = 64;
 constexpr std::size_t kHugePage = std::size_t{2} << 20;
 constexpr std::size_t kHugeFrom = std::size_t{1} << 20;
+// Of tests alone. Threads allocate, so it can be no thread's own.
+std::atomic<int> g_poisons{0};
 }  // namespace
 
 void* aligned_allocate(std::size_t bytes) {
@@ -30,9 +35,12 @@ void* aligned_allocate(std::size_t bytes) {
   if (alignment == kHugePage) (void)madvise(memory, padded / kHugePage * kHugePage, MADV_HUGEPAGE);
 #endif
   // Touching every page here keeps page faults out of the timed part.
-  std::memset(memory, 0, padded);
+  std::memset(memory, g_poisons.load() > 0 ? 0xFF : 0, padded);
   return memory;
 }
+
+PoisonedMemory::PoisonedMemory() noexcept { ++g_poisons; }
+PoisonedMemory::~PoisonedMemory() { --g_poisons; }
 
 void aligned_release(void* memory) noexcept { std::free(memory); }
 
