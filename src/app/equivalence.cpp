@@ -1,12 +1,12 @@
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <map>
 #include <set>
 
 #include "analysis/ranking.h"
 #include "app/problem.h"
-#include "kernels/attention.h"
+#include "base/text.h"
+#include "kvcast/words.h"
 
 namespace kvcast::app {
 namespace {
@@ -57,41 +57,22 @@ Outputs part_of(const Outputs& all, const std::vector<std::int64_t>& picked) {
   return part;
 }
 
-double blocked(std::int64_t length) {
-  return static_cast<double>(kernels::kKeyTile) + static_cast<double>(length) / static_cast<double>(kernels::kKeyTile);
-}
-
 // How much larger naive's own rounding error may be at the full shape than at the cut one: errors of layers add at
 // most linearly, and a blocked sum over L keys in tiles has the factor tile + L/tile (docs/model.md §7).
 double growth(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut) {
-  return static_cast<double>(shape.layers) / static_cast<double>(cut.layers) * blocked(history_length) /
-         blocked(cut.history_length);
+  return static_cast<double>(shape.layers) / static_cast<double>(cut.layers) * key_error_growth(history_length) /
+         key_error_growth(cut.history_length);
 }
 
-// What naive is itself held to. In fp32 a sum of n terms is wrong by eps·n relative to its size, and a layer sums over
-// dim, the FFN width, head_dim and the keys in turn (docs/model.md §7). bf16 rounds operands, not sums: 8 activations
-// and 4 weight matrices of a layer by 2^-8 each, K and V alone when only they are stored so; the errors of a sum of
-// random signs stay in proportion to it. Layers add at most linearly. Far above real rounding, far below any fault that
-// all schemes could share.
-double baseline_bound(const ModelShape& shape, std::int64_t history_length, const Outputs& truth) {
-  constexpr double kBf16Rounding = 1.0 / 256;
+double largest_of(const Outputs& truth) {
   double largest = 0;
   for (const auto& [candidate, exact] : truth) {
-    for (const double value : exact) largest = std::max(largest, std::abs(value));
+    for (const double value : exact) largest = worse(largest, std::abs(value));
   }
-  const double terms = static_cast<double>(2 * shape.dim + shape.ffn_dim + shape.head_dim()) + blocked(history_length);
-  double relative = std::numeric_limits<float>::epsilon() * terms;
-  if (shape.element == kernels::Element::bf16) {
-    relative += 12 * kBf16Rounding;
-  } else if (shape.kv_element == kernels::Element::bf16) {
-    relative += 2 * kBf16Rounding;
-  }
-  return relative * static_cast<double>(shape.layers) * largest;
+  return largest;
 }
 
 }  // namespace
-
-double worse(double a, double b) { return std::isnan(a) || !(b <= a) ? (std::isnan(a) ? a : b) : a; }
 
 ErrorPair vector_error(std::span<const double> values, std::span<const double> truth) {
   ErrorPair error;
@@ -207,7 +188,7 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
       result.tolerance_naive =
           *result.tolerance_reference * (cut.full ? 1.0 : growth(shape, positions(config.model), cut));
       result.bound_reference =
-          baseline_bound(reference_problem.shape(), positions(reference_problem.config().model), truth);
+          naive_bound(reference_problem.shape(), positions(reference_problem.config().model), largest_of(truth));
       naive_outputs = outputs;
       row.agrees = row.vs_reference->max_abs <= *result.bound_reference;
     } else {
@@ -225,3 +206,25 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
 }
 
 }  // namespace kvcast::app
+
+namespace kvcast {
+
+std::string disagreement(const Equivalence& equivalence) {
+  std::vector<std::string> faults;
+  for (const SchemeEquivalence& row : equivalence.schemes) {
+    if (row.agrees) continue;
+    std::vector<std::string> off;
+    const auto judge = [&](const char* by, const std::optional<ErrorPair>& error, const std::optional<double>& most) {
+      if (!error || !most || error->max_abs <= *most) return;
+      const std::string distance = std::isnan(error->max_abs) ? "NaN" : format_significant(error->max_abs, 3);
+      off.push_back(distance + " from " + by + " (allowed " + format_significant(*most, 3) + ")");
+    };
+    const bool baseline = !row.vs_naive;
+    judge("float64", row.vs_reference, baseline ? equivalence.bound_reference : equivalence.tolerance_reference);
+    judge("naive", row.vs_naive, equivalence.tolerance_naive);
+    faults.push_back(in_quotes(row.scheme) + " is off by " + join(off, " and "));
+  }
+  return join(faults, "; ");
+}
+
+}  // namespace kvcast

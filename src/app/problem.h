@@ -85,8 +85,6 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
                                           std::int64_t checked, double reference_flops,
                                           const std::function<bool()>& stop_requested);
 
-/// The larger of two errors, where NaN is larger than any number.
-double worse(double a, double b);
 /// Errors of one vector; max_rel over the largest |truth|. Shapes: both [n].
 ErrorPair vector_error(std::span<const double> values, std::span<const double> truth);
 

@@ -13,6 +13,7 @@
 #include "app/prepared_case.h"
 #include "base/text.h"
 #include "journal/journal.h"
+#include "kvcast/words.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
 #include "report/shape.h"
@@ -144,7 +145,8 @@ class Run {
       equivalence = cases.back()->check(*result_.report.machine, static_cast<std::int64_t>(plan_.cases.size()), stop);
       if (equivalence && !equivalence->agrees) {
         result_.checks_passed = false;
-        result_.failure = "the schemes do not give the same outputs, so nothing was timed";
+        result_.failure =
+            "the schemes do not give the same outputs, so nothing was timed: " + disagreement(*equivalence);
         return false;
       }
     }

@@ -69,7 +69,36 @@ std::size_t utf8_length(std::string_view text) {
   return length;
 }
 
+// Whether the character of `length` bytes, 0 for none of UTF-8, at the start of `text` does something to a terminal
+// instead of being shown: C0, DEL, C1, marks of direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069)
+// and the line and paragraph separators (U+2028, U+2029).
+bool is_control(std::string_view text, std::size_t length) {
+  const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
+  if (length == 1) return byte(0) < 0x20 || byte(0) == 0x7F;
+  if (length == 2) return (byte(0) == 0xC2 && byte(1) < 0xA0) || (byte(0) == 0xD8 && byte(1) == 0x9C);
+  if (length != 3 || byte(0) != 0xE2) return false;
+  const unsigned char last = byte(2);
+  return (byte(1) == 0x80 && (last == 0x8E || last == 0x8F || (last >= 0xA8 && last <= 0xAE))) ||
+         (byte(1) == 0x81 && last >= 0xA6 && last <= 0xA9);
+}
+
 }  // namespace
+
+std::string one_line(std::string_view text) {
+  std::string out;
+  while (!text.empty()) {
+    const std::size_t length = utf8_length(text);
+    if (length == 0) {
+      out += "\xEF\xBF\xBD";
+    } else if (is_control(text, length)) {
+      out += ' ';
+    } else {
+      out += text.substr(0, length);
+    }
+    text.remove_prefix(std::max<std::size_t>(length, 1));
+  }
+  return out;
+}
 
 std::string printable(std::string_view text, std::size_t max_bytes) {
   std::string out;
@@ -77,12 +106,11 @@ std::string printable(std::string_view text, std::size_t max_bytes) {
     if (out.size() >= max_bytes) return out + "...";
     const auto byte = static_cast<unsigned char>(text[0]);
     std::size_t length = utf8_length(text);
-    const bool c1_control = length == 2 && byte == 0xC2 && static_cast<unsigned char>(text[1]) < 0xA0;
     if (byte == '\n') {
       out += "\\n";
     } else if (byte == '\t') {
       out += "\\t";
-    } else if (length == 0 || byte < 0x20 || byte == 0x7F || c1_control) {
+    } else if (length == 0 || is_control(text, length)) {
       length = std::max<std::size_t>(length, 1);
       for (std::size_t i = 0; i < length; ++i) {
         out += fmt::format("\\x{:02x}", static_cast<unsigned char>(text[i]));

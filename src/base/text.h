@@ -24,7 +24,11 @@ std::string format_double(double value);
 /// `value` with at most `digits` significant digits, without trailing zeros.
 std::string format_significant(double value, int digits);
 
-/// What a user typed, fit for one line of a message: control characters and invalid UTF-8 escaped, long text cut
+/// `text` on one line of a terminal: controls (C0, C1, and those of Unicode that end a line or turn the direction of
+/// what follows) become spaces, what is no UTF-8 becomes U+FFFD.
+std::string one_line(std::string_view text);
+
+/// What a user typed, fit for one line of a message: controls as of one_line() and invalid UTF-8 escaped, long text cut
 /// to about `max_bytes`.
 std::string printable(std::string_view text, std::size_t max_bytes = 60);
 

@@ -16,6 +16,8 @@
 #include <system_error>
 #include <utility>
 
+#include "kvcast/words.h"
+
 namespace kvcast::cli {
 namespace {
 
@@ -33,15 +35,6 @@ std::string value_name(const std::string& type) {
   if (type == "bytes") return "SIZE";
   if (type == "number") return "X";
   return "NAME";
-}
-
-std::string on_one_line(std::string_view text) {
-  std::string out;
-  for (const char c : text) {
-    const bool control = static_cast<unsigned char>(c) < 0x20 || c == 0x7F;
-    out += control ? ' ' : c;
-  }
-  return out;
 }
 
 std::string join(const std::vector<std::string>& items) {
@@ -200,13 +193,18 @@ void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, t
 
 void write_warnings(const std::vector<Warning>& warnings) {
   for (const Warning& warning : warnings) {
-    write_stderr(coloured("warning: ", Colour::yellow) + warning.text +
-                 (warning.advice.empty() ? "" : "; " + warning.advice) + "\n");
+    // A report that is read back may say anything.
+    write_stderr(coloured("warning: ", Colour::yellow) +
+                 one_line(warning.text + (warning.advice.empty() ? "" : "; " + warning.advice)) + "\n");
   }
 }
 
+void write_paths(const std::vector<std::string>& paths) {
+  for (const std::string& path : paths) write_stderr("wrote " + one_line(path) + "\n");
+}
+
 void print_error(std::string_view message) {
-  write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), on_one_line(message)));
+  write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), one_line(message)));
 }
 
 void print_report(const Report& report, const std::string& text, bool has_warnings,
@@ -220,7 +218,7 @@ void print_report(const Report& report, const std::string& text, bool has_warnin
   }
   write_stdout(text);
   if (quiet) return;
-  for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
+  write_paths(paths);
   if (!has_warnings) write_warnings(report.warnings);
 }
 

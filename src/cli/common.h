@@ -114,6 +114,8 @@ class OutputFolder {
 void write_stdout(std::string_view text);
 /// Writes to stderr; a lost message is nobody's error.
 void write_stderr(std::string_view text);
+/// "wrote PATH" of each on a line of stderr.
+void write_paths(const std::vector<std::string>& paths);
 /// Each on a line of stderr.
 void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.

@@ -54,7 +54,7 @@ class ReportCommand : public Command {
     const std::vector<std::string> written = write_files(files, output_folder());
     folder.keep();
     if (!quiet_) {
-      for (const std::string& path : written) write_stderr("wrote " + path + "\n");
+      write_paths(written);
     }
     return kExitOk;
   }

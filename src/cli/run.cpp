@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "common.h"
+#include "kvcast/words.h"
 
 namespace kvcast::cli {
 namespace {
@@ -157,8 +158,9 @@ class RunCommand : public Command {
     refuse_other_machine(unfinished, machine_info(0));
     arguments_.refuse_unless_like(unfinished.config, *resume_, host_limits());
     if (!quiet_) {
-      write_stderr(fmt::format("{}: {} of {} are kept, {} measured\n", *resume_, rounds_text(unfinished.rounds),
-                               rounds_text(unfinished.plan.rounds), human_seconds(unfinished.measured_s)));
+      write_stderr(fmt::format("{}: {} of {} are kept, {} measured\n", one_line(*resume_),
+                               rounds_text(unfinished.rounds), rounds_text(unfinished.plan.rounds),
+                               human_seconds(unfinished.measured_s)));
     }
     const MachineInfo machine = machine_info(unfinished.config.run.threads);
     return report(nullptr, resume_, [&](const Observer& observer) { return resume(unfinished, machine, observer); });
@@ -181,7 +183,7 @@ class RunCommand : public Command {
     }
     write_stdout(render(result.report, format_.name(), has_colour(Stream::out)));
     if (!quiet_) {
-      for (const std::string& path : paths) write_stderr("wrote " + path + "\n");
+      write_paths(paths);
       // The table says them itself.
       if (format_.name() != "table") write_warnings(result.report.warnings);
     }

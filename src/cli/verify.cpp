@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common.h"
+#include "kvcast/words.h"
 
 namespace kvcast::cli {
 namespace {
@@ -159,13 +160,13 @@ class VerifyCommand : public Command {
     }
 
     write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
-    if (export_file_ && !quiet_) write_stderr("wrote " + *export_file_ + "\n");
+    if (export_file_ && !quiet_) write_paths({*export_file_});
     if (result.stale) {
       print_error(fmt::format("check failed: mask '{}' cannot share the history", result.shape.mask));
       return kExitCheck;
     }
     if (!result.equivalence.agrees) {
-      print_error("check failed: " + disagreeing(result.equivalence));
+      print_error("check failed: outputs differ: " + disagreement(result.equivalence));
       return kExitCheck;
     }
     return kExitOk;
@@ -177,16 +178,8 @@ class VerifyCommand : public Command {
                                    result.equivalence.checked_candidates, result.machine.isa, result.machine.dense_isa);
     text += equivalence_text(result.equivalence) + skipped_text(result.skipped);
     for (const Warning& warning : result.warnings)
-      text += coloured("note: ", Colour::yellow, Stream::out) + warning.text + "\n";
+      text += coloured("note: ", Colour::yellow, Stream::out) + one_line(warning.text) + "\n";
     return text + (result.stale ? stale_text(*result.stale) : "");
-  }
-
-  static std::string disagreeing(const Equivalence& equivalence) {
-    std::string names;
-    for (const SchemeEquivalence& scheme : equivalence.schemes) {
-      if (!scheme.agrees) names += (names.empty() ? "" : ", ") + scheme.scheme;
-    }
-    return names.empty() ? "the schemes disagree" : "outside the tolerance: " + names;
   }
 
   ConfigArguments arguments_;

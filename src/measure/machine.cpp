@@ -23,6 +23,7 @@
 
 #include "base/buffer.h"
 #include "base/parallel.h"
+#include "base/text.h"
 #include "kernels/isa.h"
 #include "kernels/machine.h"
 
@@ -252,7 +253,7 @@ std::optional<std::int64_t> resident_bytes() {
 
 MachineInfo probe_machine(std::int64_t threads) {
   MachineInfo info;
-  info.cpu_model = proc_value("/proc/cpuinfo", "model name");
+  info.cpu_model = one_line(proc_value("/proc/cpuinfo", "model name"));  // a hypervisor's words
   if (info.cpu_model.empty()) info.cpu_model = "unknown";
   info.isa = kernels::simd_target();
   info.dense_isa = kernels::dense_isa();

@@ -2,7 +2,11 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
 #include <cstdlib>
+#include <limits>
+
+#include "kernels/attention.h"
 
 namespace kvcast {
 namespace {
@@ -151,6 +155,29 @@ double reference_shared_flops(const ModelShape& shape, std::int64_t history_leng
   double keys = layers * (kept + 1);
   if (shape.candidate_from_layer == 0) keys += static_cast<double>(history_length) - kept;
   return reference_flops(shape, history_length) + static_cast<double>(candidates) * (layers * dense + 4 * d * keys);
+}
+
+double worse(double a, double b) { return std::isnan(a) || a > b ? a : b; }
+
+double key_error_growth(std::int64_t keys) {
+  return static_cast<double>(kernels::kKeyTile) + static_cast<double>(keys) / static_cast<double>(kernels::kKeyTile);
+}
+
+// In fp32 a sum of n terms is wrong by eps·n relative to its size, and a layer sums over dim, the FFN width, head_dim
+// and the keys in turn. bf16 rounds operands, not sums: 8 activations and 4 weight matrices of a layer by 2^-8 each, K
+// and V alone when only they are stored so; the errors of a sum of random signs stay in proportion to it. Layers add at
+// most linearly. Far above real rounding, far below any fault that all schemes could share.
+double naive_bound(const ModelShape& shape, std::int64_t history_length, double largest) {
+  constexpr double kBf16Rounding = 1.0 / 256;
+  const double terms =
+      static_cast<double>(2 * shape.dim + shape.ffn_dim + shape.head_dim()) + key_error_growth(history_length);
+  double relative = std::numeric_limits<float>::epsilon() * terms;
+  if (shape.element == kernels::Element::bf16) {
+    relative += 12 * kBf16Rounding;
+  } else if (shape.kv_element == kernels::Element::bf16) {
+    relative += 2 * kBf16Rounding;
+  }
+  return relative * static_cast<double>(shape.layers) * largest;
 }
 
 StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::span<const float> history, Mask mask,

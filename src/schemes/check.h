@@ -49,6 +49,14 @@ std::vector<double> reference_shared_outputs(const ModelShape& shape, const Tens
 /// FLOPs of reference_shared_outputs, for deciding how many candidates it can be asked.
 double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates);
 
+/// The larger of two errors, where NaN is larger than any number and stays.
+double worse(double a, double b);
+/// How the bound of a blocked sum over this many keys grows with them: tile + L/tile (docs/model.md §7).
+double key_error_growth(std::int64_t keys);
+/// What naive itself is held to against float64, so that a fault of a kernel that all schemes share does not raise the
+/// tolerance instead of failing (docs/model.md §7). largest: |element| of the reference.
+double naive_bound(const ModelShape& shape, std::int64_t history_length, double largest);
+
 /// What sharing would do wrong: K and V of a history computed without the candidate against those computed with it,
 /// and the output read where the error shows (at the candidate; under target-first-causal, where the candidate sees
 /// only itself, at the last position). All in float64, one candidate. Layers below candidate_from_layer hold no

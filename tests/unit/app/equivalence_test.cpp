@@ -1,51 +1,46 @@
 // The check that stands before every timing: it must let good schemes pass and stop bad ones, at the full shape and
 // where float64 ran on a cut-down one.
+#include <algorithm>
 #include <cmath>
 #include <limits>
 
 #include "../schemes/harness.h"
+#include "faulty/faults.h"
+#include "kvcast/words.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;
 
 namespace {
 
-enum class Fault { none, lost_key, stale_key, swapped_heads, nan_first, one_bad_candidate };
-Fault g_fault = Fault::none;
-
-// `shared` with something wrong. Made through a list entry of its own, as the check makes schemes.
-class Faulty final : public SharingScheme {
- public:
-  using SharingScheme::SharingScheme;
-  void user_pass() noexcept override {
-    SharingScheme::user_pass();
-    if (g_fault == Fault::lost_key) cache_.length -= 1;
-    if (g_fault == Fault::stale_key) {
-      std::fill_n(reinterpret_cast<float*>(cache_.keys(0)), cache_.view(0).shape.head_dim, 0.5f);
-    }
-    if (g_fault == Fault::swapped_heads) {
-      for (std::int64_t layer = 0; layer < context_.model->shape().layers; ++layer) swap_first_heads(cache_, layer);
-    }
+const SchemeEntry* g_broken = nullptr;
+Fault g_planted;
+// Made through a list entry of its own, as the check makes schemes.
+std::unique_ptr<Scheme> make_broken(const SchemeContext& context) {
+  return std::make_unique<Faulty>(*g_broken, context, g_planted);
+}
+SchemeEntry broken(const SchemeEntry& entry, const Fault& fault) {
+  g_broken = &entry;
+  g_planted = fault;
+  SchemeEntry result = entry;
+  result.make = make_broken;
+  return result;
+}
+Fault fault_named(const SchemeEntry& entry, const std::string& name) {
+  for (const Fault& fault : faults_of(entry)) {
+    if (fault.name == name) return fault;
   }
-  void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
-    run_blocks(candidates, count, outputs, cache_);
-    // Not in the last element, nor in the last candidate: what comes after must not hide it.
-    if (g_fault == Fault::nan_first) outputs[0] = std::numeric_limits<float>::quiet_NaN();
-    if (g_fault == Fault::one_bad_candidate) outputs[context_.model->shape().dim * (count - 1)] += 0.01f;
-  }
-};
+  FAIL("no fault " << name);
+  return {};
+}
 
-std::unique_ptr<Scheme> make_faulty(const SchemeContext& context) { return std::make_unique<Faulty>(context); }
-
-std::optional<Equivalence> check(const Config& config, Fault fault, double reference_flops,
+// naive and a `shared` with this fault.
+std::optional<Equivalence> check(const Config& config, const Fault& fault, double reference_flops,
                                  const std::function<bool()>& stop = {}) {
-  g_fault = fault;
   constexpr std::int64_t kBatch = 9;
   const app::Problem problem(config, kBatch);
-  SchemeEntry entry = *find_scheme("shared");
-  entry.name = "faulty";
-  entry.make = make_faulty;
-  const SchemeInstance instance{entry.name, &entry, {}};
+  const SchemeEntry entry = broken(*find_scheme("shared"), fault);
+  const SchemeInstance instance{"faulty", &entry, {}};
   const auto naive = problem.make(app::baseline(), kBatch);
   const auto faulty = problem.make(instance, kBatch);
   faulty->prepare(std::vector<std::int64_t>{kBatch});
@@ -60,7 +55,7 @@ constexpr double kPlenty = 1e18;
 TEST_CASE("a good scheme agrees, at the full shape and against a cut-down reference", "[app][equivalence]") {
   const Config config = small_config(90, 48, 4, 6);
   for (const double flops : {kPlenty, 2e7}) {
-    const auto result = check(config, Fault::none, flops);
+    const auto result = check(config, {"none"}, flops);
     REQUIRE(result);
     CHECK(result->agrees);
     CHECK((result->reference_shape == "full") == (flops == kPlenty));
@@ -79,10 +74,9 @@ TEST_CASE("a good scheme agrees, at the full shape and against a cut-down refere
 TEST_CASE("every planted fault makes the check fail, at the full shape and against a cut-down reference",
           "[app][equivalence]") {
   const Config config = small_config(90, 48, 4, 6);
-  for (const Fault fault :
-       {Fault::lost_key, Fault::stale_key, Fault::swapped_heads, Fault::nan_first, Fault::one_bad_candidate}) {
+  for (const Fault& fault : faults_of(*find_scheme("shared"))) {
     for (const double flops : {kPlenty, 2e7}) {
-      CAPTURE(static_cast<int>(fault), flops);
+      CAPTURE(fault.name, flops);
       const auto result = check(config, fault, flops);
       REQUIRE(result);
       CHECK_FALSE(result->agrees);
@@ -100,22 +94,96 @@ TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at 
     config.model.layers = std::min<std::int64_t>(config.model.layers, 6);
     config.model.history_length = std::min<std::int64_t>(config.model.history_length, 120 * config.model.token_merge);
     config.run.threads = 2;
-    CHECK(check(config, Fault::none, 1e9)->agrees);
-    CHECK_FALSE(check(config, Fault::lost_key, 1e9)->agrees);
-    CHECK_FALSE(check(config, Fault::swapped_heads, 1e9)->agrees);
+    CHECK(check(config, {"none"}, 1e9)->agrees);
+    CHECK_FALSE(check(config, fault_named(*find_scheme("shared"), "lost-key"), 1e9)->agrees);
+    CHECK_FALSE(check(config, fault_named(*find_scheme("shared"), "swapped-values"), 1e9)->agrees);
+  }
+}
+
+namespace {
+
+// The check of all schemes, of which `entry` has this fault.
+Equivalence check_all(const Config& config, const SchemeEntry& entry, const Fault& fault) {
+  constexpr std::int64_t kBatch = 6;
+  const SchemeEntry faulty = broken(entry, fault);
+  const app::Problem problem(config, kBatch);
+  std::vector<std::unique_ptr<Scheme>> owned;
+  std::vector<app::NamedScheme> named;
+  for (SchemeInstance instance : all_instances(config)) {
+    if (instance.entry->name == entry.name) instance.entry = &faulty;
+    owned.push_back(problem.make(instance, kBatch));
+    owned.back()->prepare(std::vector<std::int64_t>{kBatch});
+    named.push_back({instance, owned.back().get(), kBatch});
+  }
+  return *app::check_equality(problem, named, 4, kPlenty, {});
+}
+
+}  // namespace
+
+TEST_CASE("every scheme of the list is stopped by each of its faults", "[app][equivalence]") {
+  const Config config = small_config(40, 32, 4, 2);
+  for (const SchemeEntry& entry : scheme_list()) {
+    CHECK(check_all(config, entry, {"none"}).agrees);
+    const std::vector<Fault> faults = faults_of(entry);
+    CHECK(faults.size() >= (keeps_cache(entry) ? 10 : 8));
+    for (const Fault& fault : faults) {
+      CAPTURE(entry.name, fault.name);
+      const Equivalence result = check_all(config, entry, fault);
+      CHECK_FALSE(result.agrees);
+      const std::string words = disagreement(result);
+      CAPTURE(words);
+      for (const SchemeEquivalence& row : result.schemes) {
+        const bool is_broken =
+            row.scheme.starts_with(entry.name) && (row.scheme == entry.name || entry.name == "packed");
+        // A wrong baseline takes the others with it; a wrong scheme is alone.
+        if (is_broken) CHECK_FALSE(row.agrees);
+        if (!is_broken && entry.shares) CHECK(row.agrees);
+        CHECK((words.find("'" + row.scheme + "' is off by ") != std::string::npos) == !row.agrees);
+      }
+      CHECK(words.find("(allowed ") != std::string::npos);
+      if (fault.name == "nan") CHECK(words.find("is off by NaN from ") != std::string::npos);
+      if (fault.name == "infinity") CHECK(words.find("is off by inf from ") != std::string::npos);
+    }
+  }
+}
+
+TEST_CASE("schemes that agree on NaN or on infinity do not agree", "[app][equivalence]") {
+  const Config config = small_config(20, 16, 2, 2);
+  for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
+    Fault fault{"the same everywhere"};
+    fault.written = [value](std::vector<std::span<float>>& rows) {
+      for (const std::span<float> row : rows) std::fill(row.begin(), row.end(), value);
+    };
+    constexpr std::int64_t kBatch = 4;
+    const app::Problem problem(config, kBatch);
+    std::vector<std::unique_ptr<Scheme>> owned;
+    std::vector<SchemeEntry> entries;
+    for (const char* name : {"naive", "shared"}) entries.push_back(broken(*find_scheme(name), fault));
+    std::vector<app::NamedScheme> named;
+    for (const SchemeEntry& entry : entries) {
+      g_broken = find_scheme(entry.name);
+      const SchemeInstance instance{entry.name, &entry, {}};
+      owned.push_back(problem.make(instance, kBatch));
+      owned.back()->prepare(std::vector<std::int64_t>{kBatch});
+      named.push_back({instance, owned.back().get(), kBatch});
+    }
+    const auto result = app::check_equality(problem, named, kBatch, kPlenty, {});
+    REQUIRE(result);
+    CHECK_FALSE(result->agrees);
+    for (const SchemeEquivalence& row : result->schemes) CHECK_FALSE(row.agrees);
   }
 }
 
 TEST_CASE("a stop request ends the check without a verdict", "[app][equivalence]") {
-  CHECK_FALSE(check(small_config(20, 16, 2, 2), Fault::none, kPlenty, [] { return true; }));
+  CHECK_FALSE(check(small_config(20, 16, 2, 2), {"none"}, kPlenty, [] { return true; }));
 }
 
 TEST_CASE("NaN is worse than any number and stays", "[app][equivalence]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
-  CHECK(std::isnan(app::worse(nan, 1)));
-  CHECK(std::isnan(app::worse(1, nan)));
-  CHECK(app::worse(1, 2) == 2);
-  CHECK(app::worse(2, 1) == 2);
+  CHECK(std::isnan(worse(nan, 1)));
+  CHECK(std::isnan(worse(1, nan)));
+  CHECK(worse(1, 2) == 2);
+  CHECK(worse(2, 1) == 2);
   const std::vector<double> truth = {1, 2, 4}, values = {nan, 2, 4};
   CHECK(std::isnan(app::vector_error(values, truth).max_abs));
   CHECK(std::isnan(app::vector_error(values, truth).max_rel));

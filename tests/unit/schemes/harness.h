@@ -81,7 +81,7 @@ template <typename A, typename B>
 double max_difference(const A& a, const B& b) {
   double worst = 0;
   for (std::size_t i = 0; i < a.size(); ++i) {
-    worst = app::worse(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
+    worst = worse(worst, std::abs(static_cast<double>(a[i]) - static_cast<double>(b[i])));
   }
   return worst;
 }

@@ -71,7 +71,7 @@ double worst_error(const Replay& replay, const Config& config, const ReplayResul
         reference_shared_outputs(shape, source, history, config.model.mask, candidates, 1);
     for (std::size_t k = 0; k < truth.size(); ++k) {
       *largest = std::max(*largest, std::abs(truth[k]));
-      worst = app::worse(worst, std::abs(static_cast<double>(outputs[k]) - truth[k]));
+      worst = worse(worst, std::abs(static_cast<double>(outputs[k]) - truth[k]));
     }
   }
   return worst;

@@ -1,0 +1,145 @@
+// Schemes that compute something else, each in a way that is easy to get wrong. For tests, which must see them stopped.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <limits>
+#include <memory>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "schemes/scheme.h"
+#include "schemes/sharing.h"
+
+namespace kvcast::testing {
+
+/// One way to be wrong. Each part may be empty.
+struct Fault {
+  std::string name;
+  /// What the scheme is told of the history: [history_length][dim] in time order.
+  std::function<void(SchemeContext&, std::vector<float>&)> told = {};
+  /// What is in its cache when candidates come. Only for schemes that have one.
+  std::function<void(KvCache&)> cached = {};
+  /// What it does to its outputs. [count][dim]
+  std::function<void(std::vector<std::span<float>>&)> written = {};
+  bool without_user_pass = false;
+};
+
+/// A scheme of the list with a fault in it.
+class Faulty final : public Scheme {
+ public:
+  Faulty(const SchemeEntry& entry, const SchemeContext& context, Fault fault)
+      : fault_(std::move(fault)), context_(context) {
+    SchemeContext bent = context;
+    bent.history = told(bent, context.history);
+    scheme_ = entry.make(bent);
+    cache_ = fault_.cached ? &dynamic_cast<SharingScheme&>(*scheme_).cache() : nullptr;
+  }
+
+  void prepare(std::span<const std::int64_t> counts) override { scheme_->prepare(counts); }
+  void user_pass() noexcept override {
+    if (!fault_.without_user_pass) scheme_->user_pass();
+  }
+  void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
+    if (cache_ != nullptr) fault_.cached(*cache_);
+    scheme_->candidate_pass(candidates, count, outputs);
+    if (!fault_.written) return;
+    const auto dim = static_cast<std::size_t>(context_.model->shape().dim);
+    std::vector<std::span<float>> rows;
+    for (std::int64_t i = 0; i < count; ++i) rows.emplace_back(outputs + static_cast<std::size_t>(i) * dim, dim);
+    fault_.written(rows);
+  }
+  void take_history(std::span<const float> history) override {
+    SchemeContext bent = context_;
+    scheme_->take_history(told(bent, history));
+  }
+  std::size_t forms() const override { return scheme_->forms(); }
+  void choose_form(std::size_t form) override { scheme_->choose_form(form); }
+  std::string form_at(std::int64_t count) const override { return scheme_->form_at(count); }
+  void listen(StepListener* listener) noexcept override { scheme_->listen(listener); }
+
+ private:
+  std::span<const float> told(SchemeContext& context, std::span<const float> history) {
+    history_.assign(history.begin(), history.end());
+    if (fault_.told) fault_.told(context, history_);
+    return history_;
+  }
+
+  Fault fault_;
+  SchemeContext context_;
+  std::vector<float> history_;
+  std::unique_ptr<Scheme> scheme_;
+  KvCache* cache_ = nullptr;
+};
+
+/// Whether the scheme keeps a cache that a fault can reach.
+inline bool keeps_cache(const SchemeEntry& entry) { return entry.shares && !entry.runs_history; }
+
+/// Faults that this scheme can have; the equality check must stop every one, on a model of two layers or more.
+inline std::vector<Fault> faults_of(const SchemeEntry& entry) {
+  const auto dim_of = [](const SchemeContext& context) { return context.model->shape().dim; };
+  std::vector<Fault> faults;
+  faults.push_back({"lost-key", [=](SchemeContext& context, std::vector<float>& history) {
+                      const auto at = history.begin() + context.history_length / 2 * dim_of(context);
+                      history.erase(at, at + dim_of(context));
+                      --context.history_length;
+                    }});
+  faults.push_back({"wrong-position", [=](SchemeContext& context, std::vector<float>& history) {
+                      const auto at = history.begin() + context.history_length / 2 * dim_of(context);
+                      std::swap_ranges(at, at + dim_of(context), at - dim_of(context));
+                    }});
+  faults.push_back(
+      {"wrong-mask", [](SchemeContext& context, std::vector<float>&) { context.mask = Mask::bidirectional; }});
+  const auto written = [&](const char* name, void (*spoil)(std::vector<std::span<float>>&)) {
+    Fault fault{name};
+    fault.written = spoil;
+    faults.push_back(fault);
+  };
+  written("swapped-rows", [](std::vector<std::span<float>>& rows) {
+    std::swap_ranges(rows.front().begin(), rows.front().end(), rows.back().begin());
+  });
+  written("wrong-scale", [](std::vector<std::span<float>>& rows) {
+    for (const std::span<float> row : rows) {
+      for (float& value : row) value *= 1.01f;
+    }
+  });
+  // float64 sees the first candidates, the baseline the last ones too.
+  if (entry.shares) {
+    written("one-element", [](std::vector<std::span<float>>& rows) { rows.back()[0] += 0.02f; });
+  } else {
+    written("one-element", [](std::vector<std::span<float>>& rows) { rows.front()[0] += 0.02f; });
+  }
+  // In the first element: what comes after must not hide it.
+  written("nan",
+          [](std::vector<std::span<float>>& rows) { rows.front()[0] = std::numeric_limits<float>::quiet_NaN(); });
+  written("infinity",
+          [](std::vector<std::span<float>>& rows) { rows.front()[0] = std::numeric_limits<float>::infinity(); });
+  if (entry.user_pass) {
+    Fault fault{"no-history-pass"};
+    fault.without_user_pass = true;
+    faults.push_back(fault);
+  }
+  if (keeps_cache(entry)) {
+    const auto cached = [&](const char* name, void (*spoil)(KvCache&)) {
+      Fault fault{name};
+      fault.cached = spoil;
+      faults.push_back(fault);
+    };
+    // All layers are of one size where every layer runs the whole history.
+    cached("stale-layer", [](KvCache& cache) {
+      const kernels::KvShape block = cache.view(1).shape;
+      std::copy_n(cache.keys(0), block.key_bytes(), cache.keys(1));
+      std::copy_n(cache.values(0), block.value_bytes(), cache.values(1));
+    });
+    cached("swapped-values", [](KvCache& cache) {
+      const kernels::KvShape block = cache.view(1).shape;
+      std::swap_ranges(cache.values(1), cache.values(1) + block.value_bytes_per_head(),
+                       cache.values(1) + block.value_bytes_per_head());
+    });
+  }
+  return faults;
+}
+
+}  // namespace kvcast::testing
