@@ -22,6 +22,7 @@ HWY_EXPORT(TargetAllowsBf16);
 #include <immintrin.h>
 
 #include <algorithm>
+#include <cmath>
 #include <limits>
 
 #define KVCAST_BF16 __attribute__((target("avx512f,avx512vl,avx512bw,avx512dq,avx512bf16")))
@@ -119,6 +120,14 @@ void bf16_product(bool add, int rows, std::int64_t columns, const std::uint32_t*
 }
 
 KVCAST_BF16 void bf16_exponentiate(float* s, std::int64_t width, float scale, float m, float* sums) noexcept {
+  // The fused s * scale - m is exact where m, the largest product, was rounded. Far from 0 that difference alone makes
+  // p infinite: there the products are rounded first, too.
+  if (std::abs(m) > 0x1p20f) {
+    for (std::int64_t i = 0; i < width; i += 16) {
+      _mm512_store_ps(s + i, _mm512_mul_ps(_mm512_load_ps(s + i), _mm512_set1_ps(scale)));
+    }
+    scale = 1;
+  }
   const __m512 factor = _mm512_set1_ps(scale);
   // A row that sees nothing yet has m = -inf: any finite stand-in makes its p exactly 0.
   const __m512 top = _mm512_set1_ps(std::max(m, std::numeric_limits<float>::lowest()));

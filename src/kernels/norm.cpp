@@ -1,6 +1,7 @@
 #include "kernels/norm.h"
 
 #include <cmath>
+#include <limits>
 
 #undef HWY_TARGET_INCLUDE
 #define HWY_TARGET_INCLUDE "kernels/norm.cpp"
@@ -12,6 +13,20 @@
 HWY_BEFORE_NAMESPACE();
 namespace kvcast::kernels::HWY_NAMESPACE {
 namespace hn = hwy::HWY_NAMESPACE;
+
+// A row whose sums leave fp32: values beyond 1e19 or so, or a NaN or infinity, which come out as NaN.
+template <typename Out>
+void LayerNormWide(const float* HWY_RESTRICT x, std::int64_t dim, const float* HWY_RESTRICT weight,
+                   const float* HWY_RESTRICT bias, Out* HWY_RESTRICT out) {
+  const auto count = static_cast<double>(dim);
+  double mean = 0, variance = 0;
+  for (std::int64_t i = 0; i < dim; ++i) mean += x[i] / count;
+  for (std::int64_t i = 0; i < dim; ++i) variance += (x[i] - mean) * (x[i] - mean) / count;
+  const double inverse = 1 / std::sqrt(variance + kNormEpsilon);
+  for (std::int64_t i = 0; i < dim; ++i) {
+    StoreElement(static_cast<float>((x[i] - mean) * inverse * weight[i] + bias[i]), out + i);
+  }
+}
 
 template <typename Out>
 void LayerNormTo(const float* x_in, std::int64_t rows, std::int64_t dim, const float* weight_in, const float* bias_in,
@@ -39,6 +54,10 @@ void LayerNormTo(const float* x_in, std::int64_t rows, std::int64_t dim, const f
     }
     for (std::int64_t i = whole; i < dim; ++i) tail += (x[i] - mean) * (x[i] - mean);
     const float variance = (hn::GetLane(hn::SumOfLanes(d, squares)) + tail) / static_cast<float>(dim);
+    if (!(variance <= std::numeric_limits<float>::max())) {
+      LayerNormWide(x, dim, weight, bias, out);
+      continue;
+    }
     const float inverse = 1.0f / std::sqrt(variance + static_cast<float>(kNormEpsilon));
     const auto inverse_vec = hn::Set(d, inverse);
     for (std::int64_t i = 0; i < whole; i += lanes) {
