@@ -1,6 +1,7 @@
 // summary.csv and samples.csv.
 #include "report/csv.h"
 
+#include <algorithm>
 #include <cmath>
 
 #include "base/text.h"
@@ -22,6 +23,7 @@ void append(std::vector<std::string>& cells, std::vector<std::string> names) {
 
 std::string csv_text(const std::string& text) {
   std::string cell = valid_utf8(text);
+  std::replace(cell.begin(), cell.end(), '\0', ' ');  // ends the file for many a reader
   if (!cell.empty() && std::string("=+-@\t\r\n").find(cell.front()) != std::string::npos) cell.insert(0, 1, '\'');
   // Quotes keep spaces at the ends from readers that drop them.
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };

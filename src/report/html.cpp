@@ -40,7 +40,8 @@ std::string named_json(const std::string& name, const Report& report) {
 std::string page_of(const std::string& data) {
   const PageParts& parts = page_parts();
   const std::pair<std::string, std::string> fillings[] = {
-      {"@CSS@", parts.css}, {"@DATA@", for_script(data)}, {"@CHART@", parts.chart_js}, {"@JS@", parts.js}};
+      {"@SCRIPTS@", parts.script_hashes}, {"@STYLE@", parts.style_hash}, {"@CSS@", parts.css},
+      {"@DATA@", for_script(data)},       {"@CHART@", parts.chart_js},   {"@JS@", parts.js}};
   std::string page;
   std::size_t from = 0;
   for (const auto& [mark, text] : fillings) {

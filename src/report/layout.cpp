@@ -5,8 +5,9 @@
 #include <algorithm>
 #include <cmath>
 #include <iterator>
+#include <string_view>
 
-#include "report/text.h"
+#include "base/text.h"
 
 namespace kvcast::report {
 namespace {
@@ -84,17 +85,7 @@ std::string prefix(const std::string& text, std::size_t columns) {
   return text.substr(0, end);
 }
 
-std::string plain(const std::string& text) {
-  const std::string valid = valid_utf8(text);
-  std::string result;
-  for (std::size_t i = 0; i < valid.size(); ++i) {
-    const auto byte = static_cast<unsigned char>(valid[i]);
-    const bool c1 = byte == 0xC2 && i + 1 < valid.size() && static_cast<unsigned char>(valid[i + 1]) < 0xA0;
-    if (c1) ++i;
-    result += byte < 0x20 || byte == 0x7F || c1 ? ' ' : valid[i];
-  }
-  return result;
-}
+std::string plain(const std::string& text) { return one_line(text); }
 
 std::string plain_or_dash(const std::string& text) { return text.empty() ? "-" : plain(text); }
 
@@ -103,9 +94,22 @@ std::string clipped(const std::string& text, std::size_t columns) {
   return width(safe) <= columns ? safe : prefix(safe, columns - 1) + "~";
 }
 
-std::string without_tags(std::string markdown) {
-  for (std::size_t at = 0; (at = markdown.find('<', at)) != std::string::npos; at += 4) markdown.replace(at, 1, "&lt;");
-  return markdown;
+std::string inert(const std::string& markdown) {
+  std::string result;
+  for (std::size_t i = 0; i < markdown.size(); ++i) {
+    const char c = markdown[i];
+    const bool may_link = i + 1 < markdown.size() && std::string_view("([:").find(markdown[i + 1]) != std::string::npos;
+    if (c == '<') {
+      result += "&lt;";
+    } else if (c == '`') {
+      result += "&#96;";
+    } else if (c == ']' && may_link) {
+      result += "&#93;";
+    } else {
+      result += c;
+    }
+  }
+  return result;
 }
 
 std::string padded(const std::string& text, std::size_t columns, bool right) {
@@ -254,6 +258,34 @@ std::string conditions_text(const Conditions& conditions) {
 
 // ---- grid
 
+namespace {
+
+std::string plain_between_marks(const std::string& text) {
+  std::string result;
+  for (std::size_t at = 0; at < text.size();) {
+    const std::size_t end = static_cast<std::size_t>(
+        std::find_if(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(), is_mark) - text.begin());
+    result += plain(text.substr(at, end - at));
+    if (end < text.size()) result += text[end];
+    at = end + 1;
+  }
+  return result;
+}
+
+}  // namespace
+
+Grid::Grid(std::vector<Head> heads) : heads_(std::move(heads)) {
+  for (Head& head : heads_) {
+    head.top = plain_between_marks(head.top);
+    head.bottom = plain_between_marks(head.bottom);
+  }
+}
+
+void Grid::add(const std::vector<std::string>& cells) {
+  std::vector<std::string>& row = rows_.emplace_back();
+  for (const std::string& cell : cells) row.push_back(plain_between_marks(cell));
+}
+
 std::string Grid::text(const std::string& margin) const {
   std::vector<std::size_t> widths;
   std::size_t total = margin.size();
@@ -289,8 +321,9 @@ std::string Grid::markdown() const {
   const auto line = [&](const auto& cell) {
     std::string result = "|";
     for (std::size_t c = 0; c < heads_.size(); ++c) {
-      std::string text = cell(c);
-      for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos; at += 2) text.insert(at, 1, '\\');
+      std::string text = plain(cell(c));  // no marks either
+      // Not a backslash: one before it would take that away again.
+      for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos;) text.replace(at, 1, "&#124;");
       result += " " + text + " |";
     }
     return result + "\n";

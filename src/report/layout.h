@@ -28,14 +28,15 @@ std::string shown(const std::string& marked, bool colour);
 std::size_t width(const std::string& text);
 /// The first `columns` code points.
 std::string prefix(const std::string& text, std::size_t columns);
-/// Text from outside without anything a terminal would act on: control characters, C1 ones too, become spaces.
+/// Text from outside without anything a terminal would act on: one_line() of base/text.h.
 std::string plain(const std::string& text);
 /// plain(), "-" when empty.
 std::string plain_or_dash(const std::string& text);
 /// plain() cut to `columns`, with a ~ where something is missing.
 std::string clipped(const std::string& text, std::size_t columns);
-/// Markdown in which no text from outside is a tag: we write none ourselves.
-std::string without_tags(std::string markdown);
+/// Markdown in which no text from outside is a tag, a link, an image or code: we write none ourselves. By entities,
+/// which are never markup and which no backslash before them undoes.
+std::string inert(const std::string& markdown);
 /// Filled up with spaces, on the left when `right`.
 std::string padded(const std::string& text, std::size_t columns, bool right);
 
@@ -79,16 +80,17 @@ std::string conditions_text(const Conditions& conditions);
 
 // ---- grid
 
-/// Columns as wide as their widest cell under two lines of heads.
+/// Columns as wide as their widest cell under two lines of heads. Heads and cells are made plain() here; marks of
+/// emphasis stay.
 class Grid {
  public:
   struct Head {
     std::string top, bottom;
     bool right;
   };
-  explicit Grid(std::vector<Head> heads) : heads_(std::move(heads)) {}
+  explicit Grid(std::vector<Head> heads);
   /// A cell per head.
-  void add(std::vector<std::string> cells) { rows_.push_back(std::move(cells)); }
+  void add(const std::vector<std::string>& cells);
   bool empty() const { return rows_.empty(); }
   /// Two spaces between columns, one where that is too wide.
   std::string text(const std::string& margin) const;

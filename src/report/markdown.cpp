@@ -105,7 +105,7 @@ std::string render_markdown(const Report& report) {
   text += bullet("kvcast " + plain_or_dash(report.tool.version) + ", commit " + plain_or_dash(report.tool.git_commit));
   for (const Case& one : report.cases) text += case_text(one);
   text += drops(report.degradation);
-  text = without_tags(text);
+  text = inert(text);
   if (report.sizing) text += "\n" + render_sizing_markdown(report);
   if (report.traffic) text += "\n" + render_traffic_markdown(report);
   return text;

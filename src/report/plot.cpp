@@ -75,7 +75,7 @@ std::string speedup_plot(const Case& one, const Fit& fit) {
   }
   text += std::string(kLabel + 1, ' ') + "+" + std::string(kColumns, '-') + "\n";
   const std::string first = integer(std::llround(x.least)), last = integer(std::llround(x.most));
-  const std::string title = "N, log scale; o measured, . " + fit.preferred + " form";
+  const std::string title = "N, log scale; o measured, . " + clipped(fit.preferred, 20) + " form";
   std::string axis = std::string(kLabel + 2, ' ') + first;
   const std::size_t room = kLabel + 2 + kColumns - last.size();
   axis += padded(title, (room > axis.size() ? (room - axis.size() + title.size()) / 2 : 0), true);

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <functional>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include "report/columns.h"
@@ -33,10 +34,11 @@ std::string quantity_rows(const std::string& section, const std::vector<Column<R
   for (const auto& row : rows) {
     std::string item, unit, source = rules.source;
     for (const auto& column : columns) {
-      const std::string cell = csv_cell(flat_values(column.kind, column.value(row)).front());
-      if (item.empty() && rules.items) item = cell;
-      if (column.name == "unit") unit = cell;
-      if (column.name == "source" && !cell.empty()) source = cell;
+      const Value first = flat_values(column.kind, column.value(row)).front();
+      const auto* words = std::get_if<std::string>(&first);
+      if (item.empty() && rules.items) item = csv_cell(first);
+      if (column.name == "unit" && words != nullptr) unit = *words;
+      if (column.name == "source" && words != nullptr && !words->empty()) source = *words;
     }
     for (const auto& column : columns) {
       if (column.name == "unit" || column.name == "source") continue;
@@ -51,7 +53,7 @@ std::string quantity_rows(const std::string& section, const std::vector<Column<R
       std::vector<std::string> line = {csv_text(section), std::to_string(index), item, csv_text(column.name)};
       line.insert(line.end(), cells.begin(), cells.end());
       line.push_back(csv_text(words ? "" : column.unit.empty() ? unit : column.unit));
-      line.push_back(rules.own_source ? rules.own_source(section, column.name, source) : source);
+      line.push_back(csv_text(rules.own_source ? rules.own_source(section, column.name, source) : source));
       text += csv_row(line);
     }
     ++index;

@@ -598,7 +598,7 @@ std::string render_sizing_markdown(const Report& report) {
   text += sections_markdown(sections(report));
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
   for (const std::string& note : sizing.notes) text += "- " + plain(note) + "\n";
-  return without_tags(text);
+  return inert(text);
 }
 
 }  // namespace report

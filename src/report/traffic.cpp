@@ -318,7 +318,7 @@ std::string render_traffic_markdown(const Report& report) {
                      sections_markdown(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n### assumed\n\n";
   for (const std::string& note : traffic.assumptions) text += "- " + plain(note) + "\n";
-  return without_tags(text);
+  return inert(text);
 }
 
 }  // namespace report

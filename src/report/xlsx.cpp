@@ -193,7 +193,9 @@ void insert_chart(Book& book, Sheet& sheet, const Place& place, const char* titl
   lxw_chart* chart = book.chart(LXW_CHART_SCATTER_STRAIGHT_WITH_MARKERS);
   for (const Series& one : series) {
     lxw_chart_series* added = chart_add_series(chart, one.x.c_str(), one.y.c_str());
-    chart_series_set_name(added, cell_text(one.name).c_str());
+    // The library takes what begins with = for a formula, which may name a file anywhere.
+    const std::string name = cell_text(one.name);
+    chart_series_set_name(added, (name.starts_with('=') ? " " + name : name).c_str());
     if (one.look == Series::Look::line) {
       chart_series_set_marker_type(added, LXW_CHART_MARKER_NONE);
     } else {

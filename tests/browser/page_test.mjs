@@ -269,6 +269,50 @@ test('hostile names stay text', async () => {
   await close(page);
 });
 
+/// A report with `text` in place of every text that is taken as it comes, and in front of every scheme's name.
+function spoilt(value, text, name = '', inConfig = false) {
+  if (typeof value === 'string') return ['schema', 'status'].includes(name) || (inConfig && !['comment', 'import'].includes(name)) ? value : text;
+  if (Array.isArray(value)) return value.map((item) => spoilt(item, text, name, inConfig));
+  if (value === null || typeof value !== 'object') return value;
+  const named = ['schemes', 'fits', 'dependencies'].includes(name);
+  return Object.fromEntries(Object.entries(value).map(([key, item]) => [named ? text + key : key, spoilt(item, text, key, inConfig || key === 'config')]));
+}
+
+test('hostile text in every text of a report stays text', async () => {
+  const golden = readFileSync(join(root, 'tests/golden/approved/fixed.json.txt'), 'utf8');
+  const owned = 'window.owned=1;alert(1)';
+  const texts = [`</script><script>${owned}</script>`, `</style></title><img src=x onerror="${owned}"><svg onload="${owned}">`, `<!--<script>${owned}//--><iframe src="javascript:${owned}">`,
+    `";${owned}//\';${owned}//\${${owned}}`, `javascript:${owned}`, '\u2028\u2029\u202e\u2066\ufeff\u0000\u0001\u001b[31m', '=HYPERLINK("http://x.example")', 'x'.repeat(40000)];
+  // Names that every JavaScript object has, as schemes.
+  const pages = [...texts.map((text) => JSON.stringify(spoilt(JSON.parse(golden), text))), ...['__proto__', 'constructor', 'toString'].map((name) => golden.replaceAll('"shared"', `"${name}"`))];
+  for (const [index, content] of pages.entries()) {
+    const folder = `spoilt${index}`;
+    mkdirSync(join(work, folder));
+    writeFileSync(join(work, folder, 'report.json'), content);
+    kvcast('report', folder, '--to', 'html', '-q');
+    const page = await open(pageOf(folder));
+    await page.$$eval('details', (all) => all.forEach((one) => { one.open = true; }));
+    assert.equal(await page.evaluate(() => window.owned), undefined);
+    assert.equal(await page.$$eval('img, iframe, svg, object, embed, a[href]:not([href^="#"])', (all) => all.length), 0);
+    assert.equal(await page.$$eval('script', (all) => all.length), 3);
+    assert.ok((await chartIds(page)).length > 0);
+    await close(page);
+  }
+});
+
+test('a script, style or picture that is not the page\'s own does nothing', async () => {
+  const file = join(work, 'tampered.html');
+  const own = readFileSync(pageOf('sized'), 'utf8');
+  writeFileSync(file, own.replace('</body>', '<script>window.owned=1</script><img src="http://127.0.0.1:9/x.png" onerror="window.owned=1"><style>body{opacity:0.5}</style><script src="http://127.0.0.1:9/x.js"></script></body>'));
+  const page = await open(file);
+  assert.equal(await page.evaluate(() => window.owned), undefined);
+  assert.equal(await page.evaluate(() => getComputedStyle(document.body).opacity), '1');
+  assert.ok((await chartIds(page)).length > 0);
+  assert.ok(page.faults.length >= 4 && page.faults.every((fault) => fault.includes('Content Security Policy') || fault.startsWith('request http://127.0.0.1:9/')), page.faults.join('\n'));
+  page.faults = [];
+  await close(page);
+});
+
 test('two reports on one page', async () => {
   const page = await open(pageOf('both'));
   const names = await labels(page, 'speedup');

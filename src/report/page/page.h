@@ -6,8 +6,11 @@
 namespace kvcast::report {
 
 struct PageParts {
-  std::string html;  ///< with @CSS@, @DATA@, @CHART@ and @JS@ where the others go, in this order
+  /// With @SCRIPTS@, @STYLE@, @CSS@, @DATA@, @CHART@ and @JS@ where the others go, in this order.
+  std::string html;
   std::string css, js, chart_js;
+  /// Hashes of the elements that hold css, and chart_js and js: the content policy runs nothing else.
+  std::string style_hash, script_hashes;
 };
 const PageParts& page_parts();
 
