@@ -298,6 +298,12 @@ Field free_text(std::string path, std::string flags, Member<std::string> member,
           [member](const Config& c) { return json_text(member.of(c)); }};
 }
 
+Field path(std::string path, std::string flags, Member<std::string> member, std::string allowed, std::string doc) {
+  Field field = free_text(std::move(path), std::move(flags), member, std::move(allowed), std::move(doc));
+  field.is_path = true;
+  return field;
+}
+
 std::vector<Field> make_fields() {
   using M = ModelConfig;
   using R = RunConfig;
@@ -320,7 +326,7 @@ std::vector<Field> make_fields() {
     advanced(integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens merged into one, K times as wide; divides L")),
     advanced(automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions by the candidate that go on after the first layer")),
     advanced(integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers")),
-    advanced(free_text("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use")),
+    advanced(path("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use")),
     advanced(integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head behind every scheme; 0: no head")),
     advanced(integer("model.head_layers", "--head-layers", at(model, &M::head_layers), 1, "Hidden layers of the ranking head")),
     automatic_integer_list("sweep.history_length", "", at(sweep, &S::history_length), 0, "as model.history_length", "A grid over these L"),

@@ -30,6 +30,8 @@ struct Field {
   std::string swept{};
   /// Its flag is in --help-all, and not in the --help of a command that has all fields.
   bool advanced = false;
+  /// Names a file. In a config file it is relative to that file's folder and does not leave it.
+  bool is_path = false;
 };
 
 /// Every field in display order; fields of one section stand together.

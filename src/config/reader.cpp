@@ -6,9 +6,11 @@
 #include <filesystem>
 #include <fstream>
 #include <map>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include "base/checked.h"
@@ -63,6 +65,9 @@ std::string suggest_path(const std::string& path) {
 
 class Reader {
  public:
+  /// folder: of the file that the text comes from; none where it comes from no file.
+  explicit Reader(std::optional<std::filesystem::path> folder = {}) : folder_(std::move(folder)) {}
+
   void read_file_text(const std::string& json_text, const std::string& where) {
     const JsonValue root = config::parse_json(json_text, where);
     if (root.kind != JsonValue::Kind::object) {
@@ -183,7 +188,26 @@ class Reader {
   void read_member(const Field& field, const JsonValue& value, const std::string& pointer) {
     const std::string problem = read_json(field, value, config_);
     if (!problem.empty()) throw ConfigError(pointer, problem, allowed(field));
+    if (field.is_path && folder_) keep_inside(field, pointer);
     set_at(field, pointer);
+  }
+
+  // A config may come from a stranger, who must not choose which files of ours are opened.
+  void keep_inside(const Field& field, const std::string& pointer) {
+    namespace fs = std::filesystem;
+    const std::string text = field.text(config_);
+    if (text.empty()) return;
+    const fs::path named(text), whole = *folder_ / named;
+    std::error_code error;
+    const fs::path root = fs::weakly_canonical(folder_->empty() ? fs::path(".") : *folder_, error);
+    const fs::path target = error ? fs::path() : fs::weakly_canonical(whole, error);  // behind symbolic links
+    const bool up = std::find(named.begin(), named.end(), fs::path("..")) != named.end();
+    const bool below = std::mismatch(root.begin(), root.end(), target.begin(), target.end()).first == root.end();
+    if (error || named.is_absolute() || up || !below) {
+      throw ConfigError(pointer, in_quotes(text) + " leaves the folder of the config file",
+                        "allowed: a file below that folder; " + field.flags + " takes any");
+    }
+    field.read(config_, whole.lexically_normal().string());
   }
 
   void set_at(const Field& field, const std::string& where) { origins_[field.path] = {where, ++assignments_}; }
@@ -274,6 +298,7 @@ class Reader {
     std::string where;
     std::int64_t order;
   };
+  std::optional<std::filesystem::path> folder_;
   Config config_;
   std::map<std::string, Origin> origins_;
   std::int64_t assignments_ = 0;
@@ -329,19 +354,29 @@ std::vector<Config> grid(const Config& config) {
   return cases;
 }
 
-Config parse_config(const std::string& json_text, const std::string& where, const std::vector<Assignment>& assignments,
-                    const HostLimits& host) {
-  Reader reader;
+namespace {
+
+Config read_config(Reader reader, const std::string& json_text, const std::string& where,
+                   const std::vector<Assignment>& assignments, const HostLimits& host) {
   reader.read_file_text(json_text, where);
   for (const Assignment& assignment : assignments) reader.assign(assignment);
   return reader.resolve(host);
+}
+
+}  // namespace
+
+Config parse_config(const std::string& json_text, const std::string& where, const std::vector<Assignment>& assignments,
+                    const HostLimits& host) {
+  return read_config(Reader(), json_text, where, assignments, host);
 }
 
 Config load_config(const std::string& preset_or_file, const std::vector<Assignment>& assignments,
                    const HostLimits& host) {
   if (preset_or_file.empty()) return parse_config("{}", "defaults", assignments, host);
   if (names_file(preset_or_file)) {
-    return parse_config(read_whole_file(preset_or_file), printable(preset_or_file, 200), assignments, host);
+    Reader reader(std::filesystem::path(preset_or_file).parent_path());
+    return read_config(std::move(reader), read_whole_file(preset_or_file), printable(preset_or_file, 200), assignments,
+                       host);
   }
   return parse_config(preset_text(preset_or_file), "preset " + preset_or_file, assignments, host);
 }
