@@ -1,18 +1,17 @@
 // The config that a file of weights brings with it.
 #include "model/import.h"
 
-#include <nlohmann/json.hpp>
-
 #include "kvcast/kvcast.h"
+#include "report/json.h"
 
 namespace kvcast {
 
 std::string imported_config(const std::string& file) {
-  using Json = nlohmann::json;
+  using report::Json;
   const ImportedCase found = load_import(file);
   Json config = Json::object();
   if (found.config_json) {
-    const Json stored = Json::parse(*found.config_json, nullptr, false);
+    const Json stored = report::parse_json(*found.config_json, file + ": metadata kvcast.config");
     if (!stored.is_object() || !stored.contains("model") || !stored["model"].is_object()) {
       throw ConfigError(file, "metadata kvcast.config is not a config", "it must be the JSON of one");
     }
@@ -40,7 +39,8 @@ std::string imported_config(const std::string& file) {
     if (found.history_size) model["history_length"] = found.history_size->rows;
   }
   config["model"]["import"] = file;
-  return config.dump();
+  // A file's name may be any bytes; who typed it is told so where a flag is read.
+  return config.dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 
 }  // namespace kvcast

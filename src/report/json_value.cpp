@@ -126,7 +126,8 @@ Json parse_json(const std::string& text, const std::string& where) {
   std::vector<std::set<std::string>> keys;  // of the open objects
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > kMaxDepth) {
-      throw ConfigError(where, "nested deeper than " + std::to_string(kMaxDepth) + " levels", "a report is flat");
+      throw ConfigError(where, "nested deeper than " + std::to_string(kMaxDepth) + " levels",
+                        "kvcast's own files are flat");
     }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();
