@@ -195,12 +195,12 @@ struct Located {
   }
   bool same_cells(const Table& table, std::size_t a, std::size_t b) const {
     return std::all_of(columns.begin(), columns.end(), [&](const auto& entry) {
-      return table.cell(a, *entry.second).text == table.cell(b, *entry.second).text;
+      return !entry.second || table.cell(a, *entry.second).text == table.cell(b, *entry.second).text;
     });
   }
   bool all_empty(const Table& table, std::size_t row) const {
     return std::all_of(columns.begin(), columns.end(),
-                       [&](const auto& entry) { return table.cell(row, *entry.second).text.empty(); });
+                       [&](const auto& entry) { return !entry.second || table.cell(row, *entry.second).text.empty(); });
   }
 };
 

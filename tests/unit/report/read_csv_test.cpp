@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <cmath>
 #include <cstdint>
 #include <limits>
@@ -172,6 +173,28 @@ TEST_CASE("samples.csv of an older version or with columns of one's own is read"
   REQUIRE(again.warnings.size() == 1);
   CHECK(again.warnings[0].code == "ignored-columns");
   CHECK(again.warnings[0].text == "t.csv: not used: 'my note'");
+}
+
+TEST_CASE("samples.csv without columns of the shape that were added later has its cases", "[report][csv]") {
+  Report report = small_report();
+  report.cases.push_back(report.cases[0]);
+  report.cases[1].shape->history_length = 512;
+  for (Case& one : report.cases) {
+    one.samples.assign(2, {50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, {}});
+  }
+  auto rows = parse_csv(render(report, "samples.csv"), "t.csv");
+  const auto& head = rows[0].cells;
+  const auto at = std::find(head.begin(), head.end(), "head_width") - head.begin();
+  REQUIRE(head.at(static_cast<std::size_t>(at) + 1) == "head_layers");
+  std::string text;
+  for (auto& row : rows) {
+    row.cells.erase(row.cells.begin() + at, row.cells.begin() + at + 2);
+    text += csv_row(row.cells);
+  }
+  const Report again = read_csv(text, "t.csv");
+  REQUIRE(again.cases.size() == 2);
+  for (const Case& one : again.cases) CHECK(one.samples.size() == 2);
+  CHECK(again.cases[1].shape->history_length == 512);
 }
 
 TEST_CASE("what is wrong in samples.csv is named", "[report][csv]") {
