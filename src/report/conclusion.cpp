@@ -77,7 +77,7 @@ std::string conclusion(const Report& report) {
   }
   if (const auto most = ceiling(fit)) {
     text += "; 90% of the ceiling of " + factor(most->speedup, 1) +
-            " at N = " + integer(static_cast<std::int64_t>(std::ceil(most->candidates_for_90 * (1 - 1e-9))));
+            " at N = " + whole(std::ceil(most->candidates_for_90 * (1 - 1e-9)));
   }
   if (report.sizing && !report.sizing->budgets.empty()) text += "; " + sizing_answer(*report.sizing);
   return text + ".";

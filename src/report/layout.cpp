@@ -171,6 +171,10 @@ std::string paragraph_of_items(const std::string& label, const std::vector<std::
 
 std::string integer(std::int64_t value) { return grouped(fmt::format("{}", value)); }
 
+std::string whole(double value) {
+  return std::fabs(value) < 0x1p63 ? integer(std::llround(value)) : significant(value, 4);
+}
+
 std::string counted(std::int64_t count, const char* noun) {
   return integer(count) + " " + noun + (count == 1 ? "" : "s");
 }

@@ -20,9 +20,9 @@ struct Axis {
   double least, most;
   std::size_t cells;
   std::optional<std::size_t> cell(double value) const {
-    if (!(value > 0)) return std::nullopt;
-    const double share = std::log(value / least) / std::log(most / least);
-    if (share < -1e-9 || share > 1 + 1e-9) return std::nullopt;
+    const double share = (std::log(value) - std::log(least)) / (std::log(most) - std::log(least));
+    // Not a number where value or axis are none that a logarithm takes.
+    if (!(share >= -1e-9 && share <= 1 + 1e-9)) return std::nullopt;
     return static_cast<std::size_t>(std::lround(std::clamp(share, 0.0, 1.0) * static_cast<double>(cells - 1)));
   }
   double value(std::size_t at) const {
@@ -74,7 +74,7 @@ std::string speedup_plot(const Case& one, const Fit& fit) {
     text += line + "\n";
   }
   text += std::string(kLabel + 1, ' ') + "+" + std::string(kColumns, '-') + "\n";
-  const std::string first = integer(std::llround(x.least)), last = integer(std::llround(x.most));
+  const std::string first = whole(x.least), last = whole(x.most);
   const std::string title = "N, log scale; o measured, . " + clipped(fit.preferred, 20) + " form";
   std::string axis = std::string(kLabel + 2, ' ') + first;
   const std::size_t room = kLabel + 2 + kColumns - last.size();

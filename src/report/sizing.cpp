@@ -43,7 +43,7 @@ std::string quantity(double value, const std::string& unit) {
   if (unit == "1/s") return significant(value, 4) + "/s";
   if (unit == "0..1") return share(value, 2);
   if (unit == "ratio") return significant(value, 4);
-  return integer(static_cast<std::int64_t>(std::llround(value)));
+  return whole(value);
 }
 
 /// Of a budget or another input.
@@ -452,10 +452,9 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
   }
   heads.push_back({"", "source", false});
   return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
-                   std::vector<std::string> cells = {
-                       row.unit == "tokens" ? integer(static_cast<std::int64_t>(row.at)) : quantity(row.at, row.unit),
-                       most(row.likely_candidates), interval_known(sizing) ? most(row.safe_candidates) : "-",
-                       row.speedup ? factor(*row.speedup, 2) : "-"};
+                   std::vector<std::string> cells = {quantity(row.at, row.unit), most(row.likely_candidates),
+                                                     interval_known(sizing) ? most(row.safe_candidates) : "-",
+                                                     row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
                      cells.push_back(share(row.drop_shared, 2));

@@ -33,7 +33,7 @@ std::string quantity(double value, const std::string& unit) {
   if (unit == "1/s") return rate(value);
   if (unit == "0..1") return share(value, 2);
   if (unit == "tokens/s") return significant(value, 4) + " tokens/s";
-  if (std::floor(value) == value && std::abs(value) < 1e15) return integer(static_cast<std::int64_t>(value));
+  if (std::floor(value) == value && std::abs(value) < 1e15) return whole(value);
   return significant(value, 4);
 }
 std::string quantity(const std::optional<double>& value, const std::string& unit) {
@@ -72,8 +72,8 @@ std::optional<Estimate> figure(const Traffic& traffic, const char* name) {
 /// "4 workers", "a cache of 1.00 GiB": a value of what was searched for.
 std::string found_value(const TrafficFind& find, double value) {
   if (find.what == "qps") return rate(value);
-  if (find.what == "cache") return value > 0 ? "a cache of " + bytes(static_cast<std::int64_t>(value)) : "no cache";
-  return counted(static_cast<std::int64_t>(value), find.what == "workers" ? "worker" : "candidate");
+  if (find.what == "cache") return value > 0 ? "a cache of " + bytes(value) : "no cache";
+  return whole(value) + (find.what == "workers" ? " worker" : " candidate") + (value == 1 ? "" : "s");
 }
 
 std::string find_answer(const TrafficFind& find, double limit) {

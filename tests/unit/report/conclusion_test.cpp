@@ -1,6 +1,7 @@
 #include "report/conclusion.h"
 
 #include <algorithm>
+#include <cstdint>
 #include <string>
 
 #include "catch.h"
@@ -99,6 +100,28 @@ TEST_CASE("the plot has every measured N, the curve and both ends of its axes", 
   Case two = one;
   two.points.pop_back();
   CHECK(speedup_plot(two, two.fits[0]).empty());
+}
+
+TEST_CASE("the plot takes any report that can be read", "[report][plot]") {
+  Case one = case_of(64, 0.1);
+  const auto marks = [&] {
+    const std::string plot = speedup_plot(one, one.fits[0]);
+    const std::string body = plot.substr(0, plot.find("+---"));
+    return std::count(body.begin(), body.end(), 'o');
+  };
+  one.points[1].schemes[0].speedup->value = 1e300;
+  one.points[2].schemes[0].speedup->value = 1e-300;
+  CHECK(marks() == 3);  // their ratio is no double
+  for (const std::int64_t last : {std::int64_t{1}, std::int64_t{0}, INT64_MIN}) {
+    one.points[0].candidates = one.points[1].candidates = one.points[2].candidates = last;
+    CHECK(marks() == 0);  // an axis without length
+  }
+}
+
+TEST_CASE("a ceiling that no integer holds is shown", "[report][conclusion]") {
+  Report report;
+  report.cases = {case_of(64, 1e-20)};
+  CHECK_THAT(render(report, "md"), Contains("at N = 9.00e+20"));
 }
 
 TEST_CASE("Markdown begins with the conclusion and keeps tables whole", "[report][markdown]") {
