@@ -225,23 +225,42 @@ Parsed<double> parse_fraction(std::string_view text) {
   return fail<double>(in_quotes(text) + " is neither a number nor a percentage");
 }
 
-std::string format_bytes(std::int64_t bytes) {
+namespace {
+
+std::string in_best_unit(std::int64_t bytes) {
   const auto value = static_cast<double>(bytes);
-  for (std::size_t i = 0; i < 4; ++i) {
-    const Unit& unit = kByteUnits[i];
-    if (value >= unit.scale) return format_significant(value / unit.scale, 4) + std::string(unit.name);
+  // Four digits of more would need an exponent, and could round past int64.
+  if (value < 9999.0 * kByteUnits[0].scale) {
+    for (std::size_t i = 0; i < 4; ++i) {
+      const Unit& unit = kByteUnits[i];
+      if (value >= unit.scale) return format_significant(value / unit.scale, 4) + std::string(unit.name);
+    }
   }
   return std::to_string(bytes) + "B";
 }
 
-std::string format_duration(double seconds) {
-  if (!std::isfinite(seconds)) return format_double(seconds);
+std::string in_best_unit(double seconds) {
   for (const Unit& unit : kTimeUnits) {
     // Minutes and hours only from two on: 90s reads better than 1.5min.
     const double least = unit.scale > 1.0 ? 2.0 * unit.scale : unit.scale;
     if (seconds >= least) return format_significant(seconds / unit.scale, 4) + std::string(unit.name);
   }
   return seconds == 0.0 ? "0s" : format_significant(seconds * 1e9, 4) + "ns";
+}
+
+// Rounded up to 1024KiB, a value is 1MiB. Never down: reading drops what is no whole byte.
+template <typename T>
+std::string settled(T value, const Parsed<T>& shown) {
+  return in_best_unit(std::max(value, shown.value.value_or(value)));
+}
+
+}  // namespace
+
+std::string format_bytes(std::int64_t bytes) { return settled(bytes, parse_bytes(in_best_unit(bytes))); }
+
+std::string format_duration(double seconds) {
+  if (!std::isfinite(seconds)) return format_double(seconds);
+  return settled(seconds, parse_duration(in_best_unit(seconds)));
 }
 
 }  // namespace kvcast::config

@@ -145,6 +145,12 @@ TEST_CASE("formatted quantities read back within their four digits", "[config][u
   CHECK(format_duration(0.05) == "50ms");
   CHECK(format_duration(150.0) == "2.5min");
   CHECK(format_duration(8760.0 * 3600.0) == "8760h");
+  // In the unit of what is shown, not of what it was rounded from.
+  CHECK(format_bytes((1 << 20) - 1) == "1MiB");
+  CHECK(format_duration(0.99996) == "1s");
+  CHECK(format_duration(119.996) == "2min");
+  CHECK(format_bytes(kMax) == "9223372036854775807B");  // four digits would round past int64
+  CHECK(format_bytes(std::int64_t{9998} << 40) == "9998TiB");
   for (double value = 1e-12; value < 1e9; value *= 1.37) {
     CAPTURE(value);
     CHECK(std::abs(*parse_duration(format_duration(value)).value - value) <= 5e-4 * value);
