@@ -94,6 +94,9 @@ struct Assignment {
   std::string path, value, origin;
 };
 
+/// PATH=VALUE as --set takes it. Other text has no path, which the reader of assignments refuses.
+Assignment parse_set(const std::string& text);
+
 /// Facts of this machine that validation and defaults need. Injected so that loading a config is a pure function.
 struct HostLimits {
   std::int64_t cpus = 1;

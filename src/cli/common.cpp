@@ -57,12 +57,7 @@ void ConfigArguments::attach(CLI::App& app, std::vector<std::string> unused) {
   app.add_option(
          "--set",
          [this](const CLI::results_t& results) {
-           const std::string& text = results.back();
-           const std::size_t equals = text.find('=');
-           const std::string path = text.substr(0, equals);
-           // A path without a value is refused when the config is loaded, so that all faults are told in one way.
-           assignments_.push_back({equals == std::string::npos ? "" : path,
-                                   equals == std::string::npos ? text : text.substr(equals + 1), "--set " + path});
+           assignments_.push_back(parse_set(results.back()));
            return true;
          },
          "Any config field, as in --set model.dim=512")
@@ -118,10 +113,6 @@ CLI::Option* ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& f
 
 Config ConfigArguments::load(const HostLimits& host) const {
   for (const Assignment& assignment : assignments_) {
-    if (assignment.path.empty()) {
-      throw ConfigError("--set", fmt::format("'{}' is not PATH=VALUE", assignment.value),
-                        "such as --set model.dim=512");
-    }
     if (is_unused(assignment.path)) {
       throw ConfigError(assignment.origin, fmt::format("{} does not use it", command_), "");
     }

@@ -92,6 +92,10 @@ class Reader {
   }
 
   void assign(const Assignment& assignment) {
+    if (assignment.path.empty()) {
+      throw ConfigError(assignment.origin, in_quotes(assignment.value) + " is not PATH=VALUE",
+                        "such as " + assignment.origin + " model.dim=512");
+    }
     const Field* field = config::find_field(assignment.path);
     if (field == nullptr) throw ConfigError(assignment.origin, "unknown path", suggest_path(assignment.path));
     if (!field->swept.empty()) field = swept_or_single(*field, assignment.value);
@@ -337,6 +341,14 @@ bool names_file(const std::string& text) {
 }
 
 }  // namespace
+
+Assignment parse_set(const std::string& text) {
+  const std::size_t equals = text.find('=');
+  // Refused when the config is loaded, so that all faults are told in one way.
+  if (equals == std::string::npos || equals == 0) return {"", text, "--set"};
+  const std::string path = text.substr(0, equals);
+  return {path, text.substr(equals + 1), "--set " + printable(path)};
+}
 
 std::vector<Config> grid(const Config& config) {
   const SweepConfig& sweep = config.sweep;

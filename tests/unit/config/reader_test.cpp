@@ -106,6 +106,17 @@ TEST_CASE("assignments win over the file, later ones over earlier ones", "[confi
   CHECK_FALSE(config.run.trim);
 }
 
+TEST_CASE("what follows --set is a path and a value", "[config][reader]") {
+  const auto refused = [](const std::string& text) { return error_of("{}", {parse_set(text)}); };
+  CHECK(parse("{}", {parse_set("model.dim=32")}).model.dim == 32);
+  CHECK(parse("{}", {parse_set("comment=a=b")}).comment == "a=b");
+  CHECK(refused("model.dim") == "--set: 'model.dim' is not PATH=VALUE; such as --set model.dim=512");
+  CHECK(refused("=5") == "--set: '=5' is not PATH=VALUE; such as --set model.dim=512");
+  CHECK(refused("a\nb") == "--set: 'a\\nb' is not PATH=VALUE; such as --set model.dim=512");
+  CHECK(refused("dim=1") == "--set dim: unknown path; did you mean 'model.dim'?");
+  CHECK(refused("model.d\x1b=1").starts_with("--set model.d\\x1b: unknown path; "));
+}
+
 TEST_CASE("the echoed config reads back to itself", "[config][reader]") {
   const std::vector<Assignment> changes = {
       {"comment", "x \"y\" \\ \n \x01 é", "t"}, {"model.kv_heads", "2", "t"},
