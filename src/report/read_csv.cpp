@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -109,10 +110,10 @@ class Table {
   Table(const std::string& text, const std::string& where) : where_(where), rows_(parse_csv(text, where)) {
     if (rows_.empty()) throw ConfigError(where, "is empty", "a CSV has a head and rows");
     const std::vector<std::string>& names = head();
-    for (std::size_t i = 0; i < names.size(); ++i) {
-      if (!names[i].empty() && std::find(names.begin(), names.begin() + static_cast<std::ptrdiff_t>(i), names[i]) !=
-                                   names.begin() + static_cast<std::ptrdiff_t>(i)) {
-        throw ConfigError(head_place(), "the column " + in_quotes(names[i]) + " is there twice", "keep one of them");
+    std::set<std::string_view> known;  // a line may hold millions
+    for (const std::string& name : names) {
+      if (!name.empty() && !known.insert(name).second) {
+        throw ConfigError(head_place(), "the column " + in_quotes(name) + " is there twice", "keep one of them");
       }
     }
     used_.assign(names.size(), false);
