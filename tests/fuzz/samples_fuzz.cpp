@@ -13,7 +13,8 @@ namespace {
 
 // Cells that a spreadsheet would run are written with an apostrophe; only readers of known columns take it off.
 void check_cells(const std::vector<report::CsvRow>& rows) {
-  std::string written;
+  // A byte order mark of its own: the first cell may begin with one.
+  std::string written = "\xef\xbb\xbf";
   for (const report::CsvRow& row : rows) {
     std::vector<std::string> cells;
     for (const std::string& cell : row.cells) cells.push_back(report::csv_text(cell));

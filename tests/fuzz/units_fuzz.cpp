@@ -45,9 +45,9 @@ void check_quantities(std::string_view text) {
     const std::string shown = format_bytes(*bytes);
     const auto again = parse_bytes(shown);
     require(again.value.has_value(), "bytes shown can be typed: " + shown);
-    require(
-        std::abs(static_cast<double>(*again.value) - static_cast<double>(*bytes)) <= 5e-4 * static_cast<double>(*bytes),
-        "bytes shown are right to four digits: " + shown);
+    require(std::abs(static_cast<double>(*again.value) - static_cast<double>(*bytes)) <=
+                5e-4 * static_cast<double>(*bytes) + 1,
+            "bytes shown are right to four digits: " + shown);
     require(!shown.starts_with("1024") || shown.ends_with("TiB"), "1024 of a unit are one of the next: " + shown);
   }
   const auto seconds = value_of(parse_duration(text));
