@@ -5,6 +5,7 @@
 #include <nlohmann/json.hpp>
 
 #include "app/build_info.h"
+#include "app/refuse.h"
 #include "base/text.h"
 #include "kernels/dense.h"
 #include "kernels/isa.h"
@@ -15,7 +16,10 @@ namespace kvcast {
 
 HostLimits host_limits() { return measure::probe_limits(); }
 
-MachineInfo machine_info(std::int64_t threads) { return measure::probe_machine(threads); }
+MachineInfo machine_info(std::int64_t threads) {
+  if (threads > 0) app::require_team("/run/threads", threads);
+  return measure::probe_machine(threads);
+}
 
 std::vector<std::string> isa_names() { return kernels::isa_names(); }
 

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <string>
 
+#include "base/parallel.h"
 #include "base/text.h"
 #include "kvcast/error.h"
 
@@ -19,6 +20,15 @@ inline void require_range(const char* flag, std::int64_t value, std::int64_t lea
   if (value >= least && value <= most) return;
   refuse(flag, "'" + std::to_string(value) + "' is out of range",
          std::to_string(least) + " to " + std::to_string(most));
+}
+
+/// Errors: ConfigError when teams of so many threads cannot run here. To be asked before anything runs in one.
+inline void require_team(const std::string& where, std::int64_t threads) {
+  const std::string problem = team_problem(static_cast<int>(threads));
+  if (problem.empty()) return;
+  refuse(where, std::to_string(threads) + " threads cannot run here: " + problem,
+         "fewer threads, or lift what limits them: OMP_THREAD_LIMIT, OMP_DYNAMIC, OMP_STACKSIZE, ulimit -u and -v, the "
+         "cgroup's pids.max");
 }
 
 // What simulate and replay refuse alike.

@@ -276,6 +276,7 @@ class Replayer {
     const auto say = [&](const char* stage) {
       if (observer.on_stage) observer.on_stage(stage);
     };
+    app::require_team("--workers", request_.workers * config_.run.threads);
     const double calibration_s = kCalibrationShare * config_.measure.budget_s;
     const double serving_s = config_.measure.budget_s - calibration_s;
     const traffic::Workload workload(request_.workload);

@@ -1,14 +1,22 @@
 #include "base/parallel.h"
 
+#include <fmt/format.h>
 #include <omp.h>
+#include <pthread.h>
 
 #ifdef __linux__
 #include <sched.h>
 #endif
 
+#include <algorithm>
 #include <atomic>
+#include <charconv>
 #include <cstddef>
+#include <cstdlib>
+#include <cstring>
 #include <exception>
+#include <latch>
+#include <string_view>
 
 namespace kvcast {
 namespace detail {
@@ -56,6 +64,61 @@ void on_each_thread(int threads, TaskFunction function, const void* closure) {
 }
 
 }  // namespace detail
+
+namespace {
+
+// Bytes that OMP_STACKSIZE asks for: a number of KiB, or of B, K, M or G. 0 where it says nothing that counts.
+// Source: OpenMP 5.0, 6.7.
+std::size_t asked_stack() {
+  const char* variable = std::getenv("OMP_STACKSIZE");
+  if (variable == nullptr) return 0;
+  std::string_view text(variable);
+  const auto skip = [&] { text.remove_prefix(std::min(text.find_first_not_of(" \t"), text.size())); };
+  skip();
+  std::size_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (error != std::errc()) return 0;
+  text.remove_prefix(static_cast<std::size_t>(end - text.data()));
+  skip();
+  const std::string_view units = "BKMG";
+  const char unit = text.empty() ? 'K' : static_cast<char>(text[0] & ~0x20);
+  const std::size_t power = units.find(unit);
+  const std::size_t scale = std::size_t{1} << 10 * (power == std::string_view::npos ? 1 : power);
+  std::size_t bytes = 0;
+  return __builtin_mul_overflow(number, scale, &bytes) ? 0 : bytes;
+}
+
+void* wait_for_the_others(void* latch) {
+  static_cast<std::latch*>(latch)->wait();
+  return nullptr;
+}
+
+}  // namespace
+
+std::string team_problem(int threads) {
+  if (omp_get_thread_limit() < threads) return fmt::format("OMP_THREAD_LIMIT is {}", omp_get_thread_limit());
+  if (omp_get_dynamic() != 0) return "OMP_DYNAMIC lets OpenMP run fewer";
+  pthread_attr_t attributes;
+  if (const int error = pthread_attr_init(&attributes); error != 0) return std::strerror(error);
+  if (const std::size_t stack = asked_stack(); stack > 0) pthread_attr_setstacksize(&attributes, stack);
+  std::size_t stack = 0;
+  pthread_attr_getstacksize(&attributes, &stack);
+  // All at once, as a team has them.
+  std::latch all_made(1);
+  std::vector<pthread_t> made;
+  made.reserve(static_cast<std::size_t>(threads));
+  int error = 0;
+  for (int thread = 1; thread < threads && error == 0; ++thread) {
+    error = pthread_create(&made.emplace_back(), &attributes, wait_for_the_others, &all_made);
+    if (error != 0) made.pop_back();
+  }
+  const std::size_t count = made.size();
+  all_made.count_down();
+  for (const pthread_t thread : made) pthread_join(thread, nullptr);
+  pthread_attr_destroy(&attributes);
+  if (error == 0) return "";
+  return fmt::format("{}, for the {}. thread with a stack of {} KiB", std::strerror(error), count + 2, stack >> 10);
+}
 
 bool pin_threads([[maybe_unused]] int threads, [[maybe_unused]] const std::vector<int>& cpus) {
 #ifdef __linux__

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -36,6 +37,11 @@ void on_each_thread(int threads, const Body& body) {
       threads, [](const void* closure, std::int64_t, int thread) { (*static_cast<const Body*>(closure))(thread); },
       &body);
 }
+
+/// Why teams of `threads` cannot run here; empty when they can. To be asked before the first team of a size: OpenMP
+/// ends the process where a thread cannot be made, and runs fewer without a word where it is told to. Makes the threads
+/// once, with stacks as large as OpenMP's, and ends them.
+std::string team_problem(int threads);
 
 /// Ties thread t of teams of `threads` to CPU cpus[t], for as long as the process lives. cpus: at least `threads`.
 /// False when the system refuses or cannot.

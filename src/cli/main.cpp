@@ -7,6 +7,7 @@
 #include <new>
 #include <sstream>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "command_line.h"
@@ -131,6 +132,15 @@ int main(int argc, char** argv) {
     return kExitCheck;
   } catch (const std::bad_alloc&) {
     print_error("out of memory: make the shape or -N smaller, or set --max-memory to what this process may take");
+    return kExitUsage;
+  } catch (const std::system_error& error) {
+    if (error.code() != std::errc::resource_unavailable_try_again) {
+      print_error(fmt::format("bug: {}", error.what()));
+      return kExitBug;
+    }
+    print_error(
+        "the system starts no more threads: fewer --threads or --workers, or see ulimit -u and the cgroup's "
+        "pids.max");
     return kExitUsage;
   } catch (const std::exception& error) {
     print_error(fmt::format("bug: {}", error.what()));

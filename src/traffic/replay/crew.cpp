@@ -6,10 +6,17 @@
 namespace kvcast::traffic {
 
 Crew::Crew(std::int64_t size) {
-  for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) threads_.emplace_back([this, i] { work(i); });
+  try {
+    for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) threads_.emplace_back([this, i] { work(i); });
+  } catch (...) {
+    end();
+    throw;
+  }
 }
 
-Crew::~Crew() {
+Crew::~Crew() { end(); }
+
+void Crew::end() noexcept {
   {
     const std::lock_guard lock(mutex_);
     over_ = true;

@@ -13,6 +13,7 @@ namespace kvcast::traffic {
 
 class Crew {
  public:
+  /// Errors: std::system_error when a thread cannot be made.
   explicit Crew(std::int64_t size);
   ~Crew();
   Crew(const Crew&) = delete;
@@ -25,6 +26,7 @@ class Crew {
 
  private:
   void work(std::size_t worker);
+  void end() noexcept;
 
   std::mutex mutex_;
   std::condition_variable started_, finished_;
