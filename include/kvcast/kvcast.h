@@ -15,13 +15,14 @@
 
 namespace kvcast {
 
-/// CPUs this process may use and memory it may take (MemAvailable and cgroup limit).
+/// CPUs this process may use and memory it may take (MemAvailable, limits of its cgroups and of its address space).
 HostLimits host_limits();
 
 /// Version, commit, compiler and linked libraries.
 ToolInfo tool_info();
 
 /// CPU, ISA, memory; with `threads` > 0 also the measured FMA peak and DRAM read rate on that many threads (~0.7 s).
+/// Errors: ConfigError when that many threads cannot run here.
 MachineInfo machine_info(std::int64_t threads);
 
 /// SIMD targets that this build has and this CPU can run, best first: what run.isa may be, besides "auto".

@@ -7,7 +7,9 @@
 #include <array>
 #include <atomic>
 #include <chrono>
+#include <filesystem>
 #include <fstream>
+#include <limits>
 #include <set>
 #include <sstream>
 #include <string>
@@ -75,19 +77,13 @@ std::int64_t left_of(std::int64_t limit, std::int64_t used, std::int64_t reclaim
   return std::clamp<std::int64_t>(limit - used + reclaimable, 0, limit);
 }
 
-// What the cgroup still allows, v2 and v1; -1 when unlimited or unknown.
-std::int64_t cgroup_available() {
-  const std::int64_t limit2 = file_number("/sys/fs/cgroup/memory.max");
-  const std::int64_t used2 = file_number("/sys/fs/cgroup/memory.current");
-  if (limit2 >= 0 && used2 >= 0) {
-    return left_of(limit2, used2, cgroup_stat("/sys/fs/cgroup/memory.stat", "inactive_file"));
-  }
-  const std::int64_t limit1 = file_number("/sys/fs/cgroup/memory/memory.limit_in_bytes");
-  const std::int64_t used1 = file_number("/sys/fs/cgroup/memory/memory.usage_in_bytes");
-  if (limit1 >= 0 && used1 >= 0 && limit1 < (std::int64_t{1} << 60)) {
-    return left_of(limit1, used1, cgroup_stat("/sys/fs/cgroup/memory/memory.stat", "total_inactive_file"));
-  }
-  return -1;
+// What is left of the address space, where the process has a limit of it; -1 when it has none.
+std::int64_t address_space_left() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return -1;
+  const auto bytes =
+      static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
+  return left_of(bytes, std::max<std::int64_t>(0, file_number("/proc/self/statm")) * sysconf(_SC_PAGESIZE), 0);
 }
 
 double read_rate(int threads) {
@@ -112,6 +108,41 @@ double read_rate(int threads) {
 
 }  // namespace
 
+std::int64_t cgroup_left(const std::string& mounts, const std::string& membership) {
+  namespace fs = std::filesystem;
+  // Names of the files in v2 and v1.
+  struct Version {
+    const char *mount, *limit, *used, *stat, *reclaimable;
+  };
+  constexpr Version kUnified{"", "memory.max", "memory.current", "memory.stat", "inactive_file"};
+  constexpr Version kMemory{"memory", "memory.limit_in_bytes", "memory.usage_in_bytes", "memory.stat",
+                            "total_inactive_file"};
+  std::int64_t least = -1;
+  const auto take = [&](const Version& version, const fs::path& group) {
+    const std::int64_t limit = file_number(group / version.limit), used = file_number(group / version.used);
+    // v1 writes the largest number of pages for no limit.
+    if (limit < 0 || used < 0 || limit >= std::int64_t{1} << 60) return;
+    const std::int64_t left = left_of(limit, used, cgroup_stat(group / version.stat, version.reclaimable));
+    least = least < 0 ? left : std::min(least, left);
+  };
+  std::ifstream in(membership);
+  for (std::string line; std::getline(in, line);) {
+    // "0::/a/b" or "4:memory:/a/b".
+    const std::size_t name = line.find(':') + 1, path = line.find(':', name) + 1;
+    if (name == 0 || path == 0) continue;
+    const std::string controllers = "," + line.substr(name, path - 1 - name) + ",";
+    const bool unified = controllers == ",,";
+    if (!unified && controllers.find(",memory,") == std::string::npos) continue;
+    const Version& version = unified ? kUnified : kMemory;
+    const fs::path mount = fs::path(mounts) / version.mount;
+    // A limit of any group above holds too. In a container the path may be the host's, and only the mount is there.
+    fs::path group = mount;
+    take(version, group);
+    for (const fs::path& part : fs::path(line.substr(path)).relative_path()) take(version, group /= part);
+  }
+  return least;
+}
+
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 HostLimits probe_limits() {
@@ -123,9 +154,11 @@ HostLimits probe_limits() {
 #endif
   if (limits.cpus < 1) limits.cpus = std::max(1u, std::thread::hardware_concurrency());
   limits.available_memory_bytes = proc_kib("MemAvailable") * 1024;
-  const std::int64_t group = cgroup_available();
-  if (group >= 0 && (limits.available_memory_bytes == 0 || group < limits.available_memory_bytes)) {
-    limits.available_memory_bytes = group;
+  for (const std::int64_t left : {cgroup_left("/sys/fs/cgroup", "/proc/self/cgroup"), address_space_left()}) {
+    if (left < 0) continue;
+    std::int64_t& least = limits.available_memory_bytes;
+    // 0 stands for unknown.
+    least = std::max<std::int64_t>(1, least == 0 ? left : std::min(least, left));
   }
   return limits;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <optional>
+#include <string>
 
 #include "base/buffer.h"
 #include "kvcast/kvcast.h"
@@ -12,8 +13,13 @@ namespace kvcast::measure {
 /// Monotonic seconds.
 double now();
 
-/// CPUs in this process's affinity mask and the memory it may still take.
+/// CPUs in this process's affinity mask, and the memory it may still take: MemAvailable, or what its cgroups or its
+/// address space leave where that is less.
 HostLimits probe_limits();
+
+/// Bytes that the memory limits of a cgroup and of those above it leave, v2 and v1; -1 without any. `mounts`:
+/// /sys/fs/cgroup. `membership`: /proc/self/cgroup.
+std::int64_t cgroup_left(const std::string& mounts, const std::string& membership);
 
 /// FMA speed of one short burst on `threads` threads at once, GFLOP/s. About a millisecond.
 double fma_gflops(int threads);

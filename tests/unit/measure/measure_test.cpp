@@ -1,8 +1,13 @@
 #include "measure/measure.h"
 
+#include <unistd.h>
+
 #include <algorithm>
+#include <filesystem>
+#include <fstream>
 #include <map>
 #include <set>
+#include <string>
 
 #include "catch.h"
 #include "measure/machine.h"
@@ -250,6 +255,45 @@ TEST_CASE("the machine's facts are those of this machine", "[measure]") {
   REQUIRE(rated.peak_gflops.has_value());
   CHECK(*rated.peak_gflops > 0);
   CHECK(*rated.read_gb_per_s > 0);
+}
+
+TEST_CASE("the least of the limits of a cgroup and of those above it holds", "[measure]") {
+  namespace fs = std::filesystem;
+  const fs::path root = fs::temp_directory_path() / ("kvcast_cgroup_" + std::to_string(::getpid()));
+  const auto write = [&](const fs::path& file, const std::string& text) {
+    fs::create_directories((root / file).parent_path());
+    std::ofstream(root / file) << text;
+  };
+  const auto left = [&](const std::string& membership) {
+    write("self", membership);
+    return measure::cgroup_left((root / "sys").string(), (root / "self").string());
+  };
+  CHECK(left("0::/\n") == -1);
+  // v2: no limit at the top, one in the middle, and a larger one below it; inactive files are given back.
+  write("sys/a/memory.max", "1000\n");
+  write("sys/a/memory.current", "900\n");
+  write("sys/a/memory.stat", "anon 400\ninactive_file 300\n");
+  write("sys/a/b/memory.max", "max\n");
+  write("sys/a/b/memory.current", "100\n");
+  write("sys/a/b/c/memory.max", "2000\n");
+  write("sys/a/b/c/memory.current", "100\n");
+  CHECK(left("0::/\n") == -1);
+  CHECK(left("0::/a\n") == 400);
+  CHECK(left("0::/a/b\n") == 400);
+  CHECK(left("0::/a/b/c\n") == 400);
+  CHECK(left("0::/of/the/host\n") == -1);
+  // v1: the path of a container is the host's, and its own group is the mount. The largest number is no limit.
+  write("sys/memory/memory.limit_in_bytes", "5000\n");
+  write("sys/memory/memory.usage_in_bytes", "4900\n");
+  write("sys/memory/memory.stat", "inactive_file 1\ntotal_inactive_file 50\n");
+  write("sys/memory/x/memory.limit_in_bytes", "9223372036854771712\n");
+  write("sys/memory/x/memory.usage_in_bytes", "4900\n");
+  CHECK(left("9:cpu,cpuacct:/\n4:memory:/docker/1234\n") == 150);
+  CHECK(left("4:memory:/x\n") == 150);
+  CHECK(left("4:cpu:/x\n0::/a/b/c\n") == 400);
+  CHECK(left("4:hugetlb,memory:/\n0::/a\n") == 150);
+  CHECK(left("garbage\n:\n") == -1);
+  fs::remove_all(root);
 }
 
 TEST_CASE("the fastest form is the one with the best time, whatever the first one cost", "[measure]") {
