@@ -5,6 +5,7 @@
 
 #include "kvcast/config.h"
 #include "kvcast/report.h"
+#include "schemes/check.h"
 
 namespace kvcast::app {
 
@@ -15,5 +16,9 @@ struct EqualityPlan {
 };
 /// Of one case; `cases` of them share the budget.
 EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std::int64_t cases);
+
+/// Bytes that the check takes beyond weights, tokens and schemes: the float64 reference, and the weights of a smaller
+/// model where it is cut.
+double check_bytes(const ModelShape& shape, const ReferenceShape& cut);
 
 }  // namespace kvcast::app

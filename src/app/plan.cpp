@@ -63,6 +63,15 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std
   return plan;
 }
 
+double check_bytes(const ModelShape& shape, const ReferenceShape& cut) {
+  // The reference holds float64 activations and one weight matrix in both precisions.
+  const double reference =
+      static_cast<double>(cut.history_length + 1) *
+          static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
+      static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
+  return reference + (cut.full ? 0.0 : Model::bytes(cut.cut(shape)));
+}
+
 }  // namespace app
 
 namespace {
@@ -159,17 +168,31 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
   const ReferenceShape cut =
       reference_shape(shape, length, 2, app::reference_budget(equality.reference_s, config.run.threads));
-  const ModelShape cut_shape = cut.cut(shape);
-  // The reference holds float64 activations and one weight matrix in both precisions.
-  const double reference_bytes =
-      static_cast<double>(cut.history_length + 1) *
-          static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
-      static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
-  costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + reference_bytes +
-                      (cut.full ? 0.0 : Model::bytes(cut_shape)) + app::cold_bytes(config) + 32e6;
+  costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + app::check_bytes(shape, cut) +
+                      app::cold_bytes(config) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;
   if (config.model.head_width > 0) add_head(costs, config, machine, evict_s);
   return costs;
+}
+
+/// "such as --history 500": half as long, or as many layers, as often as it takes; empty when nothing helps.
+std::string what_fits(const Config& config, const MachineInfo& machine, const RunOptions& options, std::int64_t cases,
+                      double bytes) {
+  const auto fits = [&](const Config& smaller) {
+    return plan::least_bytes(case_costs(smaller, machine, options, cases)) <= bytes;
+  };
+  const std::int64_t merge = config.model.token_merge;
+  // What is shorter would be less than the new tokens of a returning user.
+  const std::int64_t shortest = std::max(merge, config.run.append);
+  for (Config smaller = config; smaller.model.history_length / 2 >= shortest;) {
+    smaller.model.history_length = smaller.model.history_length / 2 / merge * merge;
+    if (fits(smaller)) return "such as --history " + std::to_string(smaller.model.history_length);
+  }
+  for (Config smaller = config; smaller.model.layers / 2 > smaller.model.candidate_from_layer;) {
+    smaller.model.layers /= 2;
+    if (fits(smaller)) return "such as --layers " + std::to_string(smaller.model.layers);
+  }
+  return "";
 }
 
 }  // namespace
@@ -195,8 +218,12 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const RunOption
     cases = std::move(mine);
   }
   std::vector<plan::Costs> costs;
+  const auto count = static_cast<std::int64_t>(cases.size());
   for (const Config& one : cases) {
-    costs.push_back(case_costs(one, machine, options, static_cast<std::int64_t>(cases.size())));
+    costs.push_back(case_costs(one, machine, options, count));
+    costs.back().what_fits = [&machine, &options, one, count](double bytes) {
+      return what_fits(one, machine, options, count, bytes);
+    };
   }
   return plan::build_plan(config, costs, kStartSeconds);
 }

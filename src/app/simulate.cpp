@@ -73,6 +73,30 @@ void check(const TrafficOptions& options) {
   }
 }
 
+std::int64_t threads_of(const TrafficOptions& options) {
+  return std::min(options.replications, options.threads > 0 ? options.threads : host_limits().cpus);
+}
+
+// Bytes of a user in the tables from which synthetic users are drawn and in the counts of every replication; of one
+// that a cache holds, while its table grows. Measured, rounded up.
+constexpr double kDrawnBytes = 40, kCountBytes = 4, kHeldBytes = 200;
+
+void refuse_memory(const char* flag, const std::string& what, double bytes, const char* hint) {
+  const auto available = static_cast<double>(host_limits().available_memory_bytes);
+  constexpr double kGiB = 1024.0 * 1024 * 1024;
+  if (available <= 0 || bytes <= available) return;
+  refuse(flag, what + " take up to " + format_significant(bytes / kGiB, 3) + " GiB of memory",
+         format_significant(available / kGiB, 3) + " GiB is available; " + hint);
+}
+
+void refuse_users(const TrafficOptions& options) {
+  if (!options.workload.trace.empty()) return;
+  const auto users = static_cast<double>(options.workload.users);
+  refuse_memory("--users", "the tables of " + number(options.workload.users) + " users",
+                users * (kDrawnBytes + kCountBytes * static_cast<double>(threads_of(options))),
+                "fewer --users or --threads");
+}
+
 /// Everything that one value of the options decides, made anew where --find varies it.
 class Fleet {
  public:
@@ -93,6 +117,7 @@ class Fleet {
     simulator_.replications = options.replications;
     simulator_.seed = options.workload.seed;
     simulator_.threads = static_cast<int>(options.threads);
+    refuse_held();
   }
 
   Traffic run() {
@@ -126,6 +151,17 @@ class Fleet {
   }
 
  private:
+  void refuse_held() const {
+    const double page = std::ceil(static_cast<double>(simulator_.cache.page_tokens) * costs_.bytes_per_token);
+    if (simulator_.cache.bytes <= 0 || !(page > 0)) return;
+    const double held =
+        std::min(static_cast<double>(summary_.users), static_cast<double>(simulator_.cache.bytes) / page);
+    refuse_memory("--cache",
+                  "the entries of " + number(std::llround(held)) + " users in it, of every replication at once,",
+                  held * kHeldBytes * static_cast<double>(threads_of(options_)),
+                  "a smaller --cache, or fewer --users, --requests or --threads");
+  }
+
   traffic::Arrivals arrivals(const traffic::Workload& workload, std::int64_t requests) const {
     traffic::Arrivals arrivals;
     arrivals.make = [&workload](std::uint64_t replication) { return workload.requests(replication); };
@@ -332,6 +368,8 @@ void write_trace(const WorkloadOptions& options, const std::string& path) {
 
 Report simulate(const TrafficOptions& options) {
   check(options);
+  refuse_users(options);
+  app::require_team("--threads", threads_of(options));
   Report report;
   report.tool = tool_info();
   report.traffic = Fleet(options, traffic::Workload(options.workload)).run();

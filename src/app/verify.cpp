@@ -1,9 +1,11 @@
 #include <algorithm>
 #include <memory>
 
+#include "app/equality_plan.h"
 #include "app/export.h"
 #include "app/notes.h"
 #include "app/problem.h"
+#include "app/refuse.h"
 #include "report/shape.h"
 
 namespace kvcast {
@@ -22,10 +24,14 @@ std::vector<double> joined(const ReferenceKv& kv) {
   return all;
 }
 
-// Memory that the schemes, the weights and `n` candidates take.
+// Memory that the schemes, the weights, the tokens of `n` candidates and the reference take.
 double bytes_needed(const Config& config, const std::vector<SchemeInstance>& instances, std::int64_t n) {
   const ModelShape shape = app::model_shape(config);
-  double bytes = Model::bytes(shape) + 2.0 * static_cast<double>(n) * static_cast<double>(shape.dim) * sizeof(float);
+  const std::int64_t length = positions(config.model);
+  const ReferenceShape cut =
+      reference_shape(shape, length, 2, app::reference_budget(kReferenceSeconds, config.run.threads));
+  double bytes = Model::bytes(shape) + app::check_bytes(shape, cut) + 32e6 +
+                 static_cast<double>(length + 2 * n) * static_cast<double>(shape.dim) * sizeof(float);
   for (const SchemeInstance& instance : instances) {
     bytes += instance.entry->bytes(shape, app::scheme_size(config, instance.options, n));
   }
@@ -44,6 +50,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   const auto stage = [&](const char* name) {
     if (observer.on_stage) observer.on_stage(name);
   };
+  app::require_team("/run/threads", config.run.threads);
   const int threads = static_cast<int>(config.run.threads);
   const WorkShape work = app::work_shape(config);
   const bool can_share = shareable(config.model.mask, config.model.layers, config.model.candidate_from_layer);
@@ -82,8 +89,12 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     if (instance.entry->name == "packed") instance.options.micro_batch = (n + 1) / 2;
   }
   if (!fits()) {
-    throw ConfigError("/model", "weights and two naive candidates do not fit the memory that is available",
-                      "use fewer layers, a smaller dim or a shorter history, or raise --max-memory");
+    constexpr double kGiB = 1024.0 * 1024 * 1024;
+    throw ConfigError("/model",
+                      "weights, two naive candidates and the reference take " +
+                          format_significant(bytes_needed(config, instances, n) / kGiB, 3) + " GiB of memory",
+                      format_significant(limit / kGiB, 3) +
+                          " GiB is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
   }
   if (can_share && instances.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
   result.candidates = n;

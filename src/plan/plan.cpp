@@ -19,6 +19,17 @@ bool scalable(const Costs& costs, const SchemeCost& scheme, std::int64_t n) {
   return scheme.unit > 0 && n > scheme.unit && (scheme.baseline || n % unit == 0);
 }
 
+// Largest N whose bytes(N), which grows with N, are at most these; 0 when that of 1 is more.
+template <typename Bytes>
+std::int64_t largest_within(double limit, std::int64_t below, const Bytes& bytes) {
+  std::int64_t fits = 0;
+  while (below - fits > 1) {
+    const std::int64_t middle = fits + (below - fits) / 2;
+    (bytes(middle) <= limit ? fits : below) = middle;
+  }
+  return fits;
+}
+
 /// What fits of one case, were it alone.
 struct Fitting {
   std::vector<std::int64_t> largest;  ///< N of each scheme; 0 when not even the smallest fits
@@ -41,15 +52,16 @@ Fitting fit_memory(const Config& config, const Costs& costs) {
       const SchemeCost& scheme = costs.schemes[s];
       if (scheme.baseline != baseline) continue;
       fitting.left[s] = limit - used;
-      if (baseline && limit > 0 && used + tokens(1) + scheme.bytes(1) > limit) {
+      if (const double least = least_bytes(costs); baseline && limit > 0 && least > limit) {
         const std::string which =
             config.sweep.history_length.empty() && config.sweep.layers.empty()
                 ? ""
                 : "at L=" + std::to_string(costs.history_length) + ", layers=" + std::to_string(costs.layers) + ": ";
-        throw ConfigError(
-            "/model",
-            which + "weights and one naive candidate take " + gib(used + tokens(1) + scheme.bytes(1)) + " of memory",
-            gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+        const std::string smaller = costs.what_fits ? costs.what_fits(limit) : "";
+        throw ConfigError("/model", which + "weights and one naive candidate take " + gib(least) + " of memory",
+                          gib(limit) +
+                              " is available (--max-memory); use fewer layers, a smaller dim or a shorter history" +
+                              (smaller.empty() ? "" : ", " + smaller));
       }
       for (const std::int64_t n : config.run.candidates) {
         if (limit <= 0 || used + tokens(std::max(stored, n)) + scheme.bytes(n) <= limit) fitting.largest[s] = n;
@@ -118,8 +130,10 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
         point.status = Status::skipped;
         point.measured_candidates = 0;
         const SchemeCost& holder = scheme.runs_on ? costs.schemes[*scheme.runs_on] : scheme;
-        point.reason = "needs " + gib(holder.bytes(n) + tokens(n)) + " of memory beside the rest, " +
-                       gib(std::max(0.0, fitting.left[s])) + " left";
+        const auto bytes = [&](std::int64_t count) { return holder.bytes(count) + tokens(count); };
+        const std::int64_t fits = largest_within(fitting.left[s], n, bytes);
+        point.reason = "needs " + gib(bytes(n)) + " of memory beside the rest, " + gib(std::max(0.0, fitting.left[s])) +
+                       " left" + (fits > 0 ? ": enough for N = " + std::to_string(fits) : "");
       } else if (whole) {
         point.estimated_s = scheme.user_s + scheme.candidates_s(n);
       } else if (scheme.user_pass) {
@@ -158,6 +172,14 @@ void put_into_batches(Plan& plan, double limit) {
 }
 
 }  // namespace
+
+double least_bytes(const Costs& costs) {
+  double bytes = costs.fixed_bytes;
+  for (const SchemeCost& scheme : costs.schemes) {
+    if (scheme.baseline) return bytes + costs.bytes_per_candidate + scheme.bytes(1);
+  }
+  return bytes;
+}
 
 Plan build_plan(const Config& config, const std::vector<Costs>& cases, double start_s) {
   Plan plan;

@@ -36,12 +36,18 @@ struct Costs {
   double setup_s = 0;               ///< weights, checks and warm-up
   double fixed_bytes = 0;           ///< weights, tokens, what the check needs
   double bytes_per_candidate = 0;   ///< inputs and outputs
+  /// A smaller model that would fit these bytes, "such as --layers 3"; empty when there is none. Asked where this one
+  /// does not.
+  std::function<std::string(double bytes)> what_fits{};
 };
 
 /// Fewest rounds that give an interval, and the number below which parts are composed instead of run whole.
 inline constexpr std::int64_t kMinRounds = 3;
 inline constexpr std::int64_t kWantedRounds = 7;
 inline constexpr std::int64_t kMaxRounds = 200;
+
+/// Bytes that the case takes at least: what is fixed, and one candidate of the baseline.
+double least_bytes(const Costs& costs);
 
 /// Cases are put into as few batches as memory allows, in their order: those of one batch are measured in the same
 /// rounds. All are run whole, or all composed. start_s: what the command takes before its first case.

@@ -154,14 +154,18 @@ void ReplayState::refuse_memory() {
   }
   const double workers = static_cast<double>(options.workers) *
                          Server::bytes(shape, static_cast<int>(options.threads), longest, most_candidates);
-  bytes = Model::bytes(shape) + Items::bytes(shape.dim) + workers + caches;
+  const double weights = Model::bytes(shape) + Items::bytes(shape.dim);
+  bytes = weights + workers + caches;
   if (options.memory_bytes == 0 || bytes <= static_cast<double>(options.memory_bytes)) return;
-  const bool by_users = caches > workers;
-  throw ConfigError(by_users ? "--cache" : "--max-history",
-                    "the replay needs about " + gib(bytes) + " (keys and values of users " + gib(caches) +
-                        ", activations of the workers " + gib(workers) + "), there is " +
-                        gib(static_cast<double>(options.memory_bytes)),
-                    "a smaller --cache or --max-history, or fewer workers");
+  const bool by_model = weights > std::max(caches, workers);
+  throw ConfigError(
+      by_model           ? "/model"
+      : caches > workers ? "--cache"
+                         : "--max-history",
+      "the replay needs about " + gib(bytes) + " (weights and items " + gib(weights) + ", keys and values of users " +
+          gib(caches) + ", activations of the workers " + gib(workers) + "), there is " +
+          gib(static_cast<double>(options.memory_bytes)),
+      by_model ? "fewer layers or a smaller dim" : "a smaller --cache or --max-history, or fewer workers");
 }
 
 Replay::Replay(const Config& config, const ModelShape& shape, std::span<const Request> requests,
