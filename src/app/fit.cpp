@@ -1,5 +1,6 @@
 #include "analysis/fit.h"
 
+#include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
@@ -19,10 +20,22 @@ void require_at_least(const std::vector<std::int64_t>& values, std::int64_t leas
   }
 }
 
+// Of one scheme: every N at every shape.
+constexpr std::size_t kMostPredictions = 1'000'000;
+
 void check(const FitOptions& options) {
   require_at_least(options.candidates, 1, "--candidates");
   require_at_least(options.history_length, 0, "--history");
   require_at_least(options.layers, 1, "--layers");
+  // Each is a list of at most 10000 values.
+  const std::size_t predictions = std::max<std::size_t>(1, options.candidates.size()) *
+                                  std::max<std::size_t>(1, options.history_length.size()) *
+                                  std::max<std::size_t>(1, options.layers.size());
+  if (predictions > kMostPredictions) {
+    throw ConfigError(!options.history_length.empty() ? "--history" : "--layers",
+                      "-N, -L and --layers ask for " + std::to_string(predictions) + " predictions",
+                      "at most " + std::to_string(kMostPredictions));
+  }
   if (options.holdout && !(*options.holdout > 0 && *options.holdout < 1)) {
     throw ConfigError("--holdout", "'" + format_significant(*options.holdout, 6) + "' is no share of the points",
                       "above 0 and below 1, such as 0.25");

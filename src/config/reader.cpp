@@ -27,8 +27,8 @@ using config::Field;
 using config::JsonValue;
 
 constexpr std::size_t kMaxFileBytes = std::size_t{16} << 20;
-// A grid is planned point by point before it is measured.
-constexpr std::int64_t kMaxShapes = 10000;
+// A grid is planned point by point before it is measured, and every round of a run is a line of its journal.
+constexpr std::int64_t kMaxShapes = 10000, kMaxPoints = 100000;
 // More threads than this per CPU only measure the scheduler.
 constexpr std::int64_t kMaxThreadsPerCpu = 4;
 
@@ -166,6 +166,7 @@ class Reader {
            std::to_string(config_.run.threads) + " threads on " + std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs"),
            "allowed: 1 to " + std::to_string(*most_threads) + ", four times the CPUs");
     }
+    check_points(shapes);
     check_sizes();
     return config_;
   }
@@ -257,6 +258,20 @@ class Reader {
       if (found != origins_.end() && found->second.order > latest.order) latest = found->second;
     }
     throw ConfigError(latest.where, problem, hint);
+  }
+
+  void check_points(std::int64_t shapes) const {
+    const RunConfig& run = config_.run;
+    const bool packed = std::find(run.schemes.begin(), run.schemes.end(), "packed") != run.schemes.end();
+    const std::size_t rows = run.schemes.size() + (packed ? std::max<std::size_t>(1, run.micro_batch.size()) - 1 : 0);
+    // Each factor is a list of at most 10000 values.
+    const std::int64_t points =
+        shapes * static_cast<std::int64_t>(run.candidates.size()) * static_cast<std::int64_t>(rows);
+    if (points <= kMaxPoints) return;
+    fail({"run.candidates", "run.schemes", "run.micro_batch", "sweep.history_length", "sweep.layers"},
+         std::to_string(shapes) + (shapes == 1 ? " shape x " : " shapes x ") + std::to_string(run.candidates.size()) +
+             " N x " + std::to_string(rows) + " schemes are " + std::to_string(points) + " points",
+         "allowed: at most " + std::to_string(kMaxPoints));
   }
 
   // No size that any stage computes in bytes may leave int64; stages may then multiply plainly.
