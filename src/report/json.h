@@ -36,7 +36,7 @@ Json to_json(const std::vector<Column<Row>>& columns, const std::vector<Row>& ro
 Json tool_json(const ToolInfo& tool);
 
 /// One JSON text. Errors: ConfigError "where: line 3, column 5: ..." (no line when the text is one line) on bad syntax,
-/// a repeated key, a NUL byte, or nesting beyond 64 levels.
+/// a repeated key, a NUL byte, nesting beyond 64 levels, or more than 20 million keys and values.
 Json parse_json(const std::string& text, const std::string& where);
 
 /// A value and where it stands. What it refuses is a ConfigError "where: /pointer: problem; what is allowed".

@@ -14,6 +14,8 @@ namespace kvcast::report {
 namespace {
 
 constexpr int kMaxDepth = 64;
+// Some five times what the report of the largest grid has.
+constexpr std::int64_t kMaxValues = 20'000'000;
 constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 
 // nlohmann would write NaN as null silently; here null is a decision and the value never reaches the writer.
@@ -124,10 +126,14 @@ Json parse_json(const std::string& text, const std::string& where) {
     throw ConfigError(where + ": " + position(text, nul), "a NUL byte", "the file is JSON text");
   }
   std::vector<std::set<std::string>> keys;  // of the open objects
+  std::int64_t values = 0;
   const auto check = [&](int depth, Json::parse_event_t event, Json& parsed) {
     if (depth > kMaxDepth) {
       throw ConfigError(where, "nested deeper than " + std::to_string(kMaxDepth) + " levels",
                         "kvcast's own files are flat");
+    }
+    if (++values > kMaxValues) {
+      throw ConfigError(where, "more than " + std::to_string(kMaxValues) + " values", "is this a file of kvcast?");
     }
     if (event == Json::parse_event_t::object_start) keys.emplace_back();
     if (event == Json::parse_event_t::object_end) keys.pop_back();

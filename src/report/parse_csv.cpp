@@ -13,6 +13,9 @@
 namespace kvcast::report {
 namespace {
 
+// A row of ours has some 200 bytes and 30 cells, and a run two million rows at most.
+constexpr std::size_t kMaxLineBytes = std::size_t{1} << 20, kMaxCells = 50'000'000;
+
 class Parser {
  public:
   Parser(const std::string& text, const std::string& where) : text_(text), where_(where) {
@@ -21,13 +24,20 @@ class Parser {
 
   std::vector<CsvRow> rows() {
     std::vector<CsvRow> rows;
+    std::size_t cells = 0;
     while (at_ < text_.size()) {
       CsvRow row{line_, {}};
+      if (std::min(text_.find_first_of("\r\n", at_), text_.size()) - at_ > kMaxLineBytes) {
+        throw ConfigError(where_ + ": line " + std::to_string(line_), "is longer than 1 MiB", "a row is short");
+      }
       bool quoted = false;
       do {
         quoted = cell(row) || quoted;
       } while (take(','));
       end_line();
+      if ((cells += row.cells.size()) > kMaxCells) {
+        throw ConfigError(where_, "more than " + std::to_string(kMaxCells) + " cells", "a part of its rows");
+      }
       const bool blank = row.cells.size() == 1 && row.cells[0].empty() && !quoted;
       if (!blank) rows.push_back(std::move(row));
     }

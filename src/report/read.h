@@ -7,7 +7,8 @@
 
 namespace kvcast::report {
 
-/// A file as it is. Errors: IoError when it cannot be read or is larger than 1 GiB.
+/// A file as it is. Errors: IoError when it cannot be read or is larger than 1 GiB, ConfigError when a line is longer
+/// than 128 MiB; both before more of it is in memory.
 std::string read_file(const std::string& path);
 
 /// The text of a report.json; `where` names it in messages. Samples are not in it. Fields that this version does not
