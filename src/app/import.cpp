@@ -1,6 +1,7 @@
 // The config that a file of weights brings with it.
 #include "model/import.h"
 
+#include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "report/json.h"
 
@@ -8,6 +9,9 @@ namespace kvcast {
 
 std::string imported_config(const std::string& file) {
   using report::Json;
+  if (!is_utf8(file)) {
+    throw ConfigError("--import", in_quotes(file) + " is not UTF-8", "reports name the file; give it another name");
+  }
   const ImportedCase found = load_import(file);
   Json config = Json::object();
   if (found.config_json) {
@@ -39,8 +43,7 @@ std::string imported_config(const std::string& file) {
     if (found.history_size) model["history_length"] = found.history_size->rows;
   }
   config["model"]["import"] = file;
-  // A file's name may be any bytes; who typed it is told so where a flag is read.
-  return config.dump(-1, ' ', false, Json::error_handler_t::replace);
+  return config.dump();
 }
 
 }  // namespace kvcast

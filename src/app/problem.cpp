@@ -107,8 +107,7 @@ void Problem::take_tokens() {
                       "wanted " + std::to_string(config_.model.dim) + ", the dim of the model");
   }
   if (stored && stored->rows >= config_.model.history_length) {
-    const std::vector<float> history = imported_->history();
-    std::copy_n(history.begin(), history_.size(), history_.begin());
+    history_ = imported_->history(config_.model.history_length);
   } else {
     seeded_parts_.emplace_back("history");
   }

@@ -135,12 +135,15 @@ void read_finite(const SafetensorsFile& file, const FileTensor& tensor, std::int
                     "wanted finite numbers in the range of fp32");
 }
 
-std::vector<float> read_all(const SafetensorsFile& file, const char* name) {
+std::vector<float> read_first(const SafetensorsFile& file, const char* name, std::int64_t elements) {
   const FileTensor* tensor = file.find(name);
-  assert(tensor != nullptr);
-  std::vector<float> values(static_cast<std::size_t>(tensor->elements));
+  assert(tensor != nullptr && elements <= tensor->elements);
+  std::vector<float> values(static_cast<std::size_t>(elements));
   read_finite(file, *tensor, 0, values);
   return values;
+}
+std::vector<float> read_all(const SafetensorsFile& file, const char* name) {
+  return read_first(file, name, file.find(name)->elements);
 }
 
 }  // namespace
@@ -165,7 +168,9 @@ TensorSource ImportedCase::source(const ModelShape& shape) const {
   };
 }
 
-std::vector<float> ImportedCase::history() const { return read_all(*file, kHistory); }
+std::vector<float> ImportedCase::history(std::int64_t rows) const {
+  return read_first(*file, kHistory, rows * history_size->columns);
+}
 
 std::vector<float> ImportedCase::candidates() const { return read_all(*file, kCandidates); }
 

@@ -35,7 +35,7 @@ struct ImportedCase {
   /// All values of a tensor that the file has (a precondition), row-major.
   /// Errors: ConfigError, naming tensor and index, when one is not finite; IoError when the file has been cut
   /// meanwhile.
-  std::vector<float> history() const;
+  std::vector<float> history(std::int64_t rows) const;  ///< the first of them
   std::vector<float> candidates() const;
   std::vector<float> readout() const;
   /// Candidates first .. first + tokens.size()/dim - 1, [count][dim]. Errors: as candidates().

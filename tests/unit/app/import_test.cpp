@@ -1,4 +1,3 @@
-#include <filesystem>
 #include <string>
 #include <vector>
 
@@ -53,13 +52,9 @@ TEST_CASE("a config in a file of weights is read as warily as any other", "[app]
   CHECK(fault_of(file) == "metadata kvcast.config is not a config; it must be the JSON of one");
 }
 
-TEST_CASE("a file of weights may have any name", "[app][import]") {
-  const TemporaryFile file;
-  const std::string odd = file.folder() + "/b\xff.safetensors";
-  write_model(file.path(), R"({"model": {"dim": 1, "heads": 1}})");
-  std::filesystem::rename(file.path(), odd);
-  const std::string brought = imported_config(odd);
-  CHECK(parse_config(brought, "imported", {}, {2, 0}).model.import == file.folder() + "/b\xEF\xBF\xBD.safetensors");
+TEST_CASE("a file of weights whose name no report can hold is refused", "[app][import]") {
+  CHECK_THROWS_WITH(imported_config("b\xff.safetensors"),
+                    Catch::Matchers::StartsWith("--import: ") && Catch::Matchers::Contains(" is not UTF-8; "));
 }
 
 }  // namespace kvcast

@@ -130,7 +130,7 @@ TEST_CASE("an exported case is imported to the bit", "[model][import]") {
   CHECK(loaded.candidates_size->columns == 8);
   CHECK(loaded.has_readout);
 
-  CHECK(loaded.history() == find(tensors, "history").f32());
+  CHECK(loaded.history(loaded.history_size->rows) == find(tensors, "history").f32());
   CHECK(loaded.candidates() == find(tensors, "candidates").f32());
   CHECK(loaded.readout() == find(tensors, "readout").f32());
   std::vector<float> second(8);
@@ -186,7 +186,7 @@ TEST_CASE("every float type is imported, and a history has the width of its toke
   const ImportedCase loaded = load_import(file.path());
   CHECK(loaded.history_size->rows == 10);
   CHECK(loaded.history_size->columns == 2);
-  CHECK(loaded.history() == std::vector<float>(20, 0.5f));
+  CHECK(loaded.history(loaded.history_size->rows) == std::vector<float>(20, 0.5f));
   CHECK(loaded.readout() == std::vector<float>(8, 0.1f));
   std::vector<float> expected = find(tensors, "layers.1.attn.out.weight").f32();
   for (float& value : expected) value = kernels::from_bf16(kernels::to_bf16(value));
@@ -311,7 +311,7 @@ TEST_CASE("a value that is not finite is named when it is loaded", "[model][impo
   std::vector<float> one(8), two(16);
   CHECK(problem([&] { loaded.read_candidates(2, one); }) == "no fault");
   CHECK(problem([&] { loaded.read_candidates(1, two); }) == "tensor 'candidates': the value at [1,7] is inf" + wanted);
-  CHECK(problem([&] { loaded.history(); }) == "no fault");
+  CHECK(problem([&] { loaded.history(loaded.history_size->rows); }) == "no fault");
   CHECK(problem([&] { loaded.readout(); }) == "tensor 'readout': the value at [0] is inf" + wanted);
 }
 
@@ -329,7 +329,7 @@ TEST_CASE("a damaged file loads or is refused in one line", "[model][import]") {
       for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
         for (const Tensor tensor : kTensors) values_of(source, shape, layer, tensor);
       }
-      if (loaded.history_size) loaded.history();
+      if (loaded.history_size) loaded.history(loaded.history_size->rows);
       if (loaded.candidates_size) loaded.candidates();
       if (loaded.has_readout) loaded.readout();
       return true;
