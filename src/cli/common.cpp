@@ -171,8 +171,8 @@ OutputFolder::OutputFolder(const std::string& path) {
 }
 
 OutputFolder::~OutputFolder() {
-  std::error_code ignored;  // one that is not empty stays
-  for (auto folder = created_.rbegin(); folder != created_.rend(); ++folder) std::filesystem::remove(*folder, ignored);
+  // One that is not empty stays, and so does a file that somebody put in the folder's place.
+  for (auto folder = created_.rbegin(); folder != created_.rend(); ++folder) ::rmdir(folder->c_str());
 }
 
 void write_stdout(std::string_view text) {
@@ -198,13 +198,22 @@ void print_error(std::string_view message) {
   write_stderr(fmt::format("{}{}\n", coloured("kvcast: ", Colour::red), one_line(message)));
 }
 
+std::vector<std::string> write_report_files(const Report& report, const std::string& folder, const std::string& text) {
+  try {
+    return write_report(report, folder);
+  } catch (const IoError&) {
+    write_stdout(text);
+    throw;
+  }
+}
+
 void print_report(const Report& report, const std::string& text, bool has_warnings,
                   const std::optional<std::string>& output, bool quiet) {
   std::vector<std::string> paths;
   if (output) {
     if (output->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     OutputFolder folder(*output);
-    paths = write_report(report, *output);
+    paths = write_report_files(report, *output, text);
     folder.keep();
   }
   write_stdout(text);
@@ -228,6 +237,11 @@ void install_signal_handlers() {
   action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
   ::sigaction(SIGINT, &action, nullptr);
   ::sigaction(SIGTERM, &action, nullptr);
+  // A terminal that goes away ends a run as SIGTERM does; nohup says that it shall not.
+  struct sigaction before = {};
+  if (::sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
+    ::sigaction(SIGHUP, &action, nullptr);
+  }
   std::signal(SIGPIPE, SIG_IGN);
   std::signal(SIGXFSZ, SIG_IGN);  // a file size limit becomes a write error, too
 }

@@ -121,6 +121,10 @@ void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.
 void print_error(std::string_view message);
 
+/// Writes the report's files; the paths. Where that fails `text` goes to stdout, so that what was measured is not lost.
+/// Errors: IoError.
+std::vector<std::string> write_report_files(const Report& report, const std::string& folder, const std::string& text);
+
 /// Writes the report's files where a folder is given, then prints `text`; the paths and, unless `text` has them, the
 /// warnings go to stderr. For commands that measure nothing. Errors: ConfigError when `output` has no name; IoError,
 /// and then no folder that was not there before is left.
@@ -129,7 +133,8 @@ void print_report(const Report& report, const std::string& text, bool has_warnin
 
 /// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
 void reserve_standard_streams();
-/// SIGINT and SIGTERM are remembered once, a second one kills; SIGPIPE and SIGXFSZ become write errors.
+/// SIGINT, SIGTERM and, unless it is ignored, SIGHUP are remembered once, a second one kills; SIGPIPE and SIGXFSZ
+/// become write errors.
 void install_signal_handlers();
 /// The signal that arrived, 0 when none did.
 int pending_signal();

@@ -3,10 +3,12 @@
 
 #include <algorithm>
 #include <charconv>
+#include <filesystem>
 #include <memory>
 #include <optional>
 #include <set>
 #include <string>
+#include <system_error>
 #include <vector>
 
 #include "common.h"
@@ -175,13 +177,21 @@ class RunCommand : public Command {
 
     // Files first: they must not be lost when stdout is.
     std::vector<std::string> paths;
+    const std::string text = render(result.report, format_.name(), has_colour(Stream::out));
     if (output) {
-      paths = write_report(result.report, *output);
+      try {
+        paths = write_report_files(result.report, *output, text);
+      } catch (const IoError& error) {
+        namespace fs = std::filesystem;
+        std::error_code unknown;
+        if (!fs::exists(fs::path(*output) / "journal.jsonl", unknown)) throw;
+        throw IoError(error.what(), "kvcast run --resume " + *output + " writes them when there is room");
+      }
       if (folder != nullptr) folder->keep();
       // An interrupted run keeps its journal, to be resumed from.
       if (!result.interrupted) discard_journal(*output);
     }
-    write_stdout(render(result.report, format_.name(), has_colour(Stream::out)));
+    write_stdout(text);
     if (!quiet_) {
       write_paths(paths);
       // The table says them itself.

@@ -3,11 +3,15 @@
 #include <fcntl.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <fstream>
+#include <sstream>
 #include <utility>
 
 #include "base/text.h"
@@ -179,9 +183,31 @@ JournalContents contents_of(const std::string& text, const std::string& path) {
   throw IoError(path, "cannot " + action + ": " + std::strerror(error));
 }
 
+// The process that holds a lock of this file, " (process 123)"; empty where the system does not tell.
+std::string holder_of(int descriptor) {
+  struct stat status = {};
+  if (::fstat(descriptor, &status) != 0) return "";
+  // "1: FLOCK  ADVISORY  WRITE 123 fe:01:456 0 EOF", the device in hexadecimal.
+  std::ifstream locks("/proc/locks");
+  char file[64];
+  std::snprintf(file, sizeof file, "%02x:%02x:%llu", major(status.st_dev), minor(status.st_dev),
+                static_cast<unsigned long long>(status.st_ino));
+  for (std::string line; std::getline(locks, line);) {
+    std::istringstream words(line);
+    std::string number, kind, advisory, access, process, where;
+    words >> number >> kind >> advisory >> access >> process >> where;
+    if (kind == "FLOCK" && where == file) return " (process " + process + ")";
+  }
+  return "";
+}
+
+[[noreturn]] void refuse_in_use(const std::string& path, const std::string& holder) {
+  throw ConfigError(path, "in use by another kvcast" + holder, "wait until it has ended");
+}
+
 void lock(int descriptor, const std::string& path) {
   if (::flock(descriptor, LOCK_EX | LOCK_NB) == 0) return;
-  if (errno == EWOULDBLOCK) throw ConfigError(path, "in use by another kvcast", "wait until it has ended");
+  if (errno == EWOULDBLOCK) refuse_in_use(path, holder_of(descriptor));
   // Some network file systems have no locks; runs are worth more there than the guard against a second one.
   if (errno != ENOLCK && errno != ENOSYS && errno != EOPNOTSUPP) fail("lock", path, errno);
 }
@@ -204,8 +230,9 @@ void refuse_when_in_use(const std::string& folder) {
   const int descriptor = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
   if (descriptor < 0) return;
   const bool taken = ::flock(descriptor, LOCK_SH | LOCK_NB) != 0 && errno == EWOULDBLOCK;
+  const std::string holder = taken ? holder_of(descriptor) : "";
   ::close(descriptor);
-  if (taken) throw ConfigError(path, "in use by another kvcast", "wait until it has ended");
+  if (taken) refuse_in_use(path, holder);
 }
 
 void remove_journal(const std::string& folder) noexcept {
