@@ -108,6 +108,42 @@ class Workbook:
             row += 1
 
 
+class Formulas(dict):
+    """What the cells of one sheet come to with other numbers in some: {name: number}. Knows what our formulas use."""
+
+    def __init__(self, book, sheet, changed):
+        super().__init__(AND=lambda *parts: all(parts), MAX=max, INT=math.floor)
+        self.book, self.sheet, self.changed = book, sheet, {book.at(name): number for name, number in changed.items()}
+
+    def __missing__(self, name):
+        if name in self.book.names:
+            sheet, name = self.book.at(name)
+            assert sheet == self.sheet, name
+        value = self.value(name)
+        return 0 if value == "" and self.book.cells[self.sheet][name].formula is None else value  # a blank counts as 0
+
+    def value(self, at):
+        if (self.sheet, at) in self.changed:
+            return self.changed[self.sheet, at]
+        cell = self.book.cells[self.sheet].get(at)
+        if cell is not None and cell.formula is not None:
+            return self.come_to(cell.formula.removeprefix("="))
+        return "" if cell is None or cell.value is None else cell.value
+
+    def come_to(self, text):
+        if text.startswith("IF("):
+            parts, depth = [""], 0
+            for c in text[len("IF("):-1]:
+                depth += (c == "(") - (c == ")")
+                if c == "," and depth == 0:
+                    parts.append("")
+                else:
+                    parts[-1] += c
+            condition, yes, no = parts
+            return self.come_to(yes if self.come_to(condition) else no)
+        return eval(re.sub(r"(?<![<>=])=", "==", text), {"__builtins__": {}}, self)
+
+
 def patched(source, target, changes):
     """A copy of a workbook with other numbers in some cells: {(sheet, cell): number}."""
     book = Workbook(source)
@@ -375,6 +411,30 @@ class XlsxTest(Base):
             with self.subTest(report=name):
                 book = self.book(name)
                 self.check_live(name, {i: book.named(i) for i in INPUTS}, lambda at: self.of(book.cells["fit"].get(at)))
+
+    def test_formulas_come_to_their_results_and_follow_the_inputs(self):
+        for name in self.folders:
+            book = self.book(name)
+            with self.subTest(report=name):
+                for sheet in ("fit", "sizing"):
+                    formulas = Formulas(book, sheet, {})
+                    for at, cell in book.cells[sheet].items():
+                        if cell.formula is not None and self.of(cell) != "":
+                            self.assertTrue(math.isclose(formulas.value(at), cell.value, rel_tol=1e-9), (sheet, at))
+                        elif cell.formula is not None:
+                            self.assertEqual(formulas.value(at), "", (sheet, at))
+                changed = {"model_r": 0.3, "model_a": 0.002, "model_drop": 0.25}
+                inputs = {i: book.named(i) for i in INPUTS} | changed
+                self.check_live(name, inputs, Formulas(book, "fit", changed).value)
+        book = self.book("size")
+        a, b, tail = (book.named(name) for name in ("size_a", "size_b", "size_tail"))
+        for n in (1, 7, 100):
+            for budget, wanted in ((tail * (a + b * n), n), (tail * (a + b * (n - 0.01)), n - 1)):
+                formulas = Formulas(book, "sizing", {"size_budget": budget})
+                answer = book.at("size_n")[1]
+                self.assertEqual(formulas.value(answer), wanted)
+                after = re.sub(r"\d+", lambda row: str(int(row[0]) + 1), answer)
+                self.assertAlmostEqual(formulas.value(after), tail * (a + b * wanted), delta=1e-12)
 
     def test_inputs_are_those_of_the_report(self):
         for name in self.folders:

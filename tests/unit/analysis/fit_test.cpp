@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/forms.h"
 #include "analysis/statistics.h"
 #include "base/random.h"
 #include "catch.h"
@@ -75,6 +76,35 @@ TEST_CASE("rounding alone never prefers the affine form", "[analysis][fit]") {
             "one-parameter");
     }
   }
+}
+
+TEST_CASE("noise alone hardly ever prefers the affine form, though it often predicts better", "[analysis][fit]") {
+  int affine = 0, better = 0;
+  for (std::uint64_t seed = 0; seed < 100; ++seed) {
+    const auto samples = make_samples(kCandidates, 5, 0.1, one_parameter(0.1, 0.02), {0.05, 0.02, 0.01}, seed);
+    const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+    affine += fit.preferred == "affine";
+    better += *fit.affine_loo_error_pct < 0.8 * *fit.loo_error_pct;
+  }
+  CHECK(affine <= 11);  // 5% and three binomial standard deviations
+  CHECK(better >= 20);
+}
+
+TEST_CASE("the variance of few rounds is drawn towards that of the others, by their degrees", "[analysis][fit]") {
+  std::vector<analysis::Level> levels;
+  for (const auto& [candidates, spread] : {std::pair(2, 0.01), {10, 0.02}, {50, 0.1}}) {
+    analysis::Level level{candidates, {}};
+    // Logs of 2 - spread, 2 and 2 + spread: a sample variance of spread².
+    for (int round = 0; round < 3; ++round) level.pairs.push_back({round, std::exp(2 + (round - 1) * spread), 1});
+    levels.push_back(level);
+  }
+  const std::vector<analysis::LogPoint> points = analysis::log_points(levels);
+  REQUIRE(points.size() == 3);
+  const double typical = 0.02 * 0.02;
+  CHECK_THAT(points[0].variance, WithinRel(typical / 3, 1e-9));
+  CHECK_THAT(points[1].variance, WithinRel(typical / 3, 1e-9));
+  CHECK_THAT(points[2].variance, WithinRel((2 * 0.01 + 20 * typical) / 22 / 3, 1e-9));
+  CHECK_THAT(points[2].log_speedup, WithinRel(2, 1e-12));
 }
 
 TEST_CASE("exact data at any two N give the same r", "[analysis][fit]") {

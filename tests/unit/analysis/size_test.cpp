@@ -117,6 +117,18 @@ TEST_CASE("a budget's headroom is what is left of it", "[sizing]") {
   CHECK(rate.source == "fitted");
 }
 
+TEST_CASE("of a hundred timings a P99 leaves out the slowest one", "[sizing]") {
+  SizingProblem problem = round_case().problem;
+  problem.service.residuals.clear();
+  for (int i = 1; i <= 100; ++i) problem.service.residuals.push_back(i);
+  const double p99 = 99 * 0.02;  // at N = 10
+  CHECK_THAT(used(problem, Budget::p99, 10, false), WithinRel(p99, 1e-12));
+  problem.p99_s = p99 * (1 + 1e-9);
+  CHECK(largest(problem, Budget::p99, false) == 10);
+  problem.p99_s = p99 * (1 - 1e-9);
+  CHECK(largest(problem, Budget::p99, false) == 9);
+}
+
 TEST_CASE("of two budgets with the same N the first binds, and the least N may be the largest", "[sizing]") {
   SizingProblem problem = round_case().problem;
   problem.p99_s = 0.0401;       // 2 T(N): N = 10

@@ -430,6 +430,21 @@ TEST_CASE("a value that all keys share comes out unchanged, though p is rounded"
   }
 }
 
+TEST_CASE("outputs are rounded to the nearest bf16, halves to even", "[kernels][attention]") {
+  // Of one key p is 1 and the output its value. Random values are hardly ever halves.
+  const Case c{1, 1, 1, 1, 67, false, false};
+  Data data(c, {Element::f32, Element::bf16});
+  for (std::uint32_t i = 0; i < 67; ++i) {
+    data.v.value[i] = std::bit_cast<float>(0x3F800000u + i * 0x8000u + i % 3 - 1);
+  }
+  data.v.store();
+  data.pack();
+  const std::vector<float> out = outputs(c, data);
+  for (std::int64_t i = 0; i < 67; ++i) {
+    CHECK(out[static_cast<std::size_t>(i)] == from_bf16(to_bf16(data.v.value[i])));
+  }
+}
+
 TEST_CASE("merging the states of any split equals attention over the whole", "[kernels][attention]") {
   for_each_types([](const Types& types) {
     Case c{4, 200, 2, 2, 24, false, false};

@@ -121,8 +121,8 @@ TEST_CASE("samples.csv gives back every sample", "[report][csv]") {
         {std::int64_t{9007199254740993}, "=packed, \"5\"", 12, Status::measured, value, 3, value, value, value, value});
   }
   samples.push_back({1, " odd\nname ", -1, Status::skipped, 1, 1, 0.0, std::nullopt, 1, std::nullopt});
-  // A scheme's name may begin as what csv_text protects from.
-  for (const char* name : {"+x", "-x", "@x", "\tx"})
+  // A scheme's name may begin as what csv_text protects from, or as what it protects with.
+  for (const char* name : {"+x", "-x", "@x", "\tx", "'x", "'", "''x"})
     samples.push_back({1, name, 0, Status::scaled, 1, 1, {}, {}, 1, {}});
   report.cases[1].samples = {{7, "naive", 0, Status::measured, 0.25, 7, {}, {}, 1, {}}};
   const Report again = read_csv(render(report, "samples.csv"), "samples.csv");

@@ -142,6 +142,16 @@ TEST_CASE("hybrid and late candidates at their edges", "[schemes][conformance]")
         check_case(config, 3);
       }
     }
+    // A history that is shared under masks of which only the last layer can be: it runs the others by the mask.
+    for (const Mask mask : {Mask::bidirectional, Mask::target_first_causal}) {
+      for (const bool trim : {true, false}) {
+        Config config = small_config(length, 16, 2, 3);
+        config.model.candidate_from_layer = 2;
+        config.model.mask = mask;
+        config.run.trim = trim;
+        check_case(config, 3);
+      }
+    }
   }
 }
 
@@ -320,45 +330,72 @@ TEST_CASE("history-blind equals causal over the reversed history", "[schemes][or
   }
 }
 
-TEST_CASE("corrupting one copy of the cache changes that candidate only", "[schemes][oracle]") {
-  const std::int64_t dim = 32, count = 5, layers = 2;
-  const app::Problem problem(small_config(40, dim, 2, layers), count);
-  const auto shared = problem.make(instance_of("shared", problem.config()), count);
-  shared->user_pass();
-  KvCache copies = KvCache::all_layers(problem.shape(), count, 40, 0);
-  copies.broadcast_from(dynamic_cast<SharingScheme&>(*shared).cache(), count, 1);
-  Team team(problem.model(), 1, count);
-  Forward forward(team);
-  CandidatePass pass;
-  pass.count = count;
-  pass.own_cache = true;
-  forward.prepare(pass, 40);
-  const auto run = [&] {
-    std::vector<float> outputs(static_cast<std::size_t>(count * dim));
-    forward.candidates(pass, problem.candidates().data(), copies, outputs.data());
-    return outputs;
-  };
-  const std::vector<float> clean = run();
-  CHECK(clean == run_named("shared-copy", problem, count));
-  fp32_values(copies, 1, 3)[0] += 100.0f;
-  const std::vector<float> corrupted = run();
-  for (std::int64_t i = 0; i < count; ++i) {
-    const bool same = std::equal(clean.begin() + i * dim, clean.begin() + (i + 1) * dim, corrupted.begin() + i * dim);
-    CHECK(same == (i != 3));
+namespace {
+
+// shared-copy, but the copies are made outside of the pass, so that one can be damaged.
+class Copies : public SharingScheme {
+ public:
+  explicit Copies(const SchemeContext& context)
+      : SharingScheme(context),
+        copies(KvCache::copies(context.model->shape(), context.max_candidates, context.history_length, 0)) {}
+  void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
+    run_blocks(candidates, count, outputs, copies);
+  }
+  KvCache copies;
+
+ protected:
+  CandidatePass candidates_in(std::int64_t count) const override {
+    CandidatePass pass = SharingScheme::candidates_in(count);
+    pass.own_cache = true;
+    return pass;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("corrupting one copy of the cache changes that candidate only, in any row block", "[schemes][oracle]") {
+  const std::int64_t dim = 8, length = 9;
+  for (const std::int64_t count : {std::int64_t{5}, kCandidateBlock + 5}) {
+    const app::Problem problem(small_config(length, dim, 2, 2), count);
+    SchemeContext context;
+    context.model = &problem.model();
+    context.history = problem.history();
+    context.history_length = length;
+    context.max_candidates = count;
+    Copies scheme(context);
+    scheme.prepare(std::vector<std::int64_t>{count});
+    scheme.user_pass();
+    scheme.copies.broadcast_from(scheme.cache(), count, 1);
+    const auto run = [&] {
+      std::vector<float> outputs(static_cast<std::size_t>(count * dim));
+      scheme.candidate_pass(problem.candidates().data(), count, outputs.data());
+      return outputs;
+    };
+    const std::vector<float> clean = run();
+    CHECK(clean == run_named("shared-copy", problem, count));
+    fp32_values(scheme.copies, 1, count - 2)[0] += 100.0f;
+    const std::vector<float> corrupted = run();
+    for (std::int64_t i = 0; i < count; ++i) {
+      const bool same = std::equal(clean.begin() + i * dim, clean.begin() + (i + 1) * dim, corrupted.begin() + i * dim);
+      CHECK(same == (i != count - 2));
+    }
   }
 }
 
 TEST_CASE("candidates beyond one row block equal those within", "[schemes]") {
   const std::int64_t dim = 8, count = 2 * kCandidateBlock + 3;
   const app::Problem problem(small_config(9, dim, 1, 2), count);
-  const std::vector<float> all = run_named("shared", problem, count);
-  const auto scheme = problem.make(instance_of("shared", problem.config()), count);
-  for (const std::int64_t i : {std::int64_t{0}, kCandidateBlock - 1, kCandidateBlock, count - 1}) {
-    std::vector<float> one(static_cast<std::size_t>(dim));
-    scheme->prepare(std::vector<std::int64_t>{1});
-    scheme->user_pass();
-    scheme->candidate_pass(problem.candidates().data() + i * dim, 1, one.data());
-    CHECK(std::equal(one.begin(), one.end(), all.begin() + i * dim));
+  for (const char* name : {"shared", "packed"}) {
+    CAPTURE(name);
+    const std::vector<float> all = run_named(name, problem, count);
+    const auto scheme = problem.make(instance_of(name, problem.config()), count);
+    for (const std::int64_t i : {std::int64_t{0}, kCandidateBlock - 1, kCandidateBlock, count - 1}) {
+      std::vector<float> one(static_cast<std::size_t>(dim));
+      scheme->prepare(std::vector<std::int64_t>{1});
+      scheme->user_pass();
+      scheme->candidate_pass(problem.candidates().data() + i * dim, 1, one.data());
+      CHECK(std::equal(one.begin(), one.end(), all.begin() + i * dim));
+    }
   }
 }
 

@@ -273,6 +273,44 @@ TEST_CASE("batches: full or waited long enough, sharing what is taken once, endi
   }
 }
 
+TEST_CASE("a batch takes the longest of what each of its passes takes once, whoever has it") {
+  ServiceCosts costs;
+  costs.knots = {{0, 0.2, 0.3, 0.1}, {100, 1.2, 0.9, 0.1}};
+  std::vector<std::int64_t> histories = {0, 50, 100};
+  do {
+    std::vector<Request> requests;
+    for (const std::int64_t history : histories) requests.push_back({0, requests.size(), history, 1});
+    ListedSource source(requests);
+    SimulatorOptions options;
+    options.server = {1, "fifo", 10, 3};
+    // Alone 0.4 (no pass over an empty history), 1.4 and 2.2 s, of them 0.3, 0.8 and 1.1 s once.
+    const Replication replication = simulate_once(source, ServiceTable(costs), options, 0, 1);
+    CAPTURE(histories);
+    CHECK(replication.total.most() == Approx(0.1 + 0.6 + 1.1 + 1.1));
+    CHECK(replication.total_s == Approx(2.9));
+  } while (std::next_permutation(histories.begin(), histories.end()));
+}
+
+TEST_CASE("each percentile is that of the requests, by its name") {
+  std::vector<double> totals, waits;
+  SimulatorOptions options;
+  options.replications = 1;
+  options.on_answer = [&](const Answer& answer) {
+    totals.push_back(answer.total_s);
+    waits.push_back(answer.wait_s);
+  };
+  const Simulation simulation = simulate(poisson(0.7, 40'000, 3, 0), seconds_times(exponential()), options);
+  std::sort(totals.begin(), totals.end());
+  std::sort(waits.begin(), waits.end());
+  REQUIRE(totals.size() == 40'000);
+  for (const auto& [name, rank] : {std::pair("p50", 20'000), {"p95", 38'000}, {"p99", 39'600}, {"p99.9", 39'960}}) {
+    CAPTURE(name);
+    // A bucket is 0.4% wide.
+    CHECK(latency(simulation, name).total->value == Approx(totals[static_cast<std::size_t>(rank) - 1]).epsilon(0.004));
+    CHECK(latency(simulation, name).wait->value == Approx(waits[static_cast<std::size_t>(rank) - 1]).epsilon(0.004));
+  }
+}
+
 bool same(const std::optional<Estimate>& a, const std::optional<Estimate>& b) {
   if (a.has_value() != b.has_value()) return false;
   if (!a) return true;
@@ -373,22 +411,31 @@ TEST_CASE("windows cover the trace, however long, and their sums are the whole")
   for (const double rate : {1e-3, 1.0, 1e4}) {
     DrawnSource source([rate](double) { return rate; }, 50'000, 2);
     ServiceCosts costs;
-    costs.knots = {{0, 0, 0.5 / rate, 0}};
-    const Replication replication = simulate_once(source, ServiceTable(costs), {}, 0, 1);
+    costs.knots = {{0, 0, 2.4 / rate, 0}};
+    SimulatorOptions options;
+    options.server.workers = 3;
+    const Replication replication = simulate_once(source, ServiceTable(costs), options, 0, 1);
     CAPTURE(rate);
     REQUIRE(replication.windows.size() > 16);
     REQUIRE(replication.windows.size() <= 64);
     CHECK(replication.windows.front().start_s == 0);
     const double width = replication.windows[1].start_s;
-    double arrivals = 0;
+    double arrivals = 0, completions = 0, waiting = 0;
+    const auto add = [&](const TrafficWindow& window, double seconds) {
+      arrivals += window.arrivals_per_s * seconds;
+      completions += window.completions_per_s * seconds;
+      waiting += window.queue * seconds;
+    };
     for (std::size_t i = 0; i + 1 < replication.windows.size(); ++i) {
       CHECK(replication.windows[i].start_s == Approx(static_cast<double>(i) * width));
       CHECK(replication.windows[i].perfect_workers >= 1);
-      arrivals += replication.windows[i].arrivals_per_s * width;
+      add(replication.windows[i], width);
     }
     const TrafficWindow& last = replication.windows.back();
-    arrivals += last.arrivals_per_s * (replication.seconds - last.start_s);
+    add(last, replication.seconds - last.start_s);
     CHECK(arrivals == Approx(50'000).epsilon(1e-9));
+    CHECK(completions == Approx(replication.completions_per_s * replication.seconds).epsilon(1e-9));
+    CHECK(waiting == Approx(replication.waiting * replication.seconds).epsilon(1e-9));
   }
 }
 
