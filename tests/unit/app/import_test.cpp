@@ -54,7 +54,7 @@ TEST_CASE("a config in a file of weights is read as warily as any other", "[app]
 
 TEST_CASE("a file of weights whose name no report can hold is refused", "[app][import]") {
   CHECK_THROWS_WITH(imported_config("b\xff.safetensors"),
-                    Catch::Matchers::StartsWith("--import: ") && Catch::Matchers::Contains(" is not UTF-8; "));
+                    Catch::StartsWith("--import: ") && Catch::Contains(" is not UTF-8; "));
 }
 
 }  // namespace kvcast
