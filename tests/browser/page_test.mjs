@@ -284,7 +284,7 @@ test('hostile text in every text of a report stays text', async () => {
   const texts = [`</script><script>${owned}</script>`, `</style></title><img src=x onerror="${owned}"><svg onload="${owned}">`, `<!--<script>${owned}//--><iframe src="javascript:${owned}">`,
     `";${owned}//\';${owned}//\${${owned}}`, `javascript:${owned}`, '\u2028\u2029\u202e\u2066\ufeff\u0000\u0001\u001b[31m', '=HYPERLINK("http://x.example")', 'x'.repeat(40000)];
   // Names that every JavaScript object has, as schemes.
-  const pages = [...texts.map((text) => JSON.stringify(spoilt(JSON.parse(golden), text))), ...['__proto__', 'constructor', 'toString'].map((name) => golden.replaceAll('"shared"', `"${name}"`))];
+  const pages = [...texts.map((text) => JSON.stringify(spoilt(JSON.parse(golden), text))), ...['__proto__', 'constructor', 'toString'].map((name) => golden.replace(/"shared"(?=:)|(?<="scheme": )"shared"/g, `"${name}"`))];
   for (const [index, content] of pages.entries()) {
     const folder = `spoilt${index}`;
     mkdirSync(join(work, folder));
