@@ -651,7 +651,7 @@ class ReplayTest(TrafficTest):
                             (["--workers", "4097"], "--workers: '4097' is out of range"),
                             (["--workers", "4096"], "--workers: 4096 workers of 1 thread"),
                             (["--workers", "0"], "--workers: '0' is out of range"),
-                            (["--max-memory", "1MiB"], "--cache: the replay needs about"),
+                            (["--max-memory", "1MiB"], "/model: the replay needs about"),
                             (["--warm-up", "0.95"], "--warm-up: '0.95'"),
                             (["--output", ""], "--output: the folder has no name")):
             error = self.refused("replay", *self.WORK, "--qps", "50", "--budget", "2s", "-q", *args)
