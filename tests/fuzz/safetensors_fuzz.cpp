@@ -89,7 +89,7 @@ void read_model(const std::string& path) {
       source(layer, tensor, values);
     }
   }
-  if (found.history_size) found.history();
+  if (found.history_size) found.history(found.history_size->rows);
   if (found.candidates_size) found.candidates();
   if (found.has_readout) found.readout();
 }
