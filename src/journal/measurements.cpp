@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <iterator>
+#include <map>
 #include <system_error>
 #include <utility>
 
@@ -32,24 +33,24 @@ void require_samples(const Report& report, const std::string& path) {
 
 /// Samples of a samples.csv into the cases of its report.
 void attach(Report& report, Report samples, const std::string& samples_path, const std::string& report_path) {
+  std::map<std::string, std::size_t> homes;
   for (std::size_t i = 0; i < report.cases.size(); ++i) {
-    for (std::size_t j = 0; j < i; ++j) {
-      if (!report::same_shape(report.cases[i].shape, report.cases[j].shape)) continue;
-      throw ConfigError(report_path + ": /cases/" + std::to_string(i), "has the shape of case " + std::to_string(j),
-                        "samples.csv tells cases apart by their shape");
-    }
+    const auto [known, is_new] = homes.emplace(report::shape_key(report.cases[i].shape), i);
+    if (is_new) continue;
+    throw ConfigError(report_path + ": /cases/" + std::to_string(i),
+                      "has the shape of case " + std::to_string(known->second),
+                      "samples.csv tells cases apart by their shape");
   }
   for (Case& from : samples.cases) {
-    const auto home = std::find_if(report.cases.begin(), report.cases.end(),
-                                   [&](const Case& one) { return report::same_shape(one.shape, from.shape); });
-    if (home == report.cases.end()) {
+    const auto home = homes.find(report::shape_key(from.shape));
+    if (home == homes.end()) {
       const std::string shape = !from.shape ? "no shape"
                                             : "L=" + std::to_string(from.shape->history_length) +
                                                   ", layers=" + std::to_string(from.shape->layers) + " of a shape";
       throw ConfigError(samples_path, "has samples of " + shape + " that is not among the cases of " + report_path,
                         "both files are of one run");
     }
-    home->samples = std::move(from.samples);
+    report.cases[home->second].samples = std::move(from.samples);
   }
   std::move(samples.warnings.begin(), samples.warnings.end(), std::back_inserter(report.warnings));
 }

@@ -3,6 +3,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <set>
 #include <string>
@@ -221,7 +222,8 @@ Report samples(Table& table) {
                     measured = table.find("measured_candidates", needed), scheme = table.find("scheme", needed);
   const std::size_t parts[] = {table.find("user_seconds", needed), table.find("fusion_seconds", needed)};
   Report report;
-  std::size_t home = 0;  // case of the row
+  std::map<std::string, std::size_t> homes;  // cases by their shape; a file may hold as many as rows
+  std::size_t home = 0;                      // of the row
   for (std::size_t row = 0; row < table.rows(); ++row) {
     whole_number(table.cell(row, n), 1);
     whole_number(table.cell(row, measured), 1);
@@ -237,10 +239,9 @@ Report samples(Table& table) {
     if (row == 0 || (shape_at && !shape_at->same_cells(table, row, row - 1))) {
       std::optional<Shape> shape;
       if (shape_at && !shape_at->all_empty(table, row)) shape = shape_at->read(table, row);
-      const auto found = std::find_if(report.cases.begin(), report.cases.end(),
-                                      [&](const Case& one) { return same_shape(one.shape, shape); });
-      home = static_cast<std::size_t>(found - report.cases.begin());
-      if (found == report.cases.end()) report.cases.emplace_back().shape = shape;
+      const auto [found, is_new] = homes.emplace(shape_key(shape), report.cases.size());
+      home = found->second;
+      if (is_new) report.cases.emplace_back().shape = shape;
     }
     report.cases[home].samples.push_back(sample_at.read(table, row));
   }

@@ -51,12 +51,13 @@ Config config_of(const Shape& shape) {
   return config;
 }
 
-bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b) {
-  if (!a || !b) return !a && !b;
-  for (const auto& column : shape_columns()) {
-    if (csv_cell(column.value(*a)) != csv_cell(column.value(*b))) return false;
-  }
-  return true;
+std::string shape_key(const std::optional<Shape>& shape) {
+  std::string key;
+  if (!shape) return key;
+  for (const auto& column : shape_columns()) key += csv_cell(column.value(*shape)) + ",";
+  return key;
 }
+
+bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b) { return shape_key(a) == shape_key(b); }
 
 }  // namespace kvcast::report
