@@ -16,8 +16,7 @@ BUILD = ROOT / "build" / "lint"
 
 
 def tidy(*args):
-    return subprocess.run(["clang-tidy", f"--config-file={ROOT / '.clang-tidy'}", "--quiet", *map(str, args)],
-                          capture_output=True, text=True)
+    return subprocess.run(["clang-tidy", "--quiet", *map(str, args)], capture_output=True, text=True)
 
 
 class TidyTest(unittest.TestCase):
@@ -34,7 +33,7 @@ class TidyTest(unittest.TestCase):
         with tempfile.TemporaryDirectory() as folder:
             source = pathlib.Path(folder) / "fault.cpp"
             source.write_text("double half(int n) { return n / 2; }\nint main() { return half(3) > 1.0 ? 0 : 1; }\n")
-            found = tidy(source, "--", "-std=c++20")
+            found = tidy(f"--config-file={ROOT / '.clang-tidy'}", source, "--", "-std=c++20")
         self.assertNotEqual(found.returncode, 0)
         self.assertIn("[bugprone-integer-division,-warnings-as-errors]", found.stdout)
 
