@@ -125,6 +125,8 @@ std::string failing(const Sizing& sizing) {
     return (text.empty() ? "" : text + "; ") + wanted + " is out of reach at any N: the largest speed-up is " +
            (sizing.limit ? factor(*sizing.limit, 2) + ", " + share(1 - 1 / *sizing.limit, 1) : "unknown");
   }
+  // Of no report of ours, but it may be read.
+  if (!sizing.least_candidates) return "no budget is said to fail";
   return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + input_name(sizing.binding) +
          " allows " + most(sizing.likely_candidates);
 }

@@ -82,6 +82,12 @@ TEST_CASE("a sized report says so in its conclusion", "[report][conclusion]") {
   CHECK_THAT(render_sizing(report, "table"), Catch::StartsWith("At P99 50.0 ms score up to N = 42"));
 }
 
+TEST_CASE("a sizing that fails without a reason says so", "[report][conclusion]") {
+  Sizing sizing;
+  sizing.feasible = false;
+  CHECK(sizing_answer(sizing) == "infeasible: no budget is said to fail");
+}
+
 TEST_CASE("the plot has every measured N, the curve and both ends of its axes", "[report][plot]") {
   const Case one = case_of(64, 0.1);
   const std::string plot = speedup_plot(one, one.fits[0]);
