@@ -1,7 +1,6 @@
 #include <fmt/core.h>
-#include <gnu/libc-version.h>
+#include <unistd.h>
 
-#include <boost/version.hpp>
 #include <nlohmann/json.hpp>
 
 #include "app/build_info.h"
@@ -34,6 +33,18 @@ void select_isa(const std::string& name) {
   }
 }
 
+namespace {
+
+// Of the one that is loaded, which need not be the one compiled against.
+std::string glibc_version() {
+  char text[64] = "";  // "glibc 2.36"
+  ::confstr(_CS_GNU_LIBC_VERSION, text, sizeof text);
+  const std::string version = text;
+  return version.substr(version.find(' ') + 1);
+}
+
+}  // namespace
+
 ToolInfo tool_info() {
   ToolInfo info{app::kVersion, app::kGitCommit, app::kCompiler, app::kBuildType, {}};
   info.dependencies = {
@@ -44,12 +55,12 @@ ToolInfo tool_info() {
       {"nlohmann/json",
        fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
       {"libxlsxwriter", KVCAST_LIBXLSXWRITER_VERSION},
-      {"Boost", fmt::format("{}.{}.{}", BOOST_VERSION / 100000, BOOST_VERSION / 100 % 1000, BOOST_VERSION % 100)},
+      {"Boost", KVCAST_BOOST_VERSION},
       {"Eigen", KVCAST_EIGEN_VERSION},
       {"Chart.js", KVCAST_CHART_JS_VERSION},
       {"OpenMP", fmt::format("{} of {}", KVCAST_OPENMP_VERSION, KVCAST_OPENMP_LIBRARY)},
       {"libstdc++", std::to_string(_GLIBCXX_RELEASE)},
-      {"glibc", gnu_get_libc_version()},
+      {"glibc", glibc_version()},
   };
   return info;
 }
