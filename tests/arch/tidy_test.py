@@ -49,7 +49,8 @@ class TidyTest(unittest.TestCase):
             results = list(pool.map(lambda source: tidy("-p", BUILD, source), sources))
         faults = "".join(result.stdout for result in results if result.returncode != 0)
         crashed = "".join(result.stderr for result in results if result.returncode != 0 and not result.stdout)
-        self.assertEqual(faults + crashed, "")
+        if faults + crashed:
+            self.fail(faults + crashed)
 
 
 if __name__ == "__main__":
