@@ -83,10 +83,8 @@ constexpr double kDrawnBytes = 40, kCountBytes = 4, kHeldBytes = 200;
 
 void refuse_memory(const char* flag, const std::string& what, double bytes, const char* hint) {
   const auto available = static_cast<double>(host_limits().available_memory_bytes);
-  constexpr double kGiB = 1024.0 * 1024 * 1024;
   if (available <= 0 || bytes <= available) return;
-  refuse(flag, what + " take up to " + format_significant(bytes / kGiB, 3) + " GiB of memory",
-         format_significant(available / kGiB, 3) + " GiB is available; " + hint);
+  refuse(flag, what + " take up to " + gib(bytes) + " of memory", gib(available) + " is available; " + hint);
 }
 
 void refuse_users(const TrafficOptions& options) {

@@ -6,6 +6,7 @@
 #include "app/notes.h"
 #include "app/problem.h"
 #include "app/refuse.h"
+#include "base/text.h"
 #include "report/shape.h"
 
 namespace kvcast {
@@ -89,12 +90,11 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     if (instance.entry->name == "packed") instance.options.micro_batch = (n + 1) / 2;
   }
   if (!fits()) {
-    constexpr double kGiB = 1024.0 * 1024 * 1024;
-    throw ConfigError("/model",
-                      "weights, two naive candidates and the reference take " +
-                          format_significant(bytes_needed(config, instances, n) / kGiB, 3) + " GiB of memory",
-                      format_significant(limit / kGiB, 3) +
-                          " GiB is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+    throw ConfigError(
+        "/model",
+        "weights, two naive candidates and the reference take " + gib(bytes_needed(config, instances, n)) +
+            " of memory",
+        gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
   }
   if (can_share && instances.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
   result.candidates = n;

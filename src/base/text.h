@@ -24,6 +24,9 @@ std::string format_double(double value);
 /// `value` with at most `digits` significant digits, without trailing zeros.
 std::string format_significant(double value, int digits);
 
+/// Bytes of memory in a message: "1.25 GiB".
+std::string gib(double bytes);
+
 /// `text` on one line of a terminal: controls (C0, C1, and those of Unicode that end a line or turn the direction of
 /// what follows) become spaces, what is no UTF-8 becomes U+FFFD.
 std::string one_line(std::string_view text);

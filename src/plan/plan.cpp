@@ -11,8 +11,6 @@
 namespace kvcast::plan {
 namespace {
 
-std::string gib(double bytes) { return format_significant(bytes / (1024.0 * 1024 * 1024), 3) + " GiB"; }
-
 // What a larger N may be multiplied up from. A pass of many units is as many passes of one.
 bool scalable(const Costs& costs, const SchemeCost& scheme, std::int64_t n) {
   const std::int64_t unit = scheme.runs_on ? costs.schemes[*scheme.runs_on].unit : scheme.unit;
