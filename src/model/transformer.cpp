@@ -162,13 +162,16 @@ CacheLayout all_layers_layout(const ModelShape& shape, std::int64_t length, std:
   return layout;
 }
 
-double layout_bytes(const ModelShape& shape, const CacheLayout& layout, std::int64_t sequences) {
-  double bytes = 0;
-  for (const std::int64_t capacity : layout.capacities) {
-    const kernels::KvShape block = block_shape(shape, capacity);
-    bytes += static_cast<double>(block.key_bytes()) + static_cast<double>(block.value_bytes());
-  }
-  return bytes * static_cast<double>(sequences);
+double block_bytes(const ModelShape& shape, std::int64_t capacity) {
+  const kernels::KvShape block = block_shape(shape, capacity);
+  return static_cast<double>(block.key_bytes()) + static_cast<double>(block.value_bytes());
+}
+
+// Of all_layers_layout, without making it: a plan asks about shapes whose list of layers would fill the memory.
+double all_layers_block_bytes(const ModelShape& shape, std::int64_t length, std::int64_t kept_from, bool filled) {
+  const bool longest = kept_from == 0 || filled;  // layer 0, or the block of those that are not kept
+  const auto later = static_cast<double>(shape.layers - std::max(kept_from, std::int64_t{1}));
+  return (longest ? block_bytes(shape, length) : 0.0) + later * block_bytes(shape, shape.active(1, length));
 }
 
 }  // namespace
@@ -215,15 +218,15 @@ KvCache KvCache::copies(const ModelShape& shape, std::int64_t sequences, std::in
   return cache;
 }
 double KvCache::one_layer_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t capacity) {
-  return layout_bytes(shape, one_layer_layout(shape, capacity), sequences);
+  return block_bytes(shape, capacity) * static_cast<double>(sequences);
 }
 double KvCache::all_layers_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
                                  std::int64_t kept_from) {
-  return layout_bytes(shape, all_layers_layout(shape, length, kept_from, true), sequences);
+  return all_layers_block_bytes(shape, length, kept_from, true) * static_cast<double>(sequences);
 }
 double KvCache::copies_bytes(const ModelShape& shape, std::int64_t sequences, std::int64_t length,
                              std::int64_t kept_from) {
-  return layout_bytes(shape, all_layers_layout(shape, length, kept_from, false), sequences);
+  return all_layers_block_bytes(shape, length, kept_from, false) * static_cast<double>(sequences);
 }
 
 kernels::KvView KvCache::view(std::int64_t layer, std::int64_t sequence) const noexcept {

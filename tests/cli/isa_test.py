@@ -4,22 +4,13 @@ import os
 import subprocess
 import sys
 
+from cli_test import BIN, isa_names
+
 TESTS = os.environ["KVCAST_TESTS"]
-KVCAST = os.environ["KVCAST_BIN"]
-
-
-def targets():
-    """Names that --isa takes here: the refusal of a wrong one lists them."""
-    refused = subprocess.run([KVCAST, "verify", "smoke", "--isa", "none"], capture_output=True, text=True, timeout=60)
-    assert refused.returncode == 2, refused
-    names = refused.stderr.split("allowed: auto, ")[1].split(", ")
-    return [name.strip() for name in names]
 
 
 def main():
-    names = targets()
-    assert names, "no SIMD target"
-    for name in names:
+    for name in isa_names():
         environment = dict(os.environ, KVCAST_TEST_ISA=name)
         run = subprocess.run([TESTS, "[conformance]", "--reporter", "compact"], capture_output=True, text=True,
                              env=environment, timeout=600)
@@ -28,7 +19,7 @@ def main():
         assert run.returncode == 0, run.stdout[-4000:] + run.stderr[-2000:]
         assert "Passed all" in last, last
         # What the binary says ran.
-        verify = subprocess.run([KVCAST, "verify", "smoke", "--isa", name, "--format", "json"], capture_output=True,
+        verify = subprocess.run([BIN, "verify", "smoke", "--isa", name, "--format", "json"], capture_output=True,
                                 text=True, timeout=60)
         assert verify.returncode == 0, verify.stderr
         assert json.loads(verify.stdout)["machine"]["isa"].lower() == name

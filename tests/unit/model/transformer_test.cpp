@@ -1,6 +1,7 @@
 #include "model/transformer.h"
 
 #include <array>
+#include <cmath>
 
 #include "../schemes/harness.h"
 #include "schemes/check.h"
@@ -77,6 +78,24 @@ TEST_CASE("memory estimates cover what is allocated", "[model]") {
         held += 2 * static_cast<double>(block.key_bytes() + block.value_bytes());
       }
       CHECK(KvCache::all_layers_bytes(shape, 2, 70, 1) == held);
+    }
+  }
+}
+
+TEST_CASE("what caches take is known for any count of layers, without a list of them", "[model]") {
+  ModelShape shape = plain_shape(16, 2, 3);
+  for (const std::int64_t query_tokens : {0, 7}) {
+    shape.query_tokens = query_tokens;
+    for (const std::int64_t kept_from : {0, 1, 2}) {
+      CAPTURE(query_tokens, kept_from);
+      const auto bytes = [&](std::int64_t layers) {
+        shape.layers = layers;
+        return std::array{KvCache::one_layer_bytes(shape, 2, 70), KvCache::all_layers_bytes(shape, 2, 70, kept_from),
+                          KvCache::copies_bytes(shape, 2, 70, kept_from)};
+      };
+      const auto three = bytes(3), four = bytes(4), many = bytes(std::int64_t{1} << 40);
+      CHECK(many[0] == three[0]);
+      for (const std::size_t i : {1, 2}) CHECK(many[i] == Approx(std::ldexp(four[i] - three[i], 40)));
     }
   }
 }

@@ -1,6 +1,6 @@
 // Timed passes allocate nothing of their own: every operator new of the process is counted. Not under a sanitizer,
 // which has an operator new of its own to watch.
-#if !defined(__SANITIZE_ADDRESS__)
+#if !defined(KVCAST_SANITIZED)
 #include <array>
 #include <atomic>
 #include <cstdlib>
