@@ -140,8 +140,7 @@ std::vector<Case> join_cases(std::vector<Part>& parts) {
         }
         owner = &part;
         one.machine = part.report.machine;
-        cases.push_back(std::move(one));
-        one.shape.reset();  // taken
+        cases.push_back(std::exchange(one, Case()));
       }
     }
     if (owner == nullptr) {

@@ -145,7 +145,8 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
     cost.candidates_s = [=](std::int64_t n) {
       const double flops = entry->flops(work, n, scheme_options) - entry->user_flops(work, scheme_options);
       const std::int64_t batch = entry->shares ? scheme_options.micro_batch : 1;
-      const double passes = batch == 0 ? 1 : static_cast<double>((n + batch - 1) / batch);
+      const std::int64_t batches = batch == 0 ? 1 : (n + batch - 1) / batch;
+      const auto passes = static_cast<double>(batches);
       return passes * pass_s(flops / passes) + static_cast<double>(n) * copies / bytes_per_s + evict_s;
     };
     // A returning user's earlier request is run once, before anything is timed.

@@ -16,7 +16,7 @@
 #include <system_error>
 #include <utility>
 
-#include "kvcast/words.h"
+#include "kvcast/text.h"
 
 namespace kvcast::cli {
 namespace {

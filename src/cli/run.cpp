@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common.h"
-#include "kvcast/words.h"
+#include "kvcast/text.h"
 
 namespace kvcast::cli {
 namespace {

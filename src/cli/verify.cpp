@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "common.h"
+#include "kvcast/text.h"
 #include "kvcast/words.h"
 
 namespace kvcast::cli {

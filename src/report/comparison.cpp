@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "kvcast/error.h"
 #include "kvcast/kvcast.h"
 #include "report/columns.h"
@@ -141,7 +142,9 @@ std::string render_comparison_table(const Comparison& comparison) {
   if (std::any_of(points.begin(), points.end(), [](const auto& p) { return p.missing_in.empty() && !judged(p); })) {
     text += paragraph("one round", "no interval can be formed, so the point could not be judged", kMargin);
   }
-  for (const std::string& difference : comparison.differences) text += paragraph("differs", plain(difference), kMargin);
+  for (const std::string& difference : comparison.differences) {
+    text += paragraph("differs", one_line(difference), kMargin);
+  }
   return text;
 }
 

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <utility>
 
+#include "base/text.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/kvcast.h"
 #include "report/layout.h"
@@ -69,7 +70,7 @@ std::string conclusion(const Report& report) {
   const SchemePoint* row = last_speedup(*one, fit.scheme, candidates);
   if (row == nullptr) return "";
   const int decimals = estimate_decimals(*row->speedup, 3);
-  std::string text = (fit.scheme == "shared" ? "Sharing" : plain(fit.scheme)) + " gives " +
+  std::string text = (fit.scheme == "shared" ? "Sharing" : one_line(fit.scheme)) + " gives " +
                      factor(row->speedup->value, decimals) + " at N = " + integer(candidates);
   if (row->speedup->ci95) text += " (95% " + interval(*row->speedup, decimals) + ")";
   if (one->shape && report.cases.size() > 1) {

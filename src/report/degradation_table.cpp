@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <iterator>
 
+#include "base/text.h"
 #include "report/layout.h"
 
 namespace kvcast::report {
@@ -39,7 +40,7 @@ Grid drop_grid(std::vector<Grid::Head> first) {
 void add_row(Grid& grid, std::vector<std::string> first, const Degradation& row) {
   std::vector<std::string> cells = drop_cells(row);
   std::move(cells.begin(), cells.end(), std::back_inserter(first));
-  grid.add(std::move(first));
+  grid.add(first);
 }
 
 constexpr const char* kTitle = "throughput drop of the ranker: its head behind the scheme against the head alone";
@@ -85,7 +86,7 @@ std::string resident_line(const std::vector<ResidentMemory>& memory) {
   const auto shared = find("shared"), copies = find("shared-copy");
   if (shared == memory.end() || copies == memory.end()) return "";
   const auto taken = [](const ResidentMemory& row, bool count) {
-    return plain(row.scheme) + " " + bytes(row.resident_bytes) + (count ? " at N=" + integer(row.candidates) : "");
+    return one_line(row.scheme) + " " + bytes(row.resident_bytes) + (count ? " at N=" + integer(row.candidates) : "");
   };
   return paragraph(
       "resident",

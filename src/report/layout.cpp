@@ -17,7 +17,7 @@ std::string without_trailing_spaces(std::string line) {
   return line;
 }
 
-// Stands for a space at which a paragraph must not break; plain() keeps it out of other text.
+// Stands for a space at which a paragraph must not break; one_line() keeps it out of other text.
 constexpr char kNoBreak = '\x01';
 
 // Marks of emphasis: one begins each kind, in the order of Emphasis, one ends them all.
@@ -85,12 +85,10 @@ std::string prefix(const std::string& text, std::size_t columns) {
   return text.substr(0, end);
 }
 
-std::string plain(const std::string& text) { return one_line(text); }
-
-std::string plain_or_dash(const std::string& text) { return text.empty() ? "-" : plain(text); }
+std::string one_line_or_dash(const std::string& text) { return text.empty() ? "-" : one_line(text); }
 
 std::string clipped(const std::string& text, std::size_t columns) {
-  const std::string safe = plain(text);
+  const std::string safe = one_line(text);
   return width(safe) <= columns ? safe : prefix(safe, columns - 1) + "~";
 }
 
@@ -248,15 +246,15 @@ std::string share(const std::optional<double>& fraction, int decimals) {
 }
 
 std::string machine_text(const MachineInfo& machine) {
-  std::string text =
-      plain_or_dash(machine.cpu_model) + ", " + plain_or_dash(machine.isa) + ", " + counted(machine.threads, "CPU");
+  std::string text = one_line_or_dash(machine.cpu_model) + ", " + one_line_or_dash(machine.isa) + ", " +
+                     counted(machine.threads, "CPU");
   if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
   if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
   return text;
 }
 
 std::string conditions_text(const Conditions& conditions) {
-  return counted(conditions.rounds, "round") + ", stopped by " + plain_or_dash(conditions.stopped_by) + ", " +
+  return counted(conditions.rounds, "round") + ", stopped by " + one_line_or_dash(conditions.stopped_by) + ", " +
          seconds(conditions.measured_s);
 }
 
@@ -269,7 +267,7 @@ std::string plain_between_marks(const std::string& text) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = static_cast<std::size_t>(
         std::find_if(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(), is_mark) - text.begin());
-    result += plain(text.substr(at, end - at));
+    result += one_line(text.substr(at, end - at));
     if (end < text.size()) result += text[end];
     at = end + 1;
   }
@@ -325,7 +323,7 @@ std::string Grid::markdown() const {
   const auto line = [&](const auto& cell) {
     std::string result = "|";
     for (std::size_t c = 0; c < heads_.size(); ++c) {
-      std::string text = plain(cell(c));  // no marks either
+      std::string text = one_line(cell(c));  // no marks either
       // Not a backslash: one before it would take that away again.
       for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos;) text.replace(at, 1, "&#124;");
       result += " " + text + " |";

@@ -18,8 +18,8 @@ inline constexpr std::size_t kSchemeWidth = 12;
 
 /// How a part of a text stands out on a terminal.
 enum class Emphasis { strong, bad, warning, faint };
-/// `text`, every line of it between marks that take no columns. They are control characters, which plain() keeps out of
-/// text from outside.
+/// `text`, every line of it between marks that take no columns. They are control characters, which one_line() keeps out
+/// of text from outside.
 std::string emphasised(const std::string& text, Emphasis emphasis);
 /// The marks made ANSI colours, or taken out.
 std::string shown(const std::string& marked, bool colour);
@@ -28,11 +28,9 @@ std::string shown(const std::string& marked, bool colour);
 std::size_t width(const std::string& text);
 /// The first `columns` code points.
 std::string prefix(const std::string& text, std::size_t columns);
-/// Text from outside without anything a terminal would act on: one_line() of base/text.h.
-std::string plain(const std::string& text);
-/// plain(), "-" when empty.
-std::string plain_or_dash(const std::string& text);
-/// plain() cut to `columns`, with a ~ where something is missing.
+/// one_line(), "-" when empty.
+std::string one_line_or_dash(const std::string& text);
+/// one_line() cut to `columns`, with a ~ where something is missing.
 std::string clipped(const std::string& text, std::size_t columns);
 /// Markdown in which no text from outside is a tag, a link, an image or code: we write none ourselves. By entities,
 /// which are never markup and which no backslash before them undoes.
@@ -82,7 +80,7 @@ std::string conditions_text(const Conditions& conditions);
 
 // ---- grid
 
-/// Columns as wide as their widest cell under two lines of heads. Heads and cells are made plain() here; marks of
+/// Columns as wide as their widest cell under two lines of heads. Heads and cells are made one_line() here; marks of
 /// emphasis stay.
 class Grid {
  public:

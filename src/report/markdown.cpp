@@ -4,6 +4,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "report/conclusion.h"
 #include "report/format.h"
 #include "report/layout.h"
@@ -16,8 +17,8 @@ std::string bullet(const std::string& text) { return "- " + text + "\n"; }
 std::string shape_text(const Shape& shape) {
   std::string text = "L=" + integer(shape.history_length) + ", d=" + integer(shape.dim) +
                      ", heads=" + integer(shape.heads) + ", KV heads=" + integer(shape.kv_heads) +
-                     ", layers=" + integer(shape.layers) + ", " + plain_or_dash(shape.dtype) + ", KV " +
-                     plain_or_dash(shape.kv_dtype) + ", " + counted(shape.threads, "thread");
+                     ", layers=" + integer(shape.layers) + ", " + one_line_or_dash(shape.dtype) + ", KV " +
+                     one_line_or_dash(shape.kv_dtype) + ", " + counted(shape.threads, "thread");
   if (shape.head_width) text += ", head " + integer(shape.head_layers) + "x" + integer(*shape.head_width);
   return text;
 }
@@ -34,24 +35,24 @@ std::string points(const Case& one) {
   for (const Point& point : one.points) {
     for (const SchemePoint& row : point.schemes) {
       const int decimals = row.speedup ? estimate_decimals(*row.speedup, 3) : 0;
-      grid.add({integer(point.candidates), plain(row.scheme), row.seconds ? seconds(row.seconds->median) : "-",
+      grid.add({integer(point.candidates), one_line(row.scheme), row.seconds ? seconds(row.seconds->median) : "-",
                 significant(row.candidates_per_s, 4), row.speedup ? factor(row.speedup->value, decimals) : "-",
                 row.speedup ? interval(*row.speedup, decimals) : "-", share(row.improvement, 2),
-                row.reason ? "skipped: " + plain(*row.reason) : to_string(row.status)});
+                row.reason ? "skipped: " + one_line(*row.reason) : to_string(row.status)});
     }
   }
   return grid.empty() ? "" : "\n" + grid.markdown();
 }
 
 std::string fit_text(const Fit& fit) {
-  std::string text = "**" + plain(fit.scheme) + "**: " + plain_or_dash(fit.verdict);
+  std::string text = "**" + one_line(fit.scheme) + "**: " + one_line_or_dash(fit.verdict);
   if (fit.r) {
     const int decimals = estimate_decimals(*fit.r, 3);
     text += "; r = " + fixed(fit.r->value, decimals);
     if (fit.r->ci95) text += " " + interval(*fit.r, decimals);
   }
   if (const auto most = ceiling(fit)) text += "; ceiling " + factor(most->speedup, 1);
-  for (const std::string& loss : fit.losses) text += "; " + plain(loss);
+  for (const std::string& loss : fit.losses) text += "; " + one_line(loss);
   return bullet(text);
 }
 
@@ -64,7 +65,7 @@ std::string drops(const std::vector<Degradation>& rows) {
              {"", "seed's rule", true},
              {"", "exact", true}});
   for (const Degradation& row : rows) {
-    grid.add({row.history_length ? integer(*row.history_length) : "-", integer(row.candidates), plain(row.scheme),
+    grid.add({row.history_length ? integer(*row.history_length) : "-", integer(row.candidates), one_line(row.scheme),
               share(row.drop.value, 1),
               row.drop.ci95 ? share(row.drop.ci95->lo, 1) + " to " + share(row.drop.ci95->hi, 1) : "-",
               share(row.drop_seed_rule, 1), share(row.drop_exact, 1)});
@@ -79,11 +80,11 @@ std::string case_text(const Case& one) {
   if (one.equivalence) {
     text += bullet(std::string("outputs ") + (one.equivalence->agrees ? "agree" : "DISAGREE") + ": " +
                    counted(one.equivalence->checked_candidates, "candidate") + " checked, float64 at " +
-                   plain_or_dash(one.equivalence->reference_shape));
+                   one_line_or_dash(one.equivalence->reference_shape));
   }
   for (const CompositionCheck& check : one.composition) {
     if (!check.agrees) {
-      text += bullet("whole runs of " + plain(check.scheme) + " at N=" + integer(check.candidates) + " DISAGREE");
+      text += bullet("whole runs of " + one_line(check.scheme) + " at N=" + integer(check.candidates) + " DISAGREE");
     }
   }
   return text + points(one);
@@ -96,13 +97,14 @@ std::string render_markdown(const Report& report) {
   const std::string sentence = conclusion(report);
   if (!sentence.empty()) text += "**" + sentence + "**\n\n";
   for (const Warning& warning : report.warnings) {
-    text += "> **" + plain_or_dash(warning.code) + "**: " + plain(warning.text) +
-            (warning.advice.empty() ? "" : " — " + plain(warning.advice)) + "\n>\n";
+    text += "> **" + one_line_or_dash(warning.code) + "**: " + one_line(warning.text) +
+            (warning.advice.empty() ? "" : " — " + one_line(warning.advice)) + "\n>\n";
   }
   if (!report.warnings.empty()) text += "\n";
   if (report.machine) text += bullet(machine_text(*report.machine));
   if (report.conditions) text += bullet(conditions_text(*report.conditions));
-  text += bullet("kvcast " + plain_or_dash(report.tool.version) + ", commit " + plain_or_dash(report.tool.git_commit));
+  text += bullet("kvcast " + one_line_or_dash(report.tool.version) + ", commit " +
+                 one_line_or_dash(report.tool.git_commit));
   for (const Case& one : report.cases) text += case_text(one);
   text += drops(report.degradation);
   text = inert(text);

@@ -17,9 +17,9 @@ struct Section {
 
 using Rows = std::vector<std::vector<std::string>>;
 
-inline Section section(std::string title, std::vector<Grid::Head> heads, Rows rows, std::string below = "") {
+inline Section section(std::string title, std::vector<Grid::Head> heads, const Rows& rows, std::string below = "") {
   Grid grid(std::move(heads));
-  for (auto& row : rows) grid.add(std::move(row));
+  for (const auto& row : rows) grid.add(row);
   return {std::move(title), std::move(grid), std::move(below)};
 }
 

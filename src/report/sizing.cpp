@@ -62,7 +62,7 @@ std::string input_name(const std::string& name) {
       {"user_kv_bytes", "a cached user"},
   };
   const auto found = std::find_if(names.begin(), names.end(), [&](const auto& pair) { return pair.first == name; });
-  return found == names.end() ? plain(name) : found->second;
+  return found == names.end() ? one_line(name) : found->second;
 }
 
 /// The stated budgets in front of an answer: "at P99 50.0 ms, memory 8.00 GiB ".
@@ -227,7 +227,7 @@ Section alternatives(const Sizing& sizing) {
   return section("alternatives under the same budgets",
                  {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
                  rows_of(sizing.alternatives, [](const SizingAlternative& row) {
-                   return std::vector<std::string>{plain(row.change), most(row.likely_candidates), row.source};
+                   return std::vector<std::string>{one_line(row.change), most(row.likely_candidates), row.source};
                  }));
 }
 
@@ -340,7 +340,7 @@ Section caches(const Sizing& sizing, const Report& report) {
       continue;
     std::string measured;
     for (const ResidentMemory& row : one.memory) {
-      measured += (measured.empty() ? "" : ", ") + plain(row.scheme) + " " + bytes(row.resident_bytes) +
+      measured += (measured.empty() ? "" : ", ") + one_line(row.scheme) + " " + bytes(row.resident_bytes) +
                   " (computed: " + bytes(row.planned_bytes) + ", of it keys and values " + bytes(row.kv_bytes) +
                   ") at N = " + integer(row.candidates);
     }
@@ -398,16 +398,16 @@ Section advice(const Sizing& sizing) {
                    if (row.most_candidates && *row.most_candidates != row.least_candidates) {
                      range += "-" + integer(*row.most_candidates);
                    }
-                   return std::vector<std::string>{plain(row.situation),   range,
-                                                   plain(row.seed_advice), ends(row.seed_improvement),
-                                                   ends(row.improvement),  row.grade};
+                   return std::vector<std::string>{one_line(row.situation),   range,
+                                                   one_line(row.seed_advice), ends(row.seed_improvement),
+                                                   ends(row.improvement),     row.grade};
                  }));
 }
 
 Section targets(const Sizing& sizing) {
   std::string below = "N that a target takes by r:";
   for (const DropTarget& target : sizing.drop_targets) {
-    below += " " + plain(target.name) + ":";
+    below += " " + one_line(target.name) + ":";
     for (const DropReach& row : sizing.drop_reach) {
       if (row.target == target.name)
         below += " r=" + significant(row.r, 2) + " " + count(row.candidates, "never") + ";";
@@ -427,7 +427,7 @@ Section targets(const Sizing& sizing) {
                  rows_of(sizing.drop_targets,
                          [](const DropTarget& row) {
                            return std::vector<std::string>{
-                               plain(row.name),
+                               one_line(row.name),
                                share(row.naive_drop, 1) + " to " + share(row.target_drop, 1),
                                factor(row.speedup_needed, 3),
                                factor(row.end_to_end, 3),
@@ -475,9 +475,9 @@ Section parameters(const Sizing& sizing) {
                   {"", "change", true},
                   {"", "source", false}},
                  rows_of(sizing.parameters, [](const SizingParameter& row) {
-                   return std::vector<std::string>{plain(row.name),
-                                                   plain(row.from),
-                                                   plain(row.to),
+                   return std::vector<std::string>{one_line(row.name),
+                                                   one_line(row.from),
+                                                   one_line(row.to),
                                                    most(row.likely_candidates),
                                                    row.change_pct ? share(*row.change_pct / 100, 1) : "-",
                                                    row.source};
@@ -496,7 +496,7 @@ Section fleet(const Sizing& sizing) {
   return section(rate ? "fleet for the rate of requests" : "cost of requests", std::move(heads),
                  rows_of(sizing.fleet,
                          [&](const SizingFleet& row) {
-                           std::vector<std::string> cells = {integer(row.candidates),  plain(row.scheme),
+                           std::vector<std::string> cells = {integer(row.candidates),  one_line(row.scheme),
                                                              count(row.workers, "-"),  count(row.cores, "-"),
                                                              count(row.machines, "-"), share(row.utilisation, 1)};
                            if (cost) cells.push_back(significant(row.cost_per_million, 4));
@@ -538,10 +538,10 @@ std::vector<Section> sections(const Report& report) {
 /// What was sized, in a line.
 std::string subject(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = "scheme " + plain(sizing.scheme);
+  std::string text = "scheme " + one_line(sizing.scheme);
   if (sizing.history_length) text += ", L=" + integer(*sizing.history_length);
   if (sizing.layers) text += ", layers=" + integer(*sizing.layers);
-  text += ", times " + plain_or_dash(sizing.source);
+  text += ", times " + one_line_or_dash(sizing.source);
   return text;
 }
 
@@ -554,7 +554,7 @@ std::string render_sizing_table(const Report& report) {
   text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
   text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
-  for (const std::string& note : sizing.notes) text += paragraph("note", plain(note), kMargin);
+  for (const std::string& note : sizing.notes) text += paragraph("note", one_line(note), kMargin);
   return text;
 }
 
@@ -598,7 +598,7 @@ std::string render_sizing_markdown(const Report& report) {
   std::string text = "## Queue sizing\n\n**" + sentence(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
   text += sections_markdown(sections(report));
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
-  for (const std::string& note : sizing.notes) text += "- " + plain(note) + "\n";
+  for (const std::string& note : sizing.notes) text += "- " + one_line(note) + "\n";
   return inert(text);
 }
 

@@ -32,7 +32,7 @@ constexpr std::size_t kMaxFullCases = 4;
 std::string machine_line(const MachineInfo& machine) {
   return paragraph_of_items(
       "machine",
-      {plain_or_dash(machine.cpu_model), plain_or_dash(machine.isa), counted(machine.threads, "CPU"),
+      {one_line_or_dash(machine.cpu_model), one_line_or_dash(machine.isa), counted(machine.threads, "CPU"),
        "memory " + (machine.memory_bytes ? bytes(*machine.memory_bytes) : std::string("-")),
        "FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s"),
        "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")},
@@ -59,11 +59,11 @@ std::string machine_lines(const std::vector<Case>& cases) {
 
 std::string head(const Report& report) {
   const ToolInfo& tool = report.tool;
-  const std::string text = paragraph(
-      "kvcast",
-      fmt::format("{} ({}), {}, {}", plain_or_dash(tool.version), plain_or_dash(prefix(plain(tool.git_commit), 12)),
-                  plain_or_dash(tool.compiler), plain_or_dash(tool.build_type)),
-      kMargin);
+  const std::string text = paragraph("kvcast",
+                                     fmt::format("{} ({}), {}, {}", one_line_or_dash(tool.version),
+                                                 one_line_or_dash(prefix(one_line(tool.git_commit), 12)),
+                                                 one_line_or_dash(tool.compiler), one_line_or_dash(tool.build_type)),
+                                     kMargin);
   if (report.machine) return text + machine_line(*report.machine);
   // Where every case is shown, so is its machine.
   return report.cases.size() > kMaxFullCases ? text + machine_lines(report.cases) : text;
@@ -76,11 +76,11 @@ std::string shape_line(const Shape& shape) {
   if (shape.query_tokens) model += fmt::format(" query_tokens={}", *shape.query_tokens);
   if (shape.candidate_from_layer > 0) model += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
   if (shape.head_width) model += fmt::format(" head={}x{}", shape.head_layers, *shape.head_width);
-  return paragraph_of_items(
-      "shape",
-      {model, plain_or_dash(shape.dtype) + ", KV " + plain_or_dash(shape.kv_dtype), counted(shape.threads, "thread"),
-       "mask " + plain_or_dash(shape.mask), std::string("trim ") + (shape.trim ? "on" : "off")},
-      kMargin);
+  return paragraph_of_items("shape",
+                            {model, one_line_or_dash(shape.dtype) + ", KV " + one_line_or_dash(shape.kv_dtype),
+                             counted(shape.threads, "thread"), "mask " + one_line_or_dash(shape.mask),
+                             std::string("trim ") + (shape.trim ? "on" : "off")},
+                            kMargin);
 }
 
 const char* mark(Status status) {
@@ -184,7 +184,7 @@ std::string point_notes(const Case& one) {
     if (!counts.empty()) scaled.push_back(shown + " on " + join(counts, ", "));
     std::vector<std::string> parts;
     for (const auto& [form, at] : form_counts) {
-      parts.push_back(plain(form) + (form_counts.size() > 1 ? " at N=" + join(at, ", ") : ""));
+      parts.push_back(one_line(form) + (form_counts.size() > 1 ? " at N=" + join(at, ", ") : ""));
     }
     if (!parts.empty()) forms.push_back(shown + " " + join(parts, "; "));
     if (least) memory.push_back(shown + " " + bytes(*least) + (*most != *least ? " to " + bytes(*most) : ""));
@@ -203,11 +203,11 @@ std::string point_notes(const Case& one) {
     text += paragraph("s", "scaled: fewer candidates timed, then multiplied (" + join(scaled, "; ") + ")", kMargin);
   }
   for (const auto& [key, at] : skipped) {
-    text += emphasised(
-        paragraph("-",
-                  "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " + plain(key.second),
-                  kMargin),
-        Emphasis::warning);
+    text += emphasised(paragraph("-",
+                                 "skipped: " + clipped(key.first, kSchemeWidth) + " at N=" + join(at, ", ") + ": " +
+                                     one_line(key.second),
+                                 kMargin),
+                       Emphasis::warning);
   }
   if (!forms.empty()) text += paragraph_of_items("form", forms, kMargin);
   if (!memory.empty()) text += paragraph_of_items("KV held", memory, kMargin);
@@ -245,12 +245,12 @@ std::string profiles(const std::vector<Profile>& list) {
   for (const auto& profile : list) {
     text += emphasised(
         fmt::format("{}profile of {}, {} pass{}: {}\n", text.empty() ? "" : "\n", clipped(profile.scheme, kSchemeWidth),
-                    plain(profile.pass), profile.candidates > 0 ? ", N=" + integer(profile.candidates) : "",
+                    one_line(profile.pass), profile.candidates > 0 ? ", N=" + integer(profile.candidates) : "",
                     seconds(profile.seconds)),
         Emphasis::strong);
     Grid grid({{"", "step", false}, {"", "time", true}, {"", "share", true}});
     for (const auto& step : profile.steps) {
-      grid.add({plain(step.name), seconds(step.seconds), fixed(100 * step.share, 1) + "%"});
+      grid.add({one_line(step.name), seconds(step.seconds), fixed(100 * step.share, 1) + "%"});
     }
     text += grid.text("  ");
     text += paragraph("  included",
@@ -323,7 +323,7 @@ std::string predictions(const std::vector<Prediction>& list) {
           optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
       cells.push_back(std::move(cell));
     }
-    grid.add(std::move(cells));
+    grid.add(cells);
   }
   return titled("predictions", grid);
 }
@@ -358,10 +358,10 @@ std::string fit_block(const Fit& fit) {
       emphasised(fmt::format("fit of {} against naive: {}, {} excluded\n", clipped(fit.scheme, kSchemeWidth),
                              counted(fit.rounds, "round"), counted(fit.excluded_pairs, "pair")),
                  Emphasis::strong);
-  if (!fit.verdict.empty()) text += paragraph("  verdict", plain(fit.verdict), kLabel);
-  if (!fit.next.empty()) text += paragraph("  next", plain(fit.next), kLabel);
+  if (!fit.verdict.empty()) text += paragraph("  verdict", one_line(fit.verdict), kLabel);
+  if (!fit.next.empty()) text += paragraph("  next", one_line(fit.next), kLabel);
   for (std::size_t i = 0; i < fit.losses.size(); ++i) {
-    text += paragraph(i == 0 ? "  loses" : "", plain(fit.losses[i]), kLabel);
+    text += paragraph(i == 0 ? "  loses" : "", one_line(fit.losses[i]), kLabel);
   }
   text += row("  r", estimate(fit.r), "cost of one more candidate over one naive candidate");
   text += row("  marginal r", estimate(fit.marginal_r), "the same, fixed costs apart: b/c of the affine form");
@@ -386,7 +386,7 @@ std::string fit_block(const Fit& fit) {
   } else {
     text += paragraph("  affine", "-", kLabel);
   }
-  text += paragraph("  preferred", plain_or_dash(fit.preferred), kLabel);
+  text += paragraph("  preferred", one_line_or_dash(fit.preferred), kLabel);
   return text + residuals(fit.residuals) + predictions(fit.predictions) + explanation(fit);
 }
 
@@ -447,7 +447,7 @@ std::string surface_block(const Surface& surface) {
 }
 
 std::string conditions(const Conditions& c) {
-  std::vector<std::string> items = {counted(c.rounds, "round"), "stopped by " + plain_or_dash(c.stopped_by),
+  std::vector<std::string> items = {counted(c.rounds, "round"), "stopped by " + one_line_or_dash(c.stopped_by),
                                     "measured " + seconds(c.measured_s),
                                     "warm-up " + seconds(c.warm_up_s) + (c.steady ? "" : ", not steady")};
   if (c.resumed > 0) items.push_back("resumed " + counted(c.resumed, "time"));
@@ -463,7 +463,8 @@ std::string equality(const Equivalence& e) {
   std::string summary =
       (e.agrees ? "agrees" : bad("DISAGREES")) + ": " + counted(e.checked_candidates, "candidate") + " checked";
   if (!e.reference_shape.empty()) {
-    summary += e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + plain(e.reference_shape);
+    summary +=
+        e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + one_line(e.reference_shape);
   }
   if (!e.shareable) summary += "; sharing is " + bad("NOT") + " valid under this mask";
   const std::string text = paragraph("equality", summary, kMargin);
@@ -518,9 +519,9 @@ std::string composition(const Case& one) {
 std::string warnings(const std::vector<Warning>& list) {
   std::string text;
   for (const auto& warning : list) {
-    text += emphasised(paragraph("warning", plain(warning.text) + " [" + plain(warning.code) + "]", kMargin),
+    text += emphasised(paragraph("warning", one_line(warning.text) + " [" + one_line(warning.code) + "]", kMargin),
                        Emphasis::warning);
-    if (!warning.advice.empty()) text += paragraph("", "-> " + plain(warning.advice), kMargin);
+    if (!warning.advice.empty()) text += paragraph("", "-> " + one_line(warning.advice), kMargin);
   }
   return text;
 }

@@ -49,7 +49,7 @@ std::string middle(const std::optional<Estimate>& value, const std::string& unit
 
 /// A name without its unit, which the value has.
 std::string words(const std::string& name) {
-  std::string text = plain(name);
+  std::string text = one_line(name);
   for (const std::string unit : {"_per_s", "_s"}) {
     if (text.ends_with(unit)) text.erase(text.size() - unit.size());
   }
@@ -102,7 +102,7 @@ std::string traffic_answer(const Traffic& traffic) {
   std::string text;
   if (!traffic.find.empty()) text = find_answer(traffic.find.front(), traffic.p99_limit_s.value_or(0)) + "; here ";
   if (traffic.saturated) {
-    text += "saturated: " + plain(traffic.saturation);
+    text += "saturated: " + one_line(traffic.saturation);
   } else {
     const TrafficLatency* p99 = latency(traffic, "p99");
     text += "P99 " + (p99 != nullptr && p99->total ? seconds(p99->total->value) : std::string("unknown"));
@@ -265,7 +265,7 @@ std::vector<Section> sections(const Traffic& traffic) {
 std::string subject(const Traffic& traffic) {
   const ServerOptions& server = traffic.server;
   std::string text = integer(traffic.requests) + " requests of " + integer(traffic.users) + " users in " +
-                     seconds(traffic.duration_s) + " (" + plain(traffic.workload) + "), " +
+                     seconds(traffic.duration_s) + " (" + one_line(traffic.workload) + "), " +
                      counted(server.workers, "worker") + ", " +
                      (server.order == "fifo" ? "first come first served" : "shortest service first");
   if (server.batch_most > 1) {
@@ -276,8 +276,8 @@ std::string subject(const Traffic& traffic) {
         ", cache of " + bytes(traffic.cache.bytes) + " in pages of " + integer(traffic.cache.page_tokens) + " tokens";
     if (traffic.cache.ttl_s) text += ", dropped after " + seconds(*traffic.cache.ttl_s);
   }
-  text += "; service times " + plain_or_dash(traffic.costs.source);
-  if (!traffic.costs.basis.empty()) text += " (" + plain(traffic.costs.basis) + ")";
+  text += "; service times " + one_line_or_dash(traffic.costs.source);
+  if (!traffic.costs.basis.empty()) text += " (" + one_line(traffic.costs.basis) + ")";
   return text + "; a perfect system needs " + counted(traffic.perfect_workers, "worker") + " in the busiest window";
 }
 
@@ -290,7 +290,7 @@ std::string render_traffic_table(const Report& report) {
       emphasised(paragraph("", sentence(traffic_answer(traffic)), 0), good ? Emphasis::strong : Emphasis::bad) +
       emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n";
-  for (const std::string& note : traffic.assumptions) text += paragraph("assumed", plain(note), kMargin);
+  for (const std::string& note : traffic.assumptions) text += paragraph("assumed", one_line(note), kMargin);
   return text;
 }
 
@@ -317,7 +317,7 @@ std::string render_traffic_markdown(const Report& report) {
   std::string text = "## Traffic\n\n**" + sentence(traffic_answer(traffic)) + "**\n\n" + subject(traffic) + "\n" +
                      sections_markdown(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n### assumed\n\n";
-  for (const std::string& note : traffic.assumptions) text += "- " + plain(note) + "\n";
+  for (const std::string& note : traffic.assumptions) text += "- " + one_line(note) + "\n";
   return inert(text);
 }
 

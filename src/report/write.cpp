@@ -3,8 +3,8 @@
 
 #include <cerrno>
 #include <cstring>
+#include <exception>
 #include <filesystem>
-#include <optional>
 #include <string>
 #include <system_error>
 #include <utility>
@@ -108,14 +108,14 @@ std::vector<std::string> write_files(const std::vector<std::pair<std::string, st
 std::vector<std::string> write_report(const Report& report, const std::string& folder) {
   std::vector<std::pair<std::string, std::string>> files;
   // A workbook goes through temporary files; where they fail, the other files are written first.
-  std::optional<IoError> failed;
+  std::exception_ptr failed;
   const auto render_all = [&](const std::vector<report::Format>& formats) {
     for (const auto& format : formats) {
       if (*format.file == '\0') continue;
       try {
         files.emplace_back(format.file, format.render(report));
-      } catch (const IoError& error) {
-        failed = error;
+      } catch (const IoError&) {
+        failed = std::current_exception();
       }
     }
   };
@@ -123,7 +123,7 @@ std::vector<std::string> write_report(const Report& report, const std::string& f
   if (report.sizing) render_all(report::sizing_format_list());
   if (report.traffic) render_all(report::traffic_format_list());
   std::vector<std::string> paths = write_files(files, folder);
-  if (failed) throw *failed;
+  if (failed) std::rethrow_exception(failed);
   return paths;
 }
 

@@ -282,7 +282,7 @@ Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
 
 std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const Inputs& inputs) {
   const char* const names[] = {"input", "value", "95% low", "95% high", "unit", "name", "what"};
-  for (std::uint16_t column = 0; column < std::size(names); ++column) sheet.head({row, column}, names[column]);
+  for (std::uint16_t column = 0; const char* const name : names) sheet.head({row, column++}, name);
   const auto add = [&](const char* label, const char* name, const Value& value, const std::optional<Interval>& ends,
                        const char* unit, const std::string& what) {
     ++row;
@@ -329,9 +329,7 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
       {"N", "candidates"},         {"measured", "ratio"},   {"95% low", "ratio"},         {"95% high", "ratio"},
       {"N/(1+(N-1)r)", "ratio"},   {"cN/(a+bN)", "ratio"},  {"at model_r_seed", "ratio"}, {"improvement", "0..1"},
       {"drop, seed rule", "0..1"}, {"drop, exact", "0..1"}, {"naive drop", "0..1"},       {"drop measured", "0..1"}};
-  for (std::uint16_t column = 0; column < std::size(heads_of_model); ++column) {
-    sheet.head({row, column}, heads_of_model[column].first, heads_of_model[column].second);
-  }
+  for (std::uint16_t column = 0; const auto& [head, unit] : heads_of_model) sheet.head({row, column++}, head, unit);
   std::set<std::int64_t> all = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
   for (const Point& point : one.points) all.insert(point.candidates);
   live.first = {row + 1, 0};

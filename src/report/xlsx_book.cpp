@@ -12,6 +12,7 @@
 #include <system_error>
 #include <variant>
 
+#include "base/text.h"
 #include "kvcast/error.h"
 #include "report/layout.h"
 
@@ -57,7 +58,7 @@ std::string number_format(const std::string& unit) {
 }
 
 std::string cell_text(const std::string& text) {
-  const std::string safe = plain(text);
+  const std::string safe = one_line(text);
   std::string result;
   std::size_t units = 0;
   for (std::size_t i = 0; i < safe.size();) {

@@ -278,7 +278,7 @@ std::vector<std::int64_t> cache_sizes(RequestSource& requests, const UserCacheOp
   const double page = static_cast<double>(page_bytes(1, options.page_tokens, bytes_per_token));
   std::vector<std::int64_t> sizes;
   if (footprint.empty() || page == 0) return sizes;
-  const double most = static_cast<double>(std::numeric_limits<std::int64_t>::max() / 2);
+  const double most = static_cast<double>(std::numeric_limits<std::int64_t>::max()) / 2;
   const double least_pages = static_cast<double>(footprint.median());
   const double ratio = footprint.total() / least_pages;
   for (std::int64_t k = 0; k < points; ++k) {

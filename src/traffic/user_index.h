@@ -17,7 +17,7 @@ struct HugePages {
   using value_type = T;
   HugePages() = default;
   template <typename U>
-  HugePages(const HugePages<U>&) noexcept {}
+  explicit HugePages(const HugePages<U>&) noexcept {}
   T* allocate(std::size_t size) { return static_cast<T*>(aligned_allocate(size * sizeof(T))); }
   void deallocate(T* memory, std::size_t) noexcept { aligned_release(memory); }
   bool operator==(const HugePages&) const { return true; }
