@@ -6,8 +6,6 @@
 #include <string_view>
 #include <vector>
 
-#include "kvcast/text.h"  // IWYU pragma: export
-
 namespace kvcast {
 
 /// Insertions, deletions, replacements and swaps of neighbours that turn `a` into `b`.
@@ -28,6 +26,10 @@ std::string format_significant(double value, int digits);
 
 /// Bytes of memory in a message: "1.25 GiB".
 std::string gib(double bytes);
+
+/// `text` on one line of a terminal: controls (C0, C1, and those of Unicode that end a line or turn the direction of
+/// what follows) become spaces, what is no UTF-8 becomes U+FFFD.
+std::string one_line(std::string_view text);
 
 /// What a user typed, fit for one line of a message: controls as of one_line() and invalid UTF-8 escaped, long text cut
 /// to about `max_bytes`.

@@ -16,7 +16,7 @@
 #include <system_error>
 #include <utility>
 
-#include "kvcast/text.h"
+#include "kvcast/words.h"
 
 namespace kvcast::cli {
 namespace {

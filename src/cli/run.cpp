@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "common.h"
-#include "kvcast/text.h"
+#include "kvcast/words.h"
 
 namespace kvcast::cli {
 namespace {

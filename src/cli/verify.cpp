@@ -8,7 +8,6 @@
 #include <vector>
 
 #include "common.h"
-#include "kvcast/text.h"
 #include "kvcast/words.h"
 
 namespace kvcast::cli {

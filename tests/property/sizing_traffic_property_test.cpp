@@ -119,7 +119,7 @@ Bounds exact_p99(const Shape& shape, double load) {
   return {bound(false), bound(true)};
 }
 
-TEST_CASE("one worker: simulator and formula against the exact M/G/1 queue") {
+TEST_CASE("one worker: simulator and formula against the exact M/G/1 queue", "[slow]") {
   for (const Shape& shape : shapes()) {
     std::optional<double> before;
     for (const double load : kLoads) {
@@ -147,7 +147,7 @@ TEST_CASE("one worker: simulator and formula against the exact M/G/1 queue") {
   }
 }
 
-TEST_CASE("exponential services: the formula is exact for any number of workers") {
+TEST_CASE("exponential services: the formula is exact for any number of workers", "[slow]") {
   const Shape& exponential = shapes().back();
   for (const std::int64_t workers : kWorkers) {
     for (const double load : kLoads) {
@@ -162,7 +162,7 @@ TEST_CASE("exponential services: the formula is exact for any number of workers"
   }
 }
 
-TEST_CASE("several workers: what the formula leaves out is known, and less than for one worker") {
+TEST_CASE("several workers: what the formula leaves out is known, and less than for one worker", "[slow]") {
   for (const Shape& shape : shapes()) {
     if (std::string(shape.name) == "exponential") continue;
     const double cv2 = analysis::squared_variation(shape.values);

@@ -86,7 +86,8 @@ TEST_CASE("every planted fault makes the check fail, at the full shape and again
   }
 }
 
-TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at every preset", "[app][equivalence]") {
+TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at every preset",
+          "[app][equivalence][slow]") {
   for (const PresetInfo& preset : presets()) {
     CAPTURE(preset.name);
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});

@@ -5,7 +5,9 @@
 #include <atomic>
 #include <cmath>
 #include <cstdint>
+#include <cstdlib>
 #include <stdexcept>
+#include <string>
 #include <vector>
 
 #include "base/buffer.h"
@@ -87,4 +89,23 @@ TEST_CASE("random streams are uniform, bounded and independent of order", "[base
   CHECK(std::abs(square / kCount - 1) < 5 * std::sqrt(0.8 / kCount));
   CHECK(std::abs(cross / kCount) < 5 / std::sqrt(kCount));
   CHECK(a.unit(7) == RandomStream(1, 2).unit(7));
+}
+
+TEST_CASE("threads are tried with the stack that OMP_STACKSIZE asks for", "[base][parallel]") {
+  const char* const was = std::getenv("OMP_STACKSIZE");
+  const std::string saved = was == nullptr ? "" : was;
+  const auto problem = [](const char* size) {
+    CAPTURE(size);
+    setenv("OMP_STACKSIZE", size, 1);
+    return team_problem(2);
+  };
+  // More than there are addresses, in each unit.
+  for (const char* size : {"209715200000", "209715200000K", " 204800000 M ", "200000g", "214748364800000B"}) {
+    CHECK_THAT(problem(size), Catch::EndsWith("for the 2. thread with a stack of 209715200000 KiB"));
+  }
+  // What is no size, or none that can be counted, leaves the system's.
+  for (const char* size : {"", " ", "x", "99999999999999999999", "18014398509481984K", "512", "1M"}) {
+    CHECK(problem(size).empty());
+  }
+  was == nullptr ? unsetenv("OMP_STACKSIZE") : setenv("OMP_STACKSIZE", saved.c_str(), 1);
 }

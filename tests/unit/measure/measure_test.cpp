@@ -506,7 +506,9 @@ TEST_CASE("memory that is touched is resident, and what is freed is not", "[meas
   std::vector<Buffer<std::byte>> small;
   for (int i = 0; i < 256; ++i) small.emplace_back(32 << 10);
   small.clear();
+#if !defined(KVCAST_SANITIZED)  // they keep what is freed, to see who still uses it
   CHECK(*resident_bytes() - *before <= kSlack);
+#endif
 }
 
 TEST_CASE("CPU time passes and this process has some of it", "[measure]") {

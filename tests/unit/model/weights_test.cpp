@@ -43,7 +43,7 @@ TEST_CASE("tokens have mean 0 and variance 1", "[model][weights]") {
   CHECK(std::abs(square / n - 1) < 5 * std::sqrt(0.8 / n));
 }
 
-TEST_CASE("softmax is neither flat nor saturated and attention is heard, at every preset", "[model][weights]") {
+TEST_CASE("softmax is neither flat nor saturated and attention is heard, at every preset", "[model][weights][slow]") {
   for (const PresetInfo& preset : presets()) {
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
     ModelShape shape = app::model_shape(config);

@@ -16,6 +16,7 @@ namespace kvcast::report {
 namespace {
 
 using namespace kvcast::testing;
+using namespace std::string_literals;
 
 /// TMPDIR is `value` while it lives.
 class TemporaryDirectoryIs {
@@ -65,7 +66,7 @@ TEST_CASE("a workbook is made of any report", "[report]") {
   CHECK(is_zip(render(report, "xlsx")));
 
   report = golden::fixed_report();
-  const std::string hostile = std::string("=1+1\0\x01\xff_x0041_\xEF\xBF\xBF<&>\"'\n", 25);
+  const std::string hostile = "=1+1\0\x01\xff_x0041_\xEF\xBF\xBF<&>\"'\n"s;
   for (Case& one : report.cases) {
     for (Point& point : one.points) {
       for (SchemePoint& row : point.schemes) {
