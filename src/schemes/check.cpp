@@ -68,6 +68,11 @@ ModelShape ReferenceShape::cut(ModelShape shape) const {
   return shape;
 }
 
+std::int64_t reference_candidates(const ModelShape& shape) {
+  constexpr std::int64_t kNumbers = 256;
+  return std::max<std::int64_t>(2, (kNumbers + shape.dim - 1) / shape.dim);
+}
+
 ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates,
                                double flops) {
   ReferenceShape result{history_length, shape.layers, shape.query_tokens, shape.candidate_from_layer, true, "full"};

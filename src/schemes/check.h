@@ -23,6 +23,10 @@ struct ReferenceShape {
   /// `shape` cut to this.
   ModelShape cut(ModelShape shape) const;
 };
+/// Candidates that the reference judges, where there are as many: two, and so many that their outputs are 256 numbers
+/// at least. The largest error of fewer says little about that of all.
+std::int64_t reference_candidates(const ModelShape& shape);
+
 /// The full shape if `candidates` of it take at most `flops`; else fewer layers, then a shorter history. What is left
 /// still computes every kind of layer that the full shape has:
 ///  - at least 2 layers, the fewest in which a history vector of one layer reaches the next;

@@ -508,6 +508,15 @@ class TerminalTest(CliTest):
 
 
 class VerifyTest(CliTest):
+    def test_verify_of_tiny_vectors_raises_no_false_alarm(self):
+        # Where a candidate's few elements are nearly equal, the norm magnifies rounding: one may be far worse than all
+        # others. Each of these failed when naive's own error was that of two candidates.
+        for length, dim, heads, kv_heads, layers in ((1, 3, 3, 1, 2), (1, 3, 3, 1, 12), (300, 8, 1, 1, 12),
+                                                     (2, 5, 1, 1, 6), (1, 6, 3, 3, 6)):
+            result = self.kvcast("verify", "-q", f"-L{length}", f"-d{dim}", f"--heads={heads}",
+                                 f"--kv-heads={kv_heads}", f"--layers={layers}")
+            self.assertEqual(result.returncode, 0, (dim, heads, layers, result.stderr))
+
     def test_schemes_agree(self):
         result = self.kvcast("verify", "smoke", "-q")
         self.assertEqual((result.returncode, result.stderr), (0, ""))

@@ -51,6 +51,16 @@ TEST_CASE("the reference shape keeps what fits and says what it cut", "[model][c
   CHECK(reference_shape(plain_shape(8, 1, 1), 4, 2, 1).full);
 }
 
+TEST_CASE("the reference judges two candidates, and more of few elements", "[model][check]") {
+  for (const std::int64_t dim : {1, 3, 64, 100, 128, 255, 256, 4096}) {
+    CAPTURE(dim);
+    const std::int64_t count = reference_candidates(plain_shape(dim, 1, 1));
+    CHECK(count >= 2);
+    CHECK(count * dim >= 256);
+    CHECK((count == 2 || (count - 1) * dim < 256));
+  }
+}
+
 TEST_CASE("memory estimates cover what is allocated", "[model]") {
   for (const kernels::Element element : {kernels::Element::f32, kernels::Element::bf16}) {
     for (const std::int64_t query_tokens : {0, 9}) {
