@@ -110,7 +110,7 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   result.checked_candidates = static_cast<std::int64_t>(everyone.size());
 
   // Against float64: at the full shape on the first candidates, or with the same schemes on a smaller problem.
-  const std::int64_t referenced = std::min(reference_candidates(shape), everyone.back() + 1);
+  const std::int64_t referenced = reference_candidates(shape, everyone.back() + 1);
   ranked = result.shareable ? std::max(ranked, referenced) : referenced;
   const std::int64_t fewest =
       result.shareable ? std::min(ranked, result.checked_candidates) : result.checked_candidates;

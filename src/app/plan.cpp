@@ -167,7 +167,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
     if (!cost.baseline) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
   }
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
-  const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape),
+  const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape, equality.batch),
                                              app::reference_budget(equality.reference_s, config.run.threads));
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + app::check_bytes(shape, cut) +
                       app::cold_bytes(config) + 32e6;

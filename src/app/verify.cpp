@@ -29,7 +29,7 @@ std::vector<double> joined(const ReferenceKv& kv) {
 double bytes_needed(const Config& config, const std::vector<SchemeInstance>& instances, std::int64_t n) {
   const ModelShape shape = app::model_shape(config);
   const std::int64_t length = positions(config.model);
-  const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape),
+  const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape, n),
                                              app::reference_budget(kReferenceSeconds, config.run.threads));
   double bytes = Model::bytes(shape) + app::check_bytes(shape, cut) + 32e6 +
                  static_cast<double>(length + 2 * n) * static_cast<double>(shape.dim) * sizeof(float);

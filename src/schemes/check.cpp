@@ -68,9 +68,9 @@ ModelShape ReferenceShape::cut(ModelShape shape) const {
   return shape;
 }
 
-std::int64_t reference_candidates(const ModelShape& shape) {
+std::int64_t reference_candidates(const ModelShape& shape, std::int64_t available) {
   constexpr std::int64_t kNumbers = 256;
-  return std::max<std::int64_t>(2, (kNumbers + shape.dim - 1) / shape.dim);
+  return std::min(available, std::max<std::int64_t>(2, (kNumbers + shape.dim - 1) / shape.dim));
 }
 
 ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates,

@@ -23,9 +23,9 @@ struct ReferenceShape {
   /// `shape` cut to this.
   ModelShape cut(ModelShape shape) const;
 };
-/// Candidates that the reference judges, where there are as many: two, and so many that their outputs are 256 numbers
-/// at least. The largest error of fewer says little about that of all.
-std::int64_t reference_candidates(const ModelShape& shape);
+/// Candidates of `available` that the reference judges: two, and more where the outputs of two are fewer than 256
+/// numbers. The largest error of fewer says little about that of all.
+std::int64_t reference_candidates(const ModelShape& shape, std::int64_t available);
 
 /// The full shape if `candidates` of it take at most `flops`; else fewer layers, then a shorter history. What is left
 /// still computes every kind of layer that the full shape has:
