@@ -23,6 +23,7 @@ struct ReferenceShape {
   /// `shape` cut to this.
   ModelShape cut(ModelShape shape) const;
 };
+
 /// Candidates of `available` that the reference judges: two, and more where the outputs of two are fewer than 256
 /// numbers. The largest error of fewer says little about that of all.
 std::int64_t reference_candidates(const ModelShape& shape, std::int64_t available);
