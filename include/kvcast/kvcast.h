@@ -128,6 +128,7 @@ struct FitOptions {
   std::vector<std::int64_t> history_length, layers;  ///< of the predictions by the surface; empty = those measured
   std::optional<double> holdout;                     ///< share of the points of a grid that is left out, in (0, 1)
   std::uint64_t seed = 1;                            ///< of which
+  bool extrapolate = false;                          ///< predict also beyond four times the largest measured N
 };
 /// Fits anew, without measuring: samples.csv, report.json (with the samples.csv beside it), a folder that has them,
 /// a journal, or a CSV of your own with the columns candidates, naive_seconds, shared_seconds.

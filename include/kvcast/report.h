@@ -151,11 +151,14 @@ struct Residual {
 struct Prediction {
   std::optional<std::int64_t> history_length, layers;  ///< nullopt: those of the case
   std::int64_t candidates = 0;
-  Estimate speedup;  ///< the interval holds the fit's own uncertainty and its error at points left out
+  /// What was measured at this N, where it was; else what `by` says, with an interval for the fit's own uncertainty and
+  /// its error at points left out. nullopt: unknown, for `reason`.
+  std::optional<Estimate> speedup;
   std::optional<double> naive_seconds, scheme_seconds;  ///< for all N candidates
   std::string source;  ///< "measured" (this point is in the data), "interpolated" or "extrapolated"
-  std::string by;      ///< what said it: "one-parameter", "affine" or "surface"
+  std::string by;      ///< what said it: "timings", "interpolation", "one-parameter", "affine" or "surface"
   std::optional<double> held_out_error_pct;  ///< RMS error of that model at points left out
+  std::string reason{};                      ///< why nothing is said of this N; empty where something is
 };
 
 /// What the r that one N implies is made of: r_N = (N/S - 1)/(N - 1). The parts without the head add up to it.
@@ -177,21 +180,28 @@ struct Explanation {
 struct Fit {
   std::string scheme;
   std::optional<Estimate> r;
-  std::optional<double> rho, r_flops, asymptote, r_squared, max_residual_pct;
+  std::optional<double> rho, r_flops, r_squared, max_residual_pct;
+  /// Limit of the speed-up by the form in use; nullopt where no form holds, where the cost of one more candidate is not
+  /// known to a factor of two, and where a speed-up was measured beyond it.
+  std::optional<double> asymptote;
+  std::optional<std::int64_t> candidates_for_90;  ///< N with 90% of it; nullopt: beyond known_to
+  /// Largest N that anything is said of: four times the largest measured one, or that one where no form holds or where
+  /// the time does not grow up to it. nullopt: nothing is fitted.
+  std::optional<std::int64_t> known_to;
   std::optional<AffineFit> affine;
   std::optional<Estimate> marginal_r;  ///< b/c of the affine form: r of one more candidate, fixed costs apart
   std::optional<double> affine_max_residual_pct;
   std::optional<double> loo_error_pct, affine_loo_error_pct;  ///< leave-one-N-out RMS error of the speed-up
-  std::string preferred;                                      ///< "one-parameter", "affine" or "untested"
+  std::string preferred;                                      ///< "one-parameter", "affine", "neither" or "untested"
   std::int64_t rounds = 0;                                    ///< whole rounds used
   std::int64_t excluded_pairs = 0;                            ///< pairs left out for their canary
   std::optional<double> lack_of_fit_pct;  ///< spread of the N about the one-parameter form beyond their noise
-  bool identifiable = false;              ///< these N tell r apart from 0 and from its double
-  std::string verdict;                    ///< one sentence: which form to trust, and whether r is known
-  std::string next;                       ///< one sentence: what to measure next; empty when nothing is missing
-  std::vector<std::string> losses;        ///< where sharing is slower than naive, and by how much
-  std::vector<Residual> residuals;        ///< ascending N
-  std::vector<Prediction> predictions;    ///< where asked for
+  bool identifiable = false;  ///< these N tell what the form in use says of one more candidate from 0 and its double
+  std::string verdict;        ///< one sentence: which form describes the timings, if any, and whether r is known
+  std::string next;           ///< one sentence: what to measure next; empty when nothing is missing
+  std::vector<std::string> losses;      ///< where sharing is slower than naive, and by how much
+  std::vector<Residual> residuals;      ///< ascending N
+  std::vector<Prediction> predictions;  ///< where asked for
   std::optional<Explanation> explanation;
 };
 

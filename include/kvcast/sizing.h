@@ -30,10 +30,12 @@ struct SizingOptions {
   std::optional<double> naive_candidate_s;  ///< naive's time of one candidate, with r
   double tail = 1;                          ///< P99 over mean of the service time, with r; 1: constant
   std::string shape;                        ///< preset or file with the shape that the measurements do not tell
+  bool extrapolate = false;                 ///< say something of N beyond four times the largest measured one
 };
 
-/// Source of a number: "measured" (timed), "fitted" (by a fit, within its data), "extrapolated" (by a fit, beyond
-/// them), "computed" (from the shape, exactly), "assumed" (given by the user or the design note).
+/// Source of a number: "measured" (timed), "fitted" (by a fit, within its data), "interpolated" (between timings that
+/// no form describes), "extrapolated" (by a fit, beyond them), "computed" (from the shape, exactly), "assumed" (given
+/// by the user or the design note).
 using Source = std::string;
 
 /// What the answer rests on, and where N goes when it is 10% less or more. Whole numbers move by at least 1.
@@ -92,10 +94,10 @@ struct SizingAdvice {
   std::int64_t least_candidates = 1;
   std::optional<std::int64_t> most_candidates;  ///< nullopt: open
   std::string seed_advice;
-  Interval seed_improvement;  ///< at r = 0.15, at the two ends
-  Interval improvement;       ///< here
-  std::string grade;          ///< of the improvement here
-  Source source;              ///< of the improvement here
+  Interval seed_improvement;            ///< at r = 0.15, at the two ends
+  std::optional<Interval> improvement;  ///< here; nullopt where some of these N are beyond what is known
+  std::string grade;                    ///< of the improvement here; empty where it is unknown
+  Source source;                        ///< of the improvement here
 };
 
 /// What it takes to bring one throughput drop down to another (docs/model.md §3).
@@ -169,6 +171,11 @@ struct SizingFleet {
 struct SizingModel {
   std::optional<std::int64_t> history_length, layers;
   Source source;
+  /// Measured times of a request, and speed-ups, at these N. Between them times, and naive candidates N/S, go straight
+  /// in N, or where no form describes them their logs in ln N; beyond them the lines below, scaled to meet the
+  /// outermost. Empty: the lines are all there is.
+  std::vector<double> measured_candidates, measured_s, measured_speedup;
+  bool straight = true, speedup_straight = true;
   double user_s = 0, candidate_s = 0;  ///< of the time of a request; naive candidates where times are unknown
   double naive_candidate_s = 0;        ///< naive's time of one more candidate
   std::optional<double> block_s;       ///< beyond it for every block of candidates that is begun; nullopt: none
@@ -189,7 +196,9 @@ struct Sizing {
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< nullopt: no limit, or unknown
-  std::optional<double> min_improvement;                           ///< asked for
+  /// Largest N that anything is known of. A likely N, safe N or N of a row that equals it means "at least".
+  std::optional<std::int64_t> known_to;
+  std::optional<double> min_improvement;         ///< asked for
   std::optional<std::int64_t> least_candidates;  ///< smallest N worth it; nullopt: not asked for, or never
   std::string binding;                           ///< budget that gives likely_candidates; empty: none
   Source source;                                 ///< of the time at the likely N

@@ -65,7 +65,11 @@ struct ServiceKnot {
 /// Linear between knots, by the last slope beyond. A pass over the newest k of L tokens takes what the pass over L
 /// takes beyond that over L - k, and what any pass takes.
 struct ServiceCosts {
-  std::vector<ServiceKnot> knots;       ///< ascending history_length, the first 0
+  std::vector<ServiceKnot> knots;  ///< ascending history_length, the first 0
+  /// What was measured over the line of the candidate pass, candidates_s + N candidate_s, at these N; linear between
+  /// them, the outermost beyond. Empty: 1.
+  std::vector<double> curve_candidates, curve;
+  std::optional<std::int64_t> known_to;  ///< largest N that anything is known of; nullopt: any
   std::vector<double> residuals = {1};  ///< time over mean, equally likely, ascending
   double bytes_per_token = 0;           ///< keys and values of all layers
   std::string source;                   ///< "measured", "fitted", "extrapolated", "assumed"
@@ -77,6 +81,7 @@ struct TrafficOptions {
   UserCacheOptions cache;
   ServerOptions server;
   std::optional<double> p99_s;  ///< what 99% of the requests are to be answered within
+  bool extrapolate = false;     ///< take N beyond four times the largest measured one
   std::string find;             ///< "", "qps", "candidates", "workers" or "cache": the value that just meets p99_s
   std::int64_t replications = 10;
   std::int64_t threads = 0;  ///< that replications run on; 0: all CPUs. The numbers do not depend on it

@@ -2,7 +2,6 @@
 
 #include <cmath>
 
-#include "analysis/sizing.h"
 #include "kvcast/cost_model.h"
 
 namespace kvcast::analysis {
@@ -42,7 +41,10 @@ std::string grade(double improvement) {
   return improvement > kRounding ? "little" : "none";
 }
 
-std::vector<SizingAdvice> advice(const SpeedupOf& speedup_here, double limit) {
+std::vector<SizingAdvice> advice(const SizingProblem& problem, std::optional<double> limit) {
+  const auto improvement_at = [&](std::int64_t n) -> std::optional<double> {
+    return n <= problem.known_to ? std::optional(1 - 1 / problem.speedup(n)) : std::nullopt;
+  };
   std::vector<SizingAdvice> rows;
   for (const Situation& situation : situations()) {
     SizingAdvice row;
@@ -53,10 +55,15 @@ std::vector<SizingAdvice> advice(const SpeedupOf& speedup_here, double limit) {
     const auto least = static_cast<double>(situation.least);
     row.seed_improvement.lo = improvement(least, kSeedR);
     row.seed_improvement.hi = situation.most ? improvement(static_cast<double>(*situation.most), kSeedR) : 1 - kSeedR;
-    row.improvement.lo = 1 - 1 / speedup_here(situation.least);
-    row.improvement.hi = 1 - 1 / (situation.most ? speedup_here(*situation.most) : limit);
-    const std::string low = grade(row.improvement.lo), high = grade(row.improvement.hi);
-    row.grade = low == high ? low : low + " to " + high;
+    const auto lo = improvement_at(situation.least);
+    const auto hi = situation.most ? improvement_at(*situation.most)
+                    : limit        ? std::optional(1 - 1 / *limit)
+                                   : improvement_at(kMostCandidates);
+    if (lo && hi) {
+      row.improvement = Interval{*lo, *hi};
+      const std::string low = grade(*lo), high = grade(*hi);
+      row.grade = low == high ? low : low + " to " + high;
+    }
     rows.push_back(std::move(row));
   }
   return rows;
@@ -73,7 +80,7 @@ std::optional<std::int64_t> candidates_for_speedup(double needed, double r) {
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(candidates));
 }
 
-DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SpeedupOf& speedup_here,
+DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SizingProblem& problem,
                        std::optional<std::int64_t> likely, const Source& source) {
   DropTarget target;
   target.name = name;
@@ -84,7 +91,7 @@ DropTarget drop_target(const std::string& name, double naive_drop, double target
   target.least_candidates = *candidates_for_speedup(target.speedup_needed, 0);
   target.largest_r = 1 / target.speedup_needed;
   target.candidates =
-      smallest([&](std::int64_t n) { return speedup_here(n) >= target.speedup_needed * (1 - kRounding); });
+      smallest(problem, [&](std::int64_t n) { return problem.speedup(n) >= target.speedup_needed * (1 - kRounding); });
   target.seed_candidates = candidates_for_speedup(target.speedup_needed, kSeedR);
   target.reached = target.candidates && (!likely || *target.candidates <= *likely);
   target.source = source;

@@ -2,11 +2,11 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
 
+#include "analysis/sizing.h"
 #include "kvcast/sizing.h"
 
 namespace kvcast::analysis {
@@ -14,15 +14,13 @@ namespace kvcast::analysis {
 /// The design note's r. Source: shared/seed.md.
 inline constexpr double kSeedR = 0.15;
 
-using SpeedupOf = std::function<double(std::int64_t candidates)>;
-
 /// Word for an improvement 1 - 1/S: "none" (the design note's "not applicable"), "little" (below its least effective
 /// queue), "medium", "strong" ("strongly recommended"), "best". Thresholds 60%, 80% and 84.5% give each of its bands
 /// its word at r = 0.15 (N = 5-10: 68-76%, 50-100: 83-84%, 200: 84.6%).
 std::string grade(double improvement);
 
-/// The bands, then the scenarios. limit: largest speed-up, infinite when there is none.
-std::vector<SizingAdvice> advice(const SpeedupOf& speedup, double limit);
+/// The bands, then the scenarios. limit: largest speed-up; nullopt: not known, or none where every N is known.
+std::vector<SizingAdvice> advice(const SizingProblem& problem, std::optional<double> limit);
 
 /// Speed-up that brings a drop of `naive_drop` down to `target_drop`: the ratio of their cost ratios. Both in (0,1).
 /// Source: docs/model.md §3.
@@ -31,7 +29,7 @@ double speedup_needed(double naive_drop, double target_drop);
 std::optional<std::int64_t> candidates_for_speedup(double needed, double r);
 
 /// likely: largest N of the sizing; nullopt: no limit.
-DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SpeedupOf& speedup,
+DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SizingProblem& problem,
                        std::optional<std::int64_t> likely, const Source& source);
 /// At some r up to the design note's.
 std::vector<DropReach> drop_reach(const DropTarget& target);

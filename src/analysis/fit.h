@@ -21,7 +21,7 @@ std::string unfittable(const std::vector<Sample>& samples, const std::string& sc
 /// composed (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs that a
 /// canary refutes are left out (pair_rounds). The speed-up of an N is the trimmed mean of its log ratios.
 ///
-/// One-parameter form S = N/(1+(N-1) r): r in (0,1] by weighted least squares on log speed-ups (fit_forms). The
+/// One-parameter form S = N/(1+(N-1) r): r > 0 by weighted least squares on log speed-ups (fit_forms). The
 /// interval is Student t on log(1+(M-1) r), the log time at the largest N, M: for a single N it is the interval of the
 /// speed-up, carried over; a lower end of 0 says that these N do not tell r from 0. Its error: Uncertainty, by blocks
 /// of rounds, by N, or by the scatter about the form, whichever the data have. N = 1 says nothing about r.
@@ -35,6 +35,12 @@ std::string unfittable(const std::vector<Sample>& samples, const std::string& sc
 /// the smaller (< 0.8x) and a+b, the time of one candidate, differs from c beyond its 95% interval: a+b = c is the
 /// one-parameter form, so where it holds, "affine" comes by chance in less than 5% of runs. Below three distinct N > 1
 /// the form is "untested".
+/// A form that is off by more than 10% beyond the noise of a measured N does not describe the data, whatever it
+/// predicts: then the other one is preferred, or "neither", which says nothing beyond the measured N.
+///
+/// asymptote, candidates_for_90 and identifiable are of the preferred form (the one-parameter form where untested).
+/// known_to is four times the largest N; that N itself where no form holds, or where the interval of the cost of one
+/// more candidate does not exclude 0: times that do not grow say nothing of where they begin to.
 ///
 /// `work_r`: r by FLOPs (kvcast::r_flops), echoed into the result; NaN when unknown. Units: seconds.
 /// Fields that the data cannot give are nullopt. predictions and explanation are left to others.

@@ -262,7 +262,7 @@ std::vector<double> log_ratios(const Level& level) {
 Estimate observed_speedup(const Level& level) {
   std::vector<double> ratios;
   for (const TimingPair& pair : level.pairs) ratios.push_back(pair.ratio());
-  return trimmed_ratio(std::move(ratios));
+  return ratio_of_run(std::move(ratios));
 }
 
 double naive_candidate_seconds(const std::vector<Level>& levels) {
@@ -292,7 +292,7 @@ Forms fit_forms(const std::vector<LogPoint>& points) {
   return forms;
 }
 
-double bounded_r(double r) { return std::clamp(r, kMinR, 1.0); }
+double bounded_r(double r) { return std::max(r, kMinR); }
 
 Line bounded_line(const std::vector<LogPoint>& points) {
   const Line free = solve_line(points);

@@ -30,7 +30,7 @@ Levels load_levels(const std::vector<Sample>& samples, const std::string& scheme
 /// Logs of naive over scheme time, one per pair.
 std::vector<double> log_ratios(const Level& level);
 
-/// trimmed_ratio of the pairs: the observed speed-up of one N with its interval.
+/// ratio_of_run of the pairs: the observed speed-up of one N with its interval, as the point of a report has it.
 Estimate observed_speedup(const Level& level);
 
 /// c: naive seconds of one candidate, the geometric mean over N of trimmed means over rounds. Needs a level.
@@ -52,7 +52,8 @@ std::vector<LogPoint> log_points(const std::vector<Level>& levels);
 /// N/S = α + βN: the affine form in units of one naive candidate, α = a/c and β = b/c.
 struct Line {
   double history = 0, candidate = 0;
-  double speedup(double candidates) const { return candidates / (history + candidate * candidates); }
+  double time(double candidates) const { return history + candidate * candidates; }
+  double speedup(double candidates) const { return candidates / time(candidates); }
 };
 
 /// Both forms, without the bounds of their constants: noise may carry an estimate over a bound, and an estimate cut at
@@ -72,7 +73,7 @@ struct Forms {
 /// and Kacker, "Random-effects model for meta-analysis of clinical trials", Contemp. Clin. Trials 28 (2007).
 Forms fit_forms(const std::vector<LogPoint>& points);
 
-/// r within (0, 1].
+/// r above 0. Above 1 one more candidate costs more with sharing than without.
 double bounded_r(double r);
 /// α, β >= 0 by the same least squares as Forms::line; needs two N.
 Line bounded_line(const std::vector<LogPoint>& points);

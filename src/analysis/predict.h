@@ -1,4 +1,4 @@
-// Speed-ups and times at any N, measured or not, by the form that the data prefer.
+// Speed-ups and times at any N: as measured, between what was measured, or by the form that the data prefer.
 #pragma once
 
 #include <cstdint>
@@ -6,25 +6,59 @@
 #include <string>
 #include <vector>
 
+#include "analysis/curve.h"
+#include "analysis/forms.h"
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
 
-/// One Prediction per entry of `candidates` (each >= 1), in that order; none when `fit`, which is fit_scheme's of the
-/// same samples and scheme, has no r. By the preferred form, the one-parameter form where it is untested. The value is
-/// the form's also where `source` says "measured". Speed-ups never fall with N.
+/// What is said of any N, by a fit that is fit_scheme's of the same samples and scheme and has an r.
 ///
-/// Interval, on log S: two half-widths at right angles, ±√(f² + e²).
+/// At a measured N: the speed-up and the median times that were measured, with their intervals. Between measured N the
+/// curves through them (curve.h), beyond them the preferred form (the one-parameter form where it is untested), scaled
+/// to meet the outermost N. Nothing beyond the fit's known_to (any N when
+/// asked to `extrapolate` and a form tells anything beyond the measured N), nor where the interval spans more than a
+/// factor of 16: `reason` says why.
+///
+/// Interval where a form holds, on log S: two half-widths at right angles, ±√(f² + e²).
 ///   f: Student-t half-width of the fit itself at this N, by the design that gives r its interval (Uncertainty).
 ///   e: what the form was off by at N that it had not seen: t(K)·RMS of the K leave-one-out errors. Beyond the smallest
 ///      or largest N the RMS is not taken below the error at that very edge, and e grows by as much again for every
 ///      log distance as wide as that from the edge to the N beside it: over such a distance the edge itself was
 ///      predicted.
-/// Where no N can be left out (a single N > 1), e is unknown; so there is an interval at that N only, of f alone.
-///
-/// Seconds, for all N candidates: naive c·N; the scheme's that over the speed-up, by the affine form a + bN exactly.
-std::vector<Prediction> predict(const std::vector<Sample>& samples, const std::string& scheme, const Fit& fit,
-                                const std::vector<std::int64_t>& candidates);
+/// Its upper end beyond the largest N, M, is at most N/M times that at M: no request gets cheaper by more candidates.
+/// Where no N can be left out (a single N > 1), e is unknown; so there is an interval at measured N only.
+/// Where none holds: between two measured N, from the lower to the upper end of what they have.
+class Predictor {
+ public:
+  Predictor(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate);
+
+  Prediction at(std::int64_t candidates) const;
+  /// Naive candidates that a request takes, N/S.
+  const Curve& relative() const { return relative_; }
+  /// Largest N that anything is said of.
+  std::int64_t reach() const { return reach_; }
+
+ private:
+  const Level* level_of(std::int64_t candidates) const;
+  std::string beyond() const;
+  std::optional<Interval> by_form(std::int64_t candidates, double value) const;
+  std::optional<Interval> between(std::int64_t candidates) const;
+
+  Fit fit_;
+  std::vector<Level> levels_;
+  bool affine_;
+  std::optional<Line> line_;  ///< the form in use, in naive candidates
+  Uncertainty uncertainty_;
+  std::vector<double> errors_;
+  Curve relative_, naive_, scheme_;
+  std::vector<std::int64_t> counts_;
+  std::int64_t reach_;
+};
+
+/// Predictor::at of every entry of `candidates` (each >= 1), in that order; none when the fit has no r.
+std::vector<Prediction> predict(const std::vector<Sample>& samples, const Fit& fit,
+                                const std::vector<std::int64_t>& candidates, bool extrapolate = false);
 
 /// e of predict() at any N, of a log: `errors` are those of a form at each of `counts` (ascending) that it did not see.
 /// nullopt when there are none.

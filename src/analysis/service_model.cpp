@@ -4,9 +4,11 @@
 #include <boost/math/distributions/normal.hpp>
 #include <cmath>
 #include <map>
+#include <set>
 #include <utility>
 
 #include "analysis/composition.h"
+#include "analysis/curve.h"
 #include "analysis/forms.h"
 #include "analysis/predict.h"
 #include "analysis/statistics.h"
@@ -15,70 +17,48 @@
 namespace kvcast::analysis {
 namespace {
 
-/// 1 to 10^6, each about a quarter above the one before.
-std::vector<std::int64_t> counts_to_predict() {
-  std::vector<std::int64_t> counts;
-  for (double n = 1; n < 1.2e6; n = std::max(n + 1, 1.25 * n)) counts.push_back(static_cast<std::int64_t>(n));
-  return counts;
-}
-
-/// Half-widths that do not fall with N. A wider queue is never called better known than a narrower one, so that what is
-/// safe does not jump.
-Steps not_falling(const std::vector<std::int64_t>& counts, const std::vector<double>& halves) {
-  Steps steps;
-  double widest = 0;
-  for (std::size_t i = 0; i < counts.size(); ++i) {
-    steps.candidates.push_back(counts[i]);
-    steps.values.push_back(widest = std::max(widest, halves[i]));
+/// N at which half-widths are told: every measured N with the N before it, so that each has its own; from the first
+/// that anything is known of each about a quarter above the one before, up to 10^6 and no further than the reach.
+std::vector<std::int64_t> counts_to_tell(const std::vector<std::int64_t>& measured, bool straight, std::int64_t reach) {
+  const std::int64_t first = straight ? 1 : measured.front();
+  const std::int64_t most = std::min<std::int64_t>(1'200'000, reach);
+  std::set<std::int64_t> counts = {first, most};
+  for (double n = 1; n < static_cast<double>(most); n = std::max(n + 1, 1.25 * n)) {
+    if (const auto count = static_cast<std::int64_t>(n); count >= first) counts.insert(count);
   }
-  return steps;
-}
-
-Steps speedup_half(const std::vector<Prediction>& predictions) {
-  std::vector<std::int64_t> counts;
-  std::vector<double> halves;
-  for (const Prediction& prediction : predictions) {
-    if (!prediction.speedup.ci95) return {};
-    counts.push_back(prediction.candidates);
-    halves.push_back(std::log(prediction.speedup.ci95->hi / prediction.speedup.value));
+  for (const std::int64_t n : measured) {
+    counts.insert(n);
+    if (n > first) counts.insert(n - 1);
   }
-  return not_falling(counts, halves);
+  return {counts.begin(), counts.end()};
 }
-
-using Points = std::map<std::int64_t, PointTimings>;
-
-/// The time of each N, as a line is fitted to it: bounded_line() takes ln(N/T) for a speed-up and gives T's line.
-std::vector<LogPoint> time_points(const Points& points) {
-  std::vector<LogPoint> times;
-  for (const auto& [candidates, point] : points) {
-    std::vector<double> logs;
-    for (const Timing& timing : prevailing(point)) logs.push_back(std::log(timing.seconds));
-    const auto n = static_cast<double>(candidates);
-    times.push_back({n, std::log(n) - trimmed_mean(std::move(logs)).mean, 0});
-  }
-  return times;
-}
-
-double line_seconds(const Line& line, double candidates) { return line.history + line.candidate * candidates; }
 
 /// ln(line/time) at every N, by the line without that N.
-std::vector<double> left_out_errors(const std::vector<LogPoint>& times) {
+std::vector<double> left_out_errors(const TimesByN& points, const Curve& curve) {
   std::vector<double> errors;
-  for (std::size_t i = 0; i < times.size(); ++i) {
-    std::vector<LogPoint> others = times;
-    others.erase(others.begin() + static_cast<std::ptrdiff_t>(i));
-    const double seconds = line_seconds(bounded_line(others), times[i].candidates);
-    errors.push_back(std::log(seconds / times[i].candidates) + times[i].log_speedup);
+  for (const Curve::Anchor& anchor : curve.anchors()) {
+    TimesByN others = points;
+    others.erase(anchor.candidates);
+    errors.push_back(std::log(time_line(others).time(static_cast<double>(anchor.candidates)) / anchor.value));
   }
   return errors;
 }
 
+std::vector<double> residuals_of(const TimesByN& points, const Curve& curve) {
+  std::vector<double> residuals;
+  for (const auto& [candidates, point] : points) {
+    for (const Timing& timing : prevailing(point)) residuals.push_back(timing.seconds / curve(candidates));
+  }
+  std::sort(residuals.begin(), residuals.end());
+  return residuals;
+}
+
 /// Half-width of ln(time) that the rounds of this run leave for the next one; nullopt below two rounds.
-std::optional<double> run_half(const Points& points, const Line& line) {
+std::optional<double> run_half(const TimesByN& points, const Curve& curve) {
   std::map<std::int64_t, std::vector<double>> rounds;
   for (const auto& [candidates, point] : points) {
     for (const Timing& timing : prevailing(point)) {
-      rounds[timing.round].push_back(std::log(timing.seconds / line_seconds(line, static_cast<double>(candidates))));
+      rounds[timing.round].push_back(std::log(timing.seconds / curve(candidates)));
     }
   }
   std::vector<double> ratios;
@@ -87,29 +67,60 @@ std::optional<double> run_half(const Points& points, const Line& line) {
   return estimate.ci95 ? std::optional(std::log(estimate.ci95->hi / estimate.value)) : std::nullopt;
 }
 
+/// ln of the upper end of the time at each measured N over its median.
+std::map<std::int64_t, double> measured_half(const TimesByN& points, const Curve& curve) {
+  std::map<std::int64_t, double> halves;
+  for (const auto& [candidates, point] : points) {
+    std::vector<double> seconds;
+    for (const Timing& timing : prevailing(point)) seconds.push_back(timing.seconds);
+    const Estimate estimate = ratio_of_run(std::move(seconds));
+    if (estimate.ci95) halves[candidates] = std::max(0.0, std::log(estimate.ci95->hi / curve(candidates)));
+  }
+  return halves;
+}
+
 /// Fewest N that fit a line and say how far it is off.
 constexpr std::size_t kLineCounts = 3;
 
-Steps time_half(const Points& points, const std::vector<LogPoint>& times, const Line& line) {
-  const auto of_run = run_half(points, line);
+Steps time_half(const TimesByN& points, const Curve& curve, const std::vector<std::int64_t>& counts) {
+  const auto of_run = run_half(points, curve);
+  const std::map<std::int64_t, double> measured = measured_half(points, curve);
   // With three N each error is that of a line through two.
-  if (times.size() <= kLineCounts || !of_run) return {};
-  const std::vector<double> errors = left_out_errors(times);
-  std::vector<std::int64_t> measured;
-  for (const auto& [candidates, point] : points) measured.push_back(candidates);
-  const std::vector<std::int64_t> counts = counts_to_predict();
-  std::vector<double> halves;
-  for (const std::int64_t n : counts) halves.push_back(std::hypot(*held_out_half_width(measured, errors, n), *of_run));
-  return not_falling(counts, halves);
+  if (!of_run || measured.empty() || (curve.straight() && points.size() <= kLineCounts)) return {};
+  std::vector<std::int64_t> known;
+  for (const auto& [candidates, point] : points) known.push_back(candidates);
+  const std::vector<double> errors = curve.straight() ? left_out_errors(points, curve) : std::vector<double>();
+  Steps steps;
+  double widest = 0;  // between measured N and beyond: a wider queue is never called better known than a narrower one
+  for (const std::int64_t n : counts) {
+    double half = 0;
+    if (const auto own = measured.find(n); own != measured.end()) {
+      half = own->second;
+    } else if (curve.straight()) {
+      half = widest = std::max(widest, std::hypot(*held_out_half_width(known, errors, n), *of_run));
+    } else {
+      // Up to the upper end of the next measured N: all that is known where nothing describes what lies between.
+      const auto above = measured.lower_bound(n);
+      if (above == measured.end()) break;
+      half = std::max(0.0, std::log(curve(above->first) / curve(n))) + above->second;
+    }
+    steps.candidates.push_back(n);
+    steps.values.push_back(half);
+  }
+  return steps;
 }
 
-std::vector<double> residuals_of(const Points& points, const std::function<double(std::int64_t)>& seconds) {
-  std::vector<double> residuals;
-  for (const auto& [candidates, point] : points) {
-    for (const Timing& timing : prevailing(point)) residuals.push_back(timing.seconds / seconds(candidates));
+/// The service time by a curve: a history pass, and candidates beyond it.
+void set_curve(ServiceModel& service, const Curve& curve, const Line& line) {
+  double least = line.history;
+  for (const Curve::Anchor& anchor : curve.anchors()) {
+    least = std::min(least, anchor.value);
+    service.measured.push_back(anchor.candidates);
   }
-  std::sort(residuals.begin(), residuals.end());
-  return residuals;
+  service.user_s = std::max(0.0, std::min(least, curve(1)));
+  service.candidate_s = line.candidate;
+  service.straight = curve.straight();
+  service.candidates_s = [curve, user = service.user_s](std::int64_t n) { return std::max(0.0, curve(n) - user); };
 }
 
 ScalableInput input(const char* name, const char* unit, Estimate value, const char* source,
@@ -173,44 +184,46 @@ void find_line(ServiceModel& service, std::int64_t block) {
 
 }  // namespace
 
-std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit) {
-  const auto predictions = predict(samples, fit.scheme, fit, counts_to_predict());
-  if (predictions.empty()) return std::nullopt;
-  const double c = *predictions.front().naive_seconds / static_cast<double>(predictions.front().candidates);
+std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate) {
+  const std::vector<Level> levels = load_levels(samples, fit.scheme).levels;
+  if (!fit.r || levels.empty()) return std::nullopt;
+  const double c = naive_candidate_seconds(levels);
   const TimingTable table = tabulate(samples);
-  const Points &scheme = table.at(fit.scheme), &naive = table.at(kBaseline);
+  const TimesByN &scheme = table.at(fit.scheme), &naive = table.at(kBaseline);
+  const bool affine = fit.preferred == "affine";
   ServiceFit model = one_parameter(*fit.r, c, true, "fitted");
-  if (predictions.front().by == "affine") {
-    const AffineFit affine = *fit.affine;
-    model.speedup = [affine](std::int64_t n) {
-      const auto count = static_cast<double>(n);
-      return affine.naive_candidate_s * count / (affine.user_s + affine.candidate_s * count);
-    };
-    model.speedup_line = {affine.user_s / affine.naive_candidate_s, affine.candidate_s / affine.naive_candidate_s};
-    model.limit.reset();
-    if (affine.candidate_s > 0) model.limit = affine.naive_candidate_s / affine.candidate_s;
+  if (affine) {
+    model.speedup_line = {fit.affine->user_s / fit.affine->naive_candidate_s,
+                          fit.affine->candidate_s / fit.affine->naive_candidate_s};
   }
-  model.speedup_half = speedup_half(predictions);
-  if (scheme.size() >= kLineCounts) {
-    const std::vector<LogPoint> times = time_points(scheme);
-    const Line line = bounded_line(times);
-    set_line(model.service, line.history, line.candidate);
-    if (model.speedup_half) model.service.half = time_half(scheme, times, line);
-    const bool affine = predictions.front().by == "affine" && fit.marginal_r.has_value();
-    model.inputs = {input("user_s", "s", {line.history, {}}, "fitted", kUser),
-                    input("candidate_s", "s", with_interval_of(line.candidate, affine ? fit.marginal_r : fit.r),
-                          "fitted", kCandidates),
-                    input("naive_candidate_s", "s", {c, {}}, "fitted", kNaive)};
-  }
-  if (naive.size() >= kLineCounts) {
-    const Line line = bounded_line(time_points(naive));
-    model.naive_s = [line](std::int64_t n) { return line_seconds(line, static_cast<double>(n)); };
-  }
-  model.service.residuals = residuals_of(scheme, [&](std::int64_t n) { return model.service.seconds(n); });
-  model.naive_residuals = residuals_of(naive, model.naive_s);
-  for (const Level& level : load_levels(samples, fit.scheme).levels) model.measured.push_back(level.candidates);
+  const Line by_form{c * model.speedup_line->user, c * model.speedup_line->candidate};
+  const Predictor predictor(samples, fit, extrapolate);
+  const Curve relative = predictor.relative(), time = time_curve(scheme, by_form),
+              naive_time = time_curve(naive, {0, c});
+  const Line line = scheme.size() >= 2 ? time_line(scheme) : by_form;
+  model.speedup = [relative](std::int64_t n) { return static_cast<double>(n) / relative(n); };
+  model.speedup_straight = relative.straight();
+  model.limit = fit.asymptote;
+  set_curve(model.service, time, line);
+  model.naive_s = naive_time;
+  for (const Level& level : levels) model.measured.push_back(level.candidates);
   model.least_measured = model.measured.front();
   model.most_measured = model.measured.back();
+  model.known_to = std::min(kMostCandidates, predictor.reach());
+  model.speedup_interval = [predictor](std::int64_t n) {
+    const std::optional<Estimate> speedup = predictor.at(n).speedup;
+    return speedup ? speedup->ci95 : std::nullopt;
+  };
+  model.service.half = time_half(scheme, time, counts_to_tell(model.measured, time.straight(), model.known_to));
+  if (scheme.size() >= kLineCounts) {
+    model.inputs = {
+        input("user_s", "s", {model.service.user_s, {}}, "fitted", kUser),
+        input("candidate_s", "s", with_interval_of(line.candidate, affine && fit.marginal_r ? fit.marginal_r : fit.r),
+              "fitted", kCandidates),
+        input("naive_candidate_s", "s", {c, {}}, "fitted", kNaive)};
+  }
+  model.service.residuals = residuals_of(scheme, time);
+  model.naive_residuals = residuals_of(naive, naive_time);
   return model;
 }
 
@@ -238,7 +251,8 @@ ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, doubl
 }
 
 ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,
-                              std::int64_t layers, std::vector<double> residuals, std::vector<double> naive_residuals) {
+                              std::int64_t layers, std::vector<double> residuals, std::vector<double> naive_residuals,
+                              bool extrapolate) {
   const auto at = [surface, family, history_length, layers](std::int64_t candidates) {
     return request_seconds(surface, family, history_length, layers, candidates);
   };
@@ -252,21 +266,25 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
     return seconds.naive_s / (seconds.user_s + seconds.candidates_s);
   };
   const RequestSeconds most = at(kMostCandidates);
-  fit.limit = most.naive_s / (most.user_s + most.candidates_s);
+  const double limit = most.naive_s / (most.user_s + most.candidates_s);
+  fit.limit = limit;
   if (surface.speedup_log_error) {
     // As predict_surface().
     const double half = student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error;
-    fit.speedup_half = fit.service.half = Steps{{1}, {half}};
+    fit.service.half = Steps{{1}, {half}};
+    fit.speedup_interval = [half, speedup = fit.speedup](std::int64_t n) {
+      return std::optional(Interval{speedup(n) * std::exp(-half), speedup(n) * std::exp(half)});
+    };
   }
   fit.service.residuals = std::move(residuals);
   fit.naive_residuals = std::move(naive_residuals);
   fit.least_measured = surface.least_candidates;
   fit.most_measured = surface.most_candidates;
+  fit.known_to = extrapolate ? kMostCandidates : kReach * surface.most_candidates;
   fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, "fitted", kUser));
-  fit.inputs.push_back(
-      input("candidate_s", "s",
-            {fit.limit && *fit.limit > 0 ? fit.naive_s(kMostCandidates) / *fit.limit / kMostCandidates : 0, {}},
-            "fitted", kCandidates));
+  fit.inputs.push_back(input("candidate_s", "s",
+                             {limit > 0 ? fit.naive_s(kMostCandidates) / limit / kMostCandidates : 0, {}}, "fitted",
+                             kCandidates));
   fit.inputs.push_back(
       input("naive_candidate_s", "s", {fit.naive_s(kMostCandidates) / kMostCandidates, {}}, "fitted", kNaive));
   return fit;

@@ -17,28 +17,30 @@ struct ServiceFit {
   ServiceModel service;
   std::function<double(std::int64_t)> naive_s;  ///< for all N candidates
   std::function<double(std::int64_t)> speedup;  ///< over naive
-  std::optional<SpeedupLine> speedup_line;      ///< where it is N over a line
-  Steps speedup_half;                           ///< half-width of the 95% interval of its log; empty: unknown
+  std::optional<SpeedupLine> speedup_line;      ///< N over it is the speed-up beyond the measured N, where it is one
+  bool speedup_straight = true;                 ///< between measured N, N/S is a line in N; else its log in ln N
+  std::function<std::optional<Interval>(std::int64_t)> speedup_interval;  ///< 95%; none: unknown at any N
   std::vector<double> naive_residuals = {1};
   std::optional<double> limit;                         ///< largest speed-up
   std::int64_t least_measured = 1, most_measured = 1;  ///< N of the data
   std::vector<std::int64_t> measured;                  ///< N with timings
   std::vector<ScalableInput> inputs;                   ///< its constants
+  std::int64_t known_to = kMostCandidates;             ///< largest N that anything is said of
 };
 
-/// Speed-up by the form that the fit prefers, with the interval of predict().
+/// Speed-up as by predict(): as measured, between measured N by the curve through them, beyond by the preferred form.
 ///
-/// Time of the scheme, and of naive, by a line a + bN of its own (a, b >= 0), by relative least squares on the trimmed
-/// means of the logs of its timings at each N; below three N by the form of the fit. Not by the form throughout: that
-/// is of ratios, and carries naive's departures from cN (it stacks short sequences) into the scheme's time. Measured
-/// on preset `default`: the form's time is up to 7% off the medians, the line's up to 4%.
+/// Time of the scheme, and of naive, likewise by a curve of its own through the medians of its timings (curve.h),
+/// beyond them by its line a + bN (a, b >= 0); with a single N by the form of the fit. Not by the form throughout: that
+/// is of ratios, and carries naive's departures from cN (it stacks short sequences) into the scheme's time.
 ///
-/// Interval of ln(time): what the line was off by at each N when it was fitted without it, widening beyond the data as
-/// in predict(), and what rounds of this run say of the next run, at right angles. Made to not fall with N. Unknown
-/// below four N, or with a single round, or where S has none.
+/// Interval of ln(time): at a measured N its own, for the next run. Between and beyond, where the line holds, what it
+/// was off by at each N when it was fitted without it, widening beyond the data as in predict(), and what rounds of
+/// this run say of the next run, at right angles; unknown below four N. Where the line does not hold: up to the upper
+/// end of the next measured N. Unknown with a single round, or where S has none.
 ///
-/// Residuals are every usable timing, no round left out, over the line's time at its N. nullopt when the fit has no r.
-std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit);
+/// Residuals are every usable timing, no round left out, over the curve at its N. nullopt when the fit has no r.
+std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate = false);
 
 /// T = c(1 + (N-1) r), naive cN. naive_candidate_s nullopt: in naive candidates. tail: P99 over mean of the service
 /// time, taken for lognormal; 1 is constant. No interval: r is given.
@@ -50,6 +52,7 @@ inline constexpr double kMostTail = 14.9;
 
 /// By a surface at one shape of its family. residuals, naive_residuals: of the timings it was fitted to.
 ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,
-                              std::int64_t layers, std::vector<double> residuals, std::vector<double> naive_residuals);
+                              std::int64_t layers, std::vector<double> residuals, std::vector<double> naive_residuals,
+                              bool extrapolate = false);
 
 }  // namespace kvcast::analysis

@@ -31,8 +31,10 @@ std::int64_t whole_bytes(double bytes) { return static_cast<std::int64_t>(std::m
 
 Source source_at(const SizingCase& given, std::int64_t candidates) {
   if (given.source != "fitted") return given.source;
+  const std::vector<std::int64_t>& measured = given.problem.service.measured;
+  if (std::binary_search(measured.begin(), measured.end(), candidates)) return "measured";
   const bool inside = given.least_measured <= candidates && candidates <= given.most_measured;
-  return inside ? "fitted" : "extrapolated";
+  return !inside ? "extrapolated" : given.problem.service.straight ? "fitted" : "interpolated";
 }
 
 /// Of an answer under another circumstance: what is fitted there is so within the measured N only.
@@ -85,8 +87,8 @@ std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solut
     if (solution.safe) row.safe_candidates = or_none(largest(problem, budget, true));
     row.feasible = alone >= 1;
     row.binding = solution.binding == budget;
-    // Where nothing limits N there is no N to look at.
-    if (solution.likely < kMostCandidates) {
+    // Where nothing is known to limit N there is no N to look at.
+    if (solution.likely < problem.known_to) {
       const std::int64_t at = std::max<std::int64_t>(1, solution.likely);
       row.used = finite(used(problem, budget, at, false));
       if (row.used) row.headroom_pct = 100 * (budget == Budget::qps ? *row.used / *limit - 1 : 1 - *row.used / *limit);
@@ -194,6 +196,7 @@ SizingProblem naive_problem(const SizingCase& given) {
   SizingProblem problem = given.problem;
   problem.service = {};
   problem.service.candidates_s = given.problem.naive_s;
+  problem.service.measured = given.problem.service.measured;
   problem.service.residuals = given.naive_residuals;
   problem.speedup = [](std::int64_t) { return 1.0; };
   problem.memory = given.naive_memory;
@@ -210,10 +213,7 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
   row.candidates = candidates;
   row.source = source_at(given, candidates);
   row.speedup.value = problem.speedup(candidates);
-  if (given.speedup_half) {
-    const double half = given.speedup_half(candidates);
-    row.speedup.ci95 = Interval{row.speedup.value * std::exp(-half), row.speedup.value * std::exp(half)};
-  }
+  if (given.speedup_interval) row.speedup.ci95 = given.speedup_interval(candidates);
   row.improvement = 1 - 1 / row.speedup.value;
   row.marginal_speedup = problem.speedup(candidates + 1) - row.speedup.value;
   if (given.timed) {
@@ -248,7 +248,9 @@ std::vector<SizingPoint> points(const SizingCase& given, const Solution& solutio
     if (n && *n >= 1) counts.insert(*n);
   }
   std::vector<SizingPoint> rows;
-  for (const std::int64_t n : counts) rows.push_back(point(given, n));
+  for (const std::int64_t n : counts) {
+    if (n <= given.problem.known_to) rows.push_back(point(given, n));
+  }
   return rows;
 }
 
@@ -257,8 +259,9 @@ std::vector<SizingFraction> fractions(const SizingCase& given) {
   for (const double fraction : {0.5, 0.8, 0.9, 0.95, 0.99}) {
     SizingFraction row{fraction, {}, {}, {}, source_at(given, kMostCandidates)};
     if (given.limit) {
-      row.candidates =
-          smallest([&](std::int64_t n) { return given.problem.speedup(n) >= fraction * *given.limit * (1 - 1e-12); });
+      row.candidates = smallest(given.problem, [&](std::int64_t n) {
+        return given.problem.speedup(n) >= fraction * *given.limit * (1 - 1e-12);
+      });
     }
     if (row.candidates) {
       row.speedup = given.problem.speedup(*row.candidates);
@@ -327,7 +330,7 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
 
 std::vector<SizingParameter> parameters(const SizingCase& given, const Solution& solution) {
   std::vector<SizingParameter> rows;
-  if (solution.likely >= kMostCandidates) return rows;
+  if (solution.likely >= given.problem.known_to) return rows;
   for (const SizingVariant& variant : given.parameters) {
     SizingParameter row{variant.name, variant.from,  variant.to, or_none(likely_of(variant.problem)),
                         {},           variant.source};
@@ -350,7 +353,7 @@ std::vector<SizingParameter> parameters(const SizingCase& given, const Solution&
 
 std::vector<SizingAlternative> alternatives(const SizingCase& given, const Solution& solution) {
   std::vector<SizingAlternative> rows;
-  if (solution.likely >= kMostCandidates) return rows;
+  if (solution.likely >= given.problem.known_to) return rows;
   const auto add = [&](const std::string& change, const SizingProblem& problem, const Source& source) {
     const auto likely = or_none(likely_of(problem));
     rows.push_back({change, likely, source_of(given, source, likely)});
@@ -432,7 +435,15 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
     model.block_s = problem.service.block_s;
     model.block_candidates = problem.service.block;
   }
-  model.naive_candidate_s = (problem.naive_s(1001) - problem.naive_s(1)) / 1000;
+  const std::int64_t beyond = given.most_measured;
+  model.naive_candidate_s = (problem.naive_s(beyond + 1000) - problem.naive_s(beyond)) / 1000;
+  for (const std::int64_t n : problem.service.measured) {
+    model.measured_candidates.push_back(static_cast<double>(n));
+    model.measured_s.push_back(problem.service.seconds(n));
+    model.measured_speedup.push_back(problem.speedup(n));
+  }
+  model.straight = problem.service.straight;
+  model.speedup_straight = given.speedup_straight;
   for (const std::int64_t n : problem.service.half.candidates) model.half_candidates.push_back(static_cast<double>(n));
   model.half = problem.service.half.values;
   if (problem.service.residuals != given.problem.service.residuals) model.residuals = problem.service.residuals;
@@ -444,7 +455,7 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
   return model;
 }
 
-/// What is no line in N, nor one with a cost per block, cannot be told.
+/// What is beyond the measured N no line in N, nor one with a cost per block, cannot be told.
 std::vector<SizingModel> models(const SizingCase& given) {
   std::vector<SizingModel> rows;
   const auto add = [&](const SizingProblem& problem, std::optional<std::int64_t> length, const Source& source) {
@@ -539,7 +550,7 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
     SizingProblem changed = problem;
     if (problem.min_improvement && !solution.least) {
       // Out of reach at any N: half of the largest improvement, which no long queue is needed for.
-      const double to = (1 - 1 / problem.speedup(kMostCandidates)) / 2;
+      const double to = (1 - 1 / problem.speedup(problem.known_to)) / 2;
       if (!(to > 0)) return rows;
       changed.min_improvement = to;
       wanted = *solve(changed).least;
@@ -568,7 +579,6 @@ std::vector<SizingChange> changes(const SizingCase& given, const Solution& solut
 Sizing size_case(const SizingCase& given) {
   const SizingProblem& problem = given.problem;
   const Solution solution = solve(problem);
-  const SpeedupOf& speedup_here = problem.speedup;
   Sizing sizing;
   sizing.feasible = solution.feasible;
   sizing.scheme = given.scheme;
@@ -576,14 +586,15 @@ Sizing size_case(const SizingCase& given) {
   sizing.layers = given.layers;
   sizing.likely_candidates = or_none(solution.likely);
   sizing.safe_candidates = or_none(solution.safe);
+  sizing.known_to = or_none(problem.known_to);
   sizing.min_improvement = problem.min_improvement;
   sizing.least_candidates = solution.least;
   if (solution.binding) sizing.binding = name_of(*solution.binding);
   const bool at_some_n = sizing.likely_candidates && *sizing.likely_candidates >= 1;
   sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
   sizing.limit = given.limit;
-  sizing.knee_candidates =
-      smallest([&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
+  sizing.knee_candidates = smallest(
+      problem, [&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
   sizing.drop = given.drop;
   if (given.drop) sizing.drop_source = given.drop_source;
   sizing.notes = given.notes;
@@ -592,15 +603,15 @@ Sizing size_case(const SizingCase& given) {
   sizing.inputs = sensitivity(given, std::clamp<std::int64_t>(solution.likely, 1, given.most_measured));
   sizing.points = points(given, solution);
   sizing.fractions = fractions(given);
-  sizing.advice = advice(speedup_here, given.limit.value_or(std::numeric_limits<double>::infinity()));
+  sizing.advice = advice(problem, given.limit);
   for (SizingAdvice& row : sizing.advice) {
     row.source = source_at(given, row.most_candidates.value_or(kMostCandidates));
   }
-  sizing.drop_targets.push_back(drop_target("LONGER (published)", kLongerDrop, kLongerTarget, speedup_here,
-                                            sizing.likely_candidates, given.source));
+  sizing.drop_targets.push_back(
+      drop_target("LONGER (published)", kLongerDrop, kLongerTarget, problem, sizing.likely_candidates, given.source));
   if (given.drop && given.target_drop) {
-    sizing.drop_targets.push_back(drop_target("yours", given.drop->value, *given.target_drop, speedup_here,
-                                              sizing.likely_candidates, given.source));
+    sizing.drop_targets.push_back(
+        drop_target("yours", given.drop->value, *given.target_drop, problem, sizing.likely_candidates, given.source));
   }
   for (DropTarget& target : sizing.drop_targets) {
     target.source = source_of(given, target.source, target.candidates);

@@ -40,11 +40,12 @@ struct SizingCase {
   bool timed = false;  ///< times are seconds; else naive candidates
   Source source;       ///< of the time model within its data: "fitted" or "assumed"
   std::int64_t least_measured = 1, most_measured = 1;
-  std::optional<SpeedupLine> speedup_line;  ///< of problem.speedup, where it is one
-  Steps speedup_half;                       ///< half-width of the 95% interval of ln S; empty: unknown
-  std::vector<std::int64_t> shown;          ///< N of points beside the answers
-  std::optional<double> limit;              ///< largest speed-up
-  std::vector<ScalableInput> inputs;        ///< of the time model; those of budgets and memory are added here
+  std::optional<SpeedupLine> speedup_line;  ///< of problem.speedup beyond the measured N, where it is one
+  bool speedup_straight = true;             ///< as ServiceFit
+  std::function<std::optional<Interval>(std::int64_t)> speedup_interval;  ///< 95%; none: unknown at any N
+  std::vector<std::int64_t> shown;                                        ///< N of points beside the answers
+  std::optional<double> limit;                                            ///< largest speed-up
+  std::vector<ScalableInput> inputs;  ///< of the time model; those of budgets and memory are added here
   std::vector<double> naive_residuals = {1};
   std::optional<MemoryModel> copies_memory, naive_memory;
   std::vector<SizingMemory> memory;

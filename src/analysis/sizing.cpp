@@ -47,23 +47,42 @@ double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool s
   return quantile_of(*time.wait, {time.mean, &time.shape.values}, kTail);
 }
 
-/// Largest n in [0, most] for which `holds`, which once false stays false.
-std::int64_t last(std::int64_t most, const std::function<bool(std::int64_t)>& holds) {
-  if (!holds(1)) return 0;
-  std::int64_t good = 1, bad = 2;
-  while (bad < most && holds(bad)) {
-    good = bad;
-    bad *= 2;
-  }
-  if (bad >= most) {
-    if (holds(most)) return most;
-    bad = most;
-  }
-  while (bad - good > 1) {
-    const std::int64_t middle = good + (bad - good) / 2;
-    (holds(middle) ? good : bad) = middle;
+using Holds = std::function<bool(std::int64_t)>;
+
+/// The end of the true part of [from, to], from - 1 without one, for what once false stays false. In doubling steps: a
+/// limit is mostly near.
+std::int64_t last(std::int64_t from, std::int64_t to, const Holds& holds) {
+  if (!holds(from)) return from - 1;
+  std::int64_t good = from, step = 1;
+  while (good < to) {
+    const std::int64_t next = to - good > step ? good + step : to;
+    if (!holds(next)) {
+      std::int64_t bad = next;
+      while (bad - good > 1) {
+        const std::int64_t middle = good + (bad - good) / 2;
+        (holds(middle) ? good : bad) = middle;
+      }
+      return good;
+    }
+    good = next;
+    step *= 2;
   }
   return good;
+}
+
+/// Stretches of [1, known_to] in which nothing that a budget limits falls: up to a measured N, and each measured N on
+/// its own, since its interval is narrower than that of the N below it.
+std::vector<std::pair<std::int64_t, std::int64_t>> stretches(const SizingProblem& problem) {
+  std::vector<std::pair<std::int64_t, std::int64_t>> all;
+  std::int64_t from = 1;
+  for (const std::int64_t n : problem.service.measured) {
+    if (n > problem.known_to) break;
+    if (from < n) all.emplace_back(from, n - 1);
+    all.emplace_back(n, n);
+    from = n + 1;
+  }
+  if (from <= problem.known_to) all.emplace_back(from, problem.known_to);
+  return all;
 }
 
 }  // namespace
@@ -165,18 +184,28 @@ bool meets(const SizingProblem& problem, Budget budget, std::int64_t candidates,
 }
 
 std::int64_t largest(const SizingProblem& problem, Budget budget, bool safe) {
-  return last(kMostCandidates, [&](std::int64_t n) { return meets(problem, budget, n, safe); });
+  const auto all = stretches(problem);
+  for (auto stretch = all.rbegin(); stretch != all.rend(); ++stretch) {
+    const auto [from, to] = *stretch;
+    const std::int64_t found = last(from, to, [&](std::int64_t n) { return meets(problem, budget, n, safe); });
+    if (found >= from) return found;
+  }
+  return 0;
 }
 
-std::optional<std::int64_t> smallest(const std::function<bool(std::int64_t)>& holds) {
-  const std::int64_t before = last(kMostCandidates, [&](std::int64_t n) { return !holds(n); });
-  return before == kMostCandidates ? std::nullopt : std::optional(before + 1);
+std::optional<std::int64_t> smallest(const SizingProblem& problem, const Holds& holds) {
+  for (const auto& [from, to] : stretches(problem)) {
+    const std::int64_t before = last(from, to, [&](std::int64_t n) { return !holds(n); });
+    if (before < to) return before + 1;
+  }
+  return std::nullopt;
 }
 
 Solution solve(const SizingProblem& problem) {
   Solution solution;
+  solution.likely = problem.known_to;
   const bool interval = static_cast<bool>(problem.service.half);
-  if (interval) solution.safe = kMostCandidates;
+  if (interval) solution.safe = problem.known_to;
   for (const Budget budget : kBudgets) {
     if (!limit_of(problem, budget)) continue;
     const std::int64_t likely = largest(problem, budget, false);
@@ -190,7 +219,7 @@ Solution solve(const SizingProblem& problem) {
   if (solution.worth_asked) {
     const double needed = 1 / (1 - *problem.min_improvement);
     // The formula gives 0.6 for N that it should give 0.6 for, to rounding.
-    solution.least = smallest([&](std::int64_t n) { return problem.speedup(n) >= needed * (1 - 1e-12); });
+    solution.least = smallest(problem, [&](std::int64_t n) { return problem.speedup(n) >= needed * (1 - 1e-12); });
   }
   solution.feasible =
       solution.likely >= 1 && (!solution.worth_asked || (solution.least && *solution.least <= solution.likely));
@@ -205,7 +234,7 @@ std::optional<std::int64_t> fewest_workers(const SizingProblem& problem, std::in
            (!varied.requests_per_s || meets(varied, Budget::qps, candidates, false));
   };
   if (!enough(kMostWorkers)) return std::nullopt;
-  return last(kMostWorkers, [&](std::int64_t workers) { return !enough(workers); }) + 1;
+  return last(1, kMostWorkers, [&](std::int64_t workers) { return !enough(workers); }) + 1;
 }
 
 }  // namespace kvcast::analysis

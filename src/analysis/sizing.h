@@ -17,8 +17,7 @@ inline constexpr std::int64_t kMostCandidates = 1'000'000'000;
 /// Workers beyond which there is no answer to anybody.
 inline constexpr std::int64_t kMostWorkers = 100'000;
 
-/// A function of N that does not fall: the value of the first of `candidates` that is not below N, beyond them the
-/// last. Empty: unknown.
+/// A function of N: the value of the first of `candidates` that is not below N, beyond them the last. Empty: unknown.
 struct Steps {
   std::vector<std::int64_t> candidates;  ///< ascending
   std::vector<double> values;            ///< one each
@@ -29,9 +28,14 @@ struct Steps {
 /// Time of a request with N candidates.
 struct ServiceModel {
   double user_s = 0;                                 ///< once per request, whatever N
-  std::function<double(std::int64_t)> candidates_s;  ///< beyond it for N candidates; does not fall with N
-  std::optional<double> candidate_s;                 ///< where candidates_s is candidate_s·N + block_s·ceil(N/block)
-  double block_s = 0;                                ///< each walk through the layers beyond its candidates
+  std::function<double(std::int64_t)> candidates_s;  ///< beyond it for N candidates
+  /// N that were measured, ascending: candidates_s may fall from one to the next, by noise, and nowhere else. Empty:
+  /// nowhere.
+  std::vector<std::int64_t> measured;
+  bool straight = true;  ///< between two of them candidates_s is a line in N; else its log in ln N
+  std::optional<double>
+      candidate_s;     ///< where candidates_s, beyond `measured`, is candidate_s·N + block_s·ceil(N/block)
+  double block_s = 0;  ///< each walk through the layers beyond its candidates
   std::int64_t block = 1;
   Steps half;                           ///< half-width of the 95% interval of ln(time); empty: unknown
   std::vector<double> residuals = {1};  ///< timings over the model's time, ascending, equally likely
@@ -60,6 +64,7 @@ struct SizingProblem {
   std::optional<double> p99_s, memory_bytes, requests_per_s, min_improvement;
   std::int64_t workers = 1;
   std::int64_t users_cached = 0;
+  std::int64_t known_to = kMostCandidates;  ///< largest N that anything is known of
 };
 
 /// Makes history pass, candidates and naive this many times as long; speed-ups follow.
@@ -81,11 +86,12 @@ double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool 
 double utilisation(const SizingProblem& problem, std::int64_t candidates);
 double bytes_of(const SizingProblem& problem, std::int64_t candidates);
 
-/// Largest N by one stated budget; 0: not one candidate; kMostCandidates: no limit. By bisection, because nothing that
-/// a budget limits falls with N.
+/// Largest N by one stated budget; 0: not one candidate; known_to: that many at least, kMostCandidates: no limit. By
+/// bisection between the measured N, the largest stretch first: there nothing that a budget limits falls with N.
 std::int64_t largest(const SizingProblem& problem, Budget budget, bool safe);
-/// Smallest N in [1, kMostCandidates] for which `holds`, which once true stays true; nullopt: none.
-std::optional<std::int64_t> smallest(const std::function<bool(std::int64_t)>& holds);
+/// Smallest N up to known_to for which `holds`, which may be true in some stretches between measured N and not in
+/// others, but in a stretch once true stays true; nullopt: none.
+std::optional<std::int64_t> smallest(const SizingProblem& problem, const std::function<bool(std::int64_t)>& holds);
 
 struct Solution {
   std::int64_t likely = kMostCandidates;
@@ -95,7 +101,7 @@ struct Solution {
   std::optional<std::int64_t> least;  ///< smallest N with min_improvement; nullopt: not asked for, or none
   bool feasible = true;               ///< 1 <= likely, and least <= likely where it was asked for
 };
-/// likely: the smallest of largest() over the stated budgets; safe likewise.
+/// likely: the smallest of largest() over the stated budgets, known_to without one; safe likewise.
 Solution solve(const SizingProblem& problem);
 
 /// Fewest workers with which N candidates meet `p99` and `qps`; nullopt: no number does.

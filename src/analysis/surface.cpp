@@ -508,16 +508,9 @@ RequestSeconds request_seconds(const Surface& surface, const SurfaceFamily& fami
 }
 
 std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFamily& family,
-                                        const std::vector<SurfaceCase>& cases,
                                         const std::vector<std::int64_t>& history_lengths,
                                         const std::vector<std::int64_t>& layers,
-                                        const std::vector<std::int64_t>& candidates) {
-  std::set<std::tuple<std::int64_t, std::int64_t, std::int64_t>> measured;
-  for (const ShapeData& shape : load(cases, family)) {
-    for (const auto& [count, seconds] : shape.scheme_s) {
-      if (shape.naive_s.contains(count)) measured.insert({shape.history_length, shape.layers, count});
-    }
-  }
+                                        const std::vector<std::int64_t>& candidates, std::int64_t reach) {
   const auto inside = [](std::int64_t value, std::int64_t least, std::int64_t most) {
     return least <= value && value <= most;
   };
@@ -531,23 +524,27 @@ std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFam
         prediction.history_length = length;
         prediction.layers = depth;
         prediction.candidates = count;
-        prediction.naive_seconds = naive_request(surface, family, shape, count);
-        prediction.scheme_seconds = scheme_request(surface, family, shape, count);
-        if (!(*prediction.naive_seconds > 0 && *prediction.scheme_seconds > 0)) continue;
-        prediction.speedup.value = *prediction.naive_seconds / *prediction.scheme_seconds;
-        if (surface.speedup_log_error) {
-          const double half = student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error;
-          prediction.speedup.ci95 =
-              Interval{prediction.speedup.value * std::exp(-half), prediction.speedup.value * std::exp(half)};
-          prediction.held_out_error_pct = 100 * std::expm1(*surface.speedup_log_error);
-        }
         const bool in_box = inside(length, surface.least_history, surface.most_history) &&
                             inside(depth, surface.least_layers, surface.most_layers) &&
                             inside(count, surface.least_candidates, surface.most_candidates);
-        prediction.source = measured.contains({length, depth, count}) ? "measured"
-                            : in_box                                  ? "interpolated"
-                                                                      : "extrapolated";
+        prediction.source = in_box ? "interpolated" : "extrapolated";
+        if (count > reach) {
+          prediction.reason = "beyond 4 times the largest measured N=" + std::to_string(surface.most_candidates) +
+                              ": measure larger N, or --extrapolate";
+          predictions.push_back(std::move(prediction));
+          continue;
+        }
         prediction.by = "surface";
+        prediction.naive_seconds = naive_request(surface, family, shape, count);
+        prediction.scheme_seconds = scheme_request(surface, family, shape, count);
+        if (!(*prediction.naive_seconds > 0 && *prediction.scheme_seconds > 0)) continue;
+        Estimate speedup{*prediction.naive_seconds / *prediction.scheme_seconds, std::nullopt};
+        if (surface.speedup_log_error) {
+          const double half = student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error;
+          speedup.ci95 = Interval{speedup.value * std::exp(-half), speedup.value * std::exp(half)};
+          prediction.held_out_error_pct = 100 * std::expm1(*surface.speedup_log_error);
+        }
+        prediction.speedup = speedup;
         predictions.push_back(std::move(prediction));
       }
     }

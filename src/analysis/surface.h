@@ -120,15 +120,15 @@ struct RequestSeconds {
 RequestSeconds request_seconds(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,
                                std::int64_t layers, std::int64_t candidates);
 
-/// The surface at every combination of L, layers and N, in that order of loops; layers not above candidate_from_layer
-/// and L that no whole number of positions makes are left out. source: "measured" when `cases` have both schemes there,
-/// "interpolated" inside the box of the data, else "extrapolated". Interval of the speed-up: e^±(t·s), s the RMS log
-/// error of the speed-up over the shapes left out (Surface::speedup_log_error), t Student's 95% factor at shapes-1
-/// degrees, because the points of one shape err together. Far outside the box it is too narrow.
+/// The surface at every combination of L, layers and N, in that order of loops, for shapes that were not measured;
+/// layers not above candidate_from_layer and L that no whole number of positions makes are left out. source:
+/// "interpolated" inside the box of the data, else "extrapolated"; beyond `reach` nothing is said of N. Interval of the
+/// speed-up: e^±(t·s), s the RMS log error of the speed-up over the shapes left out (Surface::speedup_log_error), t
+/// Student's 95% factor at shapes-1 degrees, because the points of one shape err together. Far outside the box it is
+/// too narrow.
 std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFamily& family,
-                                        const std::vector<SurfaceCase>& cases,
                                         const std::vector<std::int64_t>& history_lengths,
                                         const std::vector<std::int64_t>& layers,
-                                        const std::vector<std::int64_t>& candidates);
+                                        const std::vector<std::int64_t>& candidates, std::int64_t reach);
 
 }  // namespace kvcast::analysis

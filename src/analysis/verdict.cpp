@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -11,14 +13,20 @@
 namespace kvcast::analysis {
 namespace {
 
-/// r is told apart from its double when its interval is narrower than this factor.
-constexpr double kIdentifiableFactor = 2;
 /// N above 1 that test the form.
 constexpr std::size_t kMinTestedN = 3;
 /// Neighbouring N further apart than this factor leave the curve between them to the form.
 constexpr double kWideGap = 10;
 /// Losses below this, in percent, are rounding.
 constexpr double kExactPct = 1e-6;
+/// naive's time per candidate that differs by more than this factor over N is not a baseline of c N.
+constexpr double kBatchedNaive = 1.3;
+/// A time that grows by more than this many times the growth of N has jumped.
+constexpr double kJump = 2;
+/// A time that grows by less than this factor from the smallest to the largest N is flat.
+constexpr double kFlat = 1.1;
+/// Costs of one more candidate that differ by more than this factor between stretches of N bend the curve.
+constexpr double kBend = 1.5;
 
 std::string at(std::int64_t candidates) { return "N=" + std::to_string(candidates); }
 std::string percent(double value) { return format_significant(value, 2) + "%"; }
@@ -44,14 +52,58 @@ std::vector<std::int64_t> above_one(const Fit& fit) {
   return result;
 }
 
-/// Where the one-parameter form is furthest off.
-std::pair<double, std::int64_t> worst(const Fit& fit) {
+/// Where a form is furthest off, in percent of the speed-up.
+std::pair<double, std::int64_t> worst(const Fit& fit, std::optional<double> Residual::*of_form) {
   std::pair<double, std::int64_t> result{0, fit.residuals.back().candidates};
   for (const Residual& residual : fit.residuals) {
-    const double size = std::abs(residual.one_parameter_pct.value_or(0));
+    const double size = std::abs((residual.*of_form).value_or(0));
     if (size > result.first) result = {size, residual.candidates};
   }
   return result;
+}
+
+double per_candidate(const Curve::Anchor& anchor) { return anchor.value / static_cast<double>(anchor.candidates); }
+
+std::string time_text(double seconds) {
+  if (seconds >= 1) return format_significant(seconds, 3) + " s";
+  return seconds >= 1e-3 ? format_significant(1e3 * seconds, 3) + " ms" : format_significant(1e6 * seconds, 3) + " us";
+}
+
+/// Two anchors beside each other between which the time grows more than N does; end() without such a pair.
+std::vector<Curve::Anchor>::const_iterator jump(const std::vector<Curve::Anchor>& times) {
+  return std::adjacent_find(times.begin(), times.end(), [](const Curve::Anchor& low, const Curve::Anchor& high) {
+    return per_candidate(high) > kJump * per_candidate(low);
+  });
+}
+
+/// What keeps a line from describing the times; empty where nothing plain does.
+std::string break_of(const Times& times) {
+  if (times.naive.size() > 1) {
+    const auto [least, most] = std::minmax_element(
+        times.naive.begin(), times.naive.end(),
+        [](const Curve::Anchor& x, const Curve::Anchor& y) { return per_candidate(x) < per_candidate(y); });
+    if (per_candidate(*most) > kBatchedNaive * per_candidate(*least)) {
+      return "naive takes " + time_text(per_candidate(*most)) + " per candidate at " + at(most->candidates) + " and " +
+             time_text(per_candidate(*least)) + " at " + at(least->candidates) +
+             ", so its time is not proportional to N (does naive run in batches?)";
+    }
+  }
+  if (const auto low = jump(times.scheme); low != times.scheme.end()) {
+    const Curve::Anchor& high = *std::next(low);
+    return "the time jumps between " + at(low->candidates) + " and " + at(high.candidates) + ", from " +
+           time_text(low->value) + " to " + time_text(high.value);
+  }
+  std::vector<double> slopes;
+  for (std::size_t i = 1; i < times.scheme.size(); ++i) {
+    const Curve::Anchor &low = times.scheme[i - 1], &high = times.scheme[i];
+    slopes.push_back((high.value - low.value) / static_cast<double>(high.candidates - low.candidates));
+  }
+  if (slopes.size() < 2) return "";
+  const double first = *std::max_element(slopes.begin(), slopes.end() - 1), last = slopes.back();
+  const std::string from = at(times.scheme[times.scheme.size() - 2].candidates);
+  if (last > kBend * first) return "one more candidate costs more from " + from + " on than before: the curve bends up";
+  if (last < first / kBend) return "one more candidate costs less from " + from + " on than before: the curve flattens";
+  return "";
 }
 
 /// Why r is not identifiable.
@@ -63,38 +115,101 @@ std::string unknown_r(const Fit& fit, std::int64_t largest) {
          format_significant(fit.r->ci95->hi / fit.r->ci95->lo, 2);
 }
 
-std::string verdict_of(const Fit& fit) {
+/// ", where the noise is 0.5%": half of the interval of the speed-up at an N.
+std::string noise_at(const Fit& fit, std::int64_t candidates) {
+  for (const Residual& residual : fit.residuals) {
+    if (residual.candidates != candidates || !residual.speedup.ci95) continue;
+    const Interval& interval = *residual.speedup.ci95;
+    return " (noise " + percent(50 * (interval.hi - interval.lo) / residual.speedup.value) + ")";
+  }
+  return "";
+}
+
+/// Neither form: how far each is off, and why.
+std::string no_model(const Fit& fit, const Times& times) {
+  const auto [law_off, law_at] = worst(fit, &Residual::one_parameter_pct);
+  std::string text = "neither form describes these timings: the one-parameter law misses " + at(law_at) + " by " +
+                     percent(law_off) + noise_at(fit, law_at);
+  if (fit.affine) {
+    const auto [affine_off, affine_at] = worst(fit, &Residual::affine_pct);
+    text += ", the affine form " + at(affine_at) + " by " + percent(affine_off);
+  }
+  const std::string why = break_of(times);
+  return text + (why.empty() ? "" : "; " + why);
+}
+
+/// What the timings do not tell of one more candidate, where nothing is known beyond the largest N.
+std::string no_slope(const Fit& fit, const Times& times) {
+  const std::string largest = at(fit.residuals.back().candidates);
+  const double grown = times.scheme.back().value / times.scheme.front().value;
+  return (grown < kFlat ? "the time is flat up to " : "the noise hides what one more candidate costs up to ") +
+         largest + ", so nothing is known beyond it";
+}
+bool slope_unknown(const Fit& fit) { return fit.known_to == fit.residuals.back().candidates; }
+
+std::string verdict_of(const Fit& fit, const Times& times) {
   if (fit.residuals.empty()) return "nothing to fit: no round has both naive and " + fit.scheme;
   const std::vector<std::int64_t> counts = above_one(fit);
   if (!fit.r) return "r is unknown: N=1 alone says nothing about it";
-  const auto [size, where] = worst(fit);
+  if (fit.preferred == "neither") return no_model(fit, times);
+  const auto [size, where] = worst(fit, &Residual::one_parameter_pct);
   if (fit.preferred == "affine") {
     const std::string affine =
-        "trust the affine form: the one-parameter law is off by up to " + percent(size) + " at " + at(where);
-    return fit.identifiable ? affine : affine + ", and r is not known to a factor of two";
+        "model: affine (the one-parameter law misses " + at(where) + " by " + percent(size) + ")";
+    if (fit.identifiable) return affine;
+    return affine + (slope_unknown(fit) ? "; " + no_slope(fit, times)
+                                        : ", but the cost of one more candidate is not known to a factor of two");
   }
-  if (fit.r->value >= 1) return "r is at its bound of 1: sharing gains nothing at these N";
-  if (!fit.identifiable) return unknown_r(fit, counts.back());
-  if (counts.size() == 1) return "form untested: r rests on " + at(counts.front()) + " alone";
+  if (fit.r->value >= 1) {
+    return "sharing costs more: one more candidate takes " + format_significant(fit.r->value, 3) +
+           " times a naive candidate";
+  }
+  if (!fit.identifiable && fit.preferred != "untested") return unknown_r(fit, counts.back());
   if (fit.preferred == "untested") {
-    return "form untested: r rests on two N above 1, " + at(counts.front()) + " and " + at(counts.back());
+    const std::string rests = counts.size() == 1 ? "form untested: r rests on " + at(counts.front()) + " alone"
+                                                 : "form untested: r rests on two N above 1, " + at(counts.front()) +
+                                                       " and " + at(counts.back());
+    if (!fit.identifiable && !(fit.r->ci95 && fit.r->ci95->lo > 0)) return unknown_r(fit, counts.back());
+    return slope_unknown(fit) ? rests + "; the one-parameter law misses " + at(where) + " by " + percent(size) : rests;
   }
-  return "trust the one-parameter form: it is off by at most " + percent(size) + ", at " + at(where);
+  return "model: one-parameter law (within " + percent(size) + " at every measured N)";
 }
 
-std::string next_of(const Fit& fit) {
+/// Of data that no form describes: N inside of the jump, else beside the N that the law misses most; then beyond.
+std::string next_without_model(const Fit& fit, const Times& times) {
+  const std::vector<Curve::Anchor>& anchors = times.scheme;
+  auto low = jump(anchors);
+  if (low == anchors.end()) {
+    const std::int64_t missed = worst(fit, &Residual::one_parameter_pct).second;
+    low = std::find_if(anchors.begin(), anchors.end() - 2,
+                       [missed](const Curve::Anchor& anchor) { return anchor.candidates >= missed; });
+  }
+  const std::int64_t from = low->candidates, to = std::next(low)->candidates;
+  const double middle = std::sqrt(static_cast<double>(from) * static_cast<double>(to));
+  const double step = std::pow(10.0, std::max(0.0, std::floor(std::log10(middle)) - 1));
+  const std::int64_t between = std::llround(middle / step) * std::llround(step);
+  const std::string beyond = "larger N if you need them: nothing is known beyond " + at(anchors.back().candidates);
+  if (between <= from || between >= to) return "measure " + beyond;
+  return "measure " + at(between) + ", between " + at(from) + " and " + at(to) + ", and " + beyond;
+}
+
+std::string next_of(const Fit& fit, const Times& times) {
   if (fit.residuals.empty()) return "time naive and " + fit.scheme + " in the same rounds, at N=1 and at N above 1";
   const std::vector<std::int64_t> counts = above_one(fit);
   if (!fit.r) return "measure N above 1, such as N=10 and N=100";
-  if (fit.r->value >= 1) return {};
+  if (fit.preferred == "neither") return next_without_model(fit, times);
   const std::int64_t largest = counts.back();
-  // Where r itself may be 0, no N below one over its upper end can show it.
-  const bool above_zero = !fit.r->ci95 || fit.r->ci95->lo > 0;
-  const double reach = 1 / (above_zero ? fit.r->value : fit.r->ci95->hi);
+  const std::string larger = "measure larger N, such as " + at(round_up_125(4 * static_cast<double>(largest))) +
+                             ": up to " + at(largest) + " one more candidate costs too little to be seen";
+  if (fit.preferred == "affine" && !fit.marginal_r) return larger;
+  const Estimate& slope = fit.preferred == "affine" ? *fit.marginal_r : *fit.r;
+  if (slope.value >= 1) return {};
+  if (slope.ci95 && !(slope.ci95->lo > 0)) return larger;
+  const double reach = 1 / slope.value;
   const bool short_of_r = static_cast<double>(largest) < reach / 2 && reach < 1e9;
   const std::int64_t wanted = short_of_r ? round_up_125(reach) : 0;
   if (!fit.identifiable) {
-    if (short_of_r && fit.r->ci95)
+    if (short_of_r && slope.ci95)
       return "measure " + at(wanted) + ", about 1/r: below it one more candidate costs too little to be seen";
     return "measure more rounds: the interval of r is too wide";
   }
@@ -138,7 +253,7 @@ std::vector<std::string> losses_of(const Fit& fit) {
                 : "(a single timing)";
     losses.push_back(std::move(text));
   }
-  if (losses.empty() || !fit.affine) return losses;
+  if (losses.empty() || !fit.affine || fit.preferred == "neither") return losses;
   const double gain = fit.affine->naive_candidate_s - fit.affine->candidate_s;
   if (gain <= 0) {
     losses.push_back("by the affine fit sharing wins at no N");
@@ -150,11 +265,9 @@ std::vector<std::string> losses_of(const Fit& fit) {
 
 }  // namespace
 
-void put_into_words(Fit& fit) {
-  const bool interval = fit.r && fit.r->ci95;
-  fit.identifiable = interval && fit.r->ci95->lo > 0 && fit.r->ci95->hi < kIdentifiableFactor * fit.r->ci95->lo;
-  fit.verdict = verdict_of(fit);
-  fit.next = next_of(fit);
+void put_into_words(Fit& fit, const Times& times) {
+  fit.verdict = verdict_of(fit, times);
+  fit.next = next_of(fit, times);
   fit.losses = losses_of(fit);
 }
 

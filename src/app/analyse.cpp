@@ -132,7 +132,7 @@ void analyse_case(const Report& report, Case& one, const FitOptions& options) {
   for (const std::string& label : labels) {
     if (!naive || label == analysis::kBaseline || context.unfitted.contains(label)) continue;
     Fit fit = analysis::fit_scheme(one.samples, label, work_r);
-    fit.predictions = analysis::predict(one.samples, label, fit, options.candidates);
+    fit.predictions = analysis::predict(one.samples, fit, options.candidates, options.extrapolate);
     one.fits.push_back(std::move(fit));
   }
   one.composition = analysis::check_composition(one.samples, report.config ? report.config->measure.precision : 0.02);

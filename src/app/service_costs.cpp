@@ -4,10 +4,12 @@
 #include <cmath>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "analysis/curve.h"
 #include "analysis/service_model.h"
 #include "analysis/statistics.h"
 #include "analysis/surface.h"
@@ -39,8 +41,26 @@ ServiceCosts constants(const TrafficOptions& options) {
 /// What one measured length tells.
 struct MeasuredLength {
   double history_s = 0, candidates_s = 0, candidate_s = 0;
+  std::vector<double> curve_candidates, curve;
+  std::int64_t most_measured = 0, known_to = 0;
   Config config;
 };
+
+/// The measured candidate pass over its line: at every measured N, and so close between them that lines will do.
+void take_curve(MeasuredLength& measured, const analysis::ServiceFit& fit) {
+  constexpr double kStep = 1.05;
+  std::set<std::int64_t> counts(fit.measured.begin(), fit.measured.end());
+  for (auto n = static_cast<double>(fit.least_measured); n < static_cast<double>(fit.most_measured);
+       n = std::max(n + 1, kStep * n)) {
+    counts.insert(static_cast<std::int64_t>(n));
+  }
+  for (const std::int64_t n : counts) {
+    const double line = measured.candidates_s + measured.candidate_s * static_cast<double>(n);
+    if (!(line > 0)) continue;
+    measured.curve_candidates.push_back(static_cast<double>(n));
+    measured.curve.push_back(std::max(0.0, fit.service.seconds(n) - measured.history_s) / line);
+  }
+}
 
 /// The line of its timings, taken apart by the history pass that was timed on its own.
 MeasuredLength measured_length(const Case& one, const analysis::ServiceFit& fit, const std::string& scheme,
@@ -57,6 +77,9 @@ MeasuredLength measured_length(const Case& one, const analysis::ServiceFit& fit,
   }
   measured.history_s = history.empty() ? whole : std::min(whole, analysis::median(std::move(history)));
   measured.candidates_s = whole - measured.history_s;
+  measured.most_measured = fit.most_measured;
+  measured.known_to = fit.known_to;
+  take_curve(measured, fit);
   return measured;
 }
 
@@ -64,8 +87,11 @@ double over(double after, double before) { return before > 0 ? after / before : 
 
 class FromReport {
  public:
-  FromReport(const TrafficOptions& options, std::int64_t most_history)
-      : options_(options), report_(fit(options.report, {})), most_(std::max<std::int64_t>(1, most_history)) {
+  FromReport(const TrafficOptions& options, std::int64_t most_history, std::int64_t most_candidates)
+      : options_(options),
+        report_(fit(options.report, {})),
+        most_(std::max<std::int64_t>(1, most_history)),
+        most_candidates_(most_candidates) {
     const SchemeEntry* entry = find_scheme(options.scheme);
     if (entry == nullptr || !entry->shares || !entry->user_pass) {
       refuse("--scheme", "'" + printable(options.scheme, 60) + "' keeps no KV cache", "shared or shared-copy");
@@ -75,7 +101,13 @@ class FromReport {
   ServiceCosts costs() {
     take_measured();
     take_surface();
+    refuse_unknown();
     take_residuals();
+    // By a surface every L has a line of its own; without one the curve of the largest measured L stands for all.
+    if (surface_ == nullptr) {
+      costs_.curve_candidates = measured_.rbegin()->second.curve_candidates;
+      costs_.curve = measured_.rbegin()->second.curve;
+    }
     const Config& config = any_config();
     const std::int64_t merge = config.model.token_merge;
     Config one = config;
@@ -105,7 +137,7 @@ class FromReport {
       if (one.shape && one.shape->layers != layers) continue;
       for (const Fit& found : one.fits) {
         if (found.scheme != options_.scheme || !found.r) continue;
-        const auto service = analysis::service_of_fit(one.samples, found);
+        const auto service = analysis::service_of_fit(one.samples, found, options_.extrapolate);
         if (!service) continue;
         Config config = shape_of(one);
         const std::int64_t length = config.model.history_length;
@@ -139,6 +171,23 @@ class FromReport {
     }
     if (surface_ != nullptr) family_ = surface_family(report_, options_.scheme);
     if (!family_ || !family_->scheme.history) surface_ = nullptr;
+  }
+
+  /// No request has more candidates than anything is known of.
+  void refuse_unknown() {
+    const auto& [length, last] = *measured_.rbegin();
+    const std::int64_t most = surface_ != nullptr ? surface_->most_candidates : last.most_measured;
+    const std::int64_t known = surface_ == nullptr    ? last.known_to
+                               : options_.extrapolate ? analysis::kMostCandidates
+                                                      : analysis::kReach * most;
+    if (known < analysis::kMostCandidates) costs_.known_to = known;
+    if (most_candidates_ <= known) return;
+    refuse("simulate",
+           "requests have up to " + std::to_string(most_candidates_) + " candidates, and " +
+               printable(options_.report, 200) + " was measured up to N=" + std::to_string(most),
+           known > most
+               ? "measure larger N, --candidates up to " + std::to_string(known) + ", or --extrapolate"
+               : "measure larger N, or --candidates up to " + std::to_string(known) + ": nothing is known beyond it");
   }
 
   void take_residuals() {
@@ -209,7 +258,7 @@ class FromReport {
 
   const TrafficOptions& options_;
   Report report_;
-  std::int64_t most_, layers_ = 1;
+  std::int64_t most_, most_candidates_, layers_ = 1;
   std::map<std::int64_t, MeasuredLength> measured_;  ///< by history length
   const Surface* surface_ = nullptr;
   std::optional<analysis::SurfaceFamily> family_;
@@ -230,7 +279,7 @@ std::vector<std::int64_t> knot_lengths(std::int64_t most) {
   return lengths;
 }
 
-ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_history) {
+ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_history, std::int64_t most_candidates) {
   const bool given = options.service_s || options.token_s || options.candidate_s;
   if (!options.report.empty() && given) {
     refuse("simulate", "both a report and constant times", "either PATH or --service, --token-time, --candidate-time");
@@ -238,7 +287,7 @@ ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_hist
   if (!options.report.empty()) {
     if (options.token_bytes) refuse("--token-bytes", "the shape of the report tells it", "only with constant times");
     if (options.tail != 1) refuse("--tail", "the report has timings", "only with constant times");
-    return FromReport(options, most_history).costs();
+    return FromReport(options, most_history, most_candidates).costs();
   }
   if (!given) {
     refuse("simulate", "nothing tells how long a request takes",

@@ -100,12 +100,13 @@ class Fleet {
  public:
   Fleet(const TrafficOptions& options, traffic::Workload workload)
       : options_(options), workload_(std::move(workload)), summary_(workload_.summary()) {
-    std::int64_t longest = 0;
+    std::int64_t longest = 0, widest = 0;
     for (const WorkloadColumn& column : summary_.columns) {
       if (column.name == "history_length") longest = static_cast<std::int64_t>(column.max);
+      if (column.name == "candidates") widest = static_cast<std::int64_t>(column.max);
     }
     const std::int64_t limit = options.workload.max_history;
-    costs_ = app::service_costs(options, limit > 0 ? std::min(limit, longest) : longest);
+    costs_ = app::service_costs(options, limit > 0 ? std::min(limit, longest) : longest, widest);
     table_.emplace(costs_);
     simulator_.server = options.server;
     simulator_.cache = options.cache;
@@ -246,7 +247,8 @@ class Fleet {
         return there ? probe(there->workload, simulator_, there->requests) : traffic::Probe{};
       };
     } else {
-      search = {what, "candidates", true, 100, 1, static_cast<double>(kMostCandidates), 1, 0};
+      const auto most = static_cast<double>(std::min(kMostCandidates, costs_.known_to.value_or(kMostCandidates)));
+      search = {what, "candidates", true, std::min(100.0, most), 1, most, 1, 0};
       ask = [&](double value) {
         WorkloadOptions options = part();
         options.candidates = Distribution{"constant", value, 0, ""};

@@ -183,7 +183,8 @@ std::optional<analysis::SizingProblem> by_flops(const analysis::SizingProblem& p
 /// Shapes of one family as far as they can be sized: measured, by the surface, or by FLOPs.
 class Shapes {
  public:
-  Shapes(const Report& report, const SizingOptions& options) : report_(report), scheme_(options.scheme) {
+  Shapes(const Report& report, const SizingOptions& options)
+      : report_(report), scheme_(options.scheme), extrapolate_(options.extrapolate) {
     for (const Surface& surface : report.surfaces) {
       if (surface.scheme == scheme_) surface_ = &surface;
     }
@@ -201,7 +202,8 @@ class Shapes {
            layers <= surface_->most_layers;
   }
   analysis::ServiceFit service(std::int64_t length, std::int64_t layers) const {
-    return analysis::service_of_surface(*surface_, *family_, length, layers, residuals_.scheme, residuals_.naive);
+    return analysis::service_of_surface(*surface_, *family_, length, layers, residuals_.scheme, residuals_.naive,
+                                        extrapolate_);
   }
   std::set<std::int64_t> lengths() const {
     std::set<std::int64_t> lengths;
@@ -214,6 +216,7 @@ class Shapes {
  private:
   const Report& report_;
   std::string scheme_;
+  bool extrapolate_;
   const Surface* surface_ = nullptr;
   std::optional<analysis::SurfaceFamily> family_;
   app::PooledResiduals residuals_;
@@ -273,8 +276,10 @@ class Sizer {
     problem_.service = fit.service;
     problem_.naive_s = fit.naive_s;
     problem_.speedup = fit.speedup;
-    given_.speedup_half = fit.speedup_half;
+    given_.speedup_interval = fit.speedup_interval;
     given_.speedup_line = fit.speedup_line;
+    given_.speedup_straight = fit.speedup_straight;
+    problem_.known_to = fit.known_to;
     given_.naive_residuals = fit.naive_residuals;
     given_.limit = fit.limit;
     given_.inputs = fit.inputs;
@@ -295,7 +300,7 @@ class Sizer {
     given_.timed = true;
     given_.source = "fitted";
     if (const Case* one = choose_case(report_, options_)) {
-      take(*analysis::service_of_fit(one->samples, *fit_of(*one, options_.scheme)));
+      take(*analysis::service_of_fit(one->samples, *fit_of(*one, options_.scheme), options_.extrapolate));
       config_ = shape_config(one->shape, options_);
       case_ = one;
       if (report_.cases.size() > 1 && !options_.history_length && !options_.layers && one->shape) {
@@ -419,7 +424,7 @@ class Sizer {
     for (const Case& one : report_.cases) {
       const Fit* fit = fit_of(one, options_.scheme);
       if (fit == nullptr || !report::same_shape(one.shape, wanted)) continue;
-      const auto measured = analysis::service_of_fit(one.samples, *fit);
+      const auto measured = analysis::service_of_fit(one.samples, *fit, options_.extrapolate);
       if (measured) return {reshaped(*measured, to), "fitted"};
     }
     if (!shapes_.has_surface() || !shapes_.fits(length, layers)) {
@@ -432,6 +437,7 @@ class Sizer {
     problem.service = fit.service;
     problem.naive_s = fit.naive_s;
     problem.speedup = fit.speedup;
+    problem.known_to = fit.known_to;
     problem.memory = memory_of(to, instance_of(options_.scheme));
     return problem;
   }
@@ -497,11 +503,12 @@ class Sizer {
     if (case_ != nullptr) {
       for (const Fit& fit : case_->fits) {
         if (fit.scheme == options_.scheme || find_scheme(fit.scheme) == nullptr) continue;
-        const auto model = analysis::service_of_fit(case_->samples, fit);
+        const auto model = analysis::service_of_fit(case_->samples, fit, options_.extrapolate);
         if (!model) continue;
         analysis::SizingProblem problem = problem_;
         problem.service = model->service;
         problem.speedup = model->speedup;
+        problem.known_to = model->known_to;
         if (problem.memory) problem.memory = memory_of(*config_, instance_of(fit.scheme));
         given_.alternatives.push_back({fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, "fitted"});
       }
@@ -515,8 +522,19 @@ class Sizer {
     }
   }
 
+  /// What is left out, and why.
+  std::string beyond_note() const {
+    const std::string largest = "N=" + number(given_.most_measured), to = "N=" + number(problem_.known_to);
+    if (problem_.known_to > given_.most_measured) {
+      return "nothing is said beyond " + to + ", 4 times the largest measured " + largest +
+             ": measure larger N, or --extrapolate";
+    }
+    return "nothing is known beyond the largest measured " + largest + ": measure larger N";
+  }
+
   void take_notes() {
     std::vector<std::string>& notes = given_.notes;
+    if (problem_.known_to < analysis::kMostCandidates) notes.push_back(beyond_note());
     if (problem_.p99_s && !problem_.requests_per_s)
       notes.push_back("no rate of requests is given, so none waits for a worker");
     if (problem_.workers > 1 && given_.timed) {

@@ -1,13 +1,17 @@
 #include "app/surfaces.h"
 
 #include <algorithm>
+#include <cstdint>
+#include <limits>
 #include <optional>
 #include <set>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include "analysis/curve.h"
 #include "analysis/explain.h"
+#include "analysis/predict.h"
 #include "analysis/service_model.h"
 #include "analysis/surface.h"
 #include "app/problem.h"
@@ -62,6 +66,25 @@ std::vector<std::int64_t> or_measured(const std::vector<std::int64_t>& asked, co
   return asked.empty() ? std::vector<std::int64_t>(measured.begin(), measured.end()) : asked;
 }
 
+/// Of a shape that was measured its own fit speaks, as everywhere else; empty for one that was not.
+std::vector<Prediction> measured_shape(const Report& report, const std::string& label, std::int64_t length,
+                                       std::int64_t layers, const std::vector<std::int64_t>& candidates,
+                                       bool extrapolate) {
+  for (const Case& one : report.cases) {
+    if (one.shape->history_length != length || one.shape->layers != layers) continue;
+    for (const Fit& fit : one.fits) {
+      if (fit.scheme != label) continue;
+      std::vector<Prediction> predictions = analysis::predict(one.samples, fit, candidates, extrapolate);
+      for (Prediction& prediction : predictions) {
+        prediction.history_length = length;
+        prediction.layers = layers;
+      }
+      return predictions;
+    }
+  }
+  return {};
+}
+
 void fit_one_surface(Report& report, const std::string& label, const FitOptions& options) {
   const auto found = surface_family(report, label);
   if (!found) return;
@@ -77,9 +100,18 @@ void fit_one_surface(Report& report, const std::string& label, const FitOptions&
   std::optional<Surface> surface = analysis::fit_surface(cases, family, {options.holdout.value_or(0), options.seed});
   if (!surface) return;
   if (!options.candidates.empty() || !options.history_length.empty() || !options.layers.empty()) {
-    surface->predictions =
-        analysis::predict_surface(*surface, family, cases, or_measured(options.history_length, lengths),
-                                  or_measured(options.layers, layers), or_measured(options.candidates, counts));
+    const std::int64_t reach =
+        options.extrapolate ? std::numeric_limits<std::int64_t>::max() : analysis::kReach * surface->most_candidates;
+    const std::vector<std::int64_t> asked = or_measured(options.candidates, counts);
+    for (const std::int64_t length : or_measured(options.history_length, lengths)) {
+      for (const std::int64_t depth : or_measured(options.layers, layers)) {
+        auto predictions = measured_shape(report, label, length, depth, asked, options.extrapolate);
+        if (predictions.empty()) {
+          predictions = analysis::predict_surface(*surface, family, {length}, {depth}, asked, reach);
+        }
+        surface->predictions.insert(surface->predictions.end(), predictions.begin(), predictions.end());
+      }
+    }
   }
   report.surfaces.push_back(std::move(*surface));
 }

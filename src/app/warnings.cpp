@@ -106,6 +106,7 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
          "raise --budget, or add an N >= 5 that is cheap"});
   }
   for (const Fit& fit : one.fits) {
+    if (fit.preferred == "neither") warnings.push_back({"no-model", fit.scheme + at + ": " + fit.verdict, fit.next});
     if (fit.preferred != "affine") continue;
     warnings.push_back({"form",
                         fit.scheme + at + ": the affine form predicts left-out N better than the one-parameter law",
@@ -125,7 +126,7 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
 void refresh_warnings(Report& report) {
   static const std::set<std::string> kOurs = {
       "interrupted", "few-rounds", "precision",   "noisy-machine",         "cpu-steal", "other-load", "frequency",
-      "outliers",    "drift",      "composition", "composition-unchecked", "form",      "self-check"};
+      "outliers",    "drift",      "composition", "composition-unchecked", "form",      "self-check", "no-model"};
   std::vector<Warning> warnings;
   about_the_end(report, warnings);
   about_the_machine(report, warnings);

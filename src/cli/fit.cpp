@@ -22,6 +22,7 @@ class FitCommand : public Command {
     holdout_option_ = app_->add_option("--holdout", holdout_, "Leave this share of the grid's points out [0.25]")
                           ->type_name("X")
                           ->expected(0, 1);
+    app_->add_flag("--extrapolate", extrapolate_, "Predict beyond 4 times the largest measured N too");
     app_->add_option("--seed", seed_, "Which points are left out [1]")->type_name("N");
     app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
@@ -44,6 +45,7 @@ class FitCommand : public Command {
     }
     if (seed_ < 0) throw ConfigError("--seed", "'" + std::to_string(seed_) + "' is too small", "at least 0");
     options.seed = static_cast<std::uint64_t>(seed_);
+    options.extrapolate = extrapolate_;
     const Report report = fit(path_, options);
     print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
                  quiet_);
@@ -57,7 +59,7 @@ class FitCommand : public Command {
   std::string path_, holdout_;
   std::optional<std::string> candidates_, history_, layers_, output_;
   std::int64_t seed_ = 1;
-  bool quiet_ = false;
+  bool quiet_ = false, extrapolate_ = false;
 };
 
 }  // namespace

@@ -40,6 +40,7 @@ class SimulateCommand : public Command {
     more("--tail", tail_, "X", "P99 over mean of constant times [1, constant]");
     more("--write-trace", write_trace_, "FILE", "Also the requests themselves, as a trace");
     add("-o,--output", output_, "DIR", "Folder for report.json, traffic.csv, report.html, ...");
+    app_->add_flag("--extrapolate", options_.extrapolate, "Also take N beyond 4 times the largest measured one");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
     app_->footer(
         "Exit 4 when the workers fall behind, or when --find finds nothing.\n"

@@ -30,6 +30,7 @@ class SizeCommand : public Command {
     text("--target-drop", target_drop_, "PCT", "What it may cost with sharing: 6.8");
     text("--price-per-hour", price_, "X", "Of a machine: also the cost of a million requests");
     text("-N,--candidates", candidates_, "LIST", "N to show beside the answer");
+    app_->add_flag("--extrapolate", options_.extrapolate, "Answer beyond 4 times the largest measured N too");
     text("-L,--history", history_, "L", "Of several shapes; between them by the surface [largest]");
     text("--layers", layers_, "M", "Likewise [largest]");
     app_->add_option("--scheme", options_.scheme, "Scheme that shares [shared]")->type_name("NAME");

@@ -5,14 +5,11 @@
 #include <utility>
 
 #include "base/text.h"
-#include "kvcast/cost_model.h"
 #include "kvcast/kvcast.h"
 #include "report/layout.h"
 
 namespace kvcast::report {
 namespace {
-
-constexpr double kShare = 0.9;
 
 /// The speed-up of a scheme at the largest N that has one.
 const SchemePoint* last_speedup(const Case& one, const std::string& scheme, std::int64_t& candidates) {
@@ -50,18 +47,6 @@ const Case* main_case(const Report& report) {
   return found;
 }
 
-std::optional<Ceiling> ceiling(const Fit& fit) {
-  if (!fit.r) return std::nullopt;
-  if (fit.preferred == "affine" && fit.affine) {
-    const AffineFit& affine = *fit.affine;
-    if (!(affine.candidate_s > 0)) return std::nullopt;
-    return Ceiling{affine.naive_candidate_s / affine.candidate_s,
-                   kShare / (1 - kShare) * affine.user_s / affine.candidate_s};
-  }
-  if (!(fit.r->value > 0)) return std::nullopt;
-  return Ceiling{asymptote(fit.r->value), candidates_for_fraction(kShare, fit.r->value)};
-}
-
 std::string conclusion(const Report& report) {
   const Case* one = main_case(report);
   if (one == nullptr) return "";
@@ -70,15 +55,23 @@ std::string conclusion(const Report& report) {
   const SchemePoint* row = last_speedup(*one, fit.scheme, candidates);
   if (row == nullptr) return "";
   const int decimals = estimate_decimals(*row->speedup, 3);
-  std::string text = (fit.scheme == "shared" ? "Sharing" : one_line(fit.scheme)) + " gives " +
-                     factor(row->speedup->value, decimals) + " at N = " + integer(candidates);
+  // Slower beyond doubt.
+  const bool slower = row->speedup->ci95 ? row->speedup->ci95->hi < 1 : row->speedup->value < 1;
+  std::string text = (fit.scheme == "shared" ? "Sharing" : one_line(fit.scheme)) +
+                     (slower ? " is slower than naive: " : " gives ") + factor(row->speedup->value, decimals) +
+                     " at N = " + integer(candidates);
   if (row->speedup->ci95) text += " (95% " + interval(*row->speedup, decimals) + ")";
   if (one->shape && report.cases.size() > 1) {
     text += " at L=" + integer(one->shape->history_length) + ", layers=" + integer(one->shape->layers);
   }
-  if (const auto most = ceiling(fit)) {
-    text += "; 90% of the ceiling of " + factor(most->speedup, 1) +
-            " at N = " + whole(std::ceil(most->candidates_for_90 * (1 - 1e-9)));
+  if (fit.asymptote && fit.candidates_for_90) {
+    text += "; 90% of the ceiling of " + factor(*fit.asymptote, 1) + " at N = " + integer(*fit.candidates_for_90);
+  } else if (fit.asymptote) {
+    text += "; ceiling " + factor(*fit.asymptote, 1) + ", extrapolated";
+  } else if (fit.preferred == "neither") {
+    text += "; no model describes these timings, so nothing is known beyond it";
+  } else if (fit.known_to == candidates && !slower) {
+    text += "; nothing is known beyond it";
   }
   if (report.sizing && !report.sizing->budgets.empty()) text += "; " + sizing_answer(*report.sizing);
   return text + ".";

@@ -1,7 +1,6 @@
 // What a report says, in a sentence.
 #pragma once
 
-#include <optional>
 #include <string>
 
 #include "kvcast/report.h"
@@ -16,12 +15,5 @@ std::string conclusion(const Report& report);
 const Fit* main_fit(const Case& one);
 /// The case that stands for a report: the largest with a main fit; null when there is none.
 const Case* main_case(const Report& report);
-
-/// Largest speed-up at any N by the form that the fit prefers, and the N at which 90% of it is reached; nullopt where
-/// there is none, or it was not fitted.
-struct Ceiling {
-  double speedup = 0, candidates_for_90 = 0;
-};
-std::optional<Ceiling> ceiling(const Fit& fit);
 
 }  // namespace kvcast::report

@@ -201,12 +201,17 @@ std::string percent(const std::optional<double>& value) {
   return with_unit(value, 2, "%");
 }
 
+/// Half-width over value from which a digit less is shown.
+constexpr double kWide = 0.125;
+
 int estimate_decimals(const Estimate& estimate, int digits) {
   const int base = decimals_for(estimate.value, digits);
   if (!estimate.ci95) return base;
   const double half = (estimate.ci95->hi - estimate.ci95->lo) / 2;
   if (!(half > 0) || !std::isfinite(half)) return base;
-  return std::clamp(decimals_for(half, 1), base, base + 2);
+  // Nor more digits than an interval that wide supports.
+  const int least = half > kWide * std::fabs(estimate.value) ? std::max(base - 1, 0) : base;
+  return std::clamp(decimals_for(half, 1), least, base + 2);
 }
 
 std::string factor(double value, int decimals) { return std::isfinite(value) ? fixed(value, decimals) + "x" : "-"; }

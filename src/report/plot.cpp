@@ -30,7 +30,9 @@ struct Axis {
   }
 };
 
-double fitted(const Fit& fit, double candidates) {
+/// Nothing where no form describes the data.
+std::optional<double> fitted(const Fit& fit, double candidates) {
+  if (fit.preferred == "neither") return std::nullopt;
   if (fit.preferred != "affine" || !fit.affine) return speedup(candidates, fit.r->value);
   return fit.affine->naive_candidate_s * candidates / (fit.affine->user_s + fit.affine->candidate_s * candidates);
 }
@@ -62,7 +64,9 @@ std::string speedup_plot(const Case& one, const Fit& fit) {
     const auto column = x.cell(n), row = y.cell(value);
     if (column && row) cells[kRows - 1 - *row][*column] = mark;
   };
-  for (std::size_t column = 0; column < kColumns; ++column) put(x.value(column), fitted(fit, x.value(column)), '.');
+  for (std::size_t column = 0; column < kColumns; ++column) {
+    if (const auto value = fitted(fit, x.value(column))) put(x.value(column), *value, '.');
+  }
   for (const auto& [n, value] : points) put(n, value, 'o');
 
   std::string text = padded("speed-up", kLabel, true) + "\n";
@@ -75,7 +79,8 @@ std::string speedup_plot(const Case& one, const Fit& fit) {
   }
   text += std::string(kLabel + 1, ' ') + "+" + std::string(kColumns, '-') + "\n";
   const std::string first = whole(x.least), last = whole(x.most);
-  const std::string title = "N, log scale; o measured, . " + clipped(fit.preferred, 20) + " form";
+  const std::string form = fit.preferred == "neither" ? "" : ", . " + clipped(fit.preferred, 20) + " form";
+  const std::string title = "N, log scale; o measured" + form;
   std::string axis = std::string(kLabel + 2, ' ') + first;
   const std::size_t room = kLabel + 2 + kColumns - last.size();
   axis += padded(title, (room > axis.size() ? (room - axis.size() + title.size()) / 2 : 0), true);

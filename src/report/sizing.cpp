@@ -31,9 +31,10 @@ std::string size_of(const std::optional<std::int64_t>& value) { return value ? b
 std::string count(const std::optional<std::int64_t>& value, const char* unknown) {
   return value ? integer(*value) : unknown;
 }
-/// Of an N that is nullopt where nothing limits it.
-std::string most(const std::optional<std::int64_t>& candidates) {
-  return candidates && *candidates == 0 ? "not one" : count(candidates, "no limit");
+/// Of an N that is nullopt where nothing limits it, and the largest known one where nothing is known to.
+std::string most(const Sizing& sizing, const std::optional<std::int64_t>& candidates) {
+  if (candidates && *candidates == 0) return "not one";
+  return (candidates && candidates == sizing.known_to ? "at least " : "") + count(candidates, "no limit");
 }
 
 /// A value in the unit of its row.
@@ -121,6 +122,10 @@ std::string failing(const Sizing& sizing) {
   const bool out_of_reach = sizing.min_improvement && !sizing.least_candidates;
   if (!text.empty() && !out_of_reach) return text;
   const std::string wanted = "an improvement of " + share(sizing.min_improvement.value_or(0), 1);
+  if (out_of_reach && sizing.known_to) {
+    return (text.empty() ? "" : text + "; ") + wanted + " is not reached up to N = " + integer(*sizing.known_to) +
+           ", the largest that is known";
+  }
   if (out_of_reach) {
     return (text.empty() ? "" : text + "; ") + wanted + " is out of reach at any N: the largest speed-up is " +
            (sizing.limit ? factor(*sizing.limit, 2) + ", " + share(1 - 1 / *sizing.limit, 1) : "unknown");
@@ -128,7 +133,7 @@ std::string failing(const Sizing& sizing) {
   // Of no report of ours, but it may be read.
   if (!sizing.least_candidates) return "no budget is said to fail";
   return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + input_name(sizing.binding) +
-         " allows " + most(sizing.likely_candidates);
+         " allows " + most(sizing, sizing.likely_candidates);
 }
 
 std::string what_would_do(const std::vector<SizingChange>& changes) {
@@ -148,12 +153,18 @@ std::string sizing_answer(const Sizing& sizing) {
     return "infeasible: " + failing(sizing) + what_would_do(sizing.changes);
   }
   std::string text;
-  const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing.safe_candidates) + ")" : "";
-  if (sizing.likely_candidates) {
+  const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing, sizing.safe_candidates) + ")" : "";
+  if (sizing.likely_candidates && sizing.likely_candidates == sizing.known_to) {
+    const std::string largest = "N = " + integer(*sizing.known_to);
+    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N up to the " + largest + " that is known"
+                                  : under(sizing.budgets) + "score at least " + largest + safe +
+                                        ": no budget is reached up to there; measure larger N to know more";
+  } else if (sizing.likely_candidates) {
     text = under(sizing.budgets) + "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " +
            input_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
-      if (!budget.binding) text += ", " + input_name(budget.name) + " would allow " + most(budget.likely_candidates);
+      if (!budget.binding)
+        text += ", " + input_name(budget.name) + " would allow " + most(sizing, budget.likely_candidates);
     }
   } else {
     text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N" + safe;
@@ -201,14 +212,15 @@ Section budgets(const Sizing& sizing) {
                   {"", "", false}},
                  rows_of(sizing.budgets,
                          [&](const SizingBudget& row) {
-                           return std::vector<std::string>{input_name(row.name),
-                                                           quantity(row.limit, row.unit),
-                                                           row.used ? quantity(*row.used, row.unit) : "-",
-                                                           row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
-                                                           most(row.likely_candidates),
-                                                           interval_known(sizing) ? most(row.safe_candidates) : "-",
-                                                           row.source,
-                                                           row.binding ? "binds" : ""};
+                           return std::vector<std::string>{
+                               input_name(row.name),
+                               quantity(row.limit, row.unit),
+                               row.used ? quantity(*row.used, row.unit) : "-",
+                               row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
+                               most(sizing, row.likely_candidates),
+                               interval_known(sizing) ? most(sizing, row.safe_candidates) : "-",
+                               row.source,
+                               row.binding ? "binds" : ""};
                          }),
                  "of the request rate the third column is what the workers could serve at 90% utilisation");
 }
@@ -224,11 +236,11 @@ Section changes(const Sizing& sizing) {
 }
 
 Section alternatives(const Sizing& sizing) {
-  return section("alternatives under the same budgets",
-                 {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
-                 rows_of(sizing.alternatives, [](const SizingAlternative& row) {
-                   return std::vector<std::string>{one_line(row.change), most(row.likely_candidates), row.source};
-                 }));
+  return section(
+      "alternatives under the same budgets", {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
+      rows_of(sizing.alternatives, [&](const SizingAlternative& row) {
+        return std::vector<std::string>{one_line(row.change), most(sizing, row.likely_candidates), row.source};
+      }));
 }
 
 Section inputs(const Sizing& sizing) {
@@ -240,11 +252,11 @@ Section inputs(const Sizing& sizing) {
        {"", "source", false},
        {"", "N at -10%", true},
        {"", "N at +10%", true}},
-      rows_of(sizing.inputs, [](const SizingInput& row) {
+      rows_of(sizing.inputs, [&](const SizingInput& row) {
         const std::string ends =
             row.ci95 ? "[" + quantity(row.ci95->lo, row.unit) + ", " + quantity(row.ci95->hi, row.unit) + "]" : "-";
         const auto then = [&](const std::optional<std::int64_t>& candidates) {
-          return row.name == "min_improvement" ? count(candidates, "never") : most(candidates);
+          return row.name == "min_improvement" ? count(candidates, "never") : most(sizing, candidates);
         };
         return std::vector<std::string>{input_name(row.name), quantity(row.value, row.unit), ends,
                                         row.source,           then(row.candidates_less),     then(row.candidates_more)};
@@ -398,9 +410,12 @@ Section advice(const Sizing& sizing) {
                    if (row.most_candidates && *row.most_candidates != row.least_candidates) {
                      range += "-" + integer(*row.most_candidates);
                    }
-                   return std::vector<std::string>{one_line(row.situation),   range,
-                                                   one_line(row.seed_advice), ends(row.seed_improvement),
-                                                   ends(row.improvement),     row.grade};
+                   return std::vector<std::string>{one_line(row.situation),
+                                                   range,
+                                                   one_line(row.seed_advice),
+                                                   ends(row.seed_improvement),
+                                                   row.improvement ? ends(*row.improvement) : "-",
+                                                   row.grade.empty() ? "-" : row.grade};
                  }));
 }
 
@@ -454,8 +469,8 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
   }
   heads.push_back({"", "source", false});
   return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
-                   std::vector<std::string> cells = {quantity(row.at, row.unit), most(row.likely_candidates),
-                                                     interval_known(sizing) ? most(row.safe_candidates) : "-",
+                   std::vector<std::string> cells = {quantity(row.at, row.unit), most(sizing, row.likely_candidates),
+                                                     interval_known(sizing) ? most(sizing, row.safe_candidates) : "-",
                                                      row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
@@ -474,11 +489,11 @@ Section parameters(const Sizing& sizing) {
                   {"", "likely N", true},
                   {"", "change", true},
                   {"", "source", false}},
-                 rows_of(sizing.parameters, [](const SizingParameter& row) {
+                 rows_of(sizing.parameters, [&](const SizingParameter& row) {
                    return std::vector<std::string>{one_line(row.name),
                                                    one_line(row.from),
                                                    one_line(row.to),
-                                                   most(row.likely_candidates),
+                                                   most(sizing, row.likely_candidates),
                                                    row.change_pct ? share(*row.change_pct / 100, 1) : "-",
                                                    row.source};
                  }));
@@ -565,7 +580,8 @@ std::string render_sizing_csv(const Report& report) {
   // What was measured is among the points.
   std::optional<std::int64_t> most_fitted;
   for (const SizingPoint& point : sizing.points) {
-    if (point.source == "fitted") most_fitted = std::max(most_fitted.value_or(0), point.candidates);
+    if (point.source == "fitted" || point.source == "measured")
+      most_fitted = std::max(most_fitted.value_or(0), point.candidates);
   }
   const auto source_at = [&](const std::optional<std::int64_t>& candidates) -> Source {
     if (!most_fitted) return sizing.source;

@@ -297,6 +297,25 @@ std::string residuals(const std::vector<Residual>& list) {
 /// Of a form or another predictor, short enough for a column.
 std::string form_name(const std::string& name) { return name == "one-parameter" ? "one-par." : clipped(name, 8); }
 
+/// Why some N have none: a line per reason.
+std::string unknown_predictions(const std::vector<Prediction>& list) {
+  std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
+  for (const auto& p : list) {
+    if (p.reason.empty()) continue;
+    auto found = std::find_if(reasons.begin(), reasons.end(), [&](const auto& r) { return r.first == p.reason; });
+    if (found == reasons.end()) found = reasons.insert(reasons.end(), {p.reason, {}});
+    const std::string count = integer(p.candidates);
+    if (std::find(found->second.begin(), found->second.end(), count) == found->second.end())
+      found->second.push_back(count);
+  }
+  std::string text;
+  for (const auto& [reason, counts] : reasons) {
+    text +=
+        emphasised(paragraph("  unknown", "N=" + join(counts, ", ") + ": " + one_line(reason), 15), Emphasis::warning);
+  }
+  return text;
+}
+
 std::string predictions(const std::vector<Prediction>& list) {
   const bool shapes = std::any_of(list.begin(), list.end(), [](const auto& p) { return p.history_length || p.layers; });
   std::vector<Grid::Head> heads;
@@ -315,7 +334,7 @@ std::string predictions(const std::vector<Prediction>& list) {
   const auto optional_seconds = [](const std::optional<double>& value) { return value ? seconds(*value) : "-"; };
   const auto own = [](const std::optional<std::int64_t>& value) { return value ? integer(*value) : "own"; };
   for (const auto& p : list) {
-    const auto [value, ends] = speedup_cells(p.speedup);
+    const auto [value, ends] = p.speedup ? speedup_cells(*p.speedup) : std::pair<std::string, std::string>("-", "-");
     std::vector<std::string> cells;
     if (shapes) cells = {own(p.history_length), own(p.layers)};
     for (std::string cell :
@@ -325,7 +344,7 @@ std::string predictions(const std::vector<Prediction>& list) {
     }
     grid.add(cells);
   }
-  return titled("predictions", grid);
+  return titled("predictions", grid) + unknown_predictions(list);
 }
 
 std::string explanation(const Fit& fit) {
@@ -367,7 +386,7 @@ std::string fit_block(const Fit& fit) {
   text += row("  marginal r", estimate(fit.marginal_r), "the same, fixed costs apart: b/c of the affine form");
   text += row("  r by FLOPs", significant(fit.r_flops, 3), "the same by arithmetic alone");
   text += row("  rho", significant(fit.rho, 3), "candidate pass over history pass, C_f/C_u");
-  text += row("  asymptote", with_unit(fit.asymptote, 3, "x"), "1/r, limit of the speed-up as N grows");
+  text += row("  ceiling", with_unit(fit.asymptote, 3, "x"), "limit of the speed-up as N grows, by the form in use");
   text += row("  R^2", fit.r_squared ? fixed(*fit.r_squared, 4) : "-",
               "near 1 for any rising curve: judge by the residuals");
   text += row("  residual", percent(fit.max_residual_pct) + " (affine " + percent(fit.affine_max_residual_pct) + ")",
@@ -378,11 +397,12 @@ std::string fit_block(const Fit& fit) {
   if (fit.affine) {
     const AffineFit& f = *fit.affine;
     const auto ms = [](double value) { return with_unit(value * 1e3, 4, " ms"); };
-    text += paragraph(
-        "  affine",
-        fmt::format("a {}, b {}, c {}: a + b N against naive's c N; (a+b)/c = {}", ms(f.user_s), ms(f.candidate_s),
-                    ms(f.naive_candidate_s), significant((f.user_s + f.candidate_s) / f.naive_candidate_s, 3)),
-        kLabel);
+    text +=
+        paragraph("  affine",
+                  fmt::format("a {}, b {}, c {}: a + b N against naive's c N; (a+b)/c = {}", ms(f.user_s),
+                              f.candidate_s > 0 ? ms(f.candidate_s) : std::string("not seen"), ms(f.naive_candidate_s),
+                              significant((f.user_s + f.candidate_s) / f.naive_candidate_s, 3)),
+                  kLabel);
   } else {
     text += paragraph("  affine", "-", kLabel);
   }

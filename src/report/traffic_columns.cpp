@@ -55,6 +55,12 @@ const std::vector<Column<ServiceCosts>>& service_costs_columns() {
       describe<T>("source", "", "`measured`, `fitted`, `extrapolated` or `assumed`", &T::source),
       describe<T>("basis", "", "of which report, by what", &T::basis),
       describe<T>("bytes_per_token", "bytes", "keys and values of all layers", &T::bytes_per_token),
+      describe<T>("known_to", "candidates", "largest N that anything is known of; null: any", &T::known_to,
+                  Role::added),
+      describe<T>("curve_candidates", "candidates", "N of `curve`", &T::curve_candidates, Role::added),
+      describe<T>("curve", "ratio",
+                  "measured candidate pass over the line of the table at these N, linear between; none: 1", &T::curve,
+                  Role::added),
       describe<T>("residuals", "ratio", "timings over the time of the table, ascending, equally likely", &T::residuals),
   };
   return columns;

@@ -7,7 +7,9 @@
 
 namespace kvcast::traffic {
 
-ServiceTable::ServiceTable(const ServiceCosts& costs) : knots_(costs.knots), residuals_(costs.residuals) {
+ServiceTable::ServiceTable(const ServiceCosts& costs)
+    : knots_(costs.knots), curve_candidates_(costs.curve_candidates), curve_(costs.curve), residuals_(costs.residuals) {
+  assert(curve_candidates_.size() == curve_.size());
   assert(!knots_.empty() && knots_.front().history_length == 0);
   assert(std::adjacent_find(knots_.begin(), knots_.end(), [](const ServiceKnot& a, const ServiceKnot& b) {
            return a.history_length >= b.history_length || a.history_s > b.history_s;
@@ -34,9 +36,23 @@ ServiceTable::At ServiceTable::at(std::int64_t length) const noexcept {
           between(a.candidate_s, b.candidate_s)};
 }
 
+double ServiceTable::curve(std::int64_t candidates) const noexcept {
+  if (curve_.empty()) return 1;
+  const auto n = static_cast<double>(candidates);
+  const auto above = std::lower_bound(curve_candidates_.begin(), curve_candidates_.end(), n);
+  if (above == curve_candidates_.begin()) return curve_.front();
+  if (above == curve_candidates_.end()) return curve_.back();
+  const auto i = static_cast<std::size_t>(above - curve_candidates_.begin());
+  const double t = (n - curve_candidates_[i - 1]) / (curve_candidates_[i] - curve_candidates_[i - 1]);
+  return curve_[i - 1] + t * (curve_[i] - curve_[i - 1]);
+}
+
 double ServiceTable::seconds(std::int64_t length, std::int64_t known, std::int64_t candidates) const noexcept {
   const At whole = at(length);
-  double seconds = candidates > 0 ? whole.candidates_s + static_cast<double>(candidates) * whole.candidate_s : 0;
+  double seconds = 0;
+  if (candidates > 0) {
+    seconds = (whole.candidates_s + static_cast<double>(candidates) * whole.candidate_s) * curve(candidates);
+  }
   if (known < length) seconds += whole.history_s - (known > 0 ? at(known).history_s - pass_s_ : 0);
   return seconds;
 }

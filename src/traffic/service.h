@@ -29,8 +29,10 @@ class ServiceTable {
     double history_s, candidates_s, candidate_s;
   };
   At at(std::int64_t length) const noexcept;
+  double curve(std::int64_t candidates) const noexcept;
 
   std::vector<ServiceKnot> knots_;
+  std::vector<double> curve_candidates_, curve_;
   std::vector<double> residuals_;
   double mean_residual_ = 1, pass_s_ = 0;
 };

@@ -103,6 +103,8 @@ Case sharing_case() {
   fit.rho = 0.0020462;
   fit.r_flops = 0.0010051;
   fit.asymptote = 489.72;
+  fit.candidates_for_90 = 3587;
+  fit.known_to = 4000;
   fit.r_squared = 0.99987;
   fit.max_residual_pct = 3.4;
   fit.affine = AffineFit{6.921, 0.013579, 6.75};
@@ -120,9 +122,12 @@ Case sharing_case() {
   fit.losses = {"N = 1: shared is 1.8% slower than naive", "=\"quoted\"; naïve"};
   fit.residuals = {{1, {0.9818, Interval{0.9712, 0.9925}}, 1.8537, 0.125, std::nullopt, std::nullopt},
                    {10, {9.5575, std::nullopt}, 0.46, -0.0625, 0.457, -1.0 / 3}};
-  fit.predictions = {
-      {std::nullopt, std::nullopt, 200, {142.5, Interval{139.25, 145.75}}, 1350, 9.5, "interpolated", "affine", 0.65},
-      {2000, 25, 4000, {451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated", "surface", std::nullopt}};
+  fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
+                      "interpolated", "affine", 0.65},
+                     {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated",
+                      "surface", std::nullopt},
+                     {std::nullopt, std::nullopt, 9000, std::nullopt, std::nullopt, std::nullopt, "extrapolated", "",
+                      std::nullopt, "beyond 4 times the largest | measured N=1000: measure larger N"}};
   fit.explanation = Explanation{0.15,
                                 {{10, 0.0051, 0.001, 0.003, 0.0005, 0.0001, 0.0005},
                                  {1000, 0.002042, 0.001, std::nullopt, std::nullopt, std::nullopt, 0.001042}},
@@ -188,6 +193,9 @@ Traffic fixed_traffic() {
   traffic.server = {4, "shortest", 0.002, 8};
   traffic.cache = {8589934592, 16, 3600.5};
   traffic.costs.knots = {{0, 0.0005, 0.00025, 0.0001}, {1000, 0.0125, 0.00075, 0.000125}};
+  traffic.costs.curve_candidates = {1, 50};
+  traffic.costs.curve = {1, 0.875};
+  traffic.costs.known_to = 200;
   traffic.costs.residuals = {0.875, 1, 1.25};
   traffic.costs.bytes_per_token = 8192;
   traffic.costs.source = "fitted";
@@ -227,6 +235,7 @@ Sizing fixed_sizing() {
   sizing.history_length = 1000;
   sizing.layers = 50;
   sizing.likely_candidates = 3;
+  sizing.known_to = 4000;
   sizing.safe_candidates = 0;
   sizing.min_improvement = 0.8;
   sizing.least_candidates = 6;
@@ -280,8 +289,10 @@ Sizing fixed_sizing() {
                     std::nullopt}};
   sizing.fractions = {{0.5, 510, 245.5, 0.996, "extrapolated"},
                       {0.9, std::nullopt, std::nullopt, std::nullopt, "extrapolated"}};
-  sizing.advice = {{"small pool", 5, 10, "medium", {0.68, 0.765}, {0.79, 0.89}, "medium to best", "extrapolated"},
-                   {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, {0.99, 0.998}, "best", "extrapolated"}};
+  sizing.advice = {
+      {"small pool", 5, 10, "medium", {0.68, 0.765}, Interval{0.79, 0.89}, "medium to best", "extrapolated"},
+      {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, Interval{0.99, 0.998}, "best", "extrapolated"},
+      {"beyond", 50, 5000, "=best", {0.833, 0.85}, std::nullopt, "", "extrapolated"}};
   sizing.drop_targets = {
       {"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
   sizing.drop_reach = {{"LONGER (published)", 0.05, 16, "computed"},
@@ -296,40 +307,11 @@ Sizing fixed_sizing() {
   sizing.fleet = {{3, "shared", 12, 24, 12, 0.75, 125.5, "fitted"},
                   {3, "naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
   sizing.residuals = {0.875, 1, 1.25};
-  sizing.models = {{1000,
-                    50,
-                    "fitted",
-                    6.75,
-                    0.0135,
-                    6.7,
-                    std::nullopt,
-                    std::nullopt,
-                    1.0,
-                    0.002,
-                    {10, 1000},
-                    {0.03, 0.25},
-                    1.5e9,
-                    3.072e8,
-                    {1, 512, 2048},
-                    {3e8, 3.5e8, 4e8},
-                    {}},
-                   {std::nullopt,
-                    std::nullopt,
-                    "assumed",
-                    0.85,
-                    0.15,
-                    1,
-                    0.05,
-                    8,
-                    std::nullopt,
-                    std::nullopt,
-                    {},
-                    {},
-                    0,
-                    0,
-                    {},
-                    {},
-                    {0.9, 1, 1.1}}};
+  sizing.models = {{1000,         50,     "fitted", {1, 10},        {6.7, 6.9},        {0.98, 9.6}, true,  false,
+                    6.75,         0.0135, 6.7,      std::nullopt,   std::nullopt,      1.0,         0.002, {10, 1000},
+                    {0.03, 0.25}, 1.5e9,  3.072e8,  {1, 512, 2048}, {3e8, 3.5e8, 4e8}, {}},
+                   {std::nullopt, std::nullopt, "assumed", {}, {}, {}, true, true, 0.85,         0.15, 1, 0.05, 8,
+                    std::nullopt, std::nullopt, {},        {}, 0,  0,  {},   {},   {0.9, 1, 1.1}}};
   return sizing;
 }
 
@@ -375,7 +357,7 @@ Report fixed_report() {
                   0.03125,
                   {{"points", 12, 1.5, 3.25, 7.125}, {"shapes", 4, 2.5, 6.5, 9}},
                   {{1000, 50, 10, "=shared", 7.1, 7.0625, 0.531}},
-                  {{2000, 25, 100, {88.5, Interval{80.25, 97}}, 1350, 15.25, "measured", "surface", 2.5}}};
+                  {{2000, 25, 100, Estimate{88.5, Interval{80.25, 97}}, 1350, 15.25, "measured", "surface", 2.5}}};
   Surface bare;
   bare.scheme = "packed";
   report.surfaces = {surface, bare};

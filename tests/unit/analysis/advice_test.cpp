@@ -11,8 +11,11 @@ using Catch::Matchers::WithinAbs;
 namespace kvcast::analysis {
 namespace {
 
-SpeedupOf law(double r) {
-  return [r](std::int64_t n) { return speedup(static_cast<double>(n), r); };
+SizingProblem law(double r, std::int64_t known_to = kMostCandidates) {
+  SizingProblem problem;
+  problem.speedup = [r](std::int64_t n) { return speedup(static_cast<double>(n), r); };
+  problem.known_to = known_to;
+  return problem;
 }
 
 }  // namespace
@@ -26,12 +29,12 @@ TEST_CASE("the bands of the design note have its words at its r", "[advice]") {
     INFO(rows[i].situation);
     CHECK(rows[i].grade == grades[i]);
     // At its own r the two columns are the same.
-    CHECK_THAT(rows[i].improvement.lo, WithinAbs(rows[i].seed_improvement.lo, 1e-12));
-    CHECK_THAT(rows[i].improvement.hi, WithinAbs(rows[i].seed_improvement.hi, 1e-12));
+    CHECK_THAT(rows[i].improvement->lo, WithinAbs(rows[i].seed_improvement.lo, 1e-12));
+    CHECK_THAT(rows[i].improvement->hi, WithinAbs(rows[i].seed_improvement.hi, 1e-12));
   }
-  CHECK_THAT(rows[1].improvement.lo, WithinAbs(0.68, 1e-12));
-  CHECK_THAT(rows[1].improvement.hi, WithinAbs(0.765, 1e-12));
-  CHECK_THAT(rows[3].improvement.hi, WithinAbs(0.85, 1e-12));
+  CHECK_THAT(rows[1].improvement->lo, WithinAbs(0.68, 1e-12));
+  CHECK_THAT(rows[1].improvement->hi, WithinAbs(0.765, 1e-12));
+  CHECK_THAT(rows[3].improvement->hi, WithinAbs(0.85, 1e-12));
   CHECK_FALSE(rows[3].most_candidates);
 }
 
@@ -44,6 +47,16 @@ TEST_CASE("a smaller r grades the same queues better", "[advice]") {
   CHECK(grade(0.6) == "medium");
   CHECK(grade(0.8) == "strong");
   CHECK(grade(0.845) == "best");
+}
+
+TEST_CASE("beyond what is known there is no advice", "[advice]") {
+  const auto rows = advice(law(kSeedR, 100), std::nullopt);
+  CHECK(rows[2].grade == "strong");          // 50 to 100
+  for (const std::size_t beyond : {3, 6}) {  // 200+, and 50 to 200
+    CHECK(rows[beyond].grade.empty());
+    CHECK_FALSE(rows[beyond].improvement);
+  }
+  CHECK_FALSE(drop_target("x", 0.4, 0.068, law(0.009, 5), std::nullopt, "fitted").candidates);
 }
 
 TEST_CASE("LONGER's drop from 40% to 6.8% takes 9.137x", "[advice]") {

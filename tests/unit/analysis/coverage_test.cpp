@@ -121,8 +121,8 @@ TEST_CASE("the interval of b/c covers at its nominal rate where fixed costs make
       covered += holds(*fit.marginal_r->ci95, r);
       affine += fit.preferred == "affine";
       if (seed % 10 != 0) continue;
-      const auto at = analysis::predict(samples, "shared", fit, {30}).at(0);
-      predicted += holds(at.speedup.ci95.value(), 0.1 * 30 / shared(30));
+      const auto at = analysis::predict(samples, fit, {30}).at(0);
+      predicted += holds(at.speedup->ci95.value(), 0.1 * 30 / shared(30));
     }
     CAPTURE(design.name, covered, affine, predicted);
     check_nominal(covered);

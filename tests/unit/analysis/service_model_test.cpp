@@ -96,7 +96,7 @@ TEST_CASE("copies that leave the cache within a block are no line", "[sizing]") 
   CHECK(service.candidates_s(9) == unlined(surface, copies, 9));
 }
 
-TEST_CASE("the model of a fit is its preferred form", "[sizing]") {
+TEST_CASE("the model of a fit is what was measured, and its preferred form beyond", "[sizing]") {
   testing::Noise noise;
   noise.point = 0.004;
   const auto samples = affine_samples(noise);
@@ -108,7 +108,11 @@ TEST_CASE("the model of a fit is its preferred form", "[sizing]") {
   CHECK_THAT(model->service.seconds(100), WithinRel(0.0092, 0.02));
   CHECK_THAT(model->naive_s(10), WithinRel(10 * kNaive, 0.02));
   CHECK_THAT(model->speedup(10), WithinRel(10 * kNaive / 0.0056, 0.02));
+  CHECK(model->limit == fit.asymptote);
   CHECK_THAT(*model->limit, WithinRel(100, 0.05));
+  CHECK(model->known_to == 400);
+  CHECK(service_of_fit(samples, fit, true)->known_to == kMostCandidates);
+  for (const Residual& residual : fit.residuals) CHECK(model->speedup(residual.candidates) == residual.speedup.value);
   CHECK(model->least_measured == 1);
   CHECK(model->most_measured == 100);
   CHECK(model->measured == std::vector<std::int64_t>{1, 5, 10, 50, 100});
@@ -157,25 +161,32 @@ TEST_CASE("the time is that of the scheme's own timings, not of ratios over naiv
   for (const double residual : model->service.residuals) CHECK_THAT(residual, WithinAbs(1, 1e-6));
 }
 
-TEST_CASE("the intervals do not narrow with N, and too few N have none", "[sizing]") {
+TEST_CASE("a measured N has its own interval, others do not narrow with N, and too few N have none", "[sizing]") {
   testing::Noise noise;
   noise.point = 0.02;
   const auto samples = affine_samples(noise);
-  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
-  for (const auto& half : {model->service.half, model->speedup_half}) {
-    REQUIRE(half);
-    double before = 0;
-    for (const std::int64_t n : {1, 2, 5, 9, 10, 11, 70, 100, 101, 1000, 100000, 100000000}) {
-      CHECK(half(n) >= before);
-      before = half(n);
-    }
-    CHECK(before > half(100));  // far out less is known
-    CHECK(half(1) > 0);
+  const Fit fit = fit_scheme(samples, "shared", 0.005);
+  const auto model = service_of_fit(samples, fit, true);
+  const Steps& half = model->service.half;
+  REQUIRE(half);
+  double before = 0;
+  for (const std::int64_t n : {2, 4, 9, 11, 49, 51, 70, 101, 1000, 100000, 100000000}) {
+    CHECK(half(n) >= before);
+    before = half(n);
   }
-  // At an N that was predicted it is that of the prediction.
-  const auto predicted = predict(samples, "shared", fit_scheme(samples, "shared", 0.005), {1}).front().speedup;
-  REQUIRE(predicted.ci95);
-  CHECK_THAT(model->speedup_half(1), WithinRel(std::log(predicted.ci95->hi / predicted.value), 1e-9));
+  for (const std::int64_t n : {5, 10, 50, 100}) {
+    CHECK(half(n) > 0);
+    CHECK(half(n) < half(n - 1));
+  }
+  CHECK(before > half(101));  // far out less is known
+  // Of the speed-up it is that of the prediction, at any N.
+  for (const std::int64_t n : {1, 7, 100, 300}) {
+    const auto predicted = predict(samples, fit, {n}).front().speedup;
+    REQUIRE(predicted->ci95);
+    CHECK(model->speedup_interval(n)->lo == predicted->ci95->lo);
+    CHECK(model->speedup_interval(n)->hi == predicted->ci95->hi);
+    CHECK(model->speedup(n) == predicted->value);
+  }
   for (const std::vector<std::int64_t>& counts : {std::vector<std::int64_t>{50}, {1, 20, 50}}) {
     const auto few = make_samples(
         counts, 5, kNaive, [](double n) { return 0.0052 + 0.00004 * n; }, noise);
@@ -183,6 +194,34 @@ TEST_CASE("the intervals do not narrow with N, and too few N have none", "[sizin
     CHECK_FALSE(fitted->service.half);
     CHECK_THAT(fitted->service.seconds(50), WithinRel(0.0072, 0.03));
   }
+}
+
+TEST_CASE("a cliff is sized by what was measured", "[sizing]") {
+  // 5 to 8 ms up to N=100, 310 ms from N=200 on: no line comes near both.
+  const auto cliff = [](double n) { return n <= 100 ? 0.005 + 0.00003 * n : 0.31 + 0.00001 * n; };
+  testing::Noise noise;
+  noise.point = 0.01;
+  const auto samples = make_samples({1, 5, 10, 50, 100, 200, 400}, 5, 0.004, cliff, noise);
+  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005), true);
+  REQUIRE(model);
+  CHECK(model->known_to == 400);
+  for (const std::int64_t n : {1, 10, 50, 100, 200, 400}) {
+    CHECK_THAT(model->service.seconds(n), WithinRel(cliff(static_cast<double>(n)), 0.02));
+  }
+  for (const double residual : model->service.residuals) CHECK_THAT(residual, WithinAbs(1, 0.1));
+  SizingProblem problem;
+  problem.service = model->service;
+  problem.naive_s = model->naive_s;
+  problem.speedup = model->speedup;
+  problem.known_to = model->known_to;
+  problem.p99_s = 0.020;
+  const Solution solution = solve(problem);
+  CHECK(solution.feasible);
+  CHECK(solution.likely >= 100);
+  CHECK(solution.likely < 200);
+  CHECK(solution.safe == 100);
+  problem.p99_s = 1;
+  CHECK(solve(problem).likely == 400);
 }
 
 TEST_CASE("rounds that differ widen the interval of the time, where the line fits exactly", "[sizing]") {

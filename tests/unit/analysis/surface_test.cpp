@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <functional>
+#include <limits>
 #include <map>
 #include <optional>
 #include <string>
@@ -27,6 +28,7 @@ using kvcast::SurfaceTerm;
 namespace {
 
 constexpr double kMebibyte = 1048576;
+constexpr std::int64_t kAny = std::numeric_limits<std::int64_t>::max();
 const std::vector<std::int64_t> kLengths = {63, 128, 300, 1024}, kLayers = {1, 2, 4, 8},
                                 kCandidates = {1, 2, 5, 20, 100};
 constexpr double kLayerBytes = 12.0 * 256 * 256 * 4;
@@ -354,7 +356,7 @@ TEST_CASE("a shape that is held out is not seen", "[analysis][surface]") {
   // The RMS log error of the corner alone is ln 1000; of all 80 speed-ups at least its part.
   REQUIRE(surface->speedup_log_error);
   CHECK(*surface->speedup_log_error >= std::log(1000.0) * std::sqrt(5.0 / 80) * (1 - 1e-3));
-  const auto at_corner = analysis::predict_surface(*blind, f, rest, {1024}, {8}, {5});
+  const auto at_corner = analysis::predict_surface(*blind, f, {1024}, {8}, {5}, kAny);
   const kvcast::WorkShape shape = work_at(f, 1024, 8);
   const double truth = Machine{}.seconds(f.scheme.history(shape)) + Machine{}.seconds(f.scheme.candidates(shape, 5));
   CHECK(*at_corner.front().scheme_seconds == Approx(truth).epsilon(1e-6));
@@ -374,7 +376,7 @@ TEST_CASE("predictions never fall with history, layers or candidates", "[analysi
     std::vector<std::int64_t> lengths, layers = {1, 2, 3, 5, 8, 13, 40},
                                        counts = {2, 3, 4, 7, 14, 15, 50, 99, 1024, 1025, 5000};
     for (std::int64_t length = 1; length < 5000; length += 1 + length / 3) lengths.push_back(length);
-    const auto all = analysis::predict_surface(*surface, f, {}, lengths, layers, counts);
+    const auto all = analysis::predict_surface(*surface, f, lengths, layers, counts, kAny);
     REQUIRE(all.size() == lengths.size() * layers.size() * counts.size());
     const auto at = [&](std::size_t length, std::size_t depth, std::size_t count) -> const Prediction& {
       return all[(length * layers.size() + depth) * counts.size() + count];
@@ -404,27 +406,34 @@ TEST_CASE("predictions say where they come from", "[analysis][surface]") {
   const auto surface = analysis::fit_surface(cases, f);
   REQUIRE(surface);
   const auto predictions =
-      analysis::predict_surface(*surface, f, cases, {63, 64, 200, 2048}, {1, 2, 6, 16}, {1, 3, 200});
+      analysis::predict_surface(*surface, f, {63, 64, 200, 2048}, {1, 2, 6, 16}, {1, 3, 200}, kAny);
   std::map<std::vector<std::int64_t>, std::string> sources;
   for (const Prediction& prediction : predictions) {
     sources[{*prediction.history_length, *prediction.layers, prediction.candidates}] = prediction.source;
     CHECK(prediction.by == "surface");
-    CHECK(prediction.speedup.value == Approx(*prediction.naive_seconds / *prediction.scheme_seconds));
+    REQUIRE(prediction.speedup);
+    CHECK(prediction.speedup->value == Approx(*prediction.naive_seconds / *prediction.scheme_seconds));
     // Two-sided 95% of Student's t at 15 degrees.
     const double half = 2.131449545559775 * *surface->speedup_log_error;
-    REQUIRE(prediction.speedup.ci95);
-    CHECK(prediction.speedup.ci95->lo == Approx(prediction.speedup.value * std::exp(-half)));
-    CHECK(prediction.speedup.ci95->hi == Approx(prediction.speedup.value * std::exp(half)));
+    REQUIRE(prediction.speedup->ci95);
+    CHECK(prediction.speedup->ci95->lo == Approx(prediction.speedup->value * std::exp(-half)));
+    CHECK(prediction.speedup->ci95->hi == Approx(prediction.speedup->value * std::exp(half)));
     CHECK(*prediction.held_out_error_pct == Approx(100 * (std::exp(*surface->speedup_log_error) - 1)));
   }
   // 63 tokens make no whole number of positions, and one layer is not above the candidate's first.
   CHECK(predictions.size() == 3 * 3 * 3);
-  CHECK(sources.at({64, 2, 1}) == "measured");
+  CHECK(sources.at({64, 2, 1}) == "interpolated");
   CHECK(sources.at({64, 2, 3}) == "interpolated");
   CHECK(sources.at({64, 2, 200}) == "extrapolated");
   CHECK(sources.at({200, 6, 1}) == "interpolated");
   CHECK(sources.at({64, 16, 1}) == "extrapolated");
   CHECK(sources.at({2048, 2, 1}) == "extrapolated");
+  // Beyond its reach nothing is said, and why.
+  const auto beyond = analysis::predict_surface(*surface, f, {200}, {6}, {1, 400, 401}, 400);
+  CHECK(beyond.at(1).speedup);
+  CHECK_FALSE(beyond.at(2).speedup);
+  CHECK_FALSE(beyond.at(2).scheme_seconds);
+  CHECK_THAT(beyond.at(2).reason, Catch::Matchers::Contains("measure larger N"));
   // By hand: 64 tokens are 32 positions.
   const PassWork work = f.naive.candidates(work_at(f, 64, 2), 1);
   CHECK(*predictions.front().naive_seconds == Approx(analysis::surface_seconds(*surface, "naive", work)));
@@ -455,7 +464,7 @@ TEST_CASE("history alone may vary", "[analysis][surface]") {
   const auto surface = analysis::fit_surface(cases, f);
   REQUIRE(surface);
   const Machine machine;
-  const auto predicted = analysis::predict_surface(*surface, f, cases, {400}, {4}, {20});
+  const auto predicted = analysis::predict_surface(*surface, f, {400}, {4}, {20}, kAny);
   const kvcast::WorkShape shape = work_at(f, 400, 4);
   const double expected = machine.seconds(f.scheme.history(shape)) + machine.seconds(f.scheme.candidates(shape, 20));
   REQUIRE(predicted.size() == 1);

@@ -38,7 +38,7 @@ TEST_CASE("a CSV of one's own gives its planted r and predictions", "[app][fit]"
   const Fit& of_shared = report.cases[0].fits[0];
   CHECK_THAT(of_shared.r->value, WithinRel(0.25, 1e-6));  // std::to_string has six decimals
   REQUIRE(of_shared.predictions.size() == 1);
-  CHECK_THAT(of_shared.predictions[0].speedup.value, WithinRel(100 / (1 + 99 * 0.25), 1e-5));
+  CHECK_THAT(of_shared.predictions[0].speedup->value, WithinRel(100 / (1 + 99 * 0.25), 1e-5));
   CHECK(report.cases[0].points.size() == 3);
   CHECK(report.tool.version == tool_info().version);
   CHECK_FALSE(report.machine);
