@@ -12,6 +12,7 @@
 #include "app/notes.h"
 #include "app/prepared_case.h"
 #include "base/text.h"
+#include "config/units.h"
 #include "journal/journal.h"
 #include "kvcast/words.h"
 #include "measure/machine.h"
@@ -28,9 +29,7 @@ constexpr double kHopeless = 1.5;
 // Of the time that a batch has, before its first round.
 constexpr double kWarmUpShare = 0.05;
 
-std::string budget_text(const Config& config) {
-  return "--budget " + format_significant(config.measure.budget_s, 4) + "s";
-}
+std::string budget_text(const Config& config) { return "--budget " + config::format_duration(config.measure.budget_s); }
 
 Config case_config(Config config, const PlannedCase& planned) {
   config.sweep = {};

@@ -3,6 +3,8 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <charconv>
+#include <cmath>
 #include <numeric>
 
 namespace kvcast {
@@ -46,7 +48,47 @@ std::string suggest(std::string_view word, const std::vector<std::string>& names
 
 std::string format_double(double value) { return fmt::format("{}", value); }
 
-std::string format_significant(double value, int digits) { return fmt::format("{:.{}g}", value, digits); }
+std::string grouped(std::string digits) {
+  const std::size_t start = digits.starts_with('-') ? 1 : 0;
+  for (std::size_t at = std::min(digits.find('.'), digits.size()); at > start + 3;) {
+    at -= 3;
+    digits.insert(at, 1, ',');
+  }
+  return digits;
+}
+
+namespace {
+
+std::string without_trailing_zeros(std::string digits) {
+  if (digits.find('.') == std::string::npos) return digits;
+  digits.erase(digits.find_last_not_of('0') + 1);
+  if (digits.ends_with('.')) digits.pop_back();
+  return digits;
+}
+
+}  // namespace
+
+std::string format_significant(double value, int digits) {
+  const double size = std::fabs(value);
+  const bool plain = !std::isfinite(value) || size == 0 || (size >= 1e-6 && size < 1e15);
+  return plain ? grouped(format_plain(value, digits)) : format_power(value, digits);
+}
+
+std::string format_power(double value, int digits) {
+  const std::string text = fmt::format("{:.{}e}", value, digits - 1);
+  const std::size_t e = text.find('e');
+  return without_trailing_zeros(text.substr(0, e)) + " x 10^" + std::to_string(std::stoi(text.substr(e + 1)));
+}
+
+std::string format_plain(double value, int digits) {
+  if (!std::isfinite(value)) return fmt::format("{}", value);
+  const std::string scientific = fmt::format("{:.{}e}", value, digits - 1);
+  const int exponent = std::stoi(scientific.substr(scientific.find('e') + 1));
+  // Read back, so that what is left of the point has no more digits than asked for either. No stod: it asks the locale.
+  double rounded = value;
+  std::from_chars(scientific.data(), scientific.data() + scientific.size(), rounded);
+  return without_trailing_zeros(fmt::format("{:.{}f}", rounded, std::max(0, digits - 1 - exponent)));
+}
 
 namespace {
 

@@ -21,8 +21,18 @@ std::string suggest(std::string_view word, const std::vector<std::string>& names
 /// Shortest decimal text that reads back as the same double, whatever the locale.
 std::string format_double(double value);
 
-/// `value` with at most `digits` significant digits, without trailing zeros.
+/// `digits` of a number with a comma between the thousands: "1,234.5".
+std::string grouped(std::string digits);
+
+/// `value` with at most `digits` significant digits and no trailing zeros, as people write it: "360", "1,200",
+/// "0.00003". Below 1e-6 and from 1e15 on as format_power().
 std::string format_significant(double value, int digits);
+
+/// The same as "1.2 x 10^-9". Finite.
+std::string format_power(double value, int digits);
+
+/// As format_significant(), for a program that reads it back: neither commas nor an exponent.
+std::string format_plain(double value, int digits);
 
 /// Bytes of memory in a message: "1.25 GiB".
 std::string gib(double bytes);

@@ -250,15 +250,20 @@ int pending_signal() { return g_signal.load(); }
 
 std::string human_seconds(double seconds) {
   if (!std::isfinite(seconds)) return "-";
-  if (seconds >= 7200) return fmt::format("{:.3g} h", seconds / 3600);
-  if (seconds >= 120) return fmt::format("{:.3g} min", seconds / 60);
-  if (seconds >= 1 || seconds == 0) return fmt::format("{:.3g} s", seconds);
-  if (seconds >= 1e-3) return fmt::format("{:.3g} ms", seconds * 1e3);
-  return fmt::format("{:.3g} us", seconds * 1e6);
+  // Three digits, but never an exponent.
+  const auto in = [seconds](double unit, const char* name) {
+    const double value = seconds / unit;
+    return value >= 999.5 ? fmt::format("{:.0f} {}", value, name) : fmt::format("{:.3g} {}", value, name);
+  };
+  if (seconds >= 7200) return in(3600, "h");
+  if (seconds >= 120) return in(60, "min");
+  if (seconds >= 1 || seconds == 0) return in(1, "s");
+  if (seconds >= 1e-3) return in(1e-3, "ms");
+  return in(1e-6, "us");
 }
 
 std::string human_bytes(std::int64_t bytes) {
-  constexpr std::array<const char*, 5> kUnits = {"B", "KiB", "MiB", "GiB", "TiB"};
+  constexpr std::array<const char*, 7> kUnits = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   auto value = static_cast<double>(bytes);
   std::size_t unit = 0;
   for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;

@@ -233,7 +233,7 @@ std::string in_best_unit(std::int64_t bytes) {
   if (value < 9999.0 * kByteUnits[0].scale) {
     for (std::size_t i = 0; i < 4; ++i) {
       const Unit& unit = kByteUnits[i];
-      if (value >= unit.scale) return format_significant(value / unit.scale, 4) + std::string(unit.name);
+      if (value >= unit.scale) return format_plain(value / unit.scale, 4) + std::string(unit.name);
     }
   }
   return std::to_string(bytes) + "B";
@@ -243,9 +243,9 @@ std::string in_best_unit(double seconds) {
   for (const Unit& unit : kTimeUnits) {
     // Minutes and hours only from two on: 90s reads better than 1.5min.
     const double least = unit.scale > 1.0 ? 2.0 * unit.scale : unit.scale;
-    if (seconds >= least) return format_significant(seconds / unit.scale, 4) + std::string(unit.name);
+    if (seconds >= least) return format_plain(seconds / unit.scale, 4) + std::string(unit.name);
   }
-  return seconds == 0.0 ? "0s" : format_significant(seconds * 1e9, 4) + "ns";
+  return seconds == 0.0 ? "0s" : format_plain(seconds * 1e9, 4) + "ns";
 }
 
 // Rounded up to 1024KiB, a value is 1MiB. Never down: reading drops what is no whole byte.

@@ -63,7 +63,7 @@ std::string sentence(const Comparison& comparison, bool shapes) {
     if (point.regression != comparison.regression || !slow_down(point)) continue;
     if (worst == nullptr || slow_down(point)->value > slow_down(*worst)->value) worst = &point;
   }
-  const std::string beyond = fmt::format(" beyond {:.3g}%: ", 100 * comparison.threshold);
+  const std::string beyond = " beyond " + format_significant(100 * comparison.threshold, 3) + "%: ";
   std::string text = comparison.regression
                          ? "REGRESSION" + beyond + integer(regressions) + " of " + counted(both, "point")
                          : "no regression" + beyond + counted(both, "point");

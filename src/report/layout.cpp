@@ -26,15 +26,6 @@ constexpr const char* kColours[] = {"1", "31", "33", "2"};
 
 bool is_mark(char c) { return c >= kFirstMark && c <= kEndMark; }
 
-std::string grouped(std::string digits) {
-  const std::size_t start = digits.starts_with('-') ? 1 : 0;
-  for (std::size_t at = std::min(digits.find('.'), digits.size()); at > start + 3;) {
-    at -= 3;
-    digits.insert(at, 1, ',');
-  }
-  return digits;
-}
-
 /// Decimals that show `digits` significant ones of `value`.
 int decimals_for(double value, int digits) {
   if (value == 0 || !std::isfinite(value)) return 0;
@@ -180,7 +171,12 @@ std::string counted(std::int64_t count, const char* noun) {
 std::string fixed(double value, int decimals) {
   if (!std::isfinite(value)) return "-";
   const double size = std::fabs(value);
-  if (size != 0 && (size < 1e-4 || size >= 1e8)) return fmt::format("{:.2e}", value);
+  if (size != 0 && (size < 1e-4 || size >= 1e8)) {
+    if (size >= 1e-6 && size < 1e9) return format_significant(value, 3);
+    std::string text = format_power(value, 3);
+    std::erase(text, ' ');  // cells are narrow
+    return text;
+  }
   return grouped(fmt::format("{:.{}f}", value, decimals));
 }
 
@@ -227,11 +223,12 @@ std::string seconds(double value) {
   if (size == 0 || size >= 1) return significant(value, 3) + " s";
   if (size >= 1e-3) return significant(value * 1e3, 3) + " ms";
   if (size >= 1e-6) return significant(value * 1e6, 3) + " us";
-  return significant(value * 1e9, 3) + " ns";
+  if (size >= 1e-9) return significant(value * 1e9, 3) + " ns";
+  return significant(value * 1e12, 3) + " ps";
 }
 
 std::string bytes(double value) {
-  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB"};
+  static constexpr const char* kUnits[] = {"B", "KiB", "MiB", "GiB", "TiB", "PiB", "EiB"};
   double scaled = value;
   std::size_t unit = 0;
   while (scaled >= 1024 && unit + 1 < std::size(kUnits)) {

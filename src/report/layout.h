@@ -49,11 +49,11 @@ std::string paragraph_of_items(const std::string& label, const std::vector<std::
 
 /// 1,234,567.
 std::string integer(std::int64_t value);
-/// One that is held as a double, rounded; as 1.23e+20 beyond int64.
+/// One that is held as a double, rounded; as 1.23x10^20 beyond int64.
 std::string whole(double value);
 /// "1 round", "1,000 rounds".
 std::string counted(std::int64_t count, const char* noun);
-/// With this many decimals, or as 1.23e-05 where they would not do.
+/// With this many decimals, or as 0.0000123 or 1.23x10^20 where they would not do.
 std::string fixed(double value, int decimals);
 std::string significant(double value, int digits);
 std::string significant(const std::optional<double>& value, int digits);

@@ -443,14 +443,11 @@ std::string surface_block(const Surface& surface) {
                       ? "; effective cache " + significant(*surface.cache_bytes / (1 << 20), 3) + " MiB"
                       : ""),
       kMargin);
-  Grid terms({{"", "pass", false},
-              {"", "term", false},
-              {"", "seconds per", true},
-              {"", "", false},
-              {"largest", "share", true}});
+  Grid terms(
+      {{"", "pass", false}, {"", "term", false}, {"", "time per", true}, {"", "", false}, {"largest", "share", true}});
   for (const auto& term : surface.terms) {
-    terms.add({clipped(term.pass, 10), clipped(term.name, 20), significant(term.seconds_per_unit, 3),
-               clipped(term.unit, 6), fixed(100 * term.largest_share, 1) + "%"});
+    terms.add({clipped(term.pass, 10), clipped(term.name, 20), seconds(term.seconds_per_unit), clipped(term.unit, 6),
+               fixed(100 * term.largest_share, 1) + "%"});
   }
   text += titled("time of a pass, by term", terms);
   Grid errors({{"", "left out", false},

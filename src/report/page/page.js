@@ -14,9 +14,12 @@ const significant = (value, digits = 3) => {
   if (!known(value)) return '-';
   if (value === 0) return '0';
   const size = Math.abs(value);
-  if (size >= 1e15 || size < 1e-4) return value.toExponential(digits - 1);
+  if (size >= 1e15 || size < 1e-6) {
+    const [mantissa, exponent] = value.toExponential(digits - 1).split('e');
+    return `${mantissa} x 10^${Number(exponent)}`;
+  }
   const decimals = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
-  return value.toLocaleString('en', {minimumFractionDigits: Math.min(decimals, 8), maximumFractionDigits: Math.min(decimals, 8)});
+  return value.toLocaleString('en', {minimumFractionDigits: decimals, maximumFractionDigits: decimals});
 };
 const integer = (value) => known(value) ? Math.round(value).toLocaleString('en') : '-';
 const scaled = (value, units) => {
@@ -25,7 +28,7 @@ const scaled = (value, units) => {
   return `${significant(value / unit[0])} ${unit[1]}`;
 };
 const seconds = (value) => scaled(value, [[1, 's'], [1e-3, 'ms'], [1e-6, 'µs'], [1e-9, 'ns']]);
-const bytes = (value) => scaled(value, [[2 ** 40, 'TiB'], [2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB'], [1, 'B']]);
+const bytes = (value) => scaled(value, [[2 ** 60, 'EiB'], [2 ** 50, 'PiB'], [2 ** 40, 'TiB'], [2 ** 30, 'GiB'], [2 ** 20, 'MiB'], [2 ** 10, 'KiB'], [1, 'B']]);
 const percent = (value) => known(value) ? `${significant(100 * value)}%` : '-';
 const factor = (value) => known(value) ? `${significant(value)}x` : '-';
 const interval = (ci, format = significant) => Array.isArray(ci) ? `${format(ci[0])} to ${format(ci[1])}` : '-';

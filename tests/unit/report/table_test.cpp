@@ -210,7 +210,7 @@ TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
         "2.25 s, not steady", "resumed 1 time |", "steal 0.12%", "other load 1.5%", "canary spread 3.8%",
         "drift -0.40%", "outliers -", "all  1.001  [0.998, 1.004]  [0.996, 1.006]        holds 1", "DOES NOT HOLD 1",
         "surface   of naive and shared: L 1,000 to 2,000, layers 0, N 0; effective cache 24.0 MiB",
-        "dense FLOPs     1.02e-11  FLOP    96.9%"}) {
+        "dense FLOPs   10.2 ps  FLOP    96.9%"}) {
     CHECK_THAT(text, Contains(part));
   }
   check_plain_and_narrow(text);
