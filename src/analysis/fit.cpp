@@ -284,7 +284,8 @@ Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, do
   const Judgement judgement = judge(levels, left_out, uncertainty);
   if (forms.r) {
     const double r = bounded_r(*forms.r);
-    const double misfit = judgement.law_holds || !forms.tau ? 0 : lack_of_fit_half_width(points, forms);
+    const bool told = judgement.law_holds || !forms.tau || uncertainty.by_scatter();
+    const double misfit = told ? 0 : lack_of_fit_half_width(points, forms);
     fit.r = Estimate{r, interval_of_r(uncertainty, levels.back().candidates, misfit)};
     if (r < 1) fit.rho = r / (1 - r);
     fit.r_squared = r_squared(points, r, forms.tau.value_or(0));

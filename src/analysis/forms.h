@@ -106,6 +106,9 @@ class Uncertainty {
   /// Fitted to all the data.
   const Forms& forms() const { return full_; }
 
+  /// Whether the scatter about the form, what it leaves out included, stands for the noise.
+  bool by_scatter() const { return design_ == Design::scatter; }
+
   /// Standard error of `function`, which looks at one form only: r of Forms, or its line. nullopt where the design
   /// gives none: one pair, one round, fewer N than constants.
   std::optional<StandardError> of_r(const std::function<double(const Forms&)>& function) const;

@@ -590,7 +590,7 @@ Sizing size_case(const SizingCase& given) {
   sizing.min_improvement = problem.min_improvement;
   sizing.least_candidates = solution.least;
   if (solution.binding) sizing.binding = name_of(*solution.binding);
-  const bool at_some_n = sizing.likely_candidates && *sizing.likely_candidates >= 1;
+  const bool at_some_n = solution.likely >= 1 && solution.likely < problem.known_to;
   sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
   sizing.limit = given.limit;
   sizing.knee_candidates = smallest(

@@ -31,13 +31,14 @@ TEST_CASE("a CSV of one's own gives its planted r and predictions", "[app][fit]"
   const std::string path = (folder.path() / "mine.csv").string();
   testing::write_file(path, csv_of(0.25));
   FitOptions options;
-  options.candidates = {100};
+  options.candidates = {100, 20};
+  options.extrapolate = true;
   const Report report = fit(path, options);
   REQUIRE(report.cases.size() == 1);
   REQUIRE(report.cases[0].fits.size() == 1);
   const Fit& of_shared = report.cases[0].fits[0];
   CHECK_THAT(of_shared.r->value, WithinRel(0.25, 1e-6));  // std::to_string has six decimals
-  REQUIRE(of_shared.predictions.size() == 1);
+  REQUIRE(of_shared.predictions.size() == 2);
   CHECK_THAT(of_shared.predictions[0].speedup->value, WithinRel(100 / (1 + 99 * 0.25), 1e-5));
   CHECK(report.cases[0].points.size() == 3);
   CHECK(report.tool.version == tool_info().version);

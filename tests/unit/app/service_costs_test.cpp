@@ -87,7 +87,7 @@ class Folder {
   std::string path() const { return folder_.path().string(); }
   ServiceCosts costs(std::int64_t most, TrafficOptions options = {}) const {
     options.report = path();
-    return app::service_costs(options, most);
+    return app::service_costs(options, most, 1);
   }
 
  private:
@@ -233,7 +233,7 @@ TEST_CASE("constants: the two numbers of a request, and none of a cache that nob
   options.token_s = 1e-6;
   options.candidate_s = 2e-5;
   options.token_bytes = 1024;
-  ServiceCosts costs = app::service_costs(options, 1000);
+  ServiceCosts costs = app::service_costs(options, 1000, 1);
   REQUIRE(costs.knots.size() == 2);
   CHECK(costs.knots[0].history_s == 0);
   CHECK(costs.knots[1].history_length == 1);
@@ -246,7 +246,7 @@ TEST_CASE("constants: the two numbers of a request, and none of a cache that nob
   CHECK(costs.bytes_per_token == 1024);
   CHECK(costs.source == "assumed");
   options.tail = 2;
-  costs = app::service_costs(options, 1000);
+  costs = app::service_costs(options, 1000, 1);
   double mean = 0;
   for (const double residual : costs.residuals) mean += residual / static_cast<double>(costs.residuals.size());
   CHECK_THAT(mean, WithinRel(1.0, 1e-12));
@@ -255,18 +255,18 @@ TEST_CASE("constants: the two numbers of a request, and none of a cache that nob
 
 TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
   TrafficOptions options;
-  CHECK_THROWS_WITH(app::service_costs(options, 10), Contains("simulate: nothing tells how long a request takes"));
+  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("simulate: nothing tells how long a request takes"));
   options.service_s = 0.005;
   for (const double tail : {0.0, 0.99, 15.0, -1.0}) {
     options.tail = tail;
-    CHECK_THROWS_WITH(app::service_costs(options, 10), Contains("--tail: "));
+    CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("--tail: "));
   }
   options.tail = 1;
   options.cache.bytes = 1;
-  CHECK_THROWS_WITH(app::service_costs(options, 10), Contains("--cache: constants"));
+  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("--cache: constants"));
   options.cache.bytes = 0;
   options.layers = 2;
-  CHECK_THROWS_WITH(app::service_costs(options, 10), Contains("--layers: "));
+  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("--layers: "));
 
   const Folder folder(planted(config_of({64}), by_flops));
   const auto with = [&](const std::function<void(TrafficOptions&)>& change) {

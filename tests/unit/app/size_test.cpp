@@ -125,6 +125,7 @@ TEST_CASE("timings of one's own are enough", "[app][size]") {
   options.requests_per_s = 100;
   options.workers = 8;
   options.price_per_hour = 3.6;
+  options.extrapolate = true;
   const Report report = size(path, options);
   const Sizing& sizing = *report.sizing;
   REQUIRE(sizing.likely_candidates);
@@ -155,6 +156,27 @@ TEST_CASE("timings of one's own are enough", "[app][size]") {
   CHECK(*at(sized, 1000).copies_memory_bytes > *at(sized, 1000).memory_bytes);
 }
 
+TEST_CASE("beyond four times the largest measured N nothing is answered unless asked", "[app][size]") {
+  const testing::TemporaryFolder folder;
+  const std::string path = (folder.path() / "gpu.csv").string();
+  testing::write_file(path, planted_csv());
+  SizingOptions options;
+  options.p99_s = 100;
+  const Sizing sizing = *size(path, options).sizing;
+  CHECK(sizing.feasible);
+  CHECK(sizing.known_to == 400);
+  CHECK(sizing.likely_candidates == 400);
+  CHECK(sizing.binding.empty());
+  CHECK_THAT(sizing_answer(sizing), Contains("score at least N = 400") && Contains("measure larger N"));
+  for (const SizingPoint& row : sizing.points) CHECK(row.candidates <= 400);
+  CHECK_FALSE(sizing.budgets.at(0).used);
+  options.extrapolate = true;
+  const Sizing further = *size(path, options).sizing;
+  CHECK_FALSE(further.known_to);
+  CHECK(*further.likely_candidates > 100'000);
+  CHECK(further.binding == "p99");
+}
+
 TEST_CASE("of a grid the largest shape, or the one that is asked for", "[app][size]") {
   const testing::TemporaryFolder folder;
   const Report whole = testing::part(1, 1);
@@ -162,6 +184,7 @@ TEST_CASE("of a grid the largest shape, or the one that is asked for", "[app][si
   const std::string path = folder.path().string();
   SizingOptions options;
   options.p99_s = 10;
+  options.extrapolate = true;
   const Sizing largest = *size(path, options).sizing;
   std::int64_t most_layers = 0, most_history = 0;
   for (const Case& one : whole.cases) {
@@ -431,6 +454,7 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   options.layers = layers;
   options.history_length = (least + most) / 2;
   options.candidates = {1'000'000, 2'000'000};
+  options.extrapolate = true;
   const Sizing between = *size(path, options).sizing;
   CHECK(between.source == "fitted");
   CHECK(between.memory.front().candidates > 1);
@@ -481,6 +505,7 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   write_report(whole, folder.path().string());
   SizingOptions merged;
   merged.p99_s = 0.01;
+  merged.extrapolate = true;
   const Sizing of_parts = *size(path, merged).sizing;
   CHECK(std::any_of(of_parts.parameters.begin(), of_parts.parameters.end(),
                     [](const SizingParameter& row) { return row.name == "dtype"; }));
@@ -584,7 +609,7 @@ TEST_CASE("numbers of the CSV that come from elsewhere than their row say so", "
   CHECK(source("budgets,0,", "used") == "fitted");
   CHECK(source("points,0,", "memory_bytes") == "computed");
   CHECK(source("points,0,", "drop_naive") == "assumed");
-  CHECK(source("points,0,", "speedup") == "fitted");
+  CHECK(source("points,0,", "speedup") == "measured");
   CHECK(source("fractions,0,", "candidates") == "fitted");        // N = 9
   CHECK(source("fractions,4,", "candidates") == "extrapolated");  // N = 891
   CHECK(source("advice,1,", "seed_improvement") == "assumed");

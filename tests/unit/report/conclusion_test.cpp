@@ -74,7 +74,7 @@ TEST_CASE("sharing that is slower says so", "[report][conclusion]") {
   CHECK_THAT(conclusion(report), Contains("Sharing is slower than naive: 0.910x at N = 100"));
   // An interval that holds 1 leaves it open.
   report.cases[0].points.back().schemes[0].speedup = Estimate{0.95, Interval{0.85, 1.06}};
-  CHECK_THAT(conclusion(report), Contains("Sharing gives 0.95x at N = 100"));
+  CHECK_THAT(conclusion(report), Contains("Sharing gives 0.950x at N = 100"));
 }
 
 TEST_CASE("a sized report says so in its conclusion", "[report][conclusion]") {

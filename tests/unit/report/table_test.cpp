@@ -158,9 +158,10 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   fit.next = "measure N = 4000";
   fit.losses = {"N = 1: 1.8% slower", "sharing wins from N = 3"};
   fit.residuals = {{10, {9.55, Interval{9.48, 9.62}}, 1.8537, -0.125, std::nullopt, 0.46}};
-  fit.predictions = {
-      {std::nullopt, std::nullopt, 200, {142.5, Interval{139.25, 145.75}}, 1350, 9.5, "interpolated", "affine", 0.65},
-      {2000, 25, 4000, {451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated", "surface", std::nullopt}};
+  fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
+                      "interpolated", "affine", 0.65},
+                     {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated",
+                      "surface", std::nullopt}};
   fit.explanation = Explanation{0.15, {{10, 0.0051, 0.001, 0.003, std::nullopt, std::nullopt, 0.0005}}, "rates"};
   report.cases[0].fits = {fit};
   const std::string text = table(report);
@@ -298,15 +299,8 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   fit.verdict = fit.next = hostile;
   fit.losses = {hostile};
   fit.residuals = {{1000000, {1234.5, Interval{1e-300, 1e300}}, 1e300, -1e300, 1e-300, 99999.9}};
-  fit.predictions = {{65536,
-                      1000,
-                      1000000,
-                      {1234.5, Interval{1230.25, 1240.75}},
-                      98765.4,
-                      12345.6,
-                      "extrapolated",
-                      "one-parameter",
-                      123.4}};
+  fit.predictions = {{65536, 1000, 1000000, Estimate{1234.5, Interval{1230.25, 1240.75}}, 98765.4, 12345.6,
+                      "extrapolated", "one-parameter", 123.4}};
   fit.explanation = Explanation{0.15, {{1000000, 1e-300, 1e300, 1e-9, 1e-9, 1e-9, -1e-9}}, hostile};
   one.fits = {fit};
   one.self_check = {{hostile, 1000000, {1e-9, Interval{-1e300, 1e300}}, Interval{-1e300, 1e300}, false}};
