@@ -201,7 +201,12 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   const Curve relative = predictor.relative(), time = time_curve(scheme, by_form),
               naive_time = time_curve(naive, {0, c});
   const Line line = scheme.size() >= 2 ? time_line(scheme) : by_form;
-  model.speedup = [relative](std::int64_t n) { return static_cast<double>(n) / relative(n); };
+  std::map<std::int64_t, double> measured;
+  for (const Level& level : levels) measured[level.candidates] = observed_speedup(level).value;
+  model.speedup = [relative, measured](std::int64_t n) {
+    const auto found = measured.find(n);  // to the last bit
+    return found != measured.end() ? found->second : static_cast<double>(n) / relative(n);
+  };
   model.speedup_straight = relative.straight();
   model.limit = fit.asymptote;
   set_curve(model.service, time, line);

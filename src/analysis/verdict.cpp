@@ -169,8 +169,8 @@ std::string verdict_of(const Fit& fit, const Times& times) {
     const std::string rests = counts.size() == 1 ? "form untested: r rests on " + at(counts.front()) + " alone"
                                                  : "form untested: r rests on two N above 1, " + at(counts.front()) +
                                                        " and " + at(counts.back());
-    if (!fit.identifiable && !(fit.r->ci95 && fit.r->ci95->lo > 0)) return unknown_r(fit, counts.back());
-    return slope_unknown(fit) ? rests + "; the one-parameter law misses " + at(where) + " by " + percent(size) : rests;
+    if (size > 100 * kMaxMisfit) return rests + "; the one-parameter law misses " + at(where) + " by " + percent(size);
+    return fit.identifiable || (fit.r->ci95 && fit.r->ci95->lo > 0) ? rests : unknown_r(fit, counts.back());
   }
   return "model: one-parameter law (within " + percent(size) + " at every measured N)";
 }

@@ -84,14 +84,14 @@ class FitTest(unittest.TestCase):
 class FitCommandTest(FitTest):
     def test_planted_r(self):
         self.write("mine.csv", planted(0.2))
-        result = self.kvcast("fit", "mine.csv", "-N", "50,1000", "--format", "json")
+        result = self.kvcast("fit", "mine.csv", "-N", "50,1000", "--extrapolate", "--format", "json")
         self.assertEqual(result.returncode, 0, result.stderr)
         fit = json.loads(result.stdout)["cases"][0]["fits"]["shared"]
         self.assertAlmostEqual(fit["r"]["value"], 0.2, places=9)
         self.assertEqual([p["candidates"] for p in fit["predictions"]], [50, 1000])
         self.assertAlmostEqual(fit["predictions"][1]["speedup"]["value"], 1000 / (1 + 999 * 0.2), places=6)
         self.assertEqual([p["source"] for p in fit["predictions"]], ["interpolated", "extrapolated"])
-        table = self.kvcast("fit", "mine.csv", "-N", "1000")
+        table = self.kvcast("fit", "mine.csv", "-N", "1000", "--extrapolate")
         self.assertEqual(table.returncode, 0, table.stderr)
         self.assertIn("fit of shared against naive: 16 rounds", table.stdout)
         self.assertIn("extrapolated", table.stdout)

@@ -138,7 +138,7 @@ class SizeTest(unittest.TestCase):
     def test_a_run_with_every_budget(self):
         result = self.kvcast(self.run_dir, "--p99", "10s", "--memory", "2GiB", "--qps", "0.01", "--workers", "2",
                              "--users-cached", "100", "--drop", "40", "--target-drop", "20", "--price-per-hour", "2",
-                             "-N", "7,70", "-o", "sized")
+                             "-N", "7,70", "--extrapolate", "-o", "sized")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("contention assumed none", result.stdout)
         self.assertEqual([line for line in result.stdout.splitlines() if len(line) > 100], [])
@@ -162,7 +162,7 @@ class SizeTest(unittest.TestCase):
             self.assertTrue((self.dir / "sized" / name).exists(), name)
         # What was written is sized again: the answer is the same.
         again = self.sizing("sized", "--p99", "10s", "--memory", "2GiB", "--qps", "0.01", "--workers", "2",
-                            "--users-cached", "100")
+                            "--users-cached", "100", "--extrapolate")
         self.assertEqual(again["likely_candidates"], sizing["likely_candidates"])
         # A fit of it has no sizing: it would be of other fits.
         fitted = kvcast("fit", "sized", "--format", "json", cwd=self.dir)
