@@ -153,9 +153,12 @@ class SizeTest(unittest.TestCase):
         for row in sizing["budgets"]:
             self.assertLessEqual(sizing["likely_candidates"], row["likely_candidates"] or 10**9)
         shown = {row["candidates"] for row in sizing["points"]}
-        self.assertLessEqual({1, 5, 7, 10, 50, 70, 100, 1000, sizing["likely_candidates"]}, shown)
+        # On a busy machine ten candidates may not tell what one more costs; then nothing beyond them is said.
+        known = sizing["known_to"] or 10**9
+        self.assertLessEqual({n for n in (1, 5, 7, 10, 50, 70, 100, 1000) if n <= known}, shown)
         self.assertEqual({row["axis"] for row in sizing["frontiers"]}, {"history_length", "p99", "memory", "qps"})
-        self.assertEqual({row["name"] for row in sizing["parameters"]} - {"dtype"}, {"L", "layers", "d", "threads"})
+        if sizing["known_to"] is None:
+            self.assertEqual({row["name"] for row in sizing["parameters"]} - {"dtype"}, {"L", "layers", "d", "threads"})
         self.assertEqual(len(sizing["drop_targets"]), 2)
         self.assertTrue(any(row["scheme"] == "naive" and row["cost_per_million"] for row in sizing["fleet"]))
         for name in ("sizing.csv", "sizing.md", "samples.csv", "summary.csv"):
