@@ -137,6 +137,7 @@ struct SizingFrontier {
   std::string axis, unit;  ///< "history_length", "qps", "p99", "memory"
   double at = 0;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< 0: not one; nullopt: no limit, or unknown
+  std::optional<std::int64_t> known_to;                            ///< as Sizing::known_to
   std::optional<double> speedup;                                   ///< at the likely N
   std::optional<double> drop_naive, drop_shared;                   ///< at the likely N, exact algebra
   Source source;
