@@ -207,6 +207,7 @@ struct Sizing {
   std::optional<std::int64_t> knee_candidates;   ///< candidates take as long as the history
   std::optional<Estimate> drop;                  ///< throughput that naive costs the ranker
   Source drop_source;                            ///< "measured" with a ranking head, or "assumed"; empty: not known
+  std::vector<std::string> caveats;              ///< what the answer needs and the machine does not have; under it
   std::vector<std::string> notes;                ///< what is assumed or left out
   std::vector<SizingChange> changes;             ///< where it is infeasible
   std::vector<SizingBudget> budgets;

@@ -610,6 +610,7 @@ Sizing size_case(const SizingCase& given) {
       problem, [&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
   sizing.drop = given.drop;
   if (given.drop) sizing.drop_source = given.drop_source;
+  sizing.caveats = given.caveats;
   sizing.notes = given.notes;
   sizing.changes = changes(given, solution);
   sizing.budgets = budgets(given, solution);

@@ -589,12 +589,8 @@ class Sizer {
     if (problem_.p99_s && !problem_.requests_per_s)
       notes.push_back("no rate of requests is given, so none waits for a worker");
     if (problem_.workers > 1 && given_.timed) {
-      std::string note = "contention assumed none: times are those of one worker alone";
-      if (given_.cpus && given_.threads && problem_.workers * *given_.threads > *given_.cpus) {
-        note += "; " + number(problem_.workers) + " workers of " + number(*given_.threads) +
-                " threads need more than the " + number(*given_.cpus) + " CPUs of the measured machine";
-      }
-      notes.push_back(note);
+      notes.push_back("contention assumed none: times are those of one worker alone");
+      take_cpus();
     }
     const std::size_t timings = problem_.service.residuals.size();
     if (problem_.p99_s && given_.source != "assumed" && timings < kTailTimings) {
@@ -613,6 +609,17 @@ class Sizer {
     if (given_.timed && !given_.threads && (problem_.requests_per_s || options_.price_per_hour)) {
       notes.push_back("nothing tells the CPUs, so a worker counts as a machine");
     }
+  }
+
+  /// Without it the answer would be believed of a machine that cannot give it.
+  void take_cpus() {
+    if (!given_.cpus || !given_.threads || problem_.workers * *given_.threads <= *given_.cpus) return;
+    const auto of = [](std::int64_t count, const char* noun) {
+      return number(count) + " " + noun + (count == 1 ? "" : "s");
+    };
+    given_.caveats.push_back(of(problem_.workers, "worker") + " of " + of(*given_.threads, "thread") +
+                             " need more than the " + of(*given_.cpus, "CPU") +
+                             " of the measured machine: there every time would be longer");
   }
 
   const Report& report_;

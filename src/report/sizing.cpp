@@ -576,6 +576,9 @@ std::string render_sizing_table(const Report& report) {
   const Sizing& sizing = *report.sizing;
   std::string text =
       emphasised(paragraph("", sentence(sizing_answer(sizing)), 0), sizing.feasible ? Emphasis::strong : Emphasis::bad);
+  for (const std::string& caveat : sizing.caveats) {
+    text += emphasised(paragraph("", sentence(one_line(caveat)), 0), Emphasis::warning);
+  }
   text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
   text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
@@ -621,7 +624,9 @@ std::string render_sizing_csv(const Report& report) {
 
 std::string render_sizing_markdown(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = "## Queue sizing\n\n**" + sentence(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
+  std::string text = "## Queue sizing\n\n**" + sentence(sizing_answer(sizing)) + "**\n\n";
+  for (const std::string& caveat : sizing.caveats) text += "**" + sentence(one_line(caveat)) + "**\n\n";
+  text += subject(report) + "\n";
   text += sections_markdown(sections(report));
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
   for (const std::string& note : sizing.notes) text += "- " + one_line(note) + "\n";

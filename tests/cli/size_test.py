@@ -181,6 +181,22 @@ class SizeTest(unittest.TestCase):
         self.assertEqual([row["safe_candidates"] for row in rows if row["source"] == "assumed"], [None, None])
         self.assertRegex(lines[0], r"^ +8 +[\d,]+ +- ")
 
+    def test_more_threads_than_cpus_is_said_under_the_answer(self):
+        report = json.loads((self.run_dir / "report.json").read_text())
+        threads, cpus = report["config"]["run"]["threads"], report["machine"]["threads"]
+        words = f"{cpus + 1} workers of {threads} thread"
+        for args in (["--p99", "10s"], ["--p99", "1ns"], ["--qps", "0.01"], []):
+            result = self.kvcast(self.run_dir, "--workers", cpus + 1, *args)
+            lines = result.stdout.split("\nscheme shared")[0].replace("\n", " ")
+            self.assertIn(words, lines, args)
+            self.assertIn("CPU", lines)
+            self.assertLess(result.stdout.index("workers of"), 700)
+            sizing = json.loads(self.kvcast(self.run_dir, "--workers", cpus + 1, *args, "--format", "json").stdout)["sizing"]
+            self.assertEqual(len(sizing["caveats"]), 1)
+            markdown = self.kvcast(self.run_dir, "--workers", cpus + 1, *args, "--format", "md").stdout
+            self.assertIn(words, markdown.split("\n\n")[2])
+        self.assertEqual(self.sizing(self.run_dir, "--workers", max(1, cpus // threads))["caveats"], [])
+
     def test_the_smallest_n_worth_it(self):
         sizing = self.sizing("gpu.csv", "--min-improvement", "60", "--p99", "6ms")
         self.assertEqual(sizing["least_candidates"], 3)  # 0.9 * 2/3 = 60%
