@@ -89,11 +89,15 @@ function download(name, rows) {
 
 // ---- the reports
 
+/// By what tells it from the others; two that are alike in that, by their names too.
 reports.forEach((one, i) => {
-  one.label = one.name || (several ? `report ${i + 1}` : '');
+  const alike = reports.filter((other) => other.title === one.title).length > 1;
+  one.label = one.title && one.name && alike ? `${one.title} (${one.name})` : one.title || one.name || (several ? `report ${i + 1}` : '');
   // Two of the same name would be one series.
   if (several && reports.slice(0, i).some((other) => other.label === one.label)) one.label += ` (${i + 1})`;
 });
+/// Its name too, where it is called by something else.
+const fullName = (one) => one.label === one.name || !one.title || !one.name || one.label.includes(one.name) ? one.label : `${one.label} (${one.name})`;
 const prefix = (one) => several ? `${one.label}: ` : '';
 const shapeLabel = (shape) => shape ? `L=${integer(shape.history_length)}, d=${integer(shape.dim)}, layers=${integer(shape.layers)}` : 'timings without a shape';
 const hasFit = (one) => Object.values(one.fits).some((fit) => fit.r);
@@ -184,6 +188,8 @@ function spaced(most) {
   return counts;
 }
 const law = (n, r) => n / (1 + (n - 1) * r);
+/// What describes the speed-ups: everything that is said of them beyond the points is by it.
+const formOf = (fit) => !fit.r || fit.preferred === 'neither' ? 'none' : fit.preferred === 'affine' && fit.affine ? 'affine' : 'law';
 
 /// 1, 2 and 5 of every decade, the 1 alone over many decades.
 function logTicks(scale) {
@@ -265,24 +271,26 @@ function speedupChart() {
   if (!sets.length) return null;
   const counts = spaced(most * 4);
   for (const {name, fit} of fits) {
-    const hue = colour(name), r = fit.r;
-    const one = `${name}, r = ${significant(r.value)}`;
-    const curve = (value) => counts.map((n) => ({x: n, y: law(n, value)}));
-    if (r.ci95 && fits.length <= 4) sets.push(...band(one, curve(Math.min(1, r.ci95[1])), curve(Math.max(0, r.ci95[0])), hue));
-    sets.push(line(one, curve(r.value), hue));
-    if (fit.affine) {
+    // The form in use, as far as it says anything: another one would be another figure for the same thing.
+    const hue = colour(name), form = formOf(fit), known_to = fit.known_to ?? Infinity;
+    const curve = (of) => counts.filter((n) => n <= known_to * (1 + 1e-9)).map((n) => ({x: n, y: of(n)}));
+    if (form === 'affine') {
       const {user_s: a, candidate_s: b, naive_candidate_s: c} = fit.affine;
-      sets.push(line(`${name}, affine cN/(a+bN)`, counts.map((n) => ({x: n, y: c * n / (a + b * n)})), hue, dashed));
+      sets.push(line(`${name}, affine cN/(a+bN)`, curve((n) => c * n / (a + b * n)), hue));
+    } else if (form === 'law') {
+      const r = fit.r, label = `${name}, r = ${significant(r.value)}`;
+      if (r.ci95 && fits.length <= 4) sets.push(...band(label, curve((n) => law(n, Math.min(1, r.ci95[1]))), curve((n) => law(n, Math.max(0, r.ci95[0]))), hue));
+      sets.push(line(label, curve((n) => law(n, r.value)), hue));
     }
-    const limit = fit.preferred === 'affine' && fit.affine && fit.affine.candidate_s > 0 ? fit.affine.naive_candidate_s / fit.affine.candidate_s : fit.asymptote;
-    if (known(limit)) {
+    const limit = fit.asymptote;
+    if (form !== 'none' && known(limit)) {
       sets.push(line(`${name}, ceiling ${factor(limit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
     }
   }
   sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kSeedR)})), soft(), dashed));
   return {
     id: 'speedup', title: 'Speed-up over naive', wide: true, sets,
-    note: 'Points with 95% intervals; lines are the fits, shaded where r has an interval. Both axes logarithmic.',
+    note: 'Points with 95% intervals; lines are the form in use, shaded where its r has an interval. Both axes logarithmic.',
     x: axis('candidates N', 'logarithmic', plain), y: {...axis('speed-up', 'logarithmic', (v) => `${plain(v)}x`), ...rangeOf(sets)},
   };
 }
@@ -845,6 +853,14 @@ function makeWhatIf() {
     return model.speedup_candidate ?? candidate / model.naive_candidate_s;
   };
 
+  /// Its name, which is that of the same figure elsewhere on the page.
+  const rName = () => {
+    if (!known(state.sizing.models[state.model].speedup_candidate)) return "One more candidate over naive's";
+    const c = state.one.report.cases.find((one) => ofCase({case: one}, state.sizing));
+    const fit = c && c.fits[state.sizing.scheme];
+    return fit && formOf(fit) === 'affine' ? 'Marginal r (b/c), cost of one more candidate' : 'r, cost of one more candidate';
+  };
+
   function number(id, label, value, attributes, changed) {
     const made = element('input', {type: 'number', id, step: 'any', inputmode: 'decimal', ...attributes});
     made.value = known(value) ? String(Number(value.toPrecision(6))) : '';
@@ -945,7 +961,7 @@ function makeWhatIf() {
     }
     const r = r0();
     if (r > 0 && Number.isFinite(r)) {
-      fields.append(slided('wi-r', 'r, cost of one more candidate', '', r * state.r_factor, r / 20, Math.max(r, Math.min(1, r * 20)), (to) => {
+      fields.append(slided('wi-r', rName(), '', r * state.r_factor, r / 20, Math.max(r, Math.min(1, r * 20)), (to) => {
         if (to === null) return;
         state.r_factor = Math.abs(to / r - 1) < 1e-5 ? 1 : to / r;
         show();
@@ -976,13 +992,19 @@ const trafficSubject = (traffic) => `${integer(traffic.requests)} requests of ${
 function makeTop() {
   const conclusions = byId('conclusions'), warnings = byId('warnings');
   for (const one of reports) {
+    if (one.compared) conclusions.append(element('p', {class: 'conclusion', 'data-compared': true}, `${one.compared}.`));
+  }
+  for (const one of reports) {
     const {sizing, traffic} = one.report;
     const sentences = [one.conclusion || (sizing ? sizing.answer : ''), traffic ? trafficAnswer(traffic) : ''].filter(Boolean);
     if (!sentences.length) sentences.push('No fit: too little was measured for a conclusion.');
     for (const sentence of sentences) {
       const line = element('p', {class: 'conclusion'}, sentence);
-      if (several) line.append(element('small', {}, one.label));
+      if (several) line.append(element('small', {}, fullName(one)));
       conclusions.append(line);
+    }
+    for (const caveat of sizing ? sizing.caveats : []) {
+      conclusions.append(element('p', {class: 'warning'}, `${prefix(one)}${caveat}.`));
     }
     for (const warning of one.report.warnings) {
       warnings.append(element('p', {class: 'warning'}, element('b', {}, prefix(one) + warning.code), `: ${warning.text}`, warning.advice ? ` — ${warning.advice}` : ''));
@@ -997,8 +1019,8 @@ function makeTop() {
 
 /// Objects as rows: a column per key that any of them has something in.
 function objectsTable(caption, rows) {
-  const keys = Object.keys(rows[0]).filter((key) => rows.some((row) => text(row[key]) !== '-'));
-  const cell = (key, value) => !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
+  const cell = (key, value) => key === 'likely_candidates' && value === null ? 'no limit' : !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
+  const keys = Object.keys(rows[0]).filter((key) => rows.some((row) => text(cell(key, row[key])) !== '-'));
   return table(caption, keys.map((key) => key.replace(/_/g, ' ')), rows.map((row) => keys.map((key) => cell(key, row[key]))));
 }
 function flat(value, path = '') {
@@ -1027,10 +1049,10 @@ function caseTables(c) {
   }
   const parts = [];
   if (rows.length) parts.push(table('Points: medians with 95% intervals', ['N', 'scheme', 'status', 'time of a request', 'candidates/s', 'speed-up', 'time saved', 'keys and values', 'time over minimum'], rows));
-  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), estimate(fit.marginal_r), significant(fit.r_flops), factor(fit.asymptote), fit.affine ? seconds(fit.affine.user_s) : '-',
+  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), estimate(fit.marginal_r), significant(fit.r_flops), factor(fit.asymptote), integer(fit.candidates_for_90), fit.affine ? seconds(fit.affine.user_s) : '-',
     fit.affine ? seconds(fit.affine.candidate_s) : '-', fit.affine ? seconds(fit.affine.naive_candidate_s) : '-', fit.preferred, known(fit.loo_error_pct) ? `${significant(fit.loo_error_pct)}%` : '-', known(fit.affine_loo_error_pct) ? `${significant(fit.affine_loo_error_pct)}%` : '-']);
   if (fits.length) {
-    parts.push(table('Fit', ['scheme', 'r', 'marginal r (b/c)', 'r by FLOPs', 'ceiling 1/r', 'a, history', 'b, candidate', 'c, naive', 'preferred', 'left-out error', 'affine'], fits));
+    parts.push(table('Fit', ['scheme', 'r', 'marginal r (b/c)', 'r by FLOPs', 'ceiling of the form in use', 'N for 90% of it', 'a, history', 'b, candidate', 'c, naive', 'form in use', 'left-out error', 'affine'], fits));
     parts.push(listOf(Object.entries(c.fits).flatMap(([scheme, fit]) => [`${scheme}: ${text(fit.verdict)}`, ...fit.losses.map((loss) => `${scheme}: ${loss}`), ...(fit.next ? [`Next: ${fit.next}`] : [])])));
   }
   if (c.equivalence) {
@@ -1080,14 +1102,14 @@ function makeTables() {
   const place = byId('tables');
   for (const one of reports) {
     const report = one.report, sizing = report.sizing;
-    place.append(element('h2', {}, several ? `Figures of ${one.label}` : 'Figures'));
+    place.append(element('h2', {}, several ? `Figures of ${fullName(one)}` : 'Figures'));
     const main = largestCase(report.cases);
     for (const c of report.cases) place.append(section(shapeLabel(c.shape), c === main, ...caseTables(c)));
     if (report.degradation.length) place.append(section('Throughput drop, measured', false, objectsTable('With a ranking head', report.degradation)));
     if (sizing) {
       const lists = [['budgets', 'Budgets'], ['changes', 'Changes that would do'], ['points', 'At some N'], ['inputs', 'Inputs, and N when each is 10% less or more'], ['alternatives', 'Other ways to spend the same'], ['parameters', 'Other shapes'],
         ['fractions', 'Shares of the largest speed-up'], ['drop_targets', 'Drops to reach'], ['fleet', 'Fleet'], ['memory', 'Keys and values of a user'], ['frontiers', 'N where one thing varies'], ['advice', "The design note's advice"]];
-      place.append(section('Sizing', false, element('p', {}, sizing.answer), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
+      place.append(section('Sizing', false, element('p', {}, sizing.answer), ...sizing.caveats.map((caveat) => element('p', {}, caveat)), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
     }
     if (report.traffic) place.append(section('Traffic', !main, element('p', {}, trafficAnswer(report.traffic)), ...trafficTables(report.traffic)));
     const conditions = report.conditions && table('Conditions', ['field', 'value'], flat(report.conditions));
