@@ -722,24 +722,54 @@ function quantile(wait, mean, shape, probability) {
   }
   return high;
 }
-function last(holds) {
-  if (!holds(1)) return 0;
-  let good = 1, bad = 2;
-  while (bad < kMost && holds(bad)) {
-    good = bad;
-    bad *= 2;
-  }
-  if (bad >= kMost) {
-    if (holds(kMost)) return kMost;
-    bad = kMost;
-  }
-  while (bad - good > 1) {
-    const middle = good + Math.floor((bad - good) / 2);
-    if (holds(middle)) good = middle;
-    else bad = middle;
+/// The end of the true part of [from, to], from - 1 without one, for what once false stays false.
+function last(from, to, holds) {
+  if (!holds(from)) return from - 1;
+  let good = from, step = 1;
+  while (good < to) {
+    const next = Math.min(to, good + step);
+    if (!holds(next)) {
+      let bad = next;
+      while (bad - good > 1) {
+        const middle = good + Math.floor((bad - good) / 2);
+        if (holds(middle)) good = middle;
+        else bad = middle;
+      }
+      return good;
+    }
+    good = next;
+    step *= 2;
   }
   return good;
 }
+/// The largest N up to `most` for which `holds`, which may hold again behind a measured N; 0: none.
+function largest(measured, most, holds) {
+  const stretches = [];
+  let from = 1;
+  for (const n of measured.filter((count) => count <= most)) {
+    if (from < n) stretches.unshift([from, n - 1]);
+    stretches.unshift([n, n]);
+    from = n + 1;
+  }
+  if (from <= most) stretches.unshift([from, most]);
+  for (const [low, high] of stretches) {
+    const found = last(low, high, holds);
+    if (found >= low) return found;
+  }
+  return 0;
+}
+/// A function of N through what was measured, beyond it the line, scaled to meet the outermost; the line where nothing was.
+const through = (at, values, straight, line) => (n) => {
+  if (!at.length) return line(n);
+  const i = at.findIndex((count) => count >= n);
+  if (at[i] === n) return values[i];
+  if (i <= 0) {
+    const edge = i < 0 ? at.length - 1 : 0, base = line(at[edge]);
+    return base > 0 ? values[edge] * line(n) / base : values[edge];
+  }
+  const part = (of) => (of(n) - of(at[i - 1])) / (of(at[i]) - of(at[i - 1]));
+  return straight ? values[i - 1] + (values[i] - values[i - 1]) * part((value) => value) : values[i - 1] * (values[i] / values[i - 1]) ** part(Math.log);
+};
 
 /// The problem of a model under what is asked: {p99_s, memory_bytes, requests_per_s, workers, users_cached, r_factor}.
 function problemOf(sizing, model, asked) {
@@ -756,7 +786,12 @@ function problemOf(sizing, model, asked) {
     const found = halfAt.findIndex((count) => count >= n);
     return Math.exp(found < 0 ? half[half.length - 1] : half[found]);
   };
-  const candidatesOf = (n) => model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
+  const measured = model.measured_candidates ?? [];
+  const lineOf = (n) => model.user_s + model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
+  const whole = through(measured, model.measured_s, model.straight, lineOf);
+  const candidatesOf = (n) => Math.max(0, whole(n) - model.user_s);
+  // N over the speed-up, in naive candidates.
+  const perSpeedup = known(model.speedup_user) && through(measured, measured.map((n, i) => n / model.measured_speedup[i]), model.speedup_straight, (n) => model.speedup_user + model.speedup_candidate * n);
   const secondsOf = (n, safe) =>
       (model.user_s + asked.r_factor * candidatesOf(n)) * meanResidual * (safe ? slow(n) : 1);
   const workerBytes = (n) => {
@@ -780,7 +815,7 @@ function problemOf(sizing, model, asked) {
   if (known(asked.memory_bytes) && at.length > 0) stated.push('memory');
   if (known(asked.requests_per_s)) stated.push('qps');
   return {
-    stated, meets, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
+    stated, meets, measured, most: sizing.known_to ?? kMost, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
     p99: (n, safe) => {
       const mean = secondsOf(n, safe), queue = wait(mean);
       return queue === null ? Infinity : quantile(queue, mean, shape, kTail);
@@ -788,16 +823,17 @@ function problemOf(sizing, model, asked) {
     utilisation: (n) => (asked.requests_per_s || 0) * secondsOf(n, false) / asked.workers,
     speedup: (n) => {
       const after = model.user_s + asked.r_factor * candidatesOf(n);
-      if (!known(model.speedup_user)) return model.naive_candidate_s * n / after;
-      return n / (model.speedup_user + model.speedup_candidate * n) * (model.user_s + candidatesOf(n)) / after;
+      if (!perSpeedup) return model.naive_candidate_s * n / after;
+      return n / perSpeedup(n) * (model.user_s + candidatesOf(n)) / after;
     },
   };
 }
 function solve(problem) {
-  const solution = {likely: kMost, safe: problem.hasInterval ? kMost : null, binding: '', budgets: []};
+  const {measured, most} = problem;
+  const solution = {likely: most, safe: problem.hasInterval ? most : null, binding: '', budgets: []};
   for (const name of problem.stated) {
-    const likely = last((n) => problem.meets[name](n, false));
-    const safe = problem.hasInterval ? last((n) => problem.meets[name](n, true)) : null;
+    const likely = largest(measured, most, (n) => problem.meets[name](n, false));
+    const safe = problem.hasInterval ? largest(measured, most, (n) => problem.meets[name](n, true)) : null;
     solution.budgets.push({name, likely, safe});
     if (likely < solution.likely) {
       solution.likely = likely;
@@ -809,7 +845,8 @@ function solve(problem) {
 }
 
 const kBudgetNames = {p99: 'P99 latency', memory: 'memory', qps: 'requests per second'};
-const countText = (n) => n === null ? 'unknown' : n >= kMost ? 'no limit' : integer(n);
+/// most: up to which anything is known.
+const countText = (n, most = kMost) => n === null ? 'unknown' : n >= kMost ? 'no limit' : n >= most ? `at least ${integer(n)}` : integer(n);
 let whatIf = null;
 
 function makeWhatIf() {
@@ -899,12 +936,13 @@ function makeWhatIf() {
     state.solution = solution;
     const {likely} = solution;
     result.replaceChildren();
-    const n = element('strong', {id: 'likely'}, countText(likely));
-    const safe = element('b', {id: 'safe'}, countText(solution.safe));
+    const {most} = problem;
+    const n = element('strong', {id: 'likely'}, countText(likely, most));
+    const safe = element('b', {id: 'safe'}, countText(solution.safe, most));
     result.append(element('p', {class: 'answer'}, 'Largest N: ', n, ' likely, ', safe, ' safe'));
     const words = !problem.stated.length ? 'No budget is stated.'
         : likely === 0 ? `Not one candidate fits: ${kBudgetNames[solution.binding]} is too tight.`
-        : likely >= kMost ? 'No budget limits N.' : `Limited by ${kBudgetNames[solution.binding]}.`;
+        : likely >= kMost ? 'No budget limits N.' : likely >= most ? `No budget limits N up to ${integer(most)}; nothing is known beyond.` : `Limited by ${kBudgetNames[solution.binding]}.`;
     result.append(element('p', {}, words));
     if (known(sizing.min_improvement) && likely >= 1) {
       const gained = 1 - 1 / problem.speedup(likely);
@@ -920,10 +958,10 @@ function makeWhatIf() {
       result.append(table('At the likely N', ['quantity', 'value'], rows));
     }
     if (solution.budgets.length > 1) {
-      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely), countText(row.safe)])));
+      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely, most), countText(row.safe, most)])));
     }
     const was = sizing.likely_candidates;
-    result.append(element('p', {class: 'soft'}, `As sized: N = ${was === null ? 'no limit' : integer(was)}` + (sizing.safe_candidates === null ? '' : ` (safe ${integer(sizing.safe_candidates)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
+    result.append(element('p', {class: 'soft'}, `As sized: N = ${countText(was ?? kMost, most)}` + (sizing.safe_candidates === null ? '' : ` (safe ${countText(sizing.safe_candidates, most)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
   }
 
   function rebuild() {
