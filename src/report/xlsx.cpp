@@ -269,9 +269,9 @@ struct Form {
 };
 const Form& form_in_use(const Fit& fit) {
   static const Form law = {kByR, "=IF(model_r>0,1/model_r,\"\")",
-                           "=IF(model_r>0,ROUNDUP(9*(1/model_r-1)*(1-1E-9),0),\"\")", "1/r", "N/(1+(N-1)r)"},
+                           "=IF(model_r>0,MAX(1,ROUNDUP(9*(1/model_r-1)*(1-1E-9),0)),\"\")", "1/r", "N/(1+(N-1)r)"},
                     affine = {kAffine, "=IF(model_b>0,model_c/model_b,\"\")",
-                              "=IF(model_b>0,ROUNDUP(9*model_a/model_b*(1-1E-9),0),\"\")", "c/b", "cN/(a+bN)"},
+                              "=IF(model_b>0,MAX(1,ROUNDUP(9*model_a/model_b*(1-1E-9),0)),\"\")", "c/b", "cN/(a+bN)"},
                     none = {kMeasured, "", "", "no form describes these timings", "measured"};
   if (fit.preferred == "neither") return none;
   return fit.preferred == "affine" && fit.affine ? affine : law;
@@ -281,13 +281,19 @@ struct Inputs {
   std::optional<Estimate> r, drop;
   std::optional<AffineFit> affine;
   std::optional<double> limit;
+  std::optional<std::int64_t> for_90;
   std::string drop_source;
   Form form;
 };
 
 Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
-  Inputs inputs{fit.r,         Estimate{kSeedDrop, std::nullopt}, fit.affine,
-                fit.asymptote, "assumed: the design note's 40%",  form_in_use(fit)};
+  Inputs inputs{fit.r,
+                Estimate{kSeedDrop, std::nullopt},
+                fit.affine,
+                fit.asymptote,
+                fit.candidates_for_90,
+                "assumed: the design note's 40%",
+                form_in_use(fit)};
   if (const Degradation* measured = drop_at(report, one, std::nullopt, kBaseline)) {
     inputs.drop = measured->drop;
     inputs.drop_source = "measured at N = " + integer(measured->candidates);
@@ -323,26 +329,22 @@ std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const In
   add("drop of naive", "model_drop", inputs.drop->value, inputs.drop->ci95, "0..1", inputs.drop_source);
   add("r of the design note", "model_r_seed", kSeedR, std::nullopt, "ratio", "for comparison");
   const Form& form = inputs.form;
-  const bool known = inputs.limit && *form.limit != '\0';
+  const bool none = *form.limit == '\0';
   const auto derived = [&](const char* label, const char* formula, std::optional<double> value,
                            const std::string& what) {
     ++row;
     sheet.text({row, 0}, label);
-    if (known) {
+    if (value && !none) {
       sheet.formula({row, 1}, formula, value, "ratio");
     } else {
       sheet.text({row, 1}, "-");
     }
-    sheet.note({row, 6}, what);
+    sheet.note({row, 6}, none ? form.what : value ? what : "not known from these N");
   };
-  const std::string why = *form.limit == '\0' ? form.what : "not known from these N; docs/method.md 7";
-  derived("limit of the speed-up", form.limit, inputs.limit,
-          known ? std::string(form.what) + " of the form in use, " + form.speedup : why);
-  std::optional<double> for_90;
-  if (known && form.column == kAffine)
-    for_90 = std::ceil(9 * inputs.affine->user_s / inputs.affine->candidate_s * (1 - 1e-9));
-  if (known && form.column == kByR) for_90 = std::ceil(9 * (1 / inputs.r->value - 1) * (1 - 1e-9));
-  derived("N for 90% of it", form.for_90, for_90, known ? "by the same form" : why);
+  const std::string of_form = std::string(" of the form in use, ") + form.speedup;
+  derived("limit of the speed-up", form.limit, inputs.limit, form.what + of_form);
+  const auto for_90 = inputs.for_90 ? std::optional(static_cast<double>(*inputs.for_90)) : std::nullopt;
+  derived("N for 90% of it", form.for_90, for_90, "rounded up," + of_form);
   return row + 1;
 }
 

@@ -483,6 +483,7 @@ class XlsxTest(Base):
             if fit["asymptote"] is None:
                 self.assertEqual((limit.value, for_90.value), ("-", "-"))
                 continue
+            self.assertEqual(for_90.value, "-" if fit["candidates_for_90"] is None else fit["candidates_for_90"])
             affine = fit["affine"] if fit["preferred"] == "affine" else None
             wanted = affine["naive_candidate_s"] / affine["candidate_s"] if affine else 1 / fit["r"]["value"]
             self.assertAlmostEqual(limit.value, wanted, delta=1e-9 * wanted)
