@@ -142,10 +142,15 @@ Report merge(const std::vector<std::string>& folders);
 struct CompareOptions {
   double threshold = 0.05;   ///< how much slower is a regression
   bool any_machine = false;  ///< compare although the machines differ
+  std::string across;  ///< points that differ in this alone: "schemes", "shape" or a field of it; empty: in nothing
 };
-/// Report A (before) against B (after). Errors: IoError; ConfigError when the machines differ or nothing is in both.
+/// Report A (before) against B (after). With `across` b may be a, or empty: what one report has, against each other.
+/// Errors: IoError; ConfigError when the machines differ, nothing is in both, nothing differs in `across`, or more
+/// does.
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
-/// table, json or csv. colour: as below. Errors: ConfigError when the format is unknown.
+/// What a comparison says, in a sentence.
+std::string comparison_answer(const Comparison& comparison);
+/// table, json, csv or md. colour: as below. Errors: ConfigError when the format is unknown.
 std::string render(const Comparison& comparison, const std::string& format, bool colour = false);
 
 /// Sizes the queue from timings (whatever fit() reads), or from options.r with an empty path. The report is that of
@@ -207,13 +212,18 @@ std::string render_sizing(const Report& report, const std::string& format, bool 
 /// The traffic of a report that has some. Likewise.
 std::string render_traffic(const Report& report, const std::string& format, bool colour = false);
 
-/// A report under the name that a page calls it by.
+/// comparison_answer() of two reports across the one field that they differ in; empty where there is none, more than
+/// one, or the two cannot be compared. Errors: IoError.
+std::string difference_in_words(const std::string& a, const std::string& b);
+
+/// A report under the name that a page calls it by where nothing tells it from the others.
 struct NamedReport {
   std::string name;
   Report report;
+  std::string compared{};  ///< with the first, in words; empty: nothing is said
 };
-/// One self-contained HTML page of several reports, laid over each other. Pure. Of one it is render(report, "html") but
-/// for the name.
+/// One self-contained HTML page of several reports, laid over each other, each titled by what it differs in: shape or
+/// schemes. Pure. Of one it is render(report, "html") but for the name.
 std::string render_page(const std::vector<NamedReport>& reports);
 
 /// A report as it was written: a folder's report.json, or the file. Neither measures nor fits. Errors: IoError;

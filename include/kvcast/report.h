@@ -355,9 +355,10 @@ struct Report {
 
 /// One point of two reports. Ratios are B over A; above 1 is worse for times, better for speed-ups.
 struct ComparedPoint {
-  std::optional<Shape> shape;
+  std::optional<Shape> shape;  ///< of A where both have the point, as the scheme is
   std::int64_t candidates = 0;
   std::string scheme;
+  std::string in_a, in_b;  ///< what differs, in words, where that was asked for: "bf16", "layers=4", a scheme
   std::optional<Estimate> time_ratio;        ///< seconds
   std::optional<Estimate> normalised_ratio;  ///< time x FMA peak of its own run: the machine's state taken out
   std::optional<Estimate> speedup_ratio;     ///< absent for naive
@@ -365,10 +366,11 @@ struct ComparedPoint {
   std::string missing_in;  ///< "A" or "B"; empty when both have it
 };
 struct Comparison {
+  std::string across;  ///< what may differ: "schemes", "shape" or a field of it; empty: nothing
   double threshold = 0;
   std::vector<std::string> differences;  ///< of machine, tool and config, in words
   std::vector<ComparedPoint> points;
-  bool regression = false;
+  bool regression = false;  ///< never across something: another type or scheme is no run that became slower
 };
 
 }  // namespace kvcast

@@ -137,6 +137,7 @@ struct SizingFrontier {
   std::string axis, unit;  ///< "history_length", "qps", "p99", "memory"
   double at = 0;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< 0: not one; nullopt: no limit, or unknown
+  std::optional<std::int64_t> known_to;                            ///< as Sizing::known_to
   std::optional<double> speedup;                                   ///< at the likely N
   std::optional<double> drop_naive, drop_shared;                   ///< at the likely N, exact algebra
   Source source;
@@ -206,6 +207,7 @@ struct Sizing {
   std::optional<std::int64_t> knee_candidates;   ///< candidates take as long as the history
   std::optional<Estimate> drop;                  ///< throughput that naive costs the ranker
   Source drop_source;                            ///< "measured" with a ranking head, or "assumed"; empty: not known
+  std::vector<std::string> caveats;              ///< what the answer needs and the machine does not have; under it
   std::vector<std::string> notes;                ///< what is assumed or left out
   std::vector<SizingChange> changes;             ///< where it is infeasible
   std::vector<SizingBudget> budgets;

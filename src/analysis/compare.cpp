@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
+#include <set>
 #include <utility>
 
 #include "analysis/composition.h"
@@ -51,6 +52,10 @@ class Side {
   const Case* one() const { return one_; }
   const std::optional<double>& log_peak() const { return log_peak_; }
   bool has(std::int64_t candidates, const std::string& scheme) const { return timings(candidates, scheme) != nullptr; }
+  /// nullptr without.
+  const std::vector<Timing>* timings(std::int64_t candidates, const std::string& scheme) const {
+    return find_timings(table_, scheme, candidates);
+  }
 
   /// Of the logs of seconds.
   TrimmedMean time(std::int64_t candidates, const std::string& scheme) const {
@@ -71,14 +76,19 @@ class Side {
     return of_run(std::move(logs));
   }
 
- private:
-  const std::vector<Timing>* timings(std::int64_t candidates, const std::string& scheme) const {
-    const auto points = table_.find(scheme);
-    if (points == table_.end()) return nullptr;
-    const auto point = points->second.find(candidates);
-    return point == points->second.end() ? nullptr : &prevailing(point->second);
+  /// (N, scheme) with a time, in the order of the case's points.
+  std::vector<std::pair<std::int64_t, std::string>> keys() const {
+    std::vector<std::pair<std::int64_t, std::string>> result;
+    if (one_ == nullptr) return result;
+    for (const Point& point : one_->points) {
+      for (const SchemePoint& scheme : point.schemes) {
+        if (has(point.candidates, scheme.scheme)) result.emplace_back(point.candidates, scheme.scheme);
+      }
+    }
+    return result;
   }
 
+ private:
   const Case* one_;
   TimingTable table_;
   std::optional<double> log_peak_;
@@ -106,48 +116,96 @@ bool below(const std::optional<Estimate>& estimate, double threshold) {
   return estimate && estimate->value < 1 / (1 + threshold) && estimate->ci95 && estimate->ci95->hi < 1;
 }
 
-ComparedPoint compared(const Side& a, const Side& b, std::int64_t candidates, const std::string& scheme,
-                       double threshold) {
-  ComparedPoint point;
-  point.shape = (a.one() != nullptr ? a : b).one()->shape;
-  point.candidates = candidates;
-  point.scheme = scheme;
-  if (!a.has(candidates, scheme)) point.missing_in = "A";
-  if (!b.has(candidates, scheme)) point.missing_in = "B";
-  if (!point.missing_in.empty()) return point;
+/// What of two sides is set side by side.
+struct Subject {
+  std::int64_t candidates = 0;
+  std::string in_a, in_b;  ///< schemes
+  bool operator==(const Subject&) const = default;
+};
 
-  const TrimmedMean before = a.time(candidates, scheme), after = b.time(candidates, scheme);
+/// Of two runs; the ratios only. both must have it.
+ComparedPoint compared(const Side& a, const Side& b, const Subject& subject, bool one_clock) {
+  ComparedPoint point;
+  const std::int64_t n = subject.candidates;
+  const TrimmedMean before = a.time(n, subject.in_a), after = b.time(n, subject.in_b);
   point.time_ratio = ratio(before, after, 0);
-  if (a.log_peak() && b.log_peak()) point.normalised_ratio = ratio(before, after, *b.log_peak() - *a.log_peak());
-  if (scheme != kBaseline) {
-    const auto gain_before = a.speedup(candidates, scheme), gain_after = b.speedup(candidates, scheme);
-    if (gain_before && gain_after) point.speedup_ratio = ratio(*gain_before, *gain_after, 0);
+  if (one_clock && a.log_peak() && b.log_peak()) {
+    point.normalised_ratio = ratio(before, after, *b.log_peak() - *a.log_peak());
   }
-  const auto& time = point.normalised_ratio ? point.normalised_ratio : point.time_ratio;
-  point.regression = above(time, threshold) || below(point.speedup_ratio, threshold);
-  point.improvement = !point.regression && (below(time, threshold) || above(point.speedup_ratio, threshold));
+  if (subject.in_a == kBaseline || subject.in_b == kBaseline) return point;
+  const auto gain_before = a.speedup(n, subject.in_a), gain_after = b.speedup(n, subject.in_b);
+  if (gain_before && gain_after) point.speedup_ratio = ratio(*gain_before, *gain_after, 0);
   return point;
 }
 
-/// (N, scheme) of the points of both that have a time, A's first.
-std::vector<std::pair<std::int64_t, std::string>> keys(const Side& a, const Side& b) {
-  std::vector<std::pair<std::int64_t, std::string>> result;
+/// The point of a subject; `ratios` gives those of one that both have.
+template <typename Ratios>
+ComparedPoint point_of(const Side& a, const Side& b, const Subject& subject, const Ratios& ratios) {
+  const bool in_a = a.has(subject.candidates, subject.in_a), in_b = b.has(subject.candidates, subject.in_b);
+  ComparedPoint point;
+  if (in_a && in_b) point = ratios();
+  if (!in_a) point.missing_in = "A";
+  if (!in_b) point.missing_in = "B";
+  point.shape = (in_a ? a : b).one()->shape;
+  point.candidates = subject.candidates;
+  point.scheme = in_a ? subject.in_a : subject.in_b;
+  return point;
+}
+
+void judge(ComparedPoint& point, double threshold) {
+  const auto& time = point.normalised_ratio ? point.normalised_ratio : point.time_ratio;
+  point.regression = above(time, threshold) || below(point.speedup_ratio, threshold);
+  point.improvement = !point.regression && (below(time, threshold) || above(point.speedup_ratio, threshold));
+}
+
+/// Every (N, scheme) of both, A's first.
+std::vector<Subject> subjects(const Side& a, const Side& b) {
+  std::vector<Subject> result;
   for (const Side* side : {&a, &b}) {
-    if (side->one() == nullptr) continue;
-    for (const Point& point : side->one()->points) {
-      for (const SchemePoint& scheme : point.schemes) {
-        const std::pair key(point.candidates, scheme.scheme);
-        if (!a.has(key.first, key.second) && !b.has(key.first, key.second)) continue;
-        if (std::find(result.begin(), result.end(), key) == result.end()) result.push_back(key);
-      }
+    for (const auto& [candidates, scheme] : side->keys()) {
+      const Subject subject{candidates, scheme, scheme};
+      if (std::find(result.begin(), result.end(), subject) == result.end()) result.push_back(subject);
     }
   }
   return result;
 }
 
+/// Names in order of appearance.
+std::vector<std::string> schemes_of(const Side& side) {
+  std::vector<std::string> names;
+  for (const auto& [candidates, scheme] : side.keys()) {
+    if (std::find(names.begin(), names.end(), scheme) == names.end()) names.push_back(scheme);
+  }
+  return names;
+}
+
+/// Schemes of A beside others of B.
+std::vector<std::pair<std::string, std::string>> scheme_pairs(const Side& a, const Side& b) {
+  using Names = std::pair<std::string, std::string>;
+  std::vector<Names> result;
+  for (const std::string& in_a : schemes_of(a)) {
+    for (const std::string& in_b : schemes_of(b)) {
+      if (in_a == in_b || std::find(result.begin(), result.end(), Names(in_b, in_a)) != result.end()) continue;
+      result.emplace_back(in_a, in_b);
+    }
+  }
+  const auto naive = [](const Names& pair) { return pair.first == kBaseline || pair.second == kBaseline; };
+  if (!std::all_of(result.begin(), result.end(), naive)) std::erase_if(result, naive);
+  return result;
+}
+
 }  // namespace
 
-std::vector<std::string> machine_differences(const Report& a, const Report& b) {
+std::vector<CasePair> same_shapes(const Report& a, const Report& b, bool any_machine) {
+  std::vector<CasePair> pairs;
+  for (const Case& one : a.cases) pairs.push_back({&one, find_case(b, key_of(one, any_machine), any_machine)});
+  for (const Case& one : b.cases) {
+    if (find_case(a, key_of(one, any_machine), any_machine) == nullptr) pairs.push_back({nullptr, &one});
+  }
+  return pairs;
+}
+
+std::vector<std::string> machine_differences(const Report& a, const Report& b, const std::vector<CasePair>& pairs) {
   std::vector<std::string> differences;
   const auto note = [&](const char* what, const std::string& in_a, const std::string& in_b) {
     if (in_a == in_b || in_a.empty() || in_b.empty()) return;
@@ -155,10 +213,9 @@ std::vector<std::string> machine_differences(const Report& a, const Report& b) {
     if (std::find(differences.begin(), differences.end(), words) == differences.end()) differences.push_back(words);
   };
   const auto text = [](const std::optional<std::int64_t>& value) { return value ? std::to_string(*value) : ""; };
-  for (const Case& one : a.cases) {
-    const Case* other = find_case(b, key_of(one, true), true);
-    if (other == nullptr) continue;
-    const auto &in_a = machine_of(a, one), &in_b = machine_of(b, *other);
+  for (const CasePair& pair : pairs) {
+    if (pair.a == nullptr || pair.b == nullptr) continue;
+    const auto &in_a = machine_of(a, *pair.a), &in_b = machine_of(b, *pair.b);
     if (!in_a || !in_b) continue;
     note("CPU", in_a->cpu_model, in_b->cpu_model);
     note("SIMD target", in_a->isa, in_b->isa);
@@ -169,21 +226,53 @@ std::vector<std::string> machine_differences(const Report& a, const Report& b) {
   return differences;
 }
 
-Comparison compare(const Report& a, const Report& b, double threshold, bool any_machine) {
+Comparison compare(const Report& a, const Report& b, const std::vector<CasePair>& pairs, double threshold,
+                   bool one_clock) {
   Comparison comparison;
   comparison.threshold = threshold;
-  const auto add = [&](const Case* in_a, const Case* in_b) {
-    const Side before(a, in_a), after(b, in_b);
-    for (const auto& [candidates, scheme] : keys(before, after)) {
-      comparison.points.push_back(compared(before, after, candidates, scheme, threshold));
+  for (const CasePair& pair : pairs) {
+    const Side before(a, pair.a), after(b, pair.b);
+    for (const Subject& subject : subjects(before, after)) {
+      ComparedPoint point =
+          point_of(before, after, subject, [&] { return compared(before, after, subject, one_clock); });
+      if (pair.in_a.empty()) judge(point, threshold);
+      point.in_a = pair.in_a;
+      point.in_b = pair.in_b;
+      comparison.regression = comparison.regression || point.regression;
+      comparison.points.push_back(std::move(point));
     }
-  };
-  for (const Case& one : a.cases) add(&one, find_case(b, key_of(one, any_machine), any_machine));
-  for (const Case& one : b.cases) {
-    if (find_case(a, key_of(one, any_machine), any_machine) == nullptr) add(nullptr, &one);
   }
-  comparison.regression = std::any_of(comparison.points.begin(), comparison.points.end(),
-                                      [](const ComparedPoint& point) { return point.regression; });
+  return comparison;
+}
+
+Comparison compare_schemes(const Report& a, const Report& b, const std::vector<CasePair>& pairs) {
+  Comparison comparison;
+  for (const CasePair& pair : pairs) {
+    if (pair.a == nullptr || pair.b == nullptr) continue;
+    const Side before(a, pair.a), after(b, pair.b);
+    for (const auto& [in_a, in_b] : scheme_pairs(before, after)) {
+      std::set<std::int64_t> counts;
+      for (const Side* side : {&before, &after}) {
+        for (const auto& [candidates, scheme] : side->keys()) {
+          if (scheme == (side == &before ? in_a : in_b)) counts.insert(candidates);
+        }
+      }
+      for (const std::int64_t n : counts) {
+        const Subject subject{n, in_a, in_b};
+        ComparedPoint point = point_of(before, after, subject, [&] {
+          ComparedPoint ratios = compared(before, after, subject, true);
+          if (&a != &b) return ratios;
+          ratios.normalised_ratio.reset();
+          const auto paired = paired_ratio(after.timings(n, in_b), before.timings(n, in_a));
+          if (paired) ratios.time_ratio = paired;
+          return ratios;
+        });
+        point.in_a = in_a;
+        point.in_b = in_b;
+        comparison.points.push_back(std::move(point));
+      }
+    }
+  }
   return comparison;
 }
 

@@ -282,6 +282,7 @@ SizingFrontier frontier(const std::string& axis, const std::string& unit, double
   const Solution solution = solve(problem);
   row.likely_candidates = or_none(solution.likely);
   row.safe_candidates = or_none(solution.safe);
+  row.known_to = or_none(problem.known_to);
   if (row.likely_candidates && *row.likely_candidates >= 1) {
     row.speedup = problem.speedup(*row.likely_candidates);
     row.source = source_at(given, *row.likely_candidates);
@@ -289,6 +290,17 @@ SizingFrontier frontier(const std::string& axis, const std::string& unit, double
     row.source = given.source;
   }
   return row;
+}
+
+/// A queue that is safe at a longer history is safe at a shorter one, whose interval may be wider: only the sized shape
+/// has its own. rows: of ascending lengths.
+void carry_safe(std::vector<SizingFrontier>& rows) {
+  for (std::size_t i = rows.size(); i-- > 1;) {
+    SizingFrontier &shorter = rows[i - 1], &longer = rows[i];
+    if (!shorter.safe_candidates || !longer.safe_candidates) continue;
+    const std::int64_t carried = std::min(*longer.safe_candidates, shorter.likely_candidates.value_or(kMostCandidates));
+    shorter.safe_candidates = std::max(*shorter.safe_candidates, carried);
+  }
 }
 
 std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& solution) {
@@ -310,6 +322,7 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
     }
     rows.push_back(std::move(row));
   }
+  carry_safe(rows);
   const auto over = [&](Budget budget, const std::vector<double>& limits) {
     for (const double limit : limits) {
       SizingProblem problem = given.problem;
@@ -597,6 +610,7 @@ Sizing size_case(const SizingCase& given) {
       problem, [&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
   sizing.drop = given.drop;
   if (given.drop) sizing.drop_source = given.drop_source;
+  sizing.caveats = given.caveats;
   sizing.notes = given.notes;
   sizing.changes = changes(given, solution);
   sizing.budgets = budgets(given, solution);

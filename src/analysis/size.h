@@ -55,7 +55,7 @@ struct SizingCase {
   Source drop_source;
   std::optional<double> target_drop;  ///< to be reached with sharing
   std::optional<double> price_per_hour;
-  std::vector<std::string> notes;
+  std::vector<std::string> caveats, notes;
 };
 
 Sizing size_case(const SizingCase& given);

@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/across.h"
 #include "app/analyse.h"
 #include "base/text.h"
 #include "journal/measurements.h"
@@ -43,19 +44,35 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
     throw ConfigError("--threshold", format_significant(options.threshold, 6) + " is no threshold",
                       "at least 0, such as 5%");
   }
-  const Report before = read(a), after = read(b);
-  const std::string both = printable(a, 200) + " and " + printable(b, 200);
-  std::vector<std::string> differences = analysis::machine_differences(before, after);
+  const std::string across = options.across.empty() ? "" : app::across_field(options.across);
+  const bool alone = !across.empty() && (b.empty() || b == a);
+  if (b.empty() && !alone) throw ConfigError("B", "is missing", "the run to compare with, or --across FIELD");
+  const Report before = read(a), other = alone ? Report() : read(b);
+  const Report& after = alone ? before : other;
+  const std::string both =
+      alone ? "the shapes of " + printable(a, 200) : printable(a, 200) + " and " + printable(b, 200);
+  const std::vector<analysis::CasePair> pairs =
+      across.empty() ? analysis::same_shapes(before, after, options.any_machine)
+                     : app::pairs_across(before, after, across, options.any_machine, both);
+  std::vector<std::string> differences = analysis::machine_differences(before, after, pairs);
+  // With other threads a run may have been given other CPUs of the same machine.
+  if (across == "threads")
+    std::erase_if(differences, [](const std::string& text) { return text.starts_with("CPUs:"); });
   if (!differences.empty() && !options.any_machine) {
     throw ConfigError(both, "are of different machines: " + join(differences, ", "),
                       "--any-machine compares them all the same");
   }
-  Comparison comparison = analysis::compare(before, after, options.threshold, options.any_machine);
+  Comparison comparison = across == "schemes"
+                              ? analysis::compare_schemes(before, after, pairs)
+                              : analysis::compare(before, after, pairs, options.threshold, across != "threads");
+  comparison.across = across;
   const auto any = [&](const auto& test) {
     return std::any_of(comparison.points.begin(), comparison.points.end(), test);
   };
   if (!any([](const ComparedPoint& point) { return point.missing_in.empty(); })) {
-    throw ConfigError(both, "have no shape, N and scheme in common", "two runs of the same config");
+    throw ConfigError(
+        both, across == "schemes" ? "have no two schemes timed at one N" : "have no shape, N and scheme in common",
+        across.empty() ? "two runs of the same config" : "runs with the same N");
   }
   // A pass would say nothing.
   if (!any([](const ComparedPoint& point) { return point.time_ratio && point.time_ratio->ci95; })) {
@@ -73,6 +90,16 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
   }
   comparison.differences = std::move(differences);
   return comparison;
+}
+
+std::string difference_in_words(const std::string& a, const std::string& b) {
+  try {
+    CompareOptions options;
+    options.across = app::field_between(read(a), read(b));
+    return options.across.empty() ? "" : comparison_answer(compare(a, b, options));
+  } catch (const ConfigError&) {
+    return "";
+  }
 }
 
 }  // namespace kvcast

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <set>
@@ -11,6 +12,7 @@
 #include <vector>
 
 #include "analysis/advice.h"
+#include "analysis/reshape.h"
 #include "analysis/service_model.h"
 #include "app/problem.h"
 #include "app/refuse.h"
@@ -176,6 +178,7 @@ std::optional<analysis::SizingProblem> by_flops(const analysis::SizingProblem& p
   analysis::SizingProblem scaled = problem;
   analysis::scale_times(scaled, history_flops(after) / history_flops(before),
                         candidate_flops(after) / candidate_flops(before), naive_flops(after) / naive_flops(before));
+  scaled.service.half = {};  // nobody knows how far FLOPs are off
   if (scaled.memory) scaled.memory = memory_of(to, instance_of(scheme));
   return scaled;
 }
@@ -412,7 +415,9 @@ class Sizer {
     if (problem) given_.parameters.push_back({name, from, to, 0, std::move(*problem), source});
   }
 
-  /// At another L or number of layers.
+  /// At another L or number of layers, by one model for all of a frontier. Where there is a surface that is the
+  /// surface, made to agree with the answer: timings of single shapes are off from it by their noise, this way and
+  /// that, and N would go up and down over L.
   std::pair<std::optional<analysis::SizingProblem>, Source> reshaped(std::int64_t length, std::int64_t layers) const {
     Config to = *config_;
     to.model.history_length = length;
@@ -420,17 +425,59 @@ class Sizer {
     if (length % to.model.token_merge != 0 || layers <= to.model.candidate_from_layer || length < 1 || layers < 1) {
       return {std::nullopt, ""};
     }
-    const Shape wanted = report::shape_of(to);
+    if (!shapes_.has_surface()) return by_measured(to);
+    const Source source = shapes_.inside(length, layers) ? "fitted" : "extrapolated";
+    const analysis::ServiceFit there = shapes_.service(length, layers);
+    if (case_ == nullptr) return {reshaped(there, to), source};
+    const ModelConfig& sized = config_->model;
+    analysis::SizingProblem problem =
+        analysis::anchored(problem_, shapes_.service(sized.history_length, sized.layers), there, answer());
+    problem.memory = memory_of(to, instance_of(options_.scheme));
+    return {std::move(problem), source};
+  }
+
+  /// The N at which other shapes must agree with the sized one.
+  std::int64_t answer() const {
+    const std::int64_t likely = analysis::solve(problem_).likely;
+    return likely < analysis::kMostCandidates ? std::max<std::int64_t>(1, likely) : given_.most_measured;
+  }
+
+  /// Without a surface: what was measured, what lies between two measured lengths, and beyond them FLOPs.
+  std::pair<std::optional<analysis::SizingProblem>, Source> by_measured(const Config& to) const {
+    const std::int64_t length = to.model.history_length;
+    const std::map<std::int64_t, analysis::SizingProblem> measured = measured_lengths(to);
+    if (measured.empty()) return {by_flops(problem_, *config_, to, options_.scheme), "assumed"};
+    const auto above = measured.lower_bound(length);
+    if (above != measured.end() && above->first == length) return {above->second, "fitted"};
+    if (above != measured.begin() && above != measured.end()) {
+      const auto below = std::prev(above);
+      const auto log_length = [](std::int64_t value) { return std::log(static_cast<double>(value)); };
+      analysis::SizingProblem problem = analysis::between(
+          below->second, above->second,
+          (log_length(length) - log_length(below->first)) / (log_length(above->first) - log_length(below->first)));
+      problem.memory = memory_of(to, instance_of(options_.scheme));
+      return {std::move(problem), "fitted"};
+    }
+    const auto& nearest = above == measured.end() ? *measured.rbegin() : *measured.begin();
+    Config from = to;
+    from.model.history_length = nearest.first;
+    return {by_flops(nearest.second, from, to, options_.scheme), "assumed"};
+  }
+
+  /// By length, what was measured of shapes that differ from `to` in it alone; the sized shape as it is sized.
+  std::map<std::int64_t, analysis::SizingProblem> measured_lengths(Config to) const {
+    std::map<std::int64_t, analysis::SizingProblem> found;
+    if (to.model.layers == config_->model.layers) found.emplace(config_->model.history_length, problem_);
     for (const Case& one : report_.cases) {
       const Fit* fit = fit_of(one, options_.scheme);
-      if (fit == nullptr || !report::same_shape(one.shape, wanted)) continue;
-      const auto measured = analysis::service_of_fit(one.samples, *fit, options_.extrapolate);
-      if (measured) return {reshaped(*measured, to), "fitted"};
+      if (fit == nullptr || !one.shape) continue;
+      to.model.history_length = one.shape->history_length;
+      if (!report::same_shape(one.shape, report::shape_of(to))) continue;
+      if (const auto own = analysis::service_of_fit(one.samples, *fit, options_.extrapolate)) {
+        found.emplace(one.shape->history_length, reshaped(*own, to));
+      }
     }
-    if (!shapes_.has_surface() || !shapes_.fits(length, layers)) {
-      return {by_flops(problem_, *config_, to, options_.scheme), "assumed"};
-    }
-    return {reshaped(shapes_.service(length, layers), to), shapes_.inside(length, layers) ? "fitted" : "extrapolated"};
+    return found;
   }
   analysis::SizingProblem reshaped(const analysis::ServiceFit& fit, const Config& to) const {
     analysis::SizingProblem problem = problem_;
@@ -479,6 +526,10 @@ class Sizer {
         if (problem.memory) problem.memory = memory_of(teamed, instance_of(options_.scheme));
         add_parameter("threads", number(config_->run.threads), number(threads), "assumed", problem);
       }
+    }
+    if (case_ != nullptr && shapes_.has_surface()) {
+      given_.notes.push_back("other L and layers: the surface over the grid, scaled to agree with this shape at N = " +
+                             number(answer()));
     }
     add_dtype();
     add_alternatives();
@@ -538,12 +589,8 @@ class Sizer {
     if (problem_.p99_s && !problem_.requests_per_s)
       notes.push_back("no rate of requests is given, so none waits for a worker");
     if (problem_.workers > 1 && given_.timed) {
-      std::string note = "contention assumed none: times are those of one worker alone";
-      if (given_.cpus && given_.threads && problem_.workers * *given_.threads > *given_.cpus) {
-        note += "; " + number(problem_.workers) + " workers of " + number(*given_.threads) +
-                " threads need more than the " + number(*given_.cpus) + " CPUs of the measured machine";
-      }
-      notes.push_back(note);
+      notes.push_back("contention assumed none: times are those of one worker alone");
+      take_cpus();
     }
     const std::size_t timings = problem_.service.residuals.size();
     if (problem_.p99_s && given_.source != "assumed" && timings < kTailTimings) {
@@ -562,6 +609,17 @@ class Sizer {
     if (given_.timed && !given_.threads && (problem_.requests_per_s || options_.price_per_hour)) {
       notes.push_back("nothing tells the CPUs, so a worker counts as a machine");
     }
+  }
+
+  /// Without it the answer would be believed of a machine that cannot give it.
+  void take_cpus() {
+    if (!given_.cpus || !given_.threads || problem_.workers * *given_.threads <= *given_.cpus) return;
+    const auto of = [](std::int64_t count, const char* noun) {
+      return number(count) + " " + noun + (count == 1 ? "" : "s");
+    };
+    given_.caveats.push_back(of(problem_.workers, "worker") + " of " + of(*given_.threads, "thread") +
+                             " need more than the " + of(*given_.cpus, "CPU") +
+                             " of the measured machine: there every time would be longer");
   }
 
   const Report& report_;

@@ -39,7 +39,9 @@ class ReportCommand : public Command {
     std::vector<std::pair<std::string, std::string>> files;
     if (several) {
       std::vector<NamedReport> reports;
-      for (const std::string& path : paths_) reports.push_back({path, load_report(path)});
+      for (const std::string& path : paths_) {
+        reports.push_back({path, load_report(path), reports.empty() ? "" : difference_in_words(paths_.front(), path)});
+      }
       files.emplace_back(chosen.front().file, render_page(reports));
     } else {
       const Report report = load_report(paths_.front());

@@ -433,6 +433,8 @@ const std::vector<Column<ComparedPoint>>& compared_point_columns() {
       describe<T>("improvement", "", "B is faster beyond threshold and interval", &T::improvement),
       describe<T>("missing_in", "", "`A` or `B`: the run that lacks the point; null: both have it",
                   known(&T::missing_in)),
+      describe<T>("in_a", "", "what differs, with `--across`, as it is in A", known(&T::in_a)),
+      describe<T>("in_b", "", "and in B", known(&T::in_b)),
   };
   return columns;
 }

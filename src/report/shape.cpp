@@ -1,5 +1,9 @@
 #include "report/shape.h"
 
+#include <algorithm>
+#include <cstddef>
+
+#include "base/text.h"
 #include "report/columns.h"
 #include "report/csv.h"
 
@@ -56,6 +60,80 @@ std::string shape_key(const std::optional<Shape>& shape) {
   if (!shape) return key;
   for (const auto& column : shape_columns()) key += csv_cell(column.value(*shape)) + ",";
   return key;
+}
+
+namespace {
+
+/// The field that another is what it is because of, where it is; empty: none.
+const char* leader_of(const std::string& field, const Shape& shape) {
+  if (field == "kv_dtype" && shape.kv_dtype == shape.dtype) return "dtype";
+  if (field == "kv_heads" && shape.kv_heads == shape.heads) return "heads";
+  return "";
+}
+
+std::string value_text(const Shape& shape, const std::string& field) {
+  for (const auto& column : shape_columns()) {
+    if (column.name == field) return csv_cell(column.value(shape));
+  }
+  return "";
+}
+
+}  // namespace
+
+std::string shape_key_without(const Shape& shape, const std::vector<std::string>& columns) {
+  std::string key;
+  for (const auto& column : shape_columns()) {
+    if (std::find(columns.begin(), columns.end(), column.name) == columns.end()) {
+      key += csv_cell(column.value(shape)) + ",";
+    }
+  }
+  return key;
+}
+
+std::vector<std::string> shape_fields() {
+  std::vector<std::string> names;
+  for (const auto& column : shape_columns()) names.push_back(column.name);
+  return names;
+}
+
+std::string shape_words(const Shape& shape, const std::string& field) {
+  const std::string value = value_text(shape, field);
+  if (field == "dtype" || field == "mask") return value;
+  const std::string name = field == "history_length" ? "L" : field == "dim" ? "d" : field;
+  return name + "=" + (value.empty() ? "none" : value);
+}
+
+std::vector<std::string> shape_differences(const Shape& a, const Shape& b) {
+  std::vector<std::string> fields;
+  for (const std::string& field : shape_fields()) {
+    if (value_text(a, field) == value_text(b, field)) continue;
+    const std::string leader = leader_of(field, a);
+    if (leader.empty() || leader != leader_of(field, b)) fields.push_back(field);
+  }
+  return fields;
+}
+
+std::vector<std::string> shape_titles(const std::vector<std::vector<Shape>>& lists) {
+  std::vector<std::string> titles(lists.size());
+  if (std::any_of(lists.begin(), lists.end(), [](const auto& shapes) { return shapes.empty(); })) return titles;
+  for (const std::string& field : shape_fields()) {
+    // Of each list its values in order of appearance; what is because of another field is no value of its own.
+    std::vector<std::vector<std::string>> values, shown;
+    for (const std::vector<Shape>& shapes : lists) {
+      std::vector<std::string>&own = values.emplace_back(), &words = shown.emplace_back();
+      for (const Shape& shape : shapes) {
+        const std::string leader = leader_of(field, shape), value = leader.empty() ? value_text(shape, field) : leader;
+        if (std::find(own.begin(), own.end(), value) != own.end()) continue;
+        own.push_back(value);
+        words.push_back(words.empty() ? shape_words(shape, field) : value_text(shape, field));
+      }
+    }
+    if (std::all_of(values.begin(), values.end(), [&](const auto& own) { return own == values.front(); })) continue;
+    for (std::size_t i = 0; i < lists.size(); ++i) {
+      titles[i] += (titles[i].empty() ? "" : ", ") + join(shown[i], "/");
+    }
+  }
+  return titles;
 }
 
 bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b) { return shape_key(a) == shape_key(b); }

@@ -3,6 +3,7 @@
 
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "kvcast/report.h"
 
@@ -17,6 +18,20 @@ Config config_of(const Shape& shape);
 /// Text that two shapes share when they are alike in every column; empty when it is unknown. Cases are found by it: a
 /// grid has thousands.
 std::string shape_key(const std::optional<Shape>& shape);
+/// Without the columns named. Cases that differ in these at most are found by it.
+std::string shape_key_without(const Shape& shape, const std::vector<std::string>& columns);
+
+/// Names of the columns of a shape.
+std::vector<std::string> shape_fields();
+/// A field in a word or two: "bf16", "causal", "L=64", "kv_heads=2".
+std::string shape_words(const Shape& shape, const std::string& field);
+/// Fields in which two shapes differ. A cache in the type of everything else, and as many KV heads as heads, are what
+/// they are because of `dtype` and `heads`, and differ from nothing.
+std::vector<std::string> shape_differences(const Shape& a, const Shape& b);
+/// What tells each of several lists of shapes from the others, in words: "fp32", "L=64/128, layers=2". Empty where
+/// nothing does.
+std::vector<std::string> shape_titles(const std::vector<std::vector<Shape>>& lists);
+
 /// Whether both are known and alike in every column, or both unknown.
 bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b);
 

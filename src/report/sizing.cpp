@@ -32,9 +32,12 @@ std::string count(const std::optional<std::int64_t>& value, const char* unknown)
   return value ? integer(*value) : unknown;
 }
 /// Of an N that is nullopt where nothing limits it, and the largest known one where nothing is known to.
-std::string most(const Sizing& sizing, const std::optional<std::int64_t>& candidates) {
+std::string most(const std::optional<std::int64_t>& known_to, const std::optional<std::int64_t>& candidates) {
   if (candidates && *candidates == 0) return "not one";
-  return (candidates && candidates == sizing.known_to ? "at least " : "") + count(candidates, "no limit");
+  return (candidates && candidates == known_to ? "at least " : "") + count(candidates, "no limit");
+}
+std::string most(const Sizing& sizing, const std::optional<std::int64_t>& candidates) {
+  return most(sizing.known_to, candidates);
 }
 
 /// A value in the unit of its row.
@@ -197,6 +200,13 @@ bool interval_known(const Sizing& sizing) {
          sizing.safe_candidates.has_value();
 }
 
+/// Of a safe N beside the likely one, which it never exceeds: where that is known, a missing one is unknown.
+template <typename Row>
+std::string safe_text(const Sizing& sizing, const Row& row, const std::optional<std::int64_t>& known_to) {
+  const bool none = !row.likely_candidates && interval_known(sizing);
+  return row.safe_candidates || none ? most(known_to, row.safe_candidates) : "-";
+}
+
 // ---- sections
 
 Section budgets(const Sizing& sizing) {
@@ -218,7 +228,7 @@ Section budgets(const Sizing& sizing) {
                                row.used ? quantity(*row.used, row.unit) : "-",
                                row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
                                most(sizing, row.likely_candidates),
-                               interval_known(sizing) ? most(sizing, row.safe_candidates) : "-",
+                               safe_text(sizing, row, sizing.known_to),
                                row.source,
                                row.binding ? "binds" : ""};
                          }),
@@ -469,8 +479,8 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
   }
   heads.push_back({"", "source", false});
   return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
-                   std::vector<std::string> cells = {quantity(row.at, row.unit), most(sizing, row.likely_candidates),
-                                                     interval_known(sizing) ? most(sizing, row.safe_candidates) : "-",
+                   std::vector<std::string> cells = {quantity(row.at, row.unit), most(row.known_to, row.likely_candidates),
+                                                     safe_text(sizing, row, row.known_to),
                                                      row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
@@ -566,6 +576,9 @@ std::string render_sizing_table(const Report& report) {
   const Sizing& sizing = *report.sizing;
   std::string text =
       emphasised(paragraph("", sentence(sizing_answer(sizing)), 0), sizing.feasible ? Emphasis::strong : Emphasis::bad);
+  for (const std::string& caveat : sizing.caveats) {
+    text += emphasised(paragraph("", sentence(one_line(caveat)), 0), Emphasis::warning);
+  }
   text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
   text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
@@ -611,7 +624,9 @@ std::string render_sizing_csv(const Report& report) {
 
 std::string render_sizing_markdown(const Report& report) {
   const Sizing& sizing = *report.sizing;
-  std::string text = "## Queue sizing\n\n**" + sentence(sizing_answer(sizing)) + "**\n\n" + subject(report) + "\n";
+  std::string text = "## Queue sizing\n\n**" + sentence(sizing_answer(sizing)) + "**\n\n";
+  for (const std::string& caveat : sizing.caveats) text += "**" + sentence(one_line(caveat)) + "**\n\n";
+  text += subject(report) + "\n";
   text += sections_markdown(sections(report));
   if (!sizing.notes.empty()) text += "\n### notes\n\n";
   for (const std::string& note : sizing.notes) text += "- " + one_line(note) + "\n";

@@ -20,8 +20,10 @@ const std::vector<Column<Sizing>>& sizing_columns() {
       describe<T>("layers", "", "layers; null where nothing tells", &T::layers),
       describe<T>("likely_candidates", "candidates", "largest N that meets every budget; null: no limit",
                   &T::likely_candidates),
-      describe<T>("safe_candidates", "candidates",
-                  "likewise at the slow end of the 95% interval; null: no limit, or no interval", &T::safe_candidates),
+      describe<T>(
+          "safe_candidates", "candidates",
+          "likewise at the slow end of the 95% interval; null: unknown, or, where the likely one is null too, no limit",
+          &T::safe_candidates),
       describe<T>("known_to", "candidates",
                   "largest N that anything is known of: an N that equals it means at least; null: any", &T::known_to,
                   Role::added),
@@ -36,6 +38,7 @@ const std::vector<Column<Sizing>>& sizing_columns() {
       describe<T>("drop", "0..1", "throughput that naive costs the ranker; null: not known", &T::drop),
       describe<T>("drop_source", "", "`measured` (with a ranking head) or `assumed`", known(&T::drop_source)),
       describe<T>("residuals", "ratio", "timings over the time of the model, ascending, equally likely", &T::residuals),
+      describe<T>("caveats", "", "what the answer needs and the machine does not have", &T::caveats, Role::added),
       describe<T>("notes", "", "what is assumed or left out", &T::notes),
   };
   return columns;
@@ -64,8 +67,10 @@ const std::vector<Column<SizingBudget>>& sizing_budget_columns() {
       describe<T>("headroom_pct", "%", "of the limit, left over there", &T::headroom_pct),
       describe<T>("likely_candidates", "candidates", "largest N by this budget alone; 0: not one; null: no limit",
                   &T::likely_candidates),
-      describe<T>("safe_candidates", "candidates", "likewise at the slow end of the interval; null: also unknown",
-                  &T::safe_candidates),
+      describe<T>(
+          "safe_candidates", "candidates",
+          "likewise at the slow end of the interval; null: unknown, or, where the likely one is null too, no limit",
+          &T::safe_candidates),
       describe<T>("feasible", "", "one candidate meets it", &T::feasible),
       describe<T>("binding", "", "no other gives a smaller N", &T::binding),
       describe<T>("source", "", kSourceDoc, &T::source),
@@ -196,8 +201,12 @@ const std::vector<Column<SizingFrontier>>& sizing_frontier_columns() {
       describe<T>("unit", "", "of `at`", &T::unit),
       describe<T>("at", "", "its value", &T::at),
       describe<T>("likely_candidates", "candidates", "largest N; 0: not one; null: no limit", &T::likely_candidates),
-      describe<T>("safe_candidates", "candidates", "likewise at the slow end of the interval; null: also unknown",
-                  &T::safe_candidates),
+      describe<T>(
+          "safe_candidates", "candidates",
+          "likewise at the slow end of the interval; null: unknown, or, where the likely one is null too, no limit",
+          &T::safe_candidates),
+      describe<T>("known_to", "candidates", "largest N that anything is known of there: at least, where N equals it",
+                  &T::known_to, Role::added),
       describe<T>("speedup", "ratio", "at the likely N; without a limit at the largest measured", &T::speedup),
       describe<T>("drop_naive", "0..1", "throughput that naive costs the ranker there", &T::drop_naive),
       describe<T>("drop_shared", "0..1", "with sharing at the N of the speed-up, by exact algebra", &T::drop_shared),

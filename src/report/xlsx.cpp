@@ -262,14 +262,38 @@ struct Live {
 constexpr std::uint16_t kN = 0, kMeasured = 1, kLow = 2, kHigh = 3, kByR = 4, kAffine = 5, kSeed = 6, kImprovement = 7,
                         kSeedRule = 8, kExact = 9, kDropNaive = 10, kDropScheme = 11;
 
+/// The form in use: what stands in the column of it, its limit and the N for 90% of that as formulas, and why.
+struct Form {
+  std::uint16_t column;
+  const char *limit, *for_90, *what, *speedup;
+};
+const Form& form_in_use(const Fit& fit) {
+  static const Form law = {kByR, "=IF(model_r>0,1/model_r,\"\")",
+                           "=IF(model_r>0,MAX(1,ROUNDUP(9*(1/model_r-1)*(1-1E-9),0)),\"\")", "1/r", "N/(1+(N-1)r)"},
+                    affine = {kAffine, "=IF(model_b>0,model_c/model_b,\"\")",
+                              "=IF(model_b>0,MAX(1,ROUNDUP(9*model_a/model_b*(1-1E-9),0)),\"\")", "c/b", "cN/(a+bN)"},
+                    none = {kMeasured, "", "", "no form describes these timings", "measured"};
+  if (fit.preferred == "neither") return none;
+  return fit.preferred == "affine" && fit.affine ? affine : law;
+}
+
 struct Inputs {
   std::optional<Estimate> r, drop;
   std::optional<AffineFit> affine;
+  std::optional<double> limit;
+  std::optional<std::int64_t> for_90;
   std::string drop_source;
+  Form form;
 };
 
 Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
-  Inputs inputs{fit.r, Estimate{kSeedDrop, std::nullopt}, fit.affine, "assumed: the design note's 40%"};
+  Inputs inputs{fit.r,
+                Estimate{kSeedDrop, std::nullopt},
+                fit.affine,
+                fit.asymptote,
+                fit.candidates_for_90,
+                "assumed: the design note's 40%",
+                form_in_use(fit)};
   if (const Degradation* measured = drop_at(report, one, std::nullopt, kBaseline)) {
     inputs.drop = measured->drop;
     inputs.drop_source = "measured at N = " + integer(measured->candidates);
@@ -304,16 +328,23 @@ std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const In
   add("c", "model_c", part(&AffineFit::naive_candidate_s), std::nullopt, "s", "time of a naive candidate");
   add("drop of naive", "model_drop", inputs.drop->value, inputs.drop->ci95, "0..1", inputs.drop_source);
   add("r of the design note", "model_r_seed", kSeedR, std::nullopt, "ratio", "for comparison");
-  ++row;
-  const double r = inputs.r->value;
-  sheet.text({row, 0}, "limit of the speed-up");
-  sheet.formula({row, 1}, "=IF(model_r>0,1/model_r,\"\")", r > 0 ? std::optional(1 / r) : std::nullopt, "ratio");
-  sheet.note({row, 6}, "1/r");
-  ++row;
-  sheet.text({row, 0}, "N for 90% of it");
-  sheet.formula({row, 1}, "=IF(model_r>0,9*(1/model_r-1),\"\")", r > 0 ? std::optional(9 * (1 / r - 1)) : std::nullopt,
-                "ratio");
-  sheet.note({row, 6}, "9 (1/r - 1)");
+  const Form& form = inputs.form;
+  const bool none = *form.limit == '\0';
+  const auto derived = [&](const char* label, const char* formula, std::optional<double> value,
+                           const std::string& what) {
+    ++row;
+    sheet.text({row, 0}, label);
+    if (value && !none) {
+      sheet.formula({row, 1}, formula, value, "ratio");
+    } else {
+      sheet.text({row, 1}, "-");
+    }
+    sheet.note({row, 6}, none ? form.what : value ? what : "not known from these N");
+  };
+  const std::string of_form = std::string(" of the form in use, ") + form.speedup;
+  derived("limit of the speed-up", form.limit, inputs.limit, form.what + of_form);
+  const auto for_90 = inputs.for_90 ? std::optional(static_cast<double>(*inputs.for_90)) : std::nullopt;
+  derived("N for 90% of it", form.for_90, for_90, "rounded up," + of_form);
   return row + 1;
 }
 
@@ -337,9 +368,11 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
   for (const std::int64_t candidates : all) {
     ++row;
     const auto n = static_cast<double>(candidates);
-    const std::string cell = relative({row, kN}), by_r = relative({row, kByR});
+    const std::string cell = relative({row, kN});
     sheet.input({row, kN}, candidates);
+    std::optional<double> measured;
     if (const SchemePoint* point = scheme_at(one, candidates, fit.scheme); point != nullptr && point->speedup) {
+      measured = point->speedup->value;
       sheet.value({row, kMeasured}, point->speedup->value, "ratio");
       if (point->speedup->ci95) {
         sheet.value({row, kLow}, point->speedup->ci95->lo, "ratio");
@@ -358,13 +391,23 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
                   affine, "ratio");
     live.affine = live.affine || affine.has_value();
     sheet.formula({row, kSeed}, "=" + cell + "/(1+(" + cell + "-1)*model_r_seed)", speedup(n, seed_r), "ratio");
-    sheet.formula({row, kImprovement}, "=1-1/" + by_r, improvement(n, r), "0..1");
-    sheet.formula({row, kSeedRule}, "=model_drop/" + by_r, drop_seed_rule(drop, modelled), "0..1");
-    sheet.formula({row, kExact}, "=IF(model_drop>0,1/(1+" + by_r + "*(1-model_drop)/model_drop),0)",
-                  drop > 0 ? drop_exact(drop, modelled) : 0, "0..1");
+    // By the form in use; where there is none, of what was measured.
+    const std::optional<double> in_use = inputs.form.column == kByR      ? std::optional(modelled)
+                                         : inputs.form.column == kAffine ? affine
+                                                                         : measured;
+    const std::string by = relative({row, inputs.form.column});
+    const auto formula = [&](std::uint16_t column, const std::string& text, const auto& value) {
+      if (inputs.form.column == kMeasured && !measured) return;
+      sheet.formula({row, column}, "=IF(" + by + "=\"\",\"\"," + text + ")",
+                    in_use ? std::optional<double>(value(*in_use)) : std::nullopt, "0..1");
+    };
+    formula(kImprovement, "1-1/" + by, [](double s) { return 1 - 1 / s; });
+    formula(kSeedRule, "model_drop/" + by, [&](double s) { return drop_seed_rule(drop, s); });
+    formula(kExact, "IF(model_drop>0,1/(1+" + by + "*(1-model_drop)/model_drop),0)",
+            [&](double s) { return drop > 0 ? drop_exact(drop, s) : 0; });
     const auto dropped = [&](std::uint16_t column, const std::string& scheme) {
-      if (const Degradation* measured = drop_at(report, one, candidates, scheme)) {
-        sheet.value({row, column}, measured->drop.value, "0..1");
+      if (const Degradation* lost = drop_at(report, one, candidates, scheme)) {
+        sheet.value({row, column}, lost->drop.value, "0..1");
         live.drops = true;
       }
     };
@@ -372,9 +415,8 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
     dropped(kDropScheme, fit.scheme);
   }
   live.last = {row, kDropScheme};
-  sheet.note(
-      {row + 1, 0},
-      "measured: over naive's throughput. Drops: of the ranker, by the speed-up N/(1+(N-1)r); docs/model.md 2-3.");
+  sheet.note({row + 1, 0}, "measured: over naive's throughput. Improvement, and drops of the ranker: by the speed-up " +
+                               std::string(inputs.form.speedup) + "; docs/model.md 2-3.");
   return row + 3;
 }
 
@@ -477,7 +519,7 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
 // ---- sizing
 
 /// N from a latency budget by the line of the sized model; returns the row after. Nothing where times are unknown or no
-/// line.
+/// line, and where these cells would not come to what the sizing says: there is no formula of a queue.
 std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, const Sizing& sizing) {
   const auto sized = std::find_if(sizing.models.begin(), sizing.models.end(), [&](const SizingModel& model) {
     return model.history_length == sizing.history_length && model.layers == sizing.layers;
@@ -495,7 +537,18 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
                                    [](const SizingBudget& one) { return one.name == "p99"; });
   const bool stated = budget != sizing.budgets.end();
   const double limit = stated ? budget->limit : 2 * tail * (sized->user_s + sized->candidate_s);
-  sheet.title({row++, 0}, "Live: N from a P99 budget by the line (budget/tail - a)/b, without waiting in a queue");
+  // As in the sizing, a budget that is met exactly is met.
+  const double candidates = std::max(0.0, std::floor((limit / tail - sized->user_s) / sized->candidate_s * (1 + 1e-9)));
+  const bool rate = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
+                                [](const SizingBudget& one) { return one.name == "qps"; });
+  if (rate || (stated && budget->likely_candidates.value_or(-1) != static_cast<std::int64_t>(candidates))) {
+    sheet.note({row++, 0},
+               rate ? "No live model: the wait at a rate of requests is no formula of a cell. kvcast size, or the "
+                      "page, sizes again."
+                    : "No live model: the time is no line in N here. kvcast size sizes again.");
+    return row + 1;
+  }
+  sheet.title({row++, 0}, "Live: N from a P99 budget by the line (budget/tail - a)/b; nothing waits");
   const auto add = [&](const char* label, const char* name, double value, const char* unit, const std::string& what) {
     sheet.text({row, 0}, std::string(label) + " [" + unit + "]");
     sheet.input({row, 1}, value, unit);
@@ -507,8 +560,6 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   add("tail", "size_tail", tail, "ratio", "99% of the timings are at most this many times a + b N");
   add("a", "size_a", sized->user_s, "s", "of a request's time a + b N");
   add("b", "size_b", sized->candidate_s, "s", "of it");
-  // As in the sizing, a budget that is met exactly is met.
-  const double candidates = std::max(0.0, std::floor((limit / tail - sized->user_s) / sized->candidate_s * (1 + 1e-9)));
   sheet.text({row, 0}, "N [candidates]");
   sheet.formula({row, 1},
                 "=IF(AND(size_b>0,size_tail>0),MAX(0,INT((size_budget/size_tail-size_a)/size_b*(1+1E-9))),\"\")",
@@ -533,8 +584,10 @@ std::optional<MemoryColumns> write_sizing(Book& book, Sheet& sheet, const Report
     return std::nullopt;
   }
   const Sizing& sizing = *report.sizing;
-  sheet.title({0, 0}, sizing_answer(sizing));
-  std::uint32_t row = write_live_sizing(book, sheet, 2, sizing);
+  std::uint32_t row = 0;
+  sheet.title({row++, 0}, sizing_answer(sizing));
+  for (const std::string& caveat : sizing.caveats) sheet.note({row++, 0}, caveat);
+  row = write_live_sizing(book, sheet, row + 1, sizing);
   sheet.title({row++, 0}, "sizing");
   row = fields(sheet, row, "", sizing_columns(), sizing) + 1;
   std::optional<MemoryColumns> memory;

@@ -46,7 +46,7 @@ const shot = async (page, name) => { if (shots) await page.screenshot({path: joi
 const chartIds = (page) => page.evaluate(() => kvcastPage.charts().map((chart) => chart.id));
 const labels = (page, id) => page.evaluate((wanted) => kvcastPage.charts().find((chart) => chart.id === wanted).chart.data.datasets.map((set) => set.label), id);
 const answer = (page) => page.evaluate(() => ({likely: document.getElementById('likely').textContent, safe: document.getElementById('safe').textContent}));
-const words = (n) => n === null ? 'no limit' : n.toLocaleString('en');
+const words = (n, {known_to = null} = {}) => n === null ? 'no limit' : (n === known_to ? 'at least ' : '') + n.toLocaleString('en');
 
 const tests = [];
 const test = (name, body) => tests.push([name, body]);
@@ -59,7 +59,11 @@ test('every chart has its data', async () => {
   const drawn = await page.evaluate(() => kvcastPage.charts().map(({id, chart}) => ({id, sets: chart.data.datasets.map((set) => ({label: set.label, data: set.data}))})));
   const measured = drawn[0].sets.find((set) => set.label === 'shared, measured');
   assert.deepEqual(measured.data.map((point) => [point.x, point.y]), speedups.map((point) => [point.candidates, point.schemes.shared.speedup.value]));
-  for (const part of [', r = ', 'affine', 'ceiling', 'design note']) assert.ok(drawn[0].sets.some((set) => set.label.includes(part)), part);
+  // One form and its ceiling, or neither: never two values of the same thing.
+  const fit = report.cases[0].fits.shared, form = {affine: 'affine', neither: ''}[fit.preferred] ?? ', r = ';
+  for (const part of [', r = ', 'affine']) assert.equal(drawn[0].sets.some((set) => !set.label.includes(' end') && set.label.includes(part)), part === form, part);
+  assert.equal(drawn[0].sets.some((set) => set.label.includes('ceiling')), form !== '' && fit.asymptote !== null);
+  assert.ok(drawn[0].sets.some((set) => set.label.includes('design note')));
   for (const {id, sets} of drawn) for (const set of sets) assert.ok(set.data.length > 0, `${id} ${set.label}`);
   // Drawn, not only held: no canvas is blank.
   const blank = await page.evaluate(() => [...document.querySelectorAll('canvas')].filter((canvas) => !canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data.some((value) => value > 0)).length);
@@ -106,7 +110,7 @@ test('the what-if panel says what kvcast size says', async () => {
     kvcast('size', ...args, '-q', '-o', folder);
     const {sizing} = json(folder);
     const page = await open(pageOf(folder));
-    const wanted = {likely: words(sizing.likely_candidates), safe: sizing.models[0].half.length ? words(sizing.safe_candidates) : 'unknown'};
+    const wanted = {likely: words(sizing.likely_candidates, sizing), safe: sizing.models[0].half.length ? words(sizing.safe_candidates, sizing) : 'unknown'};
     assert.deepEqual(await answer(page), wanted, args.join(' '));
     if (sizing.likely_candidates > 0) ++limited;
     await close(page);
@@ -126,7 +130,7 @@ test('between the shapes of a grid the panel follows the surface as kvcast size 
     kvcast('size', ...shape, ...args, '-q', '-o', 'again');
     const again = json('again').sizing;
     found.push(again.likely_candidates);
-    assert.deepEqual(await answer(page), {likely: words(again.likely_candidates), safe: own.half.length ? words(again.safe_candidates) : 'unknown'}, args.join(' '));
+    assert.deepEqual(await answer(page), {likely: words(again.likely_candidates, again), safe: own.half.length ? words(again.safe_candidates, again) : 'unknown'}, args.join(' '));
   };
   await expect('--p99', '50ms');
   // Whatever this machine's times are: budgets of a few candidates, of a block, and of many.
@@ -321,8 +325,25 @@ test('two reports on one page', async () => {
   const options = await page.$$eval('#wi-report option', (all) => all.map((one) => one.textContent));
   assert.deepEqual(options, ['sized', 'fleet']);
   await page.selectOption('#wi-report', '1');
-  assert.equal((await answer(page)).likely, words(json('fleet').sizing.likely_candidates));
+  assert.equal((await answer(page)).likely, words(json('fleet').sizing.likely_candidates, json('fleet').sizing));
   await shot(page, 'both');
+  await close(page);
+});
+
+test('two reports are called by what differs, which is said on top', async () => {
+  const page = await open(pageOf('types'));
+  const names = await labels(page, 'speedup');
+  assert.ok(names.includes('fp32: shared, measured') && names.includes('bf16: shared, measured'), names.join());
+  assert.match(await page.textContent('[data-compared]'), /^bf16 is 1\.\d+x faster at N=50 \[1\.\d+, 1\.\d+\] than fp32, scheme shared\.$/);
+  const figures = await page.$$eval('#tables > h2', (all) => all.map((one) => one.textContent));
+  assert.deepEqual(figures, ['Figures of fp32 (fp32-run)', 'Figures of bf16 (bf16-run)']);
+  await shot(page, 'types');
+  await close(page);
+});
+
+test('what the machine does not have stands under the answer', async () => {
+  const page = await open(pageOf('crowded'));
+  assert.match(await page.textContent('#conclusions .warning'), /^400 workers of 2 threads need more than the \d+ CPUs? of the measured machine/);
   await close(page);
 });
 
@@ -428,6 +449,21 @@ test('fleets overlay, and a run with traffic has the charts of both', async () =
   await close(mixed);
 });
 
+/// Samples of one shape in a type, `factor` times as fast as fp32.
+function plantedType(dtype, factor) {
+  const head = 'history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,kv_dtype,threads,mask,trim,' +
+      'head_width,head_layers,candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio,canary_gflops';
+  const rows = [head];
+  for (const n of [1, 5, 50]) {
+    for (let round = 0; round < 8; ++round) {
+      const unit = (1 + 0.01 * Math.sin(5 * round + n)) / factor;
+      const shape = `64,32,2,2,2,4,1,,0,${dtype},${dtype},2,causal,true,,2,${n}`;
+      rows.push(`${shape},naive,${round},measured,${unit * n * 1e-3},${n},,,1,50`, `${shape},shared,${round},measured,${unit * (1e-3 + 1e-4 * n)},${n},${unit * 1e-3},${unit * 1e-4 * n},1,50`);
+    }
+  }
+  return rows.join('\n') + '\n';
+}
+
 /// Samples of a grid whose candidate pass costs something however few candidates there are.
 function plantedGrid() {
   const head = 'history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,kv_dtype,threads,mask,trim,' +
@@ -457,6 +493,12 @@ function prepare() {
   kvcast('size', join(root, 'docs/examples/fleet.csv'), '--p99', '60ms', '--qps', '20', '--workers', '4', '-q', '-o', 'fleet');
   kvcast('size', '--r', '0.15', '--shape', 'smoke', '-q', '-o', 'alone');
   kvcast('report', 'sized', 'fleet', '--to', 'html', '-q', '-o', 'both');
+  for (const [dtype, factor] of [['fp32', 1], ['bf16', 1.8]]) {
+    writeFileSync(join(work, `${dtype}.csv`), plantedType(dtype, factor));
+    kvcast('fit', `${dtype}.csv`, '-q', '-o', `${dtype}-run`);
+  }
+  kvcast('report', 'fp32-run', 'bf16-run', '--to', 'html', '-q', '-o', 'types');
+  kvcast('size', 'run', '--p99', '10s', '--workers', '400', '-q', '-o', 'crowded');
 
   const fleet = ['--token-time', '5us', '--candidate-time', '50us', '--token-bytes', '8KiB', '--history', 'lognormal:300,2000', '--candidates', '100', '--max-history', '4000', '--p99', '50ms', '--requests', '20000', '-q'];
   kvcast('simulate', ...fleet, '--qps', '200', '--workers', '4', '--cache', '1GiB', '-o', 'traffic');

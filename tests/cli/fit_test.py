@@ -213,9 +213,127 @@ class CompareTest(FitTest):
         self.assert_refused(self.kvcast("compare", "a.csv", self.run_dir), 2, "in common")
         self.assert_refused(self.kvcast("compare", "a.csv", "one.csv"), 2, "two rounds")
         self.assert_refused(self.kvcast("compare", "a.csv", "none.csv"), 3, "none.csv")
-        self.assert_refused(self.kvcast("compare", "a.csv"), 2, "see kvcast compare --help")
+        self.assert_refused(self.kvcast("compare", "a.csv"), 2, "B: is missing", "--across")
         for threshold in ("-1%", "x", "nan"):
             self.assert_refused(self.kvcast("compare", "a.csv", "a.csv", "--threshold", threshold), 2, "--threshold")
+
+
+def shaped(unit, schemes=("naive", "shared"), counts=(1, 10, 50), factor={}, rounds=6, **shape):
+    """samples.csv of one shape. unit: seconds of naive's candidate; factor: of schemes other than shared."""
+    fields = {"history_length": 64, "dim": 64, "heads": 4, "kv_heads": 4, "layers": 2, "ffn_factor": 4, "token_merge": 1,
+              "query_tokens": "", "candidate_from_layer": 0, "dtype": "fp32", "kv_dtype": "fp32", "threads": 2,
+              "mask": "causal", "trim": "true", "head_width": "", "head_layers": 2} | shape
+    rows = [",".join(fields) + ",candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,"
+            "fusion_seconds,canary_ratio,canary_gflops"]
+    for n in counts:
+        for k in range(rounds):
+            wobble = unit * (1 + 0.01 * (k % 3))
+            for scheme in schemes:
+                seconds = wobble * (n if scheme == "naive" else (1 + 0.1 * n) * factor.get(scheme, 1))
+                rows.append(",".join(map(str, fields.values())) +
+                            f",{n},{scheme},{k},measured,{seconds!r},{n},,,1,100")
+    return "\n".join(rows) + "\n"
+
+
+class AcrossTest(FitTest):
+    def across(self, *args, code=0):
+        result = self.kvcast("compare", *args, "--format", "json")
+        self.assertEqual(result.returncode, code, result.stderr)
+        return json.loads(result.stdout)
+
+    def test_a_field_of_the_shape(self):
+        self.write("a.csv", shaped(1e-3))
+        for field, change, words in (("dtype", {"dtype": "bf16", "kv_dtype": "bf16"}, ("fp32", "bf16")),
+                                     ("kv_dtype", {"kv_dtype": "bf16"}, ("kv_dtype=fp32", "kv_dtype=bf16")),
+                                     ("threads", {"threads": 4}, ("threads=2", "threads=4")),
+                                     ("heads", {"heads": 2, "kv_heads": 2}, ("heads=4", "heads=2")),
+                                     ("kv-heads", {"kv_heads": 1}, ("kv_heads=4", "kv_heads=1")),
+                                     ("L", {"history_length": 32}, ("L=64", "L=32")),
+                                     ("layers", {"layers": 1}, ("layers=2", "layers=1")),
+                                     ("layout", {"mask": "history-blind"}, ("causal", "history-blind")),
+                                     ("query_tokens", {"query_tokens": 8}, ("query_tokens=none", "query_tokens=8")),
+                                     ("shape", {"dim": 32, "layers": 1}, ("d=64, layers=2", "d=32, layers=1"))):
+            with self.subTest(field=field):
+                self.write("b.csv", shaped(1e-3 / 1.8, **change))
+                document = self.across("a.csv", "b.csv", "--across", field)
+                self.assertRegex(document["answer"], rf"^{words[1]} is 1\.8\d?x faster at N=50 \[1\.\d+, 1\.\d+\] than "
+                                                     rf"{words[0]}, scheme shared$")
+                self.assertEqual({(p["in_a"], p["in_b"]) for p in document["points"]}, {words})
+                self.assertEqual({p["candidates"] for p in document["points"]}, {1, 10, 50})
+                for point in document["points"]:
+                    self.assertAlmostEqual(point["time_ratio"]["value"], 1 / 1.8)
+                    self.assertFalse(point["regression"] or point["improvement"])
+                # The other way round it is slower, and that is no regression.
+                back = self.across("b.csv", "a.csv", "--across", field)
+                self.assertRegex(back["answer"], rf"^{words[0]} is 1\.8\d?x slower at N=50 ")
+                self.assertFalse(back["regression"])
+                table = self.kvcast("compare", "a.csv", "b.csv", "--across", field).stdout
+                self.assertEqual(table.splitlines()[0], document["answer"])
+                self.assertIn(f"A {words[0]}, B {words[1]}\n", table)
+                rows = list(csv.DictReader(self.kvcast("compare", "a.csv", "b.csv", "--across", field, "--format", "csv")
+                                           .stdout.splitlines()))
+                self.assertEqual({(row["in_a"], row["in_b"]) for row in rows}, {words})
+                markdown = self.kvcast("compare", "a.csv", "b.csv", "--across", field, "--format", "md").stdout
+                self.assertIn(f"**{document['answer']}.**", markdown)
+        # Like with like they have nothing in common, as before.
+        self.assert_refused(self.kvcast("compare", "a.csv", "b.csv"), 2, "in common")
+
+    def test_schemes(self):
+        self.write("a.csv", shaped(1e-3))
+        self.write("b.csv", shaped(1e-3, schemes=("naive", "packed"), factor={"packed": 1.25}))
+        answer = r"^packed is 1\.25x slower at N=50 \[1\.\d+, 1\.\d+\] than shared$"
+        self.assertRegex(self.across("a.csv", "b.csv", "--across", "schemes")["answer"], answer)
+        self.write("both.csv", shaped(1e-3, schemes=("naive", "shared", "packed", "shared-copy"),
+                                      factor={"packed": 1.25, "shared-copy": 2}))
+        alone = self.across("both.csv", "--across", "scheme")
+        self.assertEqual(len({frozenset((p["in_a"], p["in_b"])) for p in alone["points"]}), 3)
+        self.assertEqual(self.across("both.csv", "both.csv", "--across", "schemes"), alone)
+        # Timings that tell no shape have schemes all the same.
+        self.write("mine.csv", planted(0.2))
+        self.assertEqual(self.across("mine.csv", "--across", "schemes")["across"], "schemes")
+
+    def test_within_a_grid_every_two_once(self):
+        grid = shaped(1e-3) + "".join(
+            shaped(1e-3 * k, layers=2 * k).split("\n", 1)[1] for k in (2, 4))
+        self.write("grid.csv", grid)
+        document = self.across("grid.csv", "--across", "layers")
+        self.assertEqual({(p["in_a"], p["in_b"]) for p in document["points"]},
+                         {("layers=2", "layers=4"), ("layers=2", "layers=8"), ("layers=4", "layers=8")})
+
+    def test_refused(self):
+        self.write("a.csv", shaped(1e-3))
+        self.write("b.csv", shaped(1e-3, layers=4, dtype="bf16", kv_dtype="bf16"))
+        self.write("own.csv", planted(0.2))
+        self.write("far.csv", shaped(1e-3, counts=(2, 3), dtype="bf16", kv_dtype="bf16"))
+        for args, parts in ((["a.csv", "b.csv", "--across", "dtype"], ["differ in more than dtype", "layers=2 in A, layers=4 in B"]),
+                            (["a.csv", "b.csv", "--across", "threads"], ["do not differ in threads: threads=2", "fp32", "bf16"]),
+                            (["a.csv", "a.csv", "--across", "dtype"], ["do not differ in dtype: fp32"]),
+                            (["a.csv", "--across", "dtype"], ["do not differ in dtype: fp32"]),
+                            (["a.csv", "--across", "shape"], ["no two shapes"]),
+                            (["a.csv", "b.csv", "--across", "schemes"], ["differ in their shape", "layers=4"]),
+                            (["own.csv", "a.csv", "--across", "dtype"], ["tell their shape"]),
+                            (["a.csv", "far.csv", "--across", "dtype"], ["in common", "same N"]),
+                            (["a.csv", "b.csv", "--across", "colour"], ["--across: 'colour' is unknown", "dtype", "schemes", "layers"]),
+                            (["a.csv", "b.csv", "--across", ""], ["--across"]),
+                            (["a.csv", "b.csv", "--across", "shape", "--threshold", "5%"], ["--threshold"])):
+            with self.subTest(args=args):
+                self.assert_refused(self.kvcast("compare", *args), 2, *parts)
+        self.assertEqual(self.across("a.csv", "b.csv", "--across", "shape")["points"][0]["in_b"], "layers=4, bf16")
+
+    def test_on_the_page(self):
+        self.write("fp32.csv", shaped(1e-3))
+        self.write("bf16.csv", shaped(1e-3 / 1.8, dtype="bf16", kv_dtype="bf16"))
+        for name in ("fp32", "bf16"):
+            self.assertEqual(self.kvcast("fit", f"{name}.csv", "-q", "-o", name).returncode, 0)
+        page = self.kvcast("report", "fp32", "bf16", "--to", "html", "-o", "-").stdout
+        reports = json.loads(page.split('id="data">')[1].split("</script>")[0])
+        self.assertEqual([one["title"] for one in reports], ["fp32", "bf16"])
+        self.assertEqual(reports[0]["compared"], "")
+        self.assertRegex(reports[1]["compared"], r"^bf16 is 1\.8\d?x faster at N=50 ")
+        # Nothing tells two runs of the same apart but their names.
+        page = self.kvcast("report", "fp32", "fp32", "--to", "html", "-o", "-").stdout
+        same = json.loads(page.split('id="data">')[1].split("</script>")[0])
+        self.assertEqual([(one["title"], one["compared"]) for one in same], [("", ""), ("", "")])
 
 
 class MergeTest(FitTest):

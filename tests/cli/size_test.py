@@ -31,6 +31,28 @@ def planted(r, naive_s=0.001, rounds=4):
     return "candidates,naive_seconds,shared_seconds\n" + "\n".join(rows) + "\n"
 
 
+def planted_grid(lengths=(32, 64, 128), layers=(1, 2), counts=(1, 5, 10)):
+    """samples.csv of a grid in which every shape is off by its own factor from what its FLOPs take."""
+    rows = ["history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,"
+            "kv_dtype,threads,mask,trim,head_width,head_layers,candidates,scheme,round,status,measured_seconds,"
+            "measured_candidates,user_seconds,fusion_seconds,canary_ratio,canary_gflops"]
+    off = 0
+    for depth in layers:
+        for length in lengths:
+            off = (off + 5) % 7
+            position = depth * (24 * 64 * 64 + 4 * length * 64) * 1e-11
+            for n in counts:
+                for k in range(4):
+                    shape = f"{length},64,4,4,{depth},4,1,,0,fp32,fp32,1,causal,true,,2"
+                    wobble = 1 + 0.002 * (k % 2)
+                    user, each = (wobble * (0.88 + 0.04 * off) * x for x in
+                                  (2e-5 * depth + length * position, 2e-5 * depth + n * position))
+                    naive = wobble * n * (2e-5 * depth + (length + 1) * position)
+                    rows += [f"{shape},{n},naive,{k},measured,{naive!r},{n},,,1,100",
+                             f"{shape},{n},shared,{k},measured,{user + each!r},{n},{user!r},{each!r},1,100"]
+    return "\n".join(rows) + "\n"
+
+
 def setUpModule():
     folder = tempfile.TemporaryDirectory(prefix="kvcast_size_")
     unittest.addModuleCleanup(folder.cleanup)
@@ -106,6 +128,74 @@ class SizeTest(unittest.TestCase):
             self.assertEqual(found, sorted(found, reverse=True), name)
             self.assertEqual(found[-1], 0, name)
             self.assertGreater(found[0], 1, name)
+
+    def frontier(self, *args):
+        """Likely and safe N by L, and the lines of the table."""
+        sizing = self.sizing("grid.csv", "--p99", "5ms", *args)
+        rows = [row for row in sizing["frontiers"] if row["axis"] == "history_length"]
+        table = self.kvcast("grid.csv", "--p99", "5ms", *args).stdout.split("N against history length\n")[1]
+        return sizing, rows, table.split("\n\n")[0].splitlines()[2:]
+
+    def test_n_falls_with_the_history_by_one_model(self):
+        for counts in ((1, 5, 10), (1, 5, 10, 50)):
+            (self.dir / "grid.csv").write_text(planted_grid(counts=counts))
+            for args in (["--layers", "2", "-L", "48"], ["--layers", "2", "-L", "64"], ["--layers", "1", "-L", "64"],
+                         ["--layers", "3", "-L", "20"], []):
+                with self.subTest(counts=counts, args=args):
+                    sizing, rows, lines = self.frontier(*args)
+                    likely = [row["likely_candidates"] for row in rows]
+                    self.assertEqual(likely, sorted(likely, reverse=True))
+                    safe = [row["safe_candidates"] for row in rows]
+                    self.assertEqual(len({value is None for value in safe}), 1, safe)
+                    if safe[0] is not None:
+                        self.assertEqual(safe, sorted(safe, reverse=True))
+                        self.assertTrue(all(s <= n for s, n in zip(safe, likely)), rows)
+                    own = next(row for row in rows if row["at"] == sizing["history_length"])
+                    self.assertEqual(own["likely_candidates"], sizing["likely_candidates"])
+                    self.assertEqual(own["safe_candidates"], sizing["safe_candidates"])
+                    # Unknown is -, never "no limit".
+                    self.assertEqual(len(lines), len(rows))
+                    for line, row in zip(lines, rows):
+                        cells = line.split("  ")
+                        cells = [cell.strip() for cell in cells if cell.strip()]
+                        self.assertNotIn("no limit", line)
+                        self.assertEqual(cells[2] == "-", row["safe_candidates"] is None, line)
+                    # The same figure in both places.
+                    for row in sizing["parameters"]:
+                        if row["name"] == "L":
+                            same = next(r for r in rows if r["at"] == float(row["to"]))
+                            self.assertEqual(row["likely_candidates"], same["likely_candidates"])
+
+    def test_without_a_surface_measured_lengths_stand_as_they_are(self):
+        (self.dir / "grid.csv").write_text(planted_grid(lengths=(32, 128), layers=(2,), counts=(1, 5, 10, 50)))
+        alone = {length: self.sizing("grid.csv", "--p99", "5ms", "-L", length)["likely_candidates"]
+                 for length in (32, 128)}
+        _, rows, lines = self.frontier("-L", "32")
+        found = {row["at"]: row for row in rows}
+        self.assertEqual({length: found[length]["likely_candidates"] for length in (32, 128)}, alone)
+        likely = [row["likely_candidates"] for row in rows]
+        self.assertEqual(likely, sorted(likely, reverse=True))
+        self.assertLess(found[64]["likely_candidates"], alone[32])
+        self.assertGreater(found[64]["likely_candidates"], alone[128])
+        # By FLOPs nobody knows the error.
+        self.assertEqual([row["safe_candidates"] for row in rows if row["source"] == "assumed"], [None, None])
+        self.assertRegex(lines[0], r"^ +8 +[\d,]+ +- ")
+
+    def test_more_threads_than_cpus_is_said_under_the_answer(self):
+        report = json.loads((self.run_dir / "report.json").read_text())
+        threads, cpus = report["config"]["run"]["threads"], report["machine"]["threads"]
+        words = f"{cpus + 1} workers of {threads} thread"
+        for args in (["--p99", "10s"], ["--p99", "1ns"], ["--qps", "0.01"], []):
+            result = self.kvcast(self.run_dir, "--workers", cpus + 1, *args)
+            lines = result.stdout.split("\nscheme shared")[0].replace("\n", " ")
+            self.assertIn(words, lines, args)
+            self.assertIn("CPU", lines)
+            self.assertLess(result.stdout.index("workers of"), 700)
+            sizing = json.loads(self.kvcast(self.run_dir, "--workers", cpus + 1, *args, "--format", "json").stdout)["sizing"]
+            self.assertEqual(len(sizing["caveats"]), 1)
+            markdown = self.kvcast(self.run_dir, "--workers", cpus + 1, *args, "--format", "md").stdout
+            self.assertIn(words, markdown.split("\n\n")[2])
+        self.assertEqual(self.sizing(self.run_dir, "--workers", max(1, cpus // threads))["caveats"], [])
 
     def test_the_smallest_n_worth_it(self):
         sizing = self.sizing("gpu.csv", "--min-improvement", "60", "--p99", "6ms")

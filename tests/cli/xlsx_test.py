@@ -112,7 +112,7 @@ class Formulas(dict):
     """What the cells of one sheet come to with other numbers in some: {name: number}. Knows what our formulas use."""
 
     def __init__(self, book, sheet, changed):
-        super().__init__(AND=lambda *parts: all(parts), MAX=max, INT=math.floor)
+        super().__init__(AND=lambda *parts: all(parts), MAX=max, INT=math.floor, ROUNDUP=lambda value, _: math.ceil(value))
         self.book, self.sheet, self.changed = book, sheet, {book.at(name): number for name, number in changed.items()}
 
     def __missing__(self, name):
@@ -239,13 +239,18 @@ class Base(unittest.TestCase):
             n = value(f"A{row}")
             seen.add(n)
             by_r = speedup(n, r)
-            wanted = {"E": by_r, "G": speedup(n, seed), "H": 1 - 1 / by_r, "I": drop / by_r,
-                      "J": exact_drop(drop, by_r)}
+            wanted = {"E": by_r, "G": speedup(n, seed)}
             if a + b * n > 0:
                 wanted["F"] = c * n / (a + b * n)
             else:
                 self.assertEqual(value(f"F{row}"), "")
             known = measured.get(int(n))
+            # Improvement and drops are by the form in use, of which the headline speaks too.
+            used = {"affine": wanted.get("F"), "neither": known and known["value"]}.get(fit["preferred"], by_r)
+            if used is None:
+                self.assertEqual([value(f"{column}{row}") for column in "HIJ"], [""] * 3)
+            else:
+                wanted |= {"H": 1 - 1 / used, "I": drop / used, "J": exact_drop(drop, used)}
             if known is not None:
                 wanted["B"] = known["value"]
             else:
@@ -468,6 +473,30 @@ class XlsxTest(Base):
         heads = {cell.value for at, cell in book.cells["sizing"].items() if re.fullmatch(r"A\d+", at)}
         for name in ("budgets", "inputs", "points", "fractions", "advice", "models"):
             self.assertIn(name, heads)
+
+    def test_the_limit_is_that_of_the_form_in_use(self):
+        for name in self.folders:
+            book = self.book(name)
+            _, fit = self.main_fit(name)
+            row = next(at[1:] for at, cell in book.cells["fit"].items() if cell.value == "limit of the speed-up")
+            limit, for_90 = book.cells["fit"][f"B{row}"], book.cells["fit"][f"B{int(row) + 1}"]
+            if fit["asymptote"] is None:
+                self.assertEqual((limit.value, for_90.value), ("-", "-"))
+                continue
+            self.assertEqual(for_90.value, "-" if fit["candidates_for_90"] is None else fit["candidates_for_90"])
+            affine = fit["affine"] if fit["preferred"] == "affine" else None
+            wanted = affine["naive_candidate_s"] / affine["candidate_s"] if affine else 1 / fit["r"]["value"]
+            self.assertAlmostEqual(limit.value, wanted, delta=1e-9 * wanted)
+            self.assertEqual("model_b" in limit.formula, affine is not None)
+
+    def test_no_live_model_beside_an_answer_that_it_does_not_come_to(self):
+        folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")
+        self.addCleanup(folder.cleanup)
+        kvcast("size", SOURCE / "docs/examples/fleet.csv", "--p99", "60ms", "--qps", "20", "--workers", "4", "-q", "-o",
+               "rate", cwd=folder.name)
+        book = Workbook(Path(folder.name) / "rate/report.xlsx")
+        self.assertNotIn("size_n", book.names)
+        self.assertTrue(any(str(cell.value).startswith("No live model: the wait") for cell in book.cells["sizing"].values()))
 
     def test_many_samples(self):
         folder = tempfile.TemporaryDirectory(prefix="kvcast_xlsx_")

@@ -92,11 +92,15 @@ function download(name, rows) {
 
 // ---- the reports
 
+/// By what tells it from the others; two that are alike in that, by their names too.
 reports.forEach((one, i) => {
-  one.label = one.name || (several ? `report ${i + 1}` : '');
+  const alike = reports.filter((other) => other.title === one.title).length > 1;
+  one.label = one.title && one.name && alike ? `${one.title} (${one.name})` : one.title || one.name || (several ? `report ${i + 1}` : '');
   // Two of the same name would be one series.
   if (several && reports.slice(0, i).some((other) => other.label === one.label)) one.label += ` (${i + 1})`;
 });
+/// Its name too, where it is called by something else.
+const fullName = (one) => one.label === one.name || !one.title || !one.name || one.label.includes(one.name) ? one.label : `${one.label} (${one.name})`;
 const prefix = (one) => several ? `${one.label}: ` : '';
 const shapeLabel = (shape) => shape ? `L=${integer(shape.history_length)}, d=${integer(shape.dim)}, layers=${integer(shape.layers)}` : 'timings without a shape';
 const hasFit = (one) => Object.values(one.fits).some((fit) => fit.r);
@@ -187,6 +191,8 @@ function spaced(most) {
   return counts;
 }
 const law = (n, r) => n / (1 + (n - 1) * r);
+/// What describes the speed-ups: everything that is said of them beyond the points is by it.
+const formOf = (fit) => !fit.r || fit.preferred === 'neither' ? 'none' : fit.preferred === 'affine' && fit.affine ? 'affine' : 'law';
 
 /// 1, 2 and 5 of every decade, the 1 alone over many decades.
 function logTicks(scale) {
@@ -268,24 +274,26 @@ function speedupChart() {
   if (!sets.length) return null;
   const counts = spaced(most * 4);
   for (const {name, fit} of fits) {
-    const hue = colour(name), r = fit.r;
-    const one = `${name}, r = ${significant(r.value)}`;
-    const curve = (value) => counts.map((n) => ({x: n, y: law(n, value)}));
-    if (r.ci95 && fits.length <= 4) sets.push(...band(one, curve(Math.min(1, r.ci95[1])), curve(Math.max(0, r.ci95[0])), hue));
-    sets.push(line(one, curve(r.value), hue));
-    if (fit.affine) {
+    // The form in use, as far as it says anything: another one would be another figure for the same thing.
+    const hue = colour(name), form = formOf(fit), known_to = fit.known_to ?? Infinity;
+    const curve = (of) => counts.filter((n) => n <= known_to * (1 + 1e-9)).map((n) => ({x: n, y: of(n)}));
+    if (form === 'affine') {
       const {user_s: a, candidate_s: b, naive_candidate_s: c} = fit.affine;
-      sets.push(line(`${name}, affine cN/(a+bN)`, counts.map((n) => ({x: n, y: c * n / (a + b * n)})), hue, dashed));
+      sets.push(line(`${name}, affine cN/(a+bN)`, curve((n) => c * n / (a + b * n)), hue));
+    } else if (form === 'law') {
+      const r = fit.r, label = `${name}, r = ${significant(r.value)}`;
+      if (r.ci95 && fits.length <= 4) sets.push(...band(label, curve((n) => law(n, Math.min(1, r.ci95[1]))), curve((n) => law(n, Math.max(0, r.ci95[0]))), hue));
+      sets.push(line(label, curve((n) => law(n, r.value)), hue));
     }
-    const limit = fit.preferred === 'affine' && fit.affine && fit.affine.candidate_s > 0 ? fit.affine.naive_candidate_s / fit.affine.candidate_s : fit.asymptote;
-    if (known(limit)) {
+    const limit = fit.asymptote;
+    if (form !== 'none' && known(limit)) {
       sets.push(line(`${name}, ceiling ${factor(limit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
     }
   }
   sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kSeedR)})), soft(), dashed));
   return {
     id: 'speedup', title: 'Speed-up over naive', wide: true, sets,
-    note: 'Points with 95% intervals; lines are the fits, shaded where r has an interval. Both axes logarithmic.',
+    note: 'Points with 95% intervals; lines are the form in use, shaded where its r has an interval. Both axes logarithmic.',
     x: axis('candidates N', 'logarithmic', plain), y: {...axis('speed-up', 'logarithmic', (v) => `${plain(v)}x`), ...rangeOf(sets)},
   };
 }
@@ -717,24 +725,54 @@ function quantile(wait, mean, shape, probability) {
   }
   return high;
 }
-function last(holds) {
-  if (!holds(1)) return 0;
-  let good = 1, bad = 2;
-  while (bad < kMost && holds(bad)) {
-    good = bad;
-    bad *= 2;
-  }
-  if (bad >= kMost) {
-    if (holds(kMost)) return kMost;
-    bad = kMost;
-  }
-  while (bad - good > 1) {
-    const middle = good + Math.floor((bad - good) / 2);
-    if (holds(middle)) good = middle;
-    else bad = middle;
+/// The end of the true part of [from, to], from - 1 without one, for what once false stays false.
+function last(from, to, holds) {
+  if (!holds(from)) return from - 1;
+  let good = from, step = 1;
+  while (good < to) {
+    const next = Math.min(to, good + step);
+    if (!holds(next)) {
+      let bad = next;
+      while (bad - good > 1) {
+        const middle = good + Math.floor((bad - good) / 2);
+        if (holds(middle)) good = middle;
+        else bad = middle;
+      }
+      return good;
+    }
+    good = next;
+    step *= 2;
   }
   return good;
 }
+/// The largest N up to `most` for which `holds`, which may hold again behind a measured N; 0: none.
+function largest(measured, most, holds) {
+  const stretches = [];
+  let from = 1;
+  for (const n of measured.filter((count) => count <= most)) {
+    if (from < n) stretches.unshift([from, n - 1]);
+    stretches.unshift([n, n]);
+    from = n + 1;
+  }
+  if (from <= most) stretches.unshift([from, most]);
+  for (const [low, high] of stretches) {
+    const found = last(low, high, holds);
+    if (found >= low) return found;
+  }
+  return 0;
+}
+/// A function of N through what was measured, beyond it the line, scaled to meet the outermost; the line where nothing was.
+const through = (at, values, straight, line) => (n) => {
+  if (!at.length) return line(n);
+  const i = at.findIndex((count) => count >= n);
+  if (at[i] === n) return values[i];
+  if (i <= 0) {
+    const edge = i < 0 ? at.length - 1 : 0, base = line(at[edge]);
+    return base > 0 ? values[edge] * line(n) / base : values[edge];
+  }
+  const part = (of) => (of(n) - of(at[i - 1])) / (of(at[i]) - of(at[i - 1]));
+  return straight ? values[i - 1] + (values[i] - values[i - 1]) * part((value) => value) : values[i - 1] * (values[i] / values[i - 1]) ** part(Math.log);
+};
 
 /// The problem of a model under what is asked: {p99_s, memory_bytes, requests_per_s, workers, users_cached, r_factor}.
 function problemOf(sizing, model, asked) {
@@ -751,7 +789,12 @@ function problemOf(sizing, model, asked) {
     const found = halfAt.findIndex((count) => count >= n);
     return Math.exp(found < 0 ? half[half.length - 1] : half[found]);
   };
-  const candidatesOf = (n) => model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
+  const measured = model.measured_candidates ?? [];
+  const lineOf = (n) => model.user_s + model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
+  const whole = through(measured, model.measured_s, model.straight, lineOf);
+  const candidatesOf = (n) => Math.max(0, whole(n) - model.user_s);
+  // N over the speed-up, in naive candidates.
+  const perSpeedup = known(model.speedup_user) && through(measured, measured.map((n, i) => n / model.measured_speedup[i]), model.speedup_straight, (n) => model.speedup_user + model.speedup_candidate * n);
   const secondsOf = (n, safe) =>
       (model.user_s + asked.r_factor * candidatesOf(n)) * meanResidual * (safe ? slow(n) : 1);
   const workerBytes = (n) => {
@@ -775,7 +818,7 @@ function problemOf(sizing, model, asked) {
   if (known(asked.memory_bytes) && at.length > 0) stated.push('memory');
   if (known(asked.requests_per_s)) stated.push('qps');
   return {
-    stated, meets, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
+    stated, meets, measured, most: sizing.known_to ?? kMost, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
     p99: (n, safe) => {
       const mean = secondsOf(n, safe), queue = wait(mean);
       return queue === null ? Infinity : quantile(queue, mean, shape, kTail);
@@ -783,16 +826,17 @@ function problemOf(sizing, model, asked) {
     utilisation: (n) => (asked.requests_per_s || 0) * secondsOf(n, false) / asked.workers,
     speedup: (n) => {
       const after = model.user_s + asked.r_factor * candidatesOf(n);
-      if (!known(model.speedup_user)) return model.naive_candidate_s * n / after;
-      return n / (model.speedup_user + model.speedup_candidate * n) * (model.user_s + candidatesOf(n)) / after;
+      if (!perSpeedup) return model.naive_candidate_s * n / after;
+      return n / perSpeedup(n) * (model.user_s + candidatesOf(n)) / after;
     },
   };
 }
 function solve(problem) {
-  const solution = {likely: kMost, safe: problem.hasInterval ? kMost : null, binding: '', budgets: []};
+  const {measured, most} = problem;
+  const solution = {likely: most, safe: problem.hasInterval ? most : null, binding: '', budgets: []};
   for (const name of problem.stated) {
-    const likely = last((n) => problem.meets[name](n, false));
-    const safe = problem.hasInterval ? last((n) => problem.meets[name](n, true)) : null;
+    const likely = largest(measured, most, (n) => problem.meets[name](n, false));
+    const safe = problem.hasInterval ? largest(measured, most, (n) => problem.meets[name](n, true)) : null;
     solution.budgets.push({name, likely, safe});
     if (likely < solution.likely) {
       solution.likely = likely;
@@ -804,7 +848,8 @@ function solve(problem) {
 }
 
 const kBudgetNames = {p99: 'P99 latency', memory: 'memory', qps: 'requests per second'};
-const countText = (n) => n === null ? 'unknown' : n >= kMost ? 'no limit' : integer(n);
+/// most: up to which anything is known.
+const countText = (n, most = kMost) => n === null ? 'unknown' : n >= kMost ? 'no limit' : n >= most ? `at least ${integer(n)}` : integer(n);
 let whatIf = null;
 
 function makeWhatIf() {
@@ -848,6 +893,14 @@ function makeWhatIf() {
     return model.speedup_candidate ?? candidate / model.naive_candidate_s;
   };
 
+  /// Its name, which is that of the same figure elsewhere on the page.
+  const rName = () => {
+    if (!known(state.sizing.models[state.model].speedup_candidate)) return "One more candidate over naive's";
+    const c = state.one.report.cases.find((one) => ofCase({case: one}, state.sizing));
+    const fit = c && c.fits[state.sizing.scheme];
+    return fit && formOf(fit) === 'affine' ? 'Marginal r (b/c), cost of one more candidate' : 'r, cost of one more candidate';
+  };
+
   function number(id, label, value, attributes, changed) {
     const made = element('input', {type: 'number', id, step: 'any', inputmode: 'decimal', ...attributes});
     made.value = known(value) ? String(Number(value.toPrecision(6))) : '';
@@ -886,12 +939,13 @@ function makeWhatIf() {
     state.solution = solution;
     const {likely} = solution;
     result.replaceChildren();
-    const n = element('strong', {id: 'likely'}, countText(likely));
-    const safe = element('b', {id: 'safe'}, countText(solution.safe));
+    const {most} = problem;
+    const n = element('strong', {id: 'likely'}, countText(likely, most));
+    const safe = element('b', {id: 'safe'}, countText(solution.safe, most));
     result.append(element('p', {class: 'answer'}, 'Largest N: ', n, ' likely, ', safe, ' safe'));
     const words = !problem.stated.length ? 'No budget is stated.'
         : likely === 0 ? `Not one candidate fits: ${kBudgetNames[solution.binding]} is too tight.`
-        : likely >= kMost ? 'No budget limits N.' : `Limited by ${kBudgetNames[solution.binding]}.`;
+        : likely >= kMost ? 'No budget limits N.' : likely >= most ? `No budget limits N up to ${integer(most)}; nothing is known beyond.` : `Limited by ${kBudgetNames[solution.binding]}.`;
     result.append(element('p', {}, words));
     if (known(sizing.min_improvement) && likely >= 1) {
       const gained = 1 - 1 / problem.speedup(likely);
@@ -907,10 +961,10 @@ function makeWhatIf() {
       result.append(table('At the likely N', ['quantity', 'value'], rows));
     }
     if (solution.budgets.length > 1) {
-      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely), countText(row.safe)])));
+      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely, most), countText(row.safe, most)])));
     }
     const was = sizing.likely_candidates;
-    result.append(element('p', {class: 'soft'}, `As sized: N = ${was === null ? 'no limit' : integer(was)}` + (sizing.safe_candidates === null ? '' : ` (safe ${integer(sizing.safe_candidates)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
+    result.append(element('p', {class: 'soft'}, `As sized: N = ${countText(was ?? kMost, most)}` + (sizing.safe_candidates === null ? '' : ` (safe ${countText(sizing.safe_candidates, most)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
   }
 
   function rebuild() {
@@ -948,7 +1002,7 @@ function makeWhatIf() {
     }
     const r = r0();
     if (r > 0 && Number.isFinite(r)) {
-      fields.append(slided('wi-r', 'r, cost of one more candidate', '', r * state.r_factor, r / 20, Math.max(r, Math.min(1, r * 20)), (to) => {
+      fields.append(slided('wi-r', rName(), '', r * state.r_factor, r / 20, Math.max(r, Math.min(1, r * 20)), (to) => {
         if (to === null) return;
         state.r_factor = Math.abs(to / r - 1) < 1e-5 ? 1 : to / r;
         show();
@@ -979,13 +1033,19 @@ const trafficSubject = (traffic) => `${integer(traffic.requests)} requests of ${
 function makeTop() {
   const conclusions = byId('conclusions'), warnings = byId('warnings');
   for (const one of reports) {
+    if (one.compared) conclusions.append(element('p', {class: 'conclusion', 'data-compared': true}, `${one.compared}.`));
+  }
+  for (const one of reports) {
     const {sizing, traffic} = one.report;
     const sentences = [one.conclusion || (sizing ? sizing.answer : ''), traffic ? trafficAnswer(traffic) : ''].filter(Boolean);
     if (!sentences.length) sentences.push('No fit: too little was measured for a conclusion.');
     for (const sentence of sentences) {
       const line = element('p', {class: 'conclusion'}, sentence);
-      if (several) line.append(element('small', {}, one.label));
+      if (several) line.append(element('small', {}, fullName(one)));
       conclusions.append(line);
+    }
+    for (const caveat of sizing ? sizing.caveats : []) {
+      conclusions.append(element('p', {class: 'warning'}, `${prefix(one)}${caveat}.`));
     }
     for (const warning of one.report.warnings) {
       warnings.append(element('p', {class: 'warning'}, element('b', {}, prefix(one) + warning.code), `: ${warning.text}`, warning.advice ? ` — ${warning.advice}` : ''));
@@ -1000,8 +1060,8 @@ function makeTop() {
 
 /// Objects as rows: a column per key that any of them has something in.
 function objectsTable(caption, rows) {
-  const keys = Object.keys(rows[0]).filter((key) => rows.some((row) => text(row[key]) !== '-'));
-  const cell = (key, value) => !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
+  const cell = (key, value) => key === 'likely_candidates' && value === null ? 'no limit' : !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
+  const keys = Object.keys(rows[0]).filter((key) => rows.some((row) => text(cell(key, row[key])) !== '-'));
   return table(caption, keys.map((key) => key.replace(/_/g, ' ')), rows.map((row) => keys.map((key) => cell(key, row[key]))));
 }
 function flat(value, path = '') {
@@ -1030,10 +1090,10 @@ function caseTables(c) {
   }
   const parts = [];
   if (rows.length) parts.push(table('Points: medians with 95% intervals', ['N', 'scheme', 'status', 'time of a request', 'candidates/s', 'speed-up', 'time saved', 'keys and values', 'time over minimum'], rows));
-  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), estimate(fit.marginal_r), significant(fit.r_flops), factor(fit.asymptote), fit.affine ? seconds(fit.affine.user_s) : '-',
+  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), estimate(fit.marginal_r), significant(fit.r_flops), factor(fit.asymptote), integer(fit.candidates_for_90), fit.affine ? seconds(fit.affine.user_s) : '-',
     fit.affine ? seconds(fit.affine.candidate_s) : '-', fit.affine ? seconds(fit.affine.naive_candidate_s) : '-', fit.preferred, known(fit.loo_error_pct) ? `${significant(fit.loo_error_pct)}%` : '-', known(fit.affine_loo_error_pct) ? `${significant(fit.affine_loo_error_pct)}%` : '-']);
   if (fits.length) {
-    parts.push(table('Fit', ['scheme', 'r', 'marginal r (b/c)', 'r by FLOPs', 'ceiling 1/r', 'a, history', 'b, candidate', 'c, naive', 'preferred', 'left-out error', 'affine'], fits));
+    parts.push(table('Fit', ['scheme', 'r', 'marginal r (b/c)', 'r by FLOPs', 'ceiling of the form in use', 'N for 90% of it', 'a, history', 'b, candidate', 'c, naive', 'form in use', 'left-out error', 'affine'], fits));
     parts.push(listOf(Object.entries(c.fits).flatMap(([scheme, fit]) => [`${scheme}: ${text(fit.verdict)}`, ...fit.losses.map((loss) => `${scheme}: ${loss}`), ...(fit.next ? [`Next: ${fit.next}`] : [])])));
   }
   if (c.equivalence) {
@@ -1083,14 +1143,14 @@ function makeTables() {
   const place = byId('tables');
   for (const one of reports) {
     const report = one.report, sizing = report.sizing;
-    place.append(element('h2', {}, several ? `Figures of ${one.label}` : 'Figures'));
+    place.append(element('h2', {}, several ? `Figures of ${fullName(one)}` : 'Figures'));
     const main = largestCase(report.cases);
     for (const c of report.cases) place.append(section(shapeLabel(c.shape), c === main, ...caseTables(c)));
     if (report.degradation.length) place.append(section('Throughput drop, measured', false, objectsTable('With a ranking head', report.degradation)));
     if (sizing) {
       const lists = [['budgets', 'Budgets'], ['changes', 'Changes that would do'], ['points', 'At some N'], ['inputs', 'Inputs, and N when each is 10% less or more'], ['alternatives', 'Other ways to spend the same'], ['parameters', 'Other shapes'],
         ['fractions', 'Shares of the largest speed-up'], ['drop_targets', 'Drops to reach'], ['fleet', 'Fleet'], ['memory', 'Keys and values of a user'], ['frontiers', 'N where one thing varies'], ['advice', "The design note's advice"]];
-      place.append(section('Sizing', false, element('p', {}, sizing.answer), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
+      place.append(section('Sizing', false, element('p', {}, sizing.answer), ...sizing.caveats.map((caveat) => element('p', {}, caveat)), ...lists.filter(([key]) => sizing[key].length).map(([key, caption]) => objectsTable(caption, sizing[key])), sizing.notes.length ? listOf(sizing.notes) : null));
     }
     if (report.traffic) place.append(section('Traffic', !main, element('p', {}, trafficAnswer(report.traffic)), ...trafficTables(report.traffic)));
     const conditions = report.conditions && table('Conditions', ['field', 'value'], flat(report.conditions));

@@ -4,6 +4,7 @@
 #include <cmath>
 #include <cstdint>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "catch.h"
@@ -162,6 +163,25 @@ TEST_CASE("inputs move N by what they are", "[sizing]") {
   CHECK(input(held, "workers").candidates_more == 5);
   CHECK_THAT(input(held, "worker_bytes").value, WithinRel(200, 1e-12));
   CHECK(input(held, "users_cached").candidates_less == 11);
+}
+
+TEST_CASE("what is safe at a longer history is safe at a shorter one", "[sizing]") {
+  SizingCase given = round_case();
+  given.problem.p99_s = 0.1;
+  const auto at_length = [&](double length, double factor, Steps half) {
+    SizingVariant variant{"history_length", "64", "", length, given.problem, "fitted", {}};
+    scale_times(variant.problem, factor, factor, factor);
+    variant.problem.service.half = std::move(half);
+    return variant;
+  };
+  // The sized shape, the second, is known best.
+  given.lengths = {at_length(32, 0.9, {{1}, {0.9}}), at_length(64, 1, {{1}, {0.1}}), at_length(128, 2, {{1}, {0.9}})};
+  const auto safe = [&](std::size_t i) { return size_case(given).frontiers.at(i).safe_candidates; };
+  CHECK(safe(0) == safe(1));
+  CHECK(*safe(2) < *safe(1));
+  // Unknown is neither safe nor not.
+  given.lengths[0].problem.service.half = {};
+  CHECK_FALSE(safe(0));
 }
 
 TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "[sizing]") {

@@ -11,6 +11,8 @@ namespace kvcast {
 namespace {
 
 using Catch::Contains;
+using Catch::EndsWith;
+using Catch::StartsWith;
 
 Shape shape_of_length(std::int64_t history_length) {
   return Shape{history_length, 64, 2, 2, 2, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
@@ -56,6 +58,44 @@ TEST_CASE("the first line of a comparison says how it came out", "[report][compa
   for (auto& each : value.points) each.normalised_ratio = Estimate{0.9, std::nullopt};
   value.points[1].speedup_ratio.reset();
   CHECK(first_line(render(value, "table")) == "no regression beyond 5%: 2 points, none of them slower");
+}
+
+TEST_CASE("across something the first line says how much faster", "[report][comparison]") {
+  Comparison value = comparison();
+  value.across = "dtype";
+  for (ComparedPoint& point : value.points) {
+    point.in_a = "fp32";
+    point.in_b = "bf16";
+    point.normalised_ratio = Estimate{1 / 1.8, Interval{1 / 1.9, 1 / 1.7}};
+  }
+  CHECK(first_line(render(value, "table")) == "bf16 is 1.8x faster at N=50 [1.7, 1.9] than fp32, scheme shared");
+  CHECK_THAT(render(value, "table"), Contains("\nA fp32, B bf16\n") && Contains("1.8x faster"));
+  CHECK_THAT(render(value, "md"), Contains("**bf16 is 1.8x faster at N=50 [1.7, 1.9] than fp32, scheme shared.**"));
+  const auto json = nlohmann::json::parse(render(value, "json"));
+  CHECK(json["across"] == "dtype");
+  CHECK(json["answer"] == "bf16 is 1.8x faster at N=50 [1.7, 1.9] than fp32, scheme shared");
+  CHECK(json["points"][0]["in_b"] == "bf16");
+  CHECK(json["regression"] == false);
+  // The largest N, of shared before another scheme, and one with an interval before one without.
+  value.points.push_back(value.points[1]);
+  value.points.back().candidates = 10;
+  CHECK_THAT(first_line(render(value, "table")), Contains("at N=50"));
+  value.points[1].normalised_ratio->ci95.reset();
+  CHECK_THAT(first_line(render(value, "table")), Contains("at N=10"));
+  value = comparison();
+  value.across = "layers";
+  value.points[1].in_a = "layers=2";
+  value.points[1].in_b = "layers=4";
+  value.points[1].normalised_ratio = Estimate{2.5, Interval{2.4, 2.6}};
+  CHECK(first_line(render(value, "table")) ==
+        "layers=4 is 2.5x slower at N=50 [2.4, 2.6] than layers=2, scheme shared");
+  value.points[1].normalised_ratio = Estimate{0.99, Interval{0.97, 1.01}};
+  CHECK_THAT(first_line(render(value, "table")),
+             StartsWith("no difference between layers=2 and layers=4 at N=50 that is no chance"));
+  CHECK_THAT(render(value, "table"), Contains("no difference told"));
+  // Of several shapes where; what differs is no place.
+  value.points[0].shape = shape_of_length(128);
+  CHECK_THAT(first_line(render(value, "table")), EndsWith("scheme shared, L=64"));
 }
 
 TEST_CASE("a row tells what the point became", "[report][comparison]") {
@@ -113,6 +153,9 @@ TEST_CASE("a comparison as JSON and CSV has every column", "[report][comparison]
   CHECK(json["schema"] == "kvcast.comparison/1");
   CHECK(json["threshold"] == 0.05);
   CHECK(json["regression"] == false);
+  CHECK(json["across"].is_null());
+  CHECK_THAT(json["answer"].get<std::string>(), StartsWith("no regression beyond 5%"));
+  CHECK(json["points"][1]["in_a"].is_null());
   CHECK(json["differences"] == nlohmann::json{"a", "b"});
   CHECK(json["points"][0]["shape"].is_null());
   CHECK(json["points"][0]["speedup_ratio"].is_null());
@@ -120,8 +163,10 @@ TEST_CASE("a comparison as JSON and CSV has every column", "[report][comparison]
   CHECK(json["points"][1]["normalised_ratio"]["value"] == 1.012);
   CHECK(json["points"][1]["missing_in"].is_null());
   const auto flat = render(value, "csv");
-  CHECK_THAT(flat, Contains("speedup_ratio,speedup_ratio_lo,speedup_ratio_hi,regression,improvement,missing_in\r\n"));
-  CHECK_THAT(flat, Contains("50,shared,1.25,1.24,1.26,1.012,1.002,1.022,0.99,0.98,1,false,false,\r\n"));
+  CHECK_THAT(
+      flat,
+      Contains("speedup_ratio,speedup_ratio_lo,speedup_ratio_hi,regression,improvement,missing_in,in_a,in_b\r\n"));
+  CHECK_THAT(flat, Contains("50,shared,1.25,1.24,1.26,1.012,1.002,1.022,0.99,0.98,1,false,false,,,\r\n"));
   CHECK_THROWS_AS(render(value, "samples.csv"), ConfigError);
 }
 

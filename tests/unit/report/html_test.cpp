@@ -3,6 +3,7 @@
 #include <nlohmann/json.hpp>
 #include <regex>
 #include <string>
+#include <vector>
 
 #include "catch.h"
 #include "fixed_report.h"
@@ -94,6 +95,38 @@ TEST_CASE("the page has the report as report.json has it, and its conclusion", "
   CHECK_FALSE(read[0].at("conclusion").get<std::string>().empty());
   CHECK(markdown.find("**" + read[0].at("conclusion").get<std::string>() + "**") != std::string::npos);
   CHECK(nlohmann::json::parse(data_of(render_page({}))).empty());
+}
+
+TEST_CASE("reports are called by what they differ in", "[report]") {
+  const auto titles = [](const std::vector<Report>& reports) {
+    std::vector<NamedReport> named;
+    for (const Report& one : reports) named.push_back({"name", one});
+    std::vector<std::string> found;
+    for (const auto& one : nlohmann::json::parse(data_of(render_page(named)))) found.push_back(one.at("title"));
+    return found;
+  };
+  using Titles = std::vector<std::string>;
+  const Report plain = small_report();
+  CHECK(titles({plain}) == Titles{""});
+  CHECK(titles({plain, plain}) == Titles{"", ""});
+  // The type of the cache goes with that of everything else.
+  Report other = plain;
+  other.cases[0].shape->dtype = other.cases[0].shape->kv_dtype = "bf16";
+  CHECK(titles({plain, other}) == Titles{"fp32", "bf16"});
+  CHECK(titles({plain, other, other}) == Titles{"fp32", "bf16", "bf16"});
+  other.cases[0].shape->layers = 2;
+  CHECK(titles({plain, other}) == Titles{"layers=4, fp32", "layers=2, bf16"});
+  // A grid by its values.
+  other = plain;
+  other.cases.push_back(other.cases[0]);
+  other.cases[1].shape->history_length = 512;
+  CHECK(titles({plain, other}) == Titles{"L=256", "L=256/512"});
+  // By schemes where the shapes are the same; not beside what has neither.
+  other = plain;
+  small_shared(other).scheme = "packed";
+  CHECK(titles({plain, other}) == Titles{"shared", "packed"});
+  other.cases.clear();
+  CHECK(titles({plain, other}) == Titles{"", ""});
 }
 
 TEST_CASE("a name that is no UTF-8 is made so", "[report]") {
