@@ -23,6 +23,23 @@ const SchemePoint* last_speedup(const Case& one, const std::string& scheme, std:
   return nullptr;
 }
 
+/// Half-width over value from which a ceiling has two digits.
+constexpr double kWide = 0.125;
+
+/// The ceiling and the N with 90% of it, with no more digits than the interval of the cost behind them supports.
+std::string ceiling_of(const Fit& fit) {
+  const std::optional<Estimate>& cost = fit.preferred == "affine" ? fit.marginal_r : fit.r;
+  const bool wide = cost && cost->ci95 && cost->ci95->hi - cost->ci95->lo > 2 * kWide * cost->value;
+  const auto shown = [wide](double value) {
+    if (!wide || !(value >= 10)) return value;
+    const double step = std::pow(10.0, std::floor(std::log10(value)) - 1);
+    return step * std::round(value / step);
+  };
+  const std::string ceiling = factor(shown(*fit.asymptote), wide ? (*fit.asymptote < 10 ? 1 : 0) : 1);
+  if (!fit.candidates_for_90) return "ceiling " + ceiling + ", extrapolated";
+  return "90% of the ceiling of " + ceiling + " at N = " + whole(shown(static_cast<double>(*fit.candidates_for_90)));
+}
+
 }  // namespace
 
 const Fit* main_fit(const Case& one) {
@@ -64,10 +81,8 @@ std::string conclusion(const Report& report) {
   if (one->shape && report.cases.size() > 1) {
     text += " at L=" + integer(one->shape->history_length) + ", layers=" + integer(one->shape->layers);
   }
-  if (fit.asymptote && fit.candidates_for_90) {
-    text += "; 90% of the ceiling of " + factor(*fit.asymptote, 1) + " at N = " + integer(*fit.candidates_for_90);
-  } else if (fit.asymptote) {
-    text += "; ceiling " + factor(*fit.asymptote, 1) + ", extrapolated";
+  if (fit.asymptote) {
+    text += "; " + ceiling_of(fit);
   } else if (fit.preferred == "neither") {
     text += "; no model describes these timings, so nothing is known beyond it";
   } else if (fit.known_to == candidates && !slower) {
