@@ -157,12 +157,11 @@ std::string sizing_answer(const Sizing& sizing) {
   }
   std::string text;
   const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing, sizing.safe_candidates) + ")" : "";
-  if (sizing.likely_candidates && sizing.likely_candidates == sizing.known_to) {
-    const std::string largest = "N = " + integer(*sizing.known_to);
-    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N up to the " + largest + " that is known"
-                                  : under(sizing.budgets) + "score at least " + largest + safe +
-                                        ": no budget is reached up to there; measure larger N to know more";
-  } else if (sizing.likely_candidates) {
+  const bool at_end = sizing.likely_candidates && sizing.likely_candidates == sizing.known_to;
+  if (at_end && !sizing.budgets.empty()) {
+    text = under(sizing.budgets) + "score at least N = " + integer(*sizing.known_to) + safe +
+           ": no budget is reached up to there; measure larger N to know more";
+  } else if (sizing.likely_candidates && !at_end) {
     text = under(sizing.budgets) + "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " +
            input_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
@@ -171,6 +170,7 @@ std::string sizing_answer(const Sizing& sizing) {
     }
   } else {
     text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N" + safe;
+    if (at_end) text += " up to N = " + integer(*sizing.known_to) + ", the largest that is known";
     for (const SizingFraction& row : sizing.fractions) {
       if (row.fraction == 0.9 && row.candidates) {
         text += "; 90% of the largest speed-up of " + factor(sizing.limit.value_or(0), 2) +
@@ -222,15 +222,14 @@ Section budgets(const Sizing& sizing) {
                   {"", "", false}},
                  rows_of(sizing.budgets,
                          [&](const SizingBudget& row) {
-                           return std::vector<std::string>{
-                               input_name(row.name),
-                               quantity(row.limit, row.unit),
-                               row.used ? quantity(*row.used, row.unit) : "-",
-                               row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
-                               most(sizing, row.likely_candidates),
-                               safe_text(sizing, row, sizing.known_to),
-                               row.source,
-                               row.binding ? "binds" : ""};
+                           return std::vector<std::string>{input_name(row.name),
+                                                           quantity(row.limit, row.unit),
+                                                           row.used ? quantity(*row.used, row.unit) : "-",
+                                                           row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
+                                                           most(sizing, row.likely_candidates),
+                                                           safe_text(sizing, row, sizing.known_to),
+                                                           row.source,
+                                                           row.binding ? "binds" : ""};
                          }),
                  "of the request rate the third column is what the workers could serve at 90% utilisation");
 }
@@ -479,9 +478,9 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
   }
   heads.push_back({"", "source", false});
   return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
-                   std::vector<std::string> cells = {quantity(row.at, row.unit), most(row.known_to, row.likely_candidates),
-                                                     safe_text(sizing, row, row.known_to),
-                                                     row.speedup ? factor(*row.speedup, 2) : "-"};
+                   std::vector<std::string> cells = {
+                       quantity(row.at, row.unit), most(row.known_to, row.likely_candidates),
+                       safe_text(sizing, row, row.known_to), row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
                      cells.push_back(share(row.drop_shared, 2));
