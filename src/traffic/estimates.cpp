@@ -121,8 +121,8 @@ std::optional<double> LogParts::half_width(std::size_t sum, std::size_t over) co
     if (count < static_cast<double>(least)) return std::nullopt;
     return squares * count / (count - 1);
   };
-  const std::optional<double> by_time = variance(blocks_, kBlocks, 0),
-                              by_user = variance(groups_, kLeastUsers, by_load);
+  const std::optional<double> by_time = variance(blocks_, kBlocks, 0);
+  const std::optional<double> by_user = variance(groups_, kLeastUsers, by_load);
   if (!by_time || !by_user) return std::nullopt;
   return student_factor(kBlocks - 1) * std::sqrt(copies_ * (*by_time + *by_user));
 }

@@ -355,6 +355,8 @@ class SimulateTest(TrafficTest):
             whole = value if what == "qps" else int(value)
             again = self.report("simulate", *flags(**{**self.BASE, **base, what: repr(whole)}),
                                 exit_code=0 if value == answer["value"] else 4)["traffic"]
+            if again["saturated"]:
+                return False
             p99 = latency(again, "p99")["value"]
             if value == answer["value"]:
                 self.assertEqual(p99, answer["p99_s"]["value"])
@@ -565,7 +567,7 @@ class SimulateTest(TrafficTest):
                 self.assertAlmostEqual(one[part]["value"], other[part]["value"],
                                        delta=1e-8 if one["name"] == "mean" else 0.01 * one[part]["value"])
         for name in ("hit_rate", "token_hit_rate"):
-            self.assertEqual(figure(read, name), figure(drawn, name))
+            self.assertEqual(figure(read, name)["value"], figure(drawn, name)["value"])
 
     def test_another_rate_of_a_trace_adds_users(self):
         self.simulate(write_trace="log.csv", requests=3000, growth=0, replications=1)
