@@ -171,6 +171,8 @@ void write_trace(const WorkloadOptions& workload, const std::string& path);
 Report replay(const Config& config, const ReplayRequest& request, const Observer& observer);
 /// The answer in a sentence.
 std::string traffic_answer(const Traffic& traffic);
+/// Whether the workers keep up, what was searched for was found, and the P99 asked for is shown to be met.
+bool traffic_holds(const Traffic& traffic);
 
 struct SkippedScheme {
   std::string scheme, reason;

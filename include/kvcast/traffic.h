@@ -74,6 +74,7 @@ struct ServiceCosts {
   double bytes_per_token = 0;           ///< keys and values of all layers
   std::string source;                   ///< "measured", "fitted", "extrapolated", "assumed"
   std::string basis;                    ///< in words: of which report, by what
+  std::optional<std::int64_t> threads, cpus;  ///< of a worker, of the machine that was measured
 };
 
 struct TrafficOptions {
@@ -115,17 +116,19 @@ struct WorkloadColumn {
   double mean = 0, p50 = 0, p95 = 0, p99 = 0, max = 0;
 };
 
-/// Time from arrival to answer; nullopt beyond saturation.
+/// Time from arrival to answer; nullopt beyond saturation, and where too few requests lie beyond it. The interval of a
+/// trace holds the figure in the next trace of the same law.
 struct TrafficLatency {
   std::string name;               ///< "mean", "p50", "p95", "p99", "p99.9"
   std::optional<Estimate> total;  ///< seconds, waiting included
   std::optional<Estimate> wait;   ///< seconds in the queue
+  std::string missing;            ///< why `total` has no value in a steady state; empty: it has one
 };
 
 /// One number of the simulation.
 struct TrafficFigure {
   std::string name, unit;
-  std::optional<Estimate> value;
+  std::optional<Estimate> value;  ///< of a trace means over time have no interval
 };
 
 /// A point of the distribution of latencies.
@@ -133,7 +136,8 @@ struct LatencyPoint {
   double seconds = 0, share = 0;  ///< of the requests that take no longer
 };
 
-/// A cache of this size under the same requests, apart from any queue.
+/// A cache of this size under the same requests, apart from any queue. Of all of them, from an empty cache on: the
+/// hit_rate of the figures leaves out the warm-up.
 struct HitRatePoint {
   std::int64_t cache_bytes = 0;
   double lru = 0;                ///< requests that find their user, by LRU
@@ -147,7 +151,7 @@ struct HitRatePoint {
 struct CapacityPoint {
   double requests_per_s = 0;
   double utilisation = 0;            ///< of the workers
-  std::optional<Estimate> p99_s;     ///< nullopt: saturated
+  std::optional<Estimate> p99_s;     ///< nullopt: saturated, or too few requests
   std::int64_t perfect_workers = 0;  ///< least that a perfect system needs
   bool saturated = false;
 };
@@ -158,7 +162,7 @@ struct TrafficWindow {
   double arrivals_per_s = 0, completions_per_s = 0;
   double queue = 0;  ///< mean requests waiting
   double hit_rate = 0;
-  std::optional<double> p99_s;
+  std::optional<double> p99_s;         ///< nullopt: fewer than 100 requests
   std::int64_t perfect_workers = 0;    ///< ceil(arrivals/s x mean service time)
   std::optional<double> canary_ratio;  ///< of a replay: as Sample::canary_ratio
   bool clean = true;                   ///< of a replay: the machine was itself
@@ -168,7 +172,7 @@ struct TrafficWindow {
 struct TrafficFind {
   std::string what, unit;
   std::optional<double> value;     ///< largest (of workers and cache smallest) that meets the P99; nullopt: none
-  std::optional<Estimate> p99_s;   ///< there
+  std::optional<Estimate> p99_s;   ///< there; of a value, that of the answer
   std::optional<double> fails_at;  ///< nearest value that does not meet it
 };
 

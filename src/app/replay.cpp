@@ -14,9 +14,11 @@
 #include "analysis/statistics.h"
 #include "app/problem.h"
 #include "app/refuse.h"
+#include "base/budget.h"
 #include "base/quantile.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "traffic/estimates.h"
 #include "traffic/saturation.h"
 #include "traffic/service.h"
 #include "traffic/simulate.h"
@@ -358,18 +360,22 @@ class Replayer {
   void measured(Traffic& traffic, const traffic::ReplayResult& result) const {
     const traffic::ReplayFigures all = traffic::figures(result, false);
     const std::vector<double> total = sorted_latencies(result), wait = sorted_waits(result);
-    const auto at = [](const std::vector<double>& values, double share) {
-      return Estimate{sorted_quantile(values, share), std::nullopt};
-    };
     const auto mean = [](const std::vector<double>& values) { return Estimate{analysis::mean(values), std::nullopt}; };
-    if (traffic.saturated) {
-      for (const char* name : {"mean", "p50", "p95", "p99", "p99.9"}) traffic.latencies.push_back({name, {}, {}});
-    } else if (!total.empty()) {
-      traffic.latencies = {{"mean", mean(total), mean(wait)},
-                           {"p50", at(total, 0.5), at(wait, 0.5)},
-                           {"p95", at(total, 0.95), at(wait, 0.95)},
-                           {"p99", at(total, 0.99), at(wait, 0.99)},
-                           {"p99.9", at(total, 0.999), at(wait, 0.999)}};
+    const bool steady = !traffic.saturated && !total.empty();
+    traffic.latencies.push_back({"mean", std::nullopt, std::nullopt, ""});
+    if (steady) traffic.latencies.back() = {"mean", mean(total), mean(wait), ""};
+    for (const auto& [name, probability] : traffic::kQuantiles) {
+      TrafficLatency latency{name, std::nullopt, std::nullopt, ""};
+      const double least = traffic::kLeastBeyond / (1 - probability);
+      if (steady && static_cast<double>(total.size()) < least * (1 - 1e-9)) {
+        latency.missing = "it needs " + std::to_string(std::llround(least)) + " requests after the warm-up";
+      } else if (steady) {
+        latency.total = Estimate{sorted_quantile(total, probability), std::nullopt};
+        latency.wait = Estimate{sorted_quantile(wait, probability), std::nullopt};
+      }
+      traffic.latencies.push_back(std::move(latency));
+    }
+    if (steady) {
       for (std::int64_t i = 1; i <= kCdfPoints; ++i) {
         const double share = static_cast<double>(i) / static_cast<double>(kCdfPoints);
         traffic.cdf.push_back({sorted_quantile(total, share), share});
@@ -388,7 +394,8 @@ class Replayer {
       add("token_hit_rate", "0..1", all.token_hit_rate);
     }
     if (request_.p99_s && !total.empty()) {
-      const auto within = std::upper_bound(total.begin(), total.end(), *request_.p99_s) - total.begin();
+      const auto within = std::count_if(total.begin(), total.end(),
+                                        [&](double seconds) { return within_budget(seconds, *request_.p99_s); });
       add("attainment", "0..1", static_cast<double>(within) / static_cast<double>(total.size()));
     }
   }
@@ -444,7 +451,7 @@ class Replayer {
         std::count_if(result.windows.begin(), result.windows.end(), [](const auto& w) { return w.clean; });
     notes.push_back("compared over " + number(compared_) + " requests " +
                     (clean_ ? "of the " : "of all windows: too few are in the ") + number(clean) + " of " +
-                    number(result.windows.size()) + " windows in which the machine was itself");
+                    number(result.windows.size()) + " undisturbed windows");
     if (calibration.clean_share == 0) {
       notes.push_back("no timing of the passes was beside a clean canary, so all of them count");
     }

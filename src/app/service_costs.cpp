@@ -122,6 +122,8 @@ class FromReport {
       costs_.knots.push_back(knot);
     }
     describe();
+    if (const std::int64_t threads = any_config().run.threads; threads > 0) costs_.threads = threads;
+    if (report_.machine) costs_.cpus = report_.machine->threads;
     return costs_;
   }
 

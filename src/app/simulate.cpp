@@ -106,6 +106,7 @@ class Fleet {
       if (column.name == "candidates") widest = static_cast<std::int64_t>(column.max);
     }
     const std::int64_t limit = options.workload.max_history;
+    own_rate_ = own_rate();
     costs_ = app::service_costs(options, limit > 0 ? std::min(limit, longest) : longest, widest);
     table_.emplace(costs_);
     simulator_.server = options.server;
@@ -122,8 +123,10 @@ class Fleet {
   Traffic run() {
     Traffic traffic;
     if (!options_.find.empty()) traffic.find.push_back(find());
-    const traffic::Simulation simulation =
-        traffic::simulate(arrivals(workload_, summary_.requests), *table_, simulator_);
+    const traffic::Simulation simulation = traffic::simulate(
+        arrivals(workload_, summary_.requests, options_.workload.requests_per_s), *table_, simulator_);
+    // One figure, one value: a search in a part of the requests may have seen another.
+    if (!traffic.find.empty() && traffic.find.front().value) traffic.find.front().p99_s = traffic::p99_of(simulation);
     traffic.workload = options_.workload.trace.empty() ? "synthetic" : options_.workload.trace;
     traffic.requests = summary_.requests;
     traffic.users = summary_.users;
@@ -161,8 +164,12 @@ class Fleet {
                   "a smaller --cache, or fewer --users, --requests or --threads");
   }
 
-  traffic::Arrivals arrivals(const traffic::Workload& workload, std::int64_t requests) const {
+  traffic::Arrivals arrivals(const traffic::Workload& workload, std::int64_t requests,
+                             std::optional<double> requests_per_s) const {
     traffic::Arrivals arrivals;
+    if (own_rate_) {
+      arrivals.copies = *own_rate_ > 0 ? std::max(1.0, requests_per_s.value_or(0) / *own_rate_) : 1;
+    }
     arrivals.make = [&workload](std::uint64_t replication) { return workload.requests(replication); };
     arrivals.warm_up = static_cast<std::int64_t>(options_.warm_up * static_cast<double>(requests));
     return arrivals;
@@ -198,26 +205,33 @@ class Fleet {
     return !workload.trace.empty() || !workload.arrivals.empty();
   }
 
-  /// Highest rate that copies of a log can have.
-  double most_rate() const {
-    if (!of_a_log(options_.workload)) return kMostRate;
+  /// Of a log as it is; nullopt of requests that are drawn.
+  std::optional<double> own_rate() const {
+    if (!of_a_log(options_.workload)) return std::nullopt;
+    if (!options_.workload.requests_per_s && !options_.workload.requests) return summary_.requests_per_s;
     WorkloadOptions as_it_is = options_.workload;
     as_it_is.requests_per_s.reset();
     as_it_is.requests.reset();
-    const double own = workload_.with(as_it_is).summary().requests_per_s;
+    return workload_.with(as_it_is).summary().requests_per_s;
+  }
+
+  /// Highest rate that copies of a log can have.
+  double most_rate() const {
     // Of a rate that is a rounding error above them there would be one copy more.
-    return std::min(kMostRate, own * static_cast<double>(traffic::kMostCopies) * (1 - 1e-9));
+    return own_rate_ ? std::min(kMostRate, *own_rate_ * static_cast<double>(traffic::kMostCopies) * (1 - 1e-9))
+                     : kMostRate;
   }
 
   traffic::Probe probe(const traffic::Workload& workload, const traffic::SimulatorOptions& options,
-                       std::int64_t requests) const {
-    return {traffic::p99_of(traffic::simulate(arrivals(workload, requests), *table_, options))};
+                       std::int64_t requests, std::optional<double> requests_per_s) const {
+    return {traffic::p99_of(traffic::simulate(arrivals(workload, requests, requests_per_s), *table_, options))};
   }
 
   /// Searches, and moves what was searched for to what was found.
   TrafficFind find() {
     const std::string& what = options_.find;
     const std::int64_t requests = std::min(summary_.requests, kCurveRequests);
+    const std::optional<double> rate = options_.workload.requests_per_s;
     traffic::Search search;
     search.what = what;
     std::function<traffic::Probe(double)> ask;
@@ -227,7 +241,7 @@ class Fleet {
       ask = [&](double value) {
         traffic::SimulatorOptions options = simulator_;
         options.server.workers = static_cast<std::int64_t>(value);
-        return probe(workload_, options, summary_.requests);
+        return probe(workload_, options, summary_.requests, rate);
       };
     } else if (what == "cache") {
       if (!(costs_.bytes_per_token > 0))
@@ -238,13 +252,13 @@ class Fleet {
       ask = [&](double value) {
         traffic::SimulatorOptions options = simulator_;
         options.cache.bytes = static_cast<std::int64_t>(value);
-        return probe(workload_, options, summary_.requests);
+        return probe(workload_, options, summary_.requests, rate);
       };
     } else if (what == "qps") {
       search = {what, "1/s", true, summary_.requests_per_s, kLeastRate, std::max(kLeastRate, most_rate()), 0, 0.01};
       ask = [&](double value) {
         const std::optional<AtRate> there = at_rate(value);
-        return there ? probe(there->workload, simulator_, there->requests) : traffic::Probe{};
+        return there ? probe(there->workload, simulator_, there->requests, value) : traffic::Probe{};
       };
     } else {
       const auto most = static_cast<double>(std::min(kMostCandidates, costs_.known_to.value_or(kMostCandidates)));
@@ -253,7 +267,7 @@ class Fleet {
         WorkloadOptions options = part();
         options.candidates = Distribution{"constant", value, 0, ""};
         options.replace_candidates = true;
-        return probe(workload_.with(options), simulator_, requests);
+        return probe(workload_.with(options), simulator_, requests, rate);
       };
     }
     TrafficFind found = traffic::find_limit(search, *options_.p99_s, ask);
@@ -305,7 +319,7 @@ class Fleet {
       const double rate = summary_.requests_per_s * share / load;
       const std::optional<AtRate> there = at_rate(rate);
       if (!there) continue;
-      const auto at = [&](double) { return arrivals(there->workload, there->requests); };
+      const auto at = [&](double at_rate) { return arrivals(there->workload, there->requests, at_rate); };
       points.push_back(traffic::capacity_curve(at, {rate}, *table_, options).front());
     }
     return points;
@@ -317,9 +331,10 @@ class Fleet {
       all.push_back("the requests are too few, or too close to capacity, to show that the workers keep up: " +
                     simulation.saturation.text);
     }
-    if (!options_.workload.trace.empty() && options_.replications > 1) {
+    if (own_rate_) {
       all.push_back(
-          "replications have the same rows: intervals hold what is drawn only, service times and time shifts");
+          "intervals hold the figure in the next log of the same law, by how this one's users and stretches of time "
+          "differ from each other; means over time have none, nor has a quantile beyond which it came too seldom");
     }
     if (simulator_.server.workers > 1 && !options_.report.empty()) {
       all.push_back("contention assumed none: times are those of one worker alone");
@@ -334,7 +349,7 @@ class Fleet {
     }
     if (!options_.find.empty() && (options_.find == "qps" || options_.find == "candidates") &&
         summary_.requests > kCurveRequests) {
-      all.push_back("searched with the first " + number(kCurveRequests) + " requests");
+      all.push_back("searched with the first 1,000,000 requests");
     }
     return all;
   }
@@ -342,6 +357,7 @@ class Fleet {
   TrafficOptions options_;
   traffic::Workload workload_;
   traffic::WorkloadSummary summary_;
+  std::optional<double> own_rate_;
   ServiceCosts costs_;
   std::optional<traffic::ServiceTable> table_;
   traffic::SimulatorOptions simulator_;

@@ -90,9 +90,7 @@ std::string format_plain(double value, int digits) {
   return without_trailing_zeros(fmt::format("{:.{}f}", rounded, std::max(0, digits - 1 - exponent)));
 }
 
-namespace {
-
-// Length of the well-formed UTF-8 sequence at the start of `text`, 0 when there is none. Source: Unicode 15, table 3-7.
+// Source: Unicode 15, table 3-7.
 std::size_t utf8_length(std::string_view text) {
   const auto byte = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
   const unsigned char lead = byte(0);
@@ -110,6 +108,8 @@ std::size_t utf8_length(std::string_view text) {
   }
   return length;
 }
+
+namespace {
 
 // Whether the character of `length` bytes, 0 for none of UTF-8, at the start of `text` does something to a terminal
 // instead of being shown: C0, DEL, C1, marks of direction (U+061C, U+200E, U+200F, U+202A to U+202E, U+2066 to U+2069)

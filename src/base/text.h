@@ -51,6 +51,9 @@ std::string in_quotes(std::string_view text);
 /// Items with `separator` between them.
 std::string join(const std::vector<std::string>& items, std::string_view separator);
 
+/// Length of the well-formed UTF-8 sequence at the front of `text`, which has at least a byte; 0 when there is none.
+std::size_t utf8_length(std::string_view text);
+
 /// Whether `text` is well-formed UTF-8 (no surrogates, no overlong forms).
 bool is_utf8(std::string_view text);
 

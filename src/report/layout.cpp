@@ -8,6 +8,7 @@
 #include <string_view>
 
 #include "base/text.h"
+#include "base/width.h"
 
 namespace kvcast::report {
 namespace {
@@ -23,6 +24,11 @@ constexpr char kNoBreak = '\x01';
 // Marks of emphasis: one begins each kind, in the order of Emphasis, one ends them all.
 constexpr char kFirstMark = '\x02', kEndMark = '\x06';
 constexpr const char* kColours[] = {"1", "31", "33", "2"};
+
+std::string with_spaces(std::string text) {
+  std::replace(text.begin(), text.end(), kNoBreak, ' ');
+  return text;
+}
 
 bool is_mark(char c) { return c >= kFirstMark && c <= kEndMark; }
 
@@ -62,18 +68,10 @@ std::string shown(const std::string& marked, bool colour) {
   return result;
 }
 
-std::size_t width(const std::string& text) {
-  return static_cast<std::size_t>(std::count_if(
-      text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80 && !is_mark(c); }));
-}
+std::size_t width(const std::string& text) { return columns_of(with_spaces(text)); }
 
 std::string prefix(const std::string& text, std::size_t columns) {
-  std::size_t end = 0, seen = 0;
-  while (end < text.size()) {
-    if ((static_cast<unsigned char>(text[end]) & 0xC0) != 0x80 && seen++ == columns) break;
-    ++end;
-  }
-  return text.substr(0, end);
+  return text.substr(0, first_columns(with_spaces(text), columns).size());
 }
 
 std::string one_line_or_dash(const std::string& text) { return text.empty() ? "-" : one_line(text); }
@@ -151,9 +149,7 @@ std::string paragraph_of_items(const std::string& label, const std::vector<std::
     std::replace(item.begin(), item.end(), ' ', kNoBreak);
     text += (text.empty() ? "" : std::string(1, kNoBreak) + "| ") + item;
   }
-  std::string result = paragraph(label, text, indent);
-  std::replace(result.begin(), result.end(), kNoBreak, ' ');
-  return result;
+  return with_spaces(paragraph(label, text, indent));
 }
 
 // ---- numbers
@@ -220,7 +216,11 @@ std::string interval(const Estimate& estimate, int decimals) {
 std::string seconds(double value) {
   if (!std::isfinite(value)) return "-";
   const double size = std::fabs(value);
-  if (size == 0 || size >= 1) return significant(value, 3) + " s";
+  // Nobody reads 10^8 s, nor can they be told from the next number.
+  constexpr double kYear = 365.25 * 86400;
+  if (size >= kYear) return size < 1e4 * kYear ? significant(value / kYear, 3) + " years" : "over 10,000 years";
+  if (size < 1e-12) return "0 s";
+  if (size >= 1) return significant(value, 3) + " s";
   if (size >= 1e-3) return significant(value * 1e3, 3) + " ms";
   if (size >= 1e-6) return significant(value * 1e6, 3) + " us";
   if (size >= 1e-9) return significant(value * 1e9, 3) + " ns";
@@ -240,6 +240,7 @@ std::string bytes(double value) {
 std::string bytes(std::int64_t value) { return bytes(static_cast<double>(value)); }
 
 std::string share(double fraction, int decimals) {
+  if (std::fabs(fraction) < 1e-6) fraction = 0;  // fixed() would show its exponent
   return std::isfinite(fraction) ? fixed(100 * fraction, decimals) + "%" : "-";
 }
 

@@ -24,9 +24,9 @@ std::string emphasised(const std::string& text, Emphasis emphasis);
 /// The marks made ANSI colours, or taken out.
 std::string shown(const std::string& marked, bool colour);
 
-/// Columns that UTF-8 text takes, a code point each.
+/// Columns that UTF-8 text takes on a terminal: two for what is wide, none for marks, of emphasis too.
 std::size_t width(const std::string& text);
-/// The first `columns` code points.
+/// As much from the front as `columns` hold, in whole characters.
 std::string prefix(const std::string& text, std::size_t columns);
 /// one_line(), "-" when empty.
 std::string one_line_or_dash(const std::string& text);
@@ -69,7 +69,7 @@ int estimate_decimals(const Estimate& estimate, int digits);
 std::string factor(double value, int decimals);
 /// "[9.48, 9.64]".
 std::string interval(const Estimate& estimate, int decimals);
-/// In the unit that reads best: "62.5 ms".
+/// In the unit that reads best, from ns to years: "62.5 ms".
 std::string seconds(double value);
 std::string bytes(double value);
 std::string bytes(std::int64_t value);

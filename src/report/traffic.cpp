@@ -6,6 +6,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/budget.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "report/columns.h"
@@ -23,7 +24,12 @@ constexpr std::size_t kMargin = 14;
 // Lines of a table that is a curve: the files have all of it.
 constexpr std::size_t kShownWindows = 12;
 
-std::string rate(double per_second) { return significant(per_second, 4) + "/s"; }
+/// Requests per second, or per the unit of time in which there are some.
+std::string rate(double per_second) {
+  const double per_day = 86400 * per_second;
+  if (per_second > 0 && per_second < 1e-3) return per_day < 1e-3 ? "under 0.001/day" : significant(per_day, 4) + "/day";
+  return significant(per_second, 4) + "/s";
+}
 
 /// A value in the unit of its row.
 std::string quantity(double value, const std::string& unit) {
@@ -80,18 +86,45 @@ std::string find_answer(const TrafficFind& find, double limit) {
   const bool least = find.what == "workers" || find.what == "cache";
   const std::string budget = "a P99 of " + seconds(limit);
   if (!find.value) {
-    const std::string none = find.what == "qps"       ? "no rate"
-                             : find.what == "cache"   ? "no cache"
-                             : find.what == "workers" ? "no number of workers"
-                                                      : "no number of candidates";
-    return none + " meets " + budget +
-           (find.fails_at ? "; " + found_value(find, *find.fails_at) + ", the easiest that was tried, has a longer one"
-                          : "");
+    if (!find.fails_at) return "nothing meets " + budget;
+    const bool plural = find.what == "workers" && *find.fails_at != 1;
+    if (!find.p99_s)
+      return found_value(find, *find.fails_at) + (plural ? " are" : " is") + " not shown to meet " + budget;
+    return "not even " + found_value(find, *find.fails_at) + (plural ? " meet " : " meets ") + budget;
   }
   std::string text = budget + (least ? " takes " : " allows ") + found_value(find, *find.value);
-  if (find.p99_s) text += " (P99 " + seconds(find.p99_s->value) + " there)";
   if (!find.fails_at) text += least ? ", the least there is" : ", the most that was tried";
   return text;
+}
+
+/// A time beside one that it exceeds, with as many digits as tell them apart.
+std::string exceeds(double value, double limit) {
+  const double unit = limit >= 1 ? 1 : limit >= 1e-3 ? 1e3 : 1e6;
+  const char* name = unit == 1 ? " s" : unit == 1e3 ? " ms" : " us";
+  if (seconds(value) != seconds(limit)) return seconds(value) + " exceeds the limit of " + seconds(limit);
+  int digits = 4;
+  while (digits < 12 && significant(value * unit, digits) == significant(limit * unit, digits)) ++digits;
+  return significant(value * unit, digits) + name + " exceeds the limit of " + significant(limit * unit, digits) + name;
+}
+
+std::string p99_answer(const Traffic& traffic) {
+  const TrafficLatency* p99 = latency(traffic, "p99");
+  if (p99 == nullptr || !p99->total) {
+    const bool told = p99 != nullptr && !p99->missing.empty();
+    return "P99 unknown" + (told ? " (" + one_line(p99->missing) + ")" : std::string());
+  }
+  const double value = p99->total->value, limit = traffic.p99_limit_s.value_or(value);
+  std::string text = "P99 " + (within_budget(value, limit) ? seconds(value) : exceeds(value, limit));
+  if (p99->wait) text += " (P99 of the wait " + seconds(p99->wait->value) + ")";
+  return text;
+}
+
+/// What the answer leaves out; empty: nothing.
+std::string over_cpus(const Traffic& traffic) {
+  const auto& [threads, cpus] = std::pair(traffic.costs.threads, traffic.costs.cpus);
+  if (!threads || !cpus || traffic.server.workers * *threads <= *cpus) return "";
+  return counted(traffic.server.workers, "worker") + " of " + counted(*threads, "thread") + " need more than the " +
+         counted(*cpus, "CPU") + " of the measured machine";
 }
 
 }  // namespace
@@ -99,32 +132,46 @@ std::string find_answer(const TrafficFind& find, double limit) {
 
 std::string traffic_answer(const Traffic& traffic) {
   using namespace report;
+  const TrafficFind* find = traffic.find.empty() ? nullptr : &traffic.find.front();
+  const auto found = [&](const char* what) { return find != nullptr && find->value && find->what == what; };
   std::string text;
-  if (!traffic.find.empty()) text = find_answer(traffic.find.front(), traffic.p99_limit_s.value_or(0)) + "; here ";
+  if (find != nullptr) text = find_answer(*find, traffic.p99_limit_s.value_or(0)) + (find->value ? ": " : "; here ");
   if (traffic.saturated) {
-    text += "saturated: " + one_line(traffic.saturation);
+    text += "no steady state: " + one_line(traffic.saturation) + ",";
   } else {
-    const TrafficLatency* p99 = latency(traffic, "p99");
-    text += "P99 " + (p99 != nullptr && p99->total ? seconds(p99->total->value) : std::string("unknown"));
-    if (const auto wait = p99 != nullptr ? p99->wait : std::nullopt)
-      text += " (P99 of the wait " + seconds(wait->value) + ")";
+    text += p99_answer(traffic);
     if (const auto met = figure(traffic, "attainment")) {
       text += ", " + share(met->value, 2) + " of the requests within " + seconds(traffic.p99_limit_s.value_or(0));
     }
   }
-  text += " at " + rate(traffic.requests_per_s) + " on " + counted(traffic.server.workers, "worker");
+  // The rate of the requests that are counted, which is that of the percentiles.
+  const auto arrivals = figure(traffic, "arrivals_per_s");
+  if (!found("qps")) text += " at " + rate(arrivals ? arrivals->value : traffic.requests_per_s);
+  if (!found("workers")) text += " on " + counted(traffic.server.workers, "worker");
   if (const auto busy = figure(traffic, "utilisation")) text += ", " + share(busy->value, 1) + " busy";
   if (const auto hits = figure(traffic, "hit_rate"); hits && traffic.cache.bytes > 0) {
-    text +=
-        "; " + share(hits->value, 1) + " of the requests find their user in a cache of " + bytes(traffic.cache.bytes);
+    text += "; after the warm-up " + share(hits->value, 1) + " of the requests find their user in a cache of " +
+            bytes(traffic.cache.bytes);
   }
   return text;
+}
+
+bool traffic_holds(const Traffic& traffic) {
+  if (traffic.saturated || (!traffic.find.empty() && !traffic.find.front().value)) return false;
+  if (!traffic.p99_limit_s) return true;
+  const TrafficLatency* p99 = report::latency(traffic, "p99");
+  return p99 != nullptr && p99->total && within_budget(p99->total->value, *traffic.p99_limit_s);
 }
 
 namespace report {
 namespace {
 
 Section latencies(const Traffic& traffic) {
+  std::vector<std::string> missing;
+  if (traffic.saturated) missing.push_back("no steady state, so no percentile is one of it");
+  for (const TrafficLatency& row : traffic.latencies) {
+    if (!row.missing.empty()) missing.push_back(words(row.name) + ": " + one_line(row.missing));
+  }
   return section("time from arrival to answer",
                  {{"", "", false},
                   {"", "in all", true},
@@ -137,15 +184,17 @@ Section latencies(const Traffic& traffic) {
                                                            ends(row.total, "s"), middle(row.wait, "s"),
                                                            ends(row.wait, "s")};
                          }),
-                 traffic.saturated ? "saturated: no percentile is that of a steady state" : "");
+                 join(missing, "; "));
 }
 
 Section figures(const Traffic& traffic) {
-  return section(
-      "what the fleet does", {{"", "", false}, {"", "value", true}, {"", "95% interval", false}},
-      rows_of(traffic.figures, [](const TrafficFigure& row) {
-        return std::vector<std::string>{words(row.name), middle(row.value, row.unit), ends(row.value, row.unit)};
-      }));
+  return section("what the fleet does", {{"", "", false}, {"", "value", true}, {"", "95% interval", false}},
+                 rows_of(traffic.figures, [](const TrafficFigure& row) {
+                   // Beside the hit rates of the caches of other sizes, which are of all requests.
+                   const bool behind = row.name == "hit_rate" || row.name == "token_hit_rate";
+                   return std::vector<std::string>{words(row.name) + (behind ? ", after the warm-up" : ""),
+                                                   middle(row.value, row.unit), ends(row.value, row.unit)};
+                 }));
 }
 
 Section replay(const Traffic& traffic) {
@@ -185,21 +234,21 @@ Section workload(const Traffic& traffic) {
 }
 
 Section hit_rates(const Traffic& traffic) {
-  return section("what a cache finds, by its size",
-                 {{"", "cache", true},
-                  {"requests:", "LRU", true},
-                  {"", "Che", true},
-                  {"", "Belady", true},
-                  {"", "bound", true},
-                  {"tokens:", "LRU", true}},
-                 rows_of(traffic.hit_rates,
-                         [](const HitRatePoint& row) {
-                           return std::vector<std::string>{bytes(row.cache_bytes), share(row.lru, 1),
-                                                           share(row.che, 1),      share(row.belady, 1),
-                                                           share(row.bound, 1),    share(row.lru_tokens, 1)};
-                         }),
-                 "Belady drops who is needed last; no policy finds more than the bound; Che takes users to come "
-                 "independently");
+  return section(
+      "what a cache finds, by its size, of all requests from an empty cache on",
+      {{"", "cache", true},
+       {"requests:", "LRU", true},
+       {"", "Che", true},
+       {"", "Belady", true},
+       {"", "bound", true},
+       {"tokens:", "LRU", true}},
+      rows_of(traffic.hit_rates,
+              [](const HitRatePoint& row) {
+                return std::vector<std::string>{bytes(row.cache_bytes), share(row.lru, 1),   share(row.che, 1),
+                                                share(row.belady, 1),   share(row.bound, 1), share(row.lru_tokens, 1)};
+              }),
+      "without any queue, and with the warm-up, whose first requests find nobody; Belady drops who is needed "
+      "last; no policy finds more than the bound; Che takes users to come independently");
 }
 
 Section capacity(const Traffic& traffic) {
@@ -211,7 +260,9 @@ Section capacity(const Traffic& traffic) {
                   {"workers of a", "perfect system", true}},
                  rows_of(traffic.capacity, [](const CapacityPoint& row) {
                    return std::vector<std::string>{rate(row.requests_per_s), share(row.utilisation, 1),
-                                                   row.saturated ? "saturated" : middle(row.p99_s, "s"),
+                                                   row.saturated ? "falls behind"
+                                                   : row.p99_s   ? middle(row.p99_s, "s")
+                                                                 : "too few requests",
                                                    ends(row.p99_s, "s"), integer(row.perfect_workers)};
                  }));
 }
@@ -224,8 +275,12 @@ Section windows(const Traffic& traffic) {
     std::vector<TrafficWindow> some;
     const std::size_t step = (shown.size() + kShownWindows - 1) / kShownWindows;
     for (std::size_t i = 0; i < shown.size(); i += step) some.push_back(shown[i]);
-    below += "; every " + integer(static_cast<std::int64_t>(step)) + ". of " +
-             integer(static_cast<std::int64_t>(shown.size())) + " windows";
+    // 64 windows at most: a step of 2 to 6.
+    below += "; every " + integer(static_cast<std::int64_t>(step)) +
+             (step == 2   ? "nd"
+              : step == 3 ? "rd"
+                          : "th") +
+             " of " + integer(static_cast<std::int64_t>(shown.size())) + " windows";
     shown = std::move(some);
   }
   return section("over time",
@@ -285,10 +340,11 @@ std::string subject(const Traffic& traffic) {
 
 std::string render_traffic_table(const Report& report) {
   const Traffic& traffic = *report.traffic;
-  const bool good = !traffic.saturated && (traffic.find.empty() || traffic.find.front().value);
-  std::string text =
-      emphasised(paragraph("", sentence(traffic_answer(traffic)), 0), good ? Emphasis::strong : Emphasis::bad) +
-      emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
+  const std::string crowded = over_cpus(traffic);
+  std::string text = emphasised(paragraph("", sentence(traffic_answer(traffic)), 0),
+                                traffic_holds(traffic) ? Emphasis::strong : Emphasis::bad) +
+                     (crowded.empty() ? "" : emphasised(paragraph("", sentence(crowded), 0), Emphasis::warning)) +
+                     emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n";
   for (const std::string& note : traffic.assumptions) text += paragraph("assumed", one_line(note), kMargin);
   return text;
@@ -314,7 +370,9 @@ std::string render_traffic_csv(const Report& report) {
 
 std::string render_traffic_markdown(const Report& report) {
   const Traffic& traffic = *report.traffic;
-  std::string text = "## Traffic\n\n**" + sentence(traffic_answer(traffic)) + "**\n\n" + subject(traffic) + "\n" +
+  const std::string crowded = over_cpus(traffic);
+  std::string text = "## Traffic\n\n**" + sentence(traffic_answer(traffic)) + "**\n\n" +
+                     (crowded.empty() ? "" : sentence(crowded) + "\n\n") + subject(traffic) + "\n" +
                      sections_markdown(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n### assumed\n\n";
   for (const std::string& note : traffic.assumptions) text += "- " + one_line(note) + "\n";

@@ -62,6 +62,8 @@ const std::vector<Column<ServiceCosts>>& service_costs_columns() {
                   "measured candidate pass over the line of the table at these N, linear between; none: 1", &T::curve,
                   Role::added),
       describe<T>("residuals", "ratio", "timings over the time of the table, ascending, equally likely", &T::residuals),
+      describe<T>("threads", "", "of a worker; null: unknown", &T::threads),
+      describe<T>("cpus", "", "of the machine that was measured; null: unknown", &T::cpus),
   };
   return columns;
 }
@@ -96,8 +98,12 @@ const std::vector<Column<TrafficLatency>>& traffic_latency_columns() {
   using T = TrafficLatency;
   static const std::vector<Column<T>> columns = {
       describe<T>("name", "", "`mean`, `p50`, `p95`, `p99`, `p99.9`", &T::name),
-      describe<T>("total", "s", "from arrival to answer; null: saturated", &T::total),
-      describe<T>("wait", "s", "of it in the queue; null: saturated", &T::wait),
+      describe<T>("total", "s",
+                  "from arrival to answer; null: saturated, or too few requests beyond; the interval of a trace holds "
+                  "it in the next trace of the same law",
+                  &T::total),
+      describe<T>("wait", "s", "of it in the queue; null likewise", &T::wait),
+      describe<T>("missing", "", "why `total` is null in a steady state", known(&T::missing)),
   };
   return columns;
 }
@@ -107,7 +113,7 @@ const std::vector<Column<TrafficFigure>>& traffic_figure_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("name", "", "what", &T::name),
       describe<T>("unit", "", "of the value", &T::unit),
-      describe<T>("value", "", "over the replications", &T::value),
+      describe<T>("value", "", "over the replications; of a trace a mean over time has no interval", &T::value),
   };
   return columns;
 }
@@ -117,10 +123,10 @@ const std::vector<Column<TrafficFind>>& traffic_find_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("what", "", "`qps`, `candidates`, `workers` or `cache`", &T::what),
       describe<T>("unit", "", "of the values", &T::unit),
-      describe<T>("value", "", "largest (of workers and cache smallest) that meets the P99; null: none does",
+      describe<T>("value", "", "largest (of workers and cache smallest) that is shown to meet the P99; null: none is",
                   &T::value),
-      describe<T>("p99_s", "s", "there", &T::p99_s),
-      describe<T>("fails_at", "", "nearest value tried that does not; null: none", &T::fails_at),
+      describe<T>("p99_s", "s", "there; null: saturated, or too few requests", &T::p99_s),
+      describe<T>("fails_at", "", "nearest value tried that is not; null: none", &T::fails_at),
   };
   return columns;
 }
@@ -129,7 +135,11 @@ const std::vector<Column<HitRatePoint>>& hit_rate_columns() {
   using T = HitRatePoint;
   static const std::vector<Column<T>> columns = {
       describe<T>("cache_bytes", "bytes", "capacity", &T::cache_bytes),
-      describe<T>("lru", "0..1", "requests that find their user, by LRU", &T::lru),
+      describe<T>(
+          "lru", "0..1",
+          "of all requests, from an empty cache on, those that find their user, by LRU; `hit_rate` of the figures "
+          "leaves out the warm-up",
+          &T::lru),
       describe<T>("lru_tokens", "0..1", "history tokens that need no pass, by LRU", &T::lru_tokens),
       describe<T>("che", "0..1", "LRU by Che's approximation, as if users came independently; null: too many users",
                   &T::che),
@@ -144,7 +154,7 @@ const std::vector<Column<CapacityPoint>>& capacity_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("requests_per_s", "1/s", "rate of arrival", &T::requests_per_s),
       describe<T>("utilisation", "0..1", "of the workers", &T::utilisation),
-      describe<T>("p99_s", "s", "from arrival to answer; null: saturated", &T::p99_s),
+      describe<T>("p99_s", "s", "from arrival to answer; null: saturated, or too few requests", &T::p99_s),
       describe<T>("perfect_workers", "", "least that a perfect system needs", &T::perfect_workers),
       describe<T>("saturated", "", "the workers fall behind", &T::saturated),
   };
@@ -159,7 +169,7 @@ const std::vector<Column<TrafficWindow>>& traffic_window_columns() {
       describe<T>("completions_per_s", "1/s", "requests that are answered", &T::completions_per_s),
       describe<T>("queue", "", "mean number of requests waiting", &T::queue),
       describe<T>("hit_rate", "0..1", "requests that find their user in the cache", &T::hit_rate),
-      describe<T>("p99_s", "s", "of those answered; null: none is", &T::p99_s),
+      describe<T>("p99_s", "s", "of those answered; null: fewer than 100", &T::p99_s),
       describe<T>("perfect_workers", "", "arrivals per second times mean service time, rounded up",
                   &T::perfect_workers),
       describe<T>("canary_ratio", "ratio",

@@ -4,6 +4,8 @@
 #include <cassert>
 #include <cmath>
 
+#include "base/budget.h"
+
 namespace kvcast::traffic {
 namespace {
 
@@ -19,7 +21,7 @@ TrafficFind find_limit(const Search& search, double limit_s, const std::function
   assert(search.least <= search.most && search.step >= 0 && (search.step > 0 || search.tolerance > 0));
   const auto ask = [&](double value) {
     const Probe answer = probe(value);
-    return Asked{value, answer.p99_s && answer.p99_s->value <= limit_s, answer.p99_s};
+    return Asked{value, answer.p99_s && within_budget(answer.p99_s->value, limit_s), answer.p99_s};
   };
   const auto on_grid = [&](double value) {
     if (search.step > 0) value = std::round(value / search.step) * search.step;

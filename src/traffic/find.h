@@ -11,7 +11,7 @@ namespace kvcast::traffic {
 
 /// What a simulation at one value tells.
 struct Probe {
-  std::optional<Estimate> p99_s;  ///< nullopt: saturated
+  std::optional<Estimate> p99_s;  ///< nullopt: saturated, or too few requests to tell; neither meets a limit
 };
 
 struct Search {

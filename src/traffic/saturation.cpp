@@ -113,7 +113,7 @@ Saturation judge(const Load& load) {
     answer.unclear = true;
     answer.text = "too few requests to tell whether the workers keep up";
   } else if (answer.offered_load + kStandardErrors * *answer.offered_error >= 1) {
-    answer.unclear = true;
+    answer.unclear = answer.brief = true;
     answer.text = "too few requests to tell whether the workers keep up: they bring " +
                   number(100 * answer.offered_load) + "% of the work that the workers can do, give or take " +
                   number(100 * kStandardErrors * *answer.offered_error) + "%";
@@ -125,7 +125,7 @@ Saturation judge(const std::vector<Saturation>& replications) {
   if (replications.size() == 1) return replications.front();
   Saturation answer;
   const auto count = static_cast<double>(replications.size());
-  std::size_t saturated = 0, unclear = 0;
+  std::size_t saturated = 0, unclear = 0, brief = 0;
   double variance = 0;
   bool known = true;
   const Saturation *first_saturated = nullptr, *first_unclear = nullptr;
@@ -136,7 +136,9 @@ Saturation judge(const std::vector<Saturation>& replications) {
     answer.stopped |= one.stopped;
     if (one.saturated && saturated++ == 0) first_saturated = &one;
     if (one.unclear && unclear++ == 0) first_unclear = &one;
+    brief += one.brief;
   }
+  answer.brief = 2 * brief > replications.size();
   if (known) answer.offered_error = std::sqrt(variance) / count;
   answer.saturated =
       answer.stopped || 2 * saturated > replications.size() || (known && answer.offered_load >= kFullLoad);

@@ -36,6 +36,7 @@ struct Saturation {
   double offered_load = 0;  ///< arrivals/s x mean service time / workers
   std::optional<double> offered_error;  ///< standard error of it, from the windows; nullopt: too few
   bool stopped = false;
+  bool brief = false;  ///< load + 3 standard errors is beyond 1; of replications: of more than half of them
 };
 
 /// Offered load from which no run is steady: a queue forgets its beginning in about (1 + cv²)/(1 - load)² services,

@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/math/distributions/students_t.hpp>
 #include <cassert>
 #include <cmath>
 #include <cstddef>
@@ -14,9 +13,11 @@
 #include <thread>
 #include <utility>
 
+#include "base/budget.h"
 #include "base/parallel.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "traffic/estimates.h"
 #include "traffic/user_cache.h"
 
 namespace kvcast::traffic {
@@ -26,6 +27,8 @@ constexpr double kNever = std::numeric_limits<double>::infinity();
 constexpr std::size_t kBlock = 1024, kAhead = 16, kMostWindows = 64;
 /// Requests of a window on average: with fewer its rate is mostly chance.
 constexpr std::int64_t kWindowRequests = 64;
+/// Fewer requests have no 99th percentile but their largest.
+constexpr std::int64_t kTailRequests = 100;
 
 /// A part of the timeline. Integrals over time in request seconds, of workers in worker seconds.
 struct Window {
@@ -250,6 +253,8 @@ class Simulator {
         warm_up_(static_cast<std::uint64_t>(std::max<std::int64_t>(0, warm_up))),
         stream_(seed, kResiduals),
         shortest_(options.server.order == "shortest"),
+        few_busy_(static_cast<std::int64_t>(static_cast<double>(options.server.workers) -
+                                            std::sqrt(static_cast<double>(options.server.workers)))),
         reader_(source),
         queue_(shortest_),
         timeline_(reader_.last_s()),
@@ -308,6 +313,9 @@ class Simulator {
       if (const Request* later = reader_.ahead(kAhead / 2)) cache_->prefetch_entry(later->user);
     }
     if (number == warm_up_) begin_counting();
+    // With so few busy the next requests do not wait: what comes is as it would be had nothing been before. A single
+    // worker is then idle; of many it is a standard deviation of how many are busy (Halfin and Whitt 1981).
+    if (busy_.size() + queue_.size() / server_.batch_most <= few_busy_) end_spell();
     const double gap = now_ - last_arrival_;
     gaps_squared_ += gap * gap;
     last_arrival_ = now_;
@@ -391,27 +399,34 @@ class Simulator {
   /// service_s: of a batch the request's share.
   void record(const Request& request, std::uint64_t number, const Lookup& lookup, double service_s, double end_s) {
     const double wait_s = now_ - request.arrival_s, total_s = end_s - request.arrival_s;
-    const bool found = lookup.found == Found::part || lookup.found == Found::all;
+    const bool found = is_hit(lookup);
     all_wait_s_ += wait_s;
     all_total_s_ += total_s;
     ++window_->started;
     window_->found += found;
     window_->service_s += service_s;
     window_->total.add(total_s);
-    if (on_answer_) on_answer_({number, wait_s, total_s, lookup});
+    if (on_answer_) on_answer_({number, wait_s, total_s, service_s, request.user, lookup});
     if (number < warm_up_) return;
     ++result_.counted;
     result_.total.add(total_s);
     result_.wait.add(wait_s);
+    result_.total_spells.add(total_s);
+    result_.wait_spells.add(wait_s);
     counted_total_s_ += total_s;
     counted_wait_s_ += wait_s;
     service_s_ += service_s;
     service_squared_ += service_s * service_s;
     found_ += found;
     waited_ += wait_s > 0;
-    within_ += total_s <= limit_s_;
+    within_ += within_budget(total_s, limit_s_);
     tokens_ += lookup.length;
     known_tokens_ += lookup.known;
+  }
+
+  void end_spell() noexcept {
+    result_.total_spells.end();
+    result_.wait_spells.end();
   }
 
   /// Sums that grow with time, at one time.
@@ -441,6 +456,7 @@ class Simulator {
   }
 
   Replication result() {
+    end_spell();
     Replication result = std::move(result_);
     result.littles_ratio = check_littles_law();
     result.requests = static_cast<std::int64_t>(arrived_);
@@ -453,7 +469,7 @@ class Simulator {
       result.waiting_share = static_cast<double>(waited_) / counted;
       result.hit_rate = static_cast<double>(found_) / counted;
       if (tokens_ > 0) result.token_hit_rate = static_cast<double>(known_tokens_) / static_cast<double>(tokens_);
-      if (limit_s_ < kNever) result.attainment = static_cast<double>(within_) / counted;
+      result.attainment = static_cast<double>(within_) / counted;
     }
     if (result.counted > 0 && result.seconds > 0) {
       const double seconds = result.seconds;
@@ -540,7 +556,7 @@ class Simulator {
       }
       if (window.started > 0) {
         out.hit_rate = static_cast<double>(window.found) / static_cast<double>(window.started);
-        out.p99_s = window.total.quantile(0.99);
+        if (window.started >= kTailRequests) out.p99_s = window.total.quantile(0.99);
       }
       windows.push_back(out);
     }
@@ -555,6 +571,7 @@ class Simulator {
   const std::uint64_t warm_up_;
   const RandomStream stream_;
   const bool shortest_;
+  const std::int64_t few_busy_;
   std::optional<UserCache> cache_;
   Reader reader_;
   Queue queue_;
@@ -580,38 +597,12 @@ class Simulator {
   std::vector<Member> batch_;
 };
 
-/// Mean, with Student's 95% interval from two values on.
-Estimate estimate(const std::vector<double>& values) {
-  const auto count = static_cast<double>(values.size());
-  double mean = 0, squares = 0;
-  for (const double value : values) mean += value / count;
-  if (values.size() < 2) return {mean, std::nullopt};
-  for (const double value : values) squares += (value - mean) * (value - mean);
-  const boost::math::students_t distribution(count - 1);
-  const double factor = boost::math::quantile(boost::math::complement(distribution, 0.025));
-  const double half = factor * std::sqrt(squares / (count - 1) / count);
-  // Nothing here is negative.
-  return {mean, Interval{std::max(0.0, mean - half), mean + half}};
-}
-
-struct NamedQuantile {
-  const char* name;
-  double probability;
-};
-constexpr std::array<NamedQuantile, 4> kQuantiles{{{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}}};
-
-/// What is kept of a replication: the histograms of many would take much.
-struct Kept {
-  Replication one;
-  std::array<double, kQuantiles.size()> total{}, wait{};
-};
-
 std::vector<LatencyPoint> distribution(const LatencyHistogram& times) {
   std::vector<double> shares;
   for (int percent = 1; percent < 99; ++percent) shares.push_back(percent / 100.0);
   for (const double tail : {0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999}) {
-    // Beyond that they would all be the largest time.
-    if ((1 - tail) * static_cast<double>(times.count()) >= 1) shares.push_back(tail);
+    // Beyond that they would all be one of the largest times.
+    if ((1 - tail) * static_cast<double>(times.count()) >= kLeastBeyond) shares.push_back(tail);
   }
   std::vector<LatencyPoint> points;
   for (const double share : shares) points.push_back({times.quantile(share), share});
@@ -626,94 +617,226 @@ Replication simulate_once(RequestSource& source, const ServiceTable& table, cons
   return Simulator(source, table, options, warm_up, seed).run();
 }
 
-Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options) {
-  assert(options.replications >= 1);
+namespace {
+
+/// What the replications tell together.
+struct Pooled {
+  PooledTimes total, wait;
+  std::vector<Replication> each;  ///< without their histograms, which would take much
+};
+
+Pooled replicate(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options) {
   const int threads = static_cast<int>(std::min<std::int64_t>(
       options.replications, options.threads > 0 ? options.threads : std::max(1U, std::thread::hardware_concurrency())));
-  std::vector<Kept> kept(static_cast<std::size_t>(options.replications));
+  const auto count = static_cast<std::size_t>(options.replications);
+  Pooled pooled;
+  pooled.each.resize(count);
+  pooled.total.each.resize(count);
+  pooled.wait.each.resize(count);
   // Whole numbers: their sums do not depend on which thread added which.
-  std::vector<LatencyHistogram> pooled(static_cast<std::size_t>(threads));
+  std::vector<Pooled> parts(static_cast<std::size_t>(threads));
   parallel_for(threads, options.replications, [&](std::int64_t replication, int thread) {
     const auto number = static_cast<std::uint64_t>(replication);
+    const auto at = static_cast<std::size_t>(replication);
     const std::unique_ptr<RequestSource> source = arrivals.make(number);
-    Kept& mine = kept[static_cast<std::size_t>(replication)];
-    mine.one = simulate_once(*source, table, options, arrivals.warm_up, RandomStream(options.seed, 0).bits(number));
-    // Moved out, so that they are not kept.
-    const LatencyHistogram total = std::move(mine.one.total), wait = std::move(mine.one.wait);
-    pooled[static_cast<std::size_t>(thread)].add(total);
-    for (std::size_t i = 0; i < kQuantiles.size() && mine.one.counted > 0; ++i) {
-      mine.total[i] = total.quantile(kQuantiles[i].probability);
-      mine.wait[i] = wait.quantile(kQuantiles[i].probability);
-    }
-    if (replication > 0) mine.one.windows = {};
+    Replication one =
+        simulate_once(*source, table, options, arrivals.warm_up, RandomStream(options.seed, 0).bits(number));
+    Pooled& part = parts[static_cast<std::size_t>(thread)];
+    const auto pool = [at](PooledTimes& all, PooledTimes& of_thread, LatencyHistogram& times, Spells& spells) {
+      of_thread.all.add(times);
+      of_thread.spells.add(spells);
+      all.each[at] = WindowHistogram(times);
+      times = {};
+      spells = {};
+    };
+    pool(pooled.total, part.total, one.total, one.total_spells);
+    pool(pooled.wait, part.wait, one.wait, one.wait_spells);
+    if (replication > 0) one.windows = {};
+    pooled.each[at] = std::move(one);
   });
+  for (const Pooled& part : parts) {
+    pooled.total.all.add(part.total.all);
+    pooled.total.spells.add(part.total.spells);
+    pooled.wait.all.add(part.wait.all);
+    pooled.wait.spells.add(part.wait.spells);
+  }
+  return pooled;
+}
 
+/// Requests that come sooner by a share of their time.
+class Hurried final : public RequestSource {
+ public:
+  Hurried(std::unique_ptr<RequestSource> source, double by) : source_(std::move(source)), by_(by) {}
+  std::size_t next(std::span<Request> block) override {
+    const std::size_t count = source_->next(block);
+    for (Request& request : block.first(count)) request.arrival_s /= 1 + by_;
+    return count;
+  }
+
+ private:
+  std::unique_ptr<RequestSource> source_;
+  double by_;
+};
+
+/// The first replication of a log once more, in parts, now that it is known what lies beyond.
+LogParts parts_of(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options,
+                  const Pooled& pooled) {
+  std::array<double, kQuantiles.size()> total{}, wait{};
+  for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
+    total[i] = pooled.total.all.quantile(kQuantiles[i].probability);
+    wait[i] = pooled.wait.all.quantile(kQuantiles[i].probability);
+  }
+  const auto at = [&](double faster_by) {
+    LogParts parts(pooled.each.front().counted, arrivals.copies);
+    SimulatorOptions again = options;
+    again.on_answer = [&](const Answer& answer) {
+      const std::int64_t number = static_cast<std::int64_t>(answer.number) - arrivals.warm_up;
+      if (number < 0) return;
+      const Lookup& lookup = answer.lookup;
+      LogParts::Sums sums{1,
+                          answer.total_s,
+                          answer.wait_s,
+                          answer.service_s,
+                          answer.wait_s > 0 ? 1.0 : 0.0,
+                          is_hit(lookup) ? 1.0 : 0.0,
+                          static_cast<double>(lookup.length),
+                          static_cast<double>(lookup.known),
+                          within_budget(answer.total_s, options.limit_s.value_or(kNever)) ? 1.0 : 0.0};
+      for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
+        sums[LogParts::beyond_total + i] = answer.total_s > total[i] ? 1 : 0;
+        sums[LogParts::beyond_wait + i] = answer.wait_s > wait[i] ? 1 : 0;
+      }
+      parts.add(number, answer.user, sums);
+    };
+    Hurried source(arrivals.make(0), faster_by);
+    simulate_once(source, table, again, arrivals.warm_up, RandomStream(options.seed, 0).bits(0));
+    return parts;
+  };
+  constexpr double kFaster = 0.03;
+  LogParts parts = at(0);
+  parts.set_faster(at(kFaster), kFaster);
+  return parts;
+}
+
+constexpr const char* kTooClose =
+    "each replication is too short for a queue so close to capacity: it needs more requests";
+constexpr const char* kTooCloseLog = "the log is too short for a queue so close to capacity";
+/// How many requests are enough is itself known from few.
+constexpr double kToBeSure = 1.5;
+
+/// 1,234,567 as 1,300,000: a number that is about right, rounded up.
+double about(double value) {
+  const double unit = std::pow(10, std::max(0.0, std::floor(std::log10(std::max(1.0, value))) - 1));
+  return std::ceil(value / unit * (1 - 1e-9)) * unit;
+}
+
+}  // namespace
+
+Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options) {
+  assert(options.replications >= 1);
+  Pooled pooled = replicate(arrivals, table, options);
   Simulation simulation;
   std::vector<Saturation> saturations;
   bool counted = true;
-  for (const Kept& each : kept) {
-    saturations.push_back(each.one.saturation);
-    simulation.requests += each.one.requests;
-    simulation.counted += each.one.counted;
-    counted &= each.one.counted > 0;
+  for (const Replication& each : pooled.each) {
+    saturations.push_back(each.saturation);
+    simulation.requests += each.requests;
+    simulation.counted += each.counted;
+    counted &= each.counted > 0;
   }
   simulation.saturation = judge(saturations);
-  const bool steady = counted && !simulation.saturation.saturated;
+  const bool steady = counted && !simulation.saturation.saturated, of_a_log = arrivals.copies > 0;
+  std::optional<LogParts> parts;
+  if (of_a_log && counted) parts = parts_of(arrivals, table, options, pooled);
   const auto over = [&](const auto& value) {
     std::vector<double> values;
-    for (const Kept& each : kept) values.push_back(value(each));
-    return estimate(values);
+    for (const Replication& each : pooled.each) values.push_back(value(each));
+    Estimate estimate = mean_estimate(values);
+    if (of_a_log) estimate.ci95.reset();
+    return estimate;
   };
-  const auto add_latency = [&](const char* name, const auto& total, const auto& wait) {
-    simulation.latencies.push_back({name, std::nullopt, std::nullopt});
-    if (!steady) return;
-    simulation.latencies.back().total = over(total);
-    simulation.latencies.back().wait = over(wait);
+  const auto possible = [](Estimate estimate, const std::string& unit) {
+    if (estimate.ci95 && unit == "0..1") estimate.ci95->hi = std::min(1.0, estimate.ci95->hi);
+    return estimate;
   };
-  add_latency(
-      "mean", [](const Kept& each) { return each.one.total_s; }, [](const Kept& each) { return each.one.wait_s; });
+  // A mean over requests, which is a sum over another.
+  const auto ratio = [&](double Replication::*member, std::size_t sum, std::size_t of) {
+    const Estimate estimate = over([member](const Replication& each) { return each.*member; });
+    return parts ? LogParts::in_the_next(estimate.value, parts->half_width(sum, of)) : estimate;
+  };
+
+  simulation.latencies.push_back({"mean", std::nullopt, std::nullopt, ""});
+  if (steady) {
+    simulation.latencies.back().total = ratio(&Replication::total_s, LogParts::total, LogParts::requests);
+    simulation.latencies.back().wait = ratio(&Replication::wait_s, LogParts::wait, LogParts::requests);
+  }
+  // Requests of a replication that are so close to capacity have mostly seen the queue fill up.
+  const bool filling = steady && simulation.saturation.brief;
+  const char* too_close = of_a_log ? kTooCloseLog : kTooClose;
+  if (filling) simulation.latencies.back() = {"mean", std::nullopt, std::nullopt, too_close};
+  const Sample sample{simulation.counted, arrivals.copies * static_cast<double>(options.replications)};
   for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
-    add_latency(
-        kQuantiles[i].name, [i](const Kept& each) { return each.total[i]; },
-        [i](const Kept& each) { return each.wait[i]; });
+    TrafficLatency latency{kQuantiles[i].name, std::nullopt, std::nullopt, ""};
+    const auto quantile = [&](const PooledTimes& times, std::size_t beyond) {
+      return quantile_estimate(times, kQuantiles[i].probability, sample,
+                               parts ? parts->half_width(beyond + i, LogParts::requests) : std::nullopt);
+    };
+    if (filling) {
+      latency.missing = too_close;
+    } else if (steady) {
+      const QuantileEstimate total = quantile(pooled.total, LogParts::beyond_total);
+      latency.total = total.value;
+      latency.wait = quantile(pooled.wait, LogParts::beyond_wait).value;
+      const double each = static_cast<double>(simulation.requests) / static_cast<double>(pooled.each.size());
+      if (!total.value) {
+        latency.missing = "it needs about " +
+                          format_significant(about(kToBeSure * each * total.enough / std::max(1.0, arrivals.copies)), 3) +
+                          (of_a_log ? " requests in the log" : " requests in each replication");
+      }
+    } else if (!counted) {
+      latency.missing = "no request is counted";
+    }
+    simulation.latencies.push_back(std::move(latency));
   }
 
   const auto add = [&](const char* name, const char* unit, bool known, double Replication::*member) {
     simulation.figures.push_back({name, unit, std::nullopt});
-    if (known) simulation.figures.back().value = over([member](const Kept& each) { return each.one.*member; });
+    if (known) {
+      simulation.figures.back().value =
+          possible(over([member](const Replication& each) { return each.*member; }), unit);
+    }
+  };
+  const auto add_ratio = [&](const char* name, const char* unit, bool known, double Replication::*member,
+                             std::size_t sum, std::size_t of = LogParts::requests) {
+    simulation.figures.push_back({name, unit, std::nullopt});
+    if (known) simulation.figures.back().value = possible(ratio(member, sum, of), unit);
   };
   add("arrivals_per_s", "1/s", counted, &Replication::arrivals_per_s);
   add("completions_per_s", "1/s", counted, &Replication::completions_per_s);
   add("utilisation", "0..1", counted, &Replication::utilisation);
-  add("service_s", "s", counted, &Replication::service_s);
-  add("waiting_share", "0..1", steady, &Replication::waiting_share);
+  add_ratio("service_s", "s", counted, &Replication::service_s, LogParts::service);
+  add_ratio("waiting_share", "0..1", steady, &Replication::waiting_share, LogParts::waited);
   add("waiting", "requests", steady, &Replication::waiting);
   add("in_system", "requests", steady, &Replication::in_system);
   add("littles_ratio", "ratio", counted, &Replication::littles_ratio);
   if (options.cache.bytes > 0) {
-    add("hit_rate", "0..1", counted, &Replication::hit_rate);
-    add("token_hit_rate", "0..1", counted, &Replication::token_hit_rate);
+    add_ratio("hit_rate", "0..1", counted, &Replication::hit_rate, LogParts::found);
+    add_ratio("token_hit_rate", "0..1", counted, &Replication::token_hit_rate, LogParts::known, LogParts::tokens);
     add("evictions_per_s", "1/s", counted, &Replication::evictions_per_s);
     add("saved_tokens_per_s", "tokens/s", counted, &Replication::saved_tokens_per_s);
   }
   add("recomputed_tokens_per_s", "tokens/s", counted, &Replication::recomputed_tokens_per_s);
-  if (options.limit_s) {
-    simulation.figures.push_back({"attainment", "0..1", std::nullopt});
-    if (steady)
-      simulation.figures.back().value = over([](const Kept& each) { return each.one.attainment.value_or(0); });
-  }
+  if (options.limit_s) add_ratio("attainment", "0..1", steady, &Replication::attainment, LogParts::within);
 
-  LatencyHistogram all;
-  for (const LatencyHistogram& one : pooled) all.add(one);
-  if (steady) simulation.cdf = distribution(all);
-  simulation.windows = std::move(kept.front().one.windows);
+  if (steady) simulation.cdf = distribution(pooled.total.all);
+  simulation.windows = std::move(pooled.each.front().windows);
   for (const TrafficWindow& window : simulation.windows) {
     simulation.most_perfect_workers = std::max(simulation.most_perfect_workers, window.perfect_workers);
   }
   if (counted) {
-    simulation.utilisation = over([](const Kept& each) { return each.one.utilisation; }).value;
+    simulation.utilisation = over([](const Replication& each) { return each.utilisation; }).value;
     simulation.perfect_workers = static_cast<std::int64_t>(
-        std::ceil(over([](const Kept& each) { return each.one.arrivals_per_s * each.one.service_s; }).value));
+        std::ceil(over([](const Replication& each) { return each.arrivals_per_s * each.service_s; }).value));
   }
   return simulation;
 }

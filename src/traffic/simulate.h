@@ -13,6 +13,7 @@
 #include "traffic/request.h"
 #include "traffic/saturation.h"
 #include "traffic/service.h"
+#include "traffic/spells.h"
 #include "traffic/user_cache.h"
 
 namespace kvcast::traffic {
@@ -24,6 +25,8 @@ inline constexpr std::int64_t kMostWaiting = 1 << 20;
 struct Answer {
   std::uint64_t number = 0;  ///< in order of arrival, from 0
   double wait_s = 0, total_s = 0;
+  double service_s = 0;  ///< of a batch the request's share
+  std::uint64_t user = 0;
   Lookup lookup;
 };
 
@@ -44,6 +47,9 @@ struct SimulatorOptions {
 struct Arrivals {
   std::function<std::unique_ptr<RequestSource>(std::uint64_t replication)> make;
   std::int64_t warm_up = 0;  ///< first requests of a replication that are served but not counted
+  /// Of a log, whose rows are the same in every replication: how many times each is among the requests of one, at least
+  /// 1. 0: each replication draws its own.
+  double copies = 0;
 };
 
 /// What one run tells. Times in seconds. "Counted" are the requests behind the warm-up; means over time are from the
@@ -52,6 +58,7 @@ struct Replication {
   std::int64_t requests = 0, counted = 0;
   double seconds = 0;                 ///< of the means over time
   LatencyHistogram total, wait;       ///< of all counted requests, also those answered after the last arrival
+  Spells total_spells, wait_spells;   ///< of them; a spell begins with one that finds workers idle, see simulate.cpp
   double total_s = 0, wait_s = 0;     ///< means of them, exact
   double service_s = 0;               ///< mean time that a worker has per request; of a batch its share
   double waiting_share = 0;           ///< of the requests that wait at all
@@ -60,7 +67,7 @@ struct Replication {
   double arrivals_per_s = 0, completions_per_s = 0;
   double hit_rate = 0, token_hit_rate = 0;  ///< requests that find their user, history tokens that need no pass
   double evictions_per_s = 0, recomputed_tokens_per_s = 0, saved_tokens_per_s = 0;
-  std::optional<double> attainment;  ///< share answered within limit_s
+  double attainment = 0;  ///< share answered within limit_s; 1 without one
   /// Number in the system over arrival rate times latency, from an empty system to an empty system: 1 but for rounding.
   double littles_ratio = 1;
   Saturation saturation;
@@ -91,12 +98,12 @@ struct Simulation {
   Saturation saturation;
 };
 
-/// Independent replications. Values are means over replications, intervals Student's t over them: none with one. Where
-/// the rows are a trace's, the same in every replication, intervals hold what is drawn only: service times and shifts.
-/// Errors: as simulate_once.
+/// Independent replications. Quantiles are those of all their requests together (see quantile_estimate), other values
+/// means over the replications with Student's interval: none with one. Of a log intervals hold the figure in the next
+/// log of the same law (see LogParts); those of means over time have none. Errors: as simulate_once.
 Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options);
 
-/// "p99" of the total; nullopt when saturated.
+/// "p99" of the total; nullopt when saturated, or when the requests are too few.
 std::optional<Estimate> p99_of(const Simulation& simulation);
 
 /// The same fleet at several rates.

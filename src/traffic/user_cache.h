@@ -23,6 +23,7 @@ struct Lookup {
   std::int64_t known = 0;   ///< tokens cached that the request can use
   std::int64_t length = 0;  ///< of the history of the request, cut to max_history
 };
+inline bool is_hit(const Lookup& lookup) noexcept { return lookup.found == Found::part || lookup.found == Found::all; }
 
 /// requests = found_all + found_part + changed + expired + those that found nothing. A request without a history needs
 /// no pass and no cache: it is no hit.

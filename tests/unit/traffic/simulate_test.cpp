@@ -299,7 +299,7 @@ TEST_CASE("each percentile is that of the requests, by its name") {
     totals.push_back(answer.total_s);
     waits.push_back(answer.wait_s);
   };
-  const Simulation simulation = simulate(poisson(0.7, 40'000, 3, 0), seconds_times(exponential()), options);
+  const Simulation simulation = simulate(poisson(0.3, 40'000, 3, 0), seconds_times(exponential()), options);
   std::sort(totals.begin(), totals.end());
   std::sort(waits.begin(), waits.end());
   REQUIRE(totals.size() == 40'000);
@@ -444,7 +444,7 @@ TEST_CASE("a capacity curve: busier with the rate, until it says saturated and n
   options.server.workers = 2;
   options.replications = 4;
   const std::vector<CapacityPoint> curve = capacity_curve([](double rate) { return poisson(rate, 20'000, 1, 2000); },
-                                                          {0.5, 1.0, 1.8, 2.4}, seconds_times(exponential()), options);
+                                                          {0.5, 1.0, 1.5, 2.4}, seconds_times(exponential()), options);
   REQUIRE(curve.size() == 4);
   for (std::size_t i = 0; i < 3; ++i) {
     CHECK_FALSE(curve[i].saturated);
