@@ -1,8 +1,8 @@
 #include "base/width.h"
 
-#include <string>
+#include <cstddef>
+#include <utility>
 
-#include "base/text.h"
 #include "catch.h"
 
 namespace kvcast {
@@ -44,17 +44,6 @@ TEST_CASE("the first columns: whole characters with their marks", "[base]") {
   CHECK(first_columns("e\u0301f", 1) == "e\u0301");
   CHECK(first_columns("log", 9) == "log");
   CHECK(first_columns("log", 0) == "");
-}
-
-TEST_CASE("significant digits are spelt out, without an exponent or zeros at the end", "[base]") {
-  const std::pair<double, const char*> cases[] = {{1050, "1050"},        {362, "362"},
-                                                  {12345, "12300"},      {0, "0"},
-                                                  {9.999e5, "1000000"},  {1.5e-5, "0.000015"},
-                                                  {-2.5e7, "-25000000"}, {0.00123456, "0.00123"},
-                                                  {4e-9, "0.000000004"}, {123456789012345.0, "123000000000000"}};
-  for (const auto& [value, text] : cases) CHECK(format_significant(value, 3) == text);
-  CHECK(format_significant(360, 2) == "360");
-  CHECK(format_significant(1e300, 3) == "1e+300");
 }
 
 }  // namespace kvcast
