@@ -12,6 +12,11 @@ namespace kvcast {
 /// follows (control characters, Unicode's too) is a space, and what is not UTF-8 is U+FFFD.
 std::string one_line(std::string_view text);
 
+/// Code of the warning that takes the place of the figures of a report.
+inline constexpr const char* kNoResult = "no-result";
+/// "No usable result: other processes used 83% of the CPUs"; empty where the timings are the program's.
+std::string no_result(const Report& report);
+
 /// Which schemes are off, by how much, and what is allowed; empty when all agree.
 std::string disagreement(const Equivalence& equivalence);
 

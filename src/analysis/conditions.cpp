@@ -6,12 +6,17 @@
 
 #include "analysis/composition.h"
 #include "analysis/statistics.h"
+#include "base/text.h"
 
 namespace kvcast::analysis {
 namespace {
 
 constexpr std::size_t kLeastForOutliers = 5, kLeastForDrift = 8;
 constexpr double kOutlierSigmas = 5, kLeastSigma = 0.005, kDriftConfidence = 0.99;
+
+// docs/method.md, "A busy machine", has the runs that these are from.
+constexpr double kContended = 0.15, kMostlyContended = 0.5, kHopeless = 0.8, kSlowShare = 0.2, kDisagreement = 2.5;
+constexpr std::size_t kLeastToDisagree = 3;
 
 double percent_of_log(double log) { return 100 * std::expm1(log); }
 
@@ -72,6 +77,68 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases) {
   }
   if (ratios > 0) conditions.outlier_pct = 100.0 * static_cast<double>(outliers) / static_cast<double>(ratios);
   if (deviations.size() >= kLeastForDrift) conditions.drift_pct = drift_pct(deviations);
+}
+
+namespace {
+
+/// Of the CPU time that the threads of a run ask for, what was not there.
+double missing_share(const Report& report) {
+  if (!report.conditions) return 0;
+  const double taken =
+      (report.conditions->foreign_cpu_pct.value_or(0) + report.conditions->steal_pct.value_or(0)) / 100;
+  double wanted = 1;  // of all CPUs
+  if (report.config && report.machine && report.machine->threads > 0) {
+    wanted = std::clamp(static_cast<double>(report.config->run.threads) / static_cast<double>(report.machine->threads),
+                        1e-6, 1.0);
+  }
+  return std::clamp((wanted - (1 - taken)) / wanted, 0.0, 1.0);
+}
+
+double slow_share(const std::vector<Case>& cases) {
+  std::size_t slow = 0, samples = 0;
+  for (const Case& one : cases) {
+    samples += one.samples.size();
+    for (const Sample& sample : one.samples) slow += sample.canary_ratio < kCanaryFloor ? 1 : 0;
+  }
+  return samples > 0 ? static_cast<double>(slow) / static_cast<double>(samples) : 0;
+}
+
+/// 90th over 10th percentile of the rounds' values at the middle point; 0 without three rounds anywhere.
+double disagreement_of_rounds(const std::vector<Case>& cases) {
+  std::vector<double> spreads;
+  for (const Case& one : cases) {
+    for (const Watched& series : watched_values(one.samples)) {
+      std::vector<double> values;
+      for (const auto& [round, value] : series) values.push_back(value);
+      if (values.size() >= kLeastToDisagree) spreads.push_back(quantile(values, 0.9) / quantile(values, 0.1));
+    }
+  }
+  return spreads.empty() ? 0 : median(spreads);
+}
+
+bool a_check_failed(const std::vector<Case>& cases) {
+  return std::any_of(cases.begin(), cases.end(), [](const Case& one) {
+    const auto disagrees = [](const CompositionCheck& check) { return !check.agrees; };
+    const auto differs = [](const SelfCheck& check) { return !check.contains_one; };
+    return std::any_of(one.composition.begin(), one.composition.end(), disagrees) ||
+           std::any_of(one.self_check.begin(), one.self_check.end(), differs);
+  });
+}
+
+}  // namespace
+
+std::string interference(const Report& report) {
+  const double missing = missing_share(report), slow = slow_share(report.cases);
+  if (missing < kContended && slow < kSlowShare) return "";
+  const double spread = disagreement_of_rounds(report.cases);
+  const bool unknown = spread == 0 && missing >= kMostlyContended;
+  if (missing < kHopeless && spread < kDisagreement && !unknown && !a_check_failed(report.cases)) return "";
+  const auto percent = [](double value) { return format_significant(value, 2) + "%"; };
+  if (missing < kContended) return percent(100 * slow) + " of the timings ran beside a slowed CPU";
+  const double foreign = report.conditions->foreign_cpu_pct.value_or(0);
+  const double stolen = report.conditions->steal_pct.value_or(0);
+  return foreign >= stolen ? "other processes used " + percent(foreign) + " of the CPUs"
+                           : "the hypervisor took " + percent(stolen) + " of the CPUs' time";
 }
 
 }  // namespace kvcast::analysis

@@ -1,6 +1,7 @@
 // What the samples themselves say of the machine while they were taken.
 #pragma once
 
+#include <string>
 #include <vector>
 
 #include "kvcast/report.h"
@@ -15,5 +16,19 @@ namespace kvcast::analysis {
 /// Drift: the straight line through the mean deviation of each round from its points' medians, over the rounds, from
 /// the first to the last; 0 when its slope is not significant at 1% (Student t). Unknown below eight rounds.
 void diagnose(Conditions& conditions, const std::vector<Case>& cases);
+
+/// Who used the CPUs so much that the timings are not the program's: "other processes used 83% of the CPUs"; empty
+/// where the figures hold. Pure.
+///
+/// What decides is whether ratios hold: a machine that is busy slows both schemes of a round alike as long as their
+/// requests are long beside the time slices of its scheduler, and short ones not at all alike. So the figures are given
+/// up where others are seen to interfere and rounds disagree:
+///  - interference: of the CPU time that the run's threads ask for, 15% was not there (other processes and the
+///    hypervisor, less what the threads leave over), or a fifth of the timings ran beside a slow canary;
+///  - disagreement: at the middle point the 90th percentile of the ratios over naive (without naive: of the times) is
+///    2.5 times the 10th, or a composition or a scheme under two names failed its check.
+/// With fewer than three rounds nothing tells whether they agree: then half of the CPU time decides, and four fifths
+/// always do.
+std::string interference(const Report& report);
 
 }  // namespace kvcast::analysis

@@ -158,7 +158,7 @@ std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
   for (const ScalableInput& input : given.inputs) list.push_back(input);
   if (problem.p99_s && problem.service.residuals.size() > 1) {
     add("p99_over_mean", "ratio", tail_of(problem.service.residuals),
-        given.source == "assumed" ? "assumed" : "measured",
+        given.source == "assumed" || given.tail_assumed ? "assumed" : "measured",
         [](SizingProblem& p, double factor) { spread(p.service.residuals, factor); });
   }
   if (problem.memory_bytes && problem.memory) {

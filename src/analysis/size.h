@@ -37,8 +37,9 @@ struct SizingCase {
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
   SizingProblem problem;
-  bool timed = false;  ///< times are seconds; else naive candidates
-  Source source;       ///< of the time model within its data: "fitted" or "assumed"
+  bool timed = false;         ///< times are seconds; else naive candidates
+  bool tail_assumed = false;  ///< P99 over mean is not that of the timings
+  Source source;              ///< of the time model within its data: "fitted" or "assumed"
   std::int64_t least_measured = 1, most_measured = 1;
   std::optional<SpeedupLine> speedup_line;  ///< of problem.speedup beyond the measured N, where it is one
   bool speedup_straight = true;             ///< as ServiceFit

@@ -11,6 +11,7 @@
 #include "base/text.h"
 #include "journal/measurements.h"
 #include "kvcast/kvcast.h"
+#include "kvcast/words.h"
 
 namespace kvcast {
 namespace {
@@ -87,6 +88,9 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
                               " in B");
       }
     }
+  }
+  for (const auto& [name, report] : {std::pair("A", &before), std::pair("B", &after)}) {
+    if (const std::string none = no_result(*report); !none.empty()) differences.push_back(name + (": " + none));
   }
   comparison.differences = std::move(differences);
   return comparison;

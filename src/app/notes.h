@@ -7,7 +7,10 @@
 
 namespace kvcast::app {
 
-/// bf16 without the instructions for it; tokens that an imported file did not have.
+/// Environment variables that change what dense products run on.
+std::vector<Warning> notes_on_environment();
+
+/// Those, and bf16 without the instructions for it; tokens that an imported file did not have.
 std::vector<Warning> notes_on(const Problem& problem);
 
 }  // namespace kvcast::app

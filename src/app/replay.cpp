@@ -12,10 +12,12 @@
 #include <vector>
 
 #include "analysis/statistics.h"
+#include "app/notes.h"
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "base/budget.h"
 #include "base/quantile.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "traffic/estimates.h"
@@ -308,12 +310,15 @@ class Replayer {
     report.tool = tool_info();
     report.machine = machine_info(config_.run.threads);
     report.config = config_;
+    report.warnings = app::notes_on_environment();
     say("weights");
+    std::optional<StopScope> stoppable(observer.stop_requested);
     traffic::Replay replay(config_, app::model_shape(config_), requests, options);
     say("checks");
     replay.check();
     const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);
     const traffic::ReplayResult result = replay.run(observer);
+    stoppable.reset();
     if (result.requests.empty()) throw CheckError("replay: no request was served before it was stopped");
     report.traffic = traffic_of(summary, calibration, result, requests.size());
     return report;

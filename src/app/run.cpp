@@ -11,6 +11,8 @@
 #include "app/analyse.h"
 #include "app/notes.h"
 #include "app/prepared_case.h"
+#include "base/stop.h"
+#include "base/temporary.h"
 #include "base/text.h"
 #include "config/units.h"
 #include "journal/journal.h"
@@ -56,6 +58,7 @@ class Run {
         writer_(std::move(writer)),
         kept_rounds_(static_cast<std::int64_t>(earlier.rounds.size())),
         end_(measure::now() - kProbeSeconds + config.measure.budget_s - earlier.measured_s) {
+    if (writer_ && kept_rounds_ == 0) empty_journal_.emplace(journal::journal_path(options.journal_folder));
     Report& report = result_.report;
     report.tool = tool_info();
     report.machine = machine;
@@ -87,9 +90,11 @@ class Run {
                                          "the run was not pinned; taskset may help"});
     }
     const auto before = measure::cpu_times();
+    std::optional<StopScope> stoppable(observer_.stop_requested);
     for (std::int64_t batch = 0; batch < plan_.batches && !stopped(); ++batch) {
       if (!measure_batch(batch)) return std::move(result_);
     }
+    stoppable.reset();
     take_conditions(before);
     finish();
     return std::move(result_);
@@ -154,7 +159,8 @@ class Run {
       keep_forms(*one);
       if (config_.measure.profile && !stopped()) {
         stage("profile");
-        case_at(one->case_index()).profiles = one->profiles(stop);
+        std::vector<Profile> profiles = one->profiles(stop);
+        if (!stopped()) case_at(one->case_index()).profiles = std::move(profiles);
       }
       if (one == cases.front() && batch == 0) {
         for (Warning& note : app::notes_on(one->problem())) result_.report.warnings.push_back(std::move(note));
@@ -200,6 +206,7 @@ class Run {
         for (const measure::CaseSample& sample : samples) line.samples.emplace_back(sample.case_index, sample);
         writer_->append(line);
         ++kept_rounds_;
+        empty_journal_.reset();
       }
       last = now;
     };
@@ -275,6 +282,11 @@ class Run {
   }
 
   void judge() {
+    if (const std::string none = no_result(result_.report); !none.empty()) {
+      result_.checks_passed = false;
+      result_.failure = none;
+      return;
+    }
     for (const Case& one : result_.report.cases) {
       for (const CompositionCheck& check : one.composition) {
         if (check.agrees) continue;
@@ -299,7 +311,8 @@ class Run {
   const Earlier& earlier_;
   std::optional<journal::JournalWriter> writer_;
   std::int64_t kept_rounds_ = 0;  ///< in the journal
-  double end_;                    ///< of the budget, on measure's clock
+  std::optional<Temporary> empty_journal_;
+  double end_;  ///< of the budget, on measure's clock
   std::vector<measure::CaseSample> samples_;
   RunResult result_;
 };

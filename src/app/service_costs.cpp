@@ -17,11 +17,18 @@
 #include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/text.h"
+#include "kvcast/words.h"
 #include "report/shape.h"
 #include "schemes/sharing.h"
 
 namespace kvcast::app {
 namespace {
+
+void require_tail(double tail) {
+  if (tail >= 1 && tail < analysis::kMostTail) return;
+  refuse("--tail", "'" + format_significant(tail, 6) + "' is out of range",
+         "1 to " + format_significant(analysis::kMostTail, 6));
+}
 
 ServiceCosts constants(const TrafficOptions& options) {
   ServiceCosts costs;
@@ -193,6 +200,14 @@ class FromReport {
   }
 
   void take_residuals() {
+    if (options_.tail != 1) {
+      costs_.residuals = analysis::lognormal_residuals(options_.tail);
+      return;
+    }
+    if (const std::string none = no_result(report_); !none.empty()) {
+      throw CheckError(printable(options_.report, 200) + ": " + none +
+                       "; measure again, or simulate with the mean times and a tail of your own, --tail 1.3");
+    }
     costs_.residuals = pooled_residuals(report_, options_.scheme).scheme;
     if (costs_.residuals.empty()) costs_.residuals = {1};
   }
@@ -288,17 +303,14 @@ ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_hist
   }
   if (!options.report.empty()) {
     if (options.token_bytes) refuse("--token-bytes", "the shape of the report tells it", "only with constant times");
-    if (options.tail != 1) refuse("--tail", "the report has timings", "only with constant times");
+    require_tail(options.tail);
     return FromReport(options, most_history, most_candidates).costs();
   }
   if (!given) {
     refuse("simulate", "nothing tells how long a request takes",
            "a report, or --service, or --token-time and --candidate-time");
   }
-  if (!(options.tail >= 1 && options.tail < analysis::kMostTail)) {
-    refuse("--tail", "'" + format_significant(options.tail, 6) + "' is out of range",
-           "1 to " + format_significant(analysis::kMostTail, 6));
-  }
+  require_tail(options.tail);
   if (!options.shape.empty()) refuse("--shape", "constant times are of no shape", "only with a report");
   if (options.layers) refuse("--layers", "constant times are of no shape", "only with a report");
   if (options.scheme != TrafficOptions().scheme)

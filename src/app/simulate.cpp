@@ -16,6 +16,7 @@
 
 #include "app/refuse.h"
 #include "app/service_costs.h"
+#include "base/temporary.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "traffic/copies.h"
@@ -369,6 +370,7 @@ void write_trace(const WorkloadOptions& options, const std::string& path) {
   namespace fs = std::filesystem;
   const traffic::Workload workload(options);
   const fs::path temporary = path + ".tmp";
+  const Temporary registered(temporary.string());
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
   if (!file) throw IoError(path, "cannot be written");
   traffic::write_trace(*workload.requests(0), [&](std::string_view text) {

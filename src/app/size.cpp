@@ -14,11 +14,13 @@
 #include "analysis/advice.h"
 #include "analysis/reshape.h"
 #include "analysis/service_model.h"
+#include "analysis/statistics.h"
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "kvcast/words.h"
 #include "report/shape.h"
 #include "schemes/scheme.h"
 
@@ -29,6 +31,8 @@ constexpr double kGiB = 1024.0 * 1024 * 1024;
 constexpr std::int64_t kMostUsers = 1'000'000'000'000;
 // Fewer timings than this have no 99th percentile but their largest.
 constexpr std::size_t kTailTimings = 100;
+// P99 over mean from which on the tail, not the candidates, is what a sizing says.
+constexpr double kHeavyTail = 2;
 // N of the design note's tables.
 constexpr std::int64_t kSeedCandidates[] = {1, 5, 10, 50, 100, 1000};
 // N of the copies in the table of memory where nothing was measured: the design note's typical queue.
@@ -86,7 +90,6 @@ void check(const std::string& path, const SizingOptions& o) {
   if (!path.empty() && o.naive_candidate_s) {
     refuse("--naive-candidate", "times come from " + printable(path, 200), "only with --r");
   }
-  if (!path.empty() && o.tail != 1) refuse("--tail", "times come from " + printable(path, 200), "only with --r");
   if (path.empty() && (o.history_length || o.layers)) {
     refuse(o.history_length ? "--history" : "--layers", "there are no measured shapes to choose from",
            "with --r, --shape gives the shape");
@@ -302,6 +305,11 @@ class Sizer {
     }
     given_.timed = true;
     given_.source = "fitted";
+    take_measured();
+    take_tail();
+  }
+
+  void take_measured() {
     if (const Case* one = choose_case(report_, options_)) {
       take(*analysis::service_of_fit(one->samples, *fit_of(*one, options_.scheme), options_.extrapolate));
       config_ = shape_config(one->shape, options_);
@@ -313,6 +321,26 @@ class Sizer {
       return;
     }
     take_surface();
+  }
+
+  /// Timings that others have stretched tell no P99, and their mean only who asks for it knows what to do with.
+  void take_tail() {
+    std::vector<double>& residuals = problem_.service.residuals;
+    const double tail = analysis::quantile(residuals, 0.99) / analysis::mean(residuals);
+    const std::string measured = "P99 of the timings is " + format_significant(tail, 3) + " times their mean";
+    const std::string none = no_result(report_);
+    if (options_.tail == 1) {
+      if (!none.empty()) {
+        throw CheckError(printable(path_, 200) + ": " + none + "; " + measured +
+                         ": measure again, or size by the mean and a tail of your own, --tail 1.3");
+      }
+      if (tail >= kHeavyTail) given_.notes.push_back(measured + "; --tail 1.3 sizes with another");
+      return;
+    }
+    if (!none.empty()) given_.notes.push_back(none + "; sized by the mean all the same");
+    given_.notes.push_back(measured + ", and is taken as " + format_significant(options_.tail, 3) + " (--tail)");
+    residuals = given_.naive_residuals = analysis::lognormal_residuals(options_.tail);
+    given_.tail_assumed = true;
   }
 
   void take_surface() {
@@ -560,6 +588,7 @@ class Sizer {
         problem.service = model->service;
         problem.speedup = model->speedup;
         problem.known_to = model->known_to;
+        if (given_.tail_assumed) problem.service.residuals = problem_.service.residuals;
         if (problem.memory) problem.memory = memory_of(*config_, instance_of(fit.scheme));
         given_.alternatives.push_back({fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, "fitted"});
       }

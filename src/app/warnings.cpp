@@ -4,8 +4,10 @@
 #include <vector>
 
 #include "analysis/composition.h"
+#include "analysis/conditions.h"
 #include "app/analyse.h"
 #include "base/text.h"
+#include "kvcast/words.h"
 #include "plan/plan.h"
 
 namespace kvcast::app {
@@ -124,10 +126,15 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
 }  // namespace
 
 void refresh_warnings(Report& report) {
-  static const std::set<std::string> kOurs = {
-      "interrupted", "few-rounds", "precision",   "noisy-machine",         "cpu-steal", "other-load", "frequency",
-      "outliers",    "drift",      "composition", "composition-unchecked", "form",      "self-check", "no-model"};
+  static const std::set<std::string> kOurs = {kNoResult,       "interrupted", "few-rounds",  "precision",
+                                              "noisy-machine", "cpu-steal",   "other-load",  "frequency",
+                                              "outliers",      "drift",       "composition", "composition-unchecked",
+                                              "form",          "self-check",  "no-model"};
   std::vector<Warning> warnings;
+  if (const std::string who = analysis::interference(report); !who.empty()) {
+    warnings.push_back({kNoResult, "No usable result: " + who,
+                        "run again when the machine is free, or where CPUs are kept for it (taskset)"});
+  }
   about_the_end(report, warnings);
   about_the_machine(report, warnings);
   for (const Case& one : report.cases) about_one_case(report, one, warnings);
@@ -138,3 +145,14 @@ void refresh_warnings(Report& report) {
 }
 
 }  // namespace kvcast::app
+
+namespace kvcast {
+
+std::string no_result(const Report& report) {
+  for (const Warning& warning : report.warnings) {
+    if (warning.code == kNoResult) return one_line(warning.text);
+  }
+  return "";
+}
+
+}  // namespace kvcast

@@ -41,16 +41,26 @@ class Rescue {
   std::exception_ptr error_;
 };
 
+// OMP_MAX_ACTIVE_LEVELS=0 makes every team one thread, without a word. oneDNN deals its work to the number it asked
+// for, so that all but the first share would be left out. Each thread that leads a team has a limit of its own.
+void allow_teams() {
+  if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
+}
+
 }  // namespace
 
 void parallel_for(int threads, std::int64_t tasks, TaskFunction function, const void* closure) {
+  allow_teams();
   Rescue rescue;
 #pragma omp parallel for num_threads(threads) schedule(dynamic, 1)
-  for (std::int64_t task = 0; task < tasks; ++task) rescue.run(function, closure, task, omp_get_thread_num());
+  for (std::int64_t task = 0; task < tasks; ++task) {
+    if (!stopping()) rescue.run(function, closure, task, omp_get_thread_num());
+  }
   rescue.rethrow();
 }
 
 void on_each_thread(int threads, TaskFunction function, const void* closure) {
+  allow_teams();
   Rescue rescue;
 #pragma omp parallel num_threads(threads)
   {
@@ -93,6 +103,18 @@ void* wait_for_the_others(void* latch) {
   return nullptr;
 }
 
+// Threads that a team of so many gets. A smaller one would leave out what oneDNN deals to the others.
+int team_of(int threads) {
+  detail::allow_teams();
+  int size = 0;
+#pragma omp parallel num_threads(threads)
+  {
+#pragma omp single
+    size = omp_get_num_threads();
+  }
+  return size;
+}
+
 }  // namespace
 
 std::string team_problem(int threads) {
@@ -116,13 +138,14 @@ std::string team_problem(int threads) {
   all_made.count_down();
   for (const pthread_t thread : made) pthread_join(thread, nullptr);
   pthread_attr_destroy(&attributes);
-  if (error == 0) return "";
+  if (error == 0) return team_of(threads) == threads ? "" : "OpenMP makes smaller teams than it is asked for";
   return fmt::format("{}, for the {}. thread with a stack of {} KiB", std::strerror(error), count + 2, stack >> 10);
 }
 
 bool pin_threads([[maybe_unused]] int threads, [[maybe_unused]] const std::vector<int>& cpus) {
 #ifdef __linux__
   std::atomic<bool> all = true;
+  detail::allow_teams();
 #pragma omp parallel num_threads(threads)
   {
     const auto thread = static_cast<std::size_t>(omp_get_thread_num());
@@ -137,7 +160,10 @@ bool pin_threads([[maybe_unused]] int threads, [[maybe_unused]] const std::vecto
 #endif
 }
 
-LibraryThreads::LibraryThreads(int threads) : previous_(omp_get_max_threads()) { omp_set_num_threads(threads); }
+LibraryThreads::LibraryThreads(int threads) : previous_(omp_get_max_threads()) {
+  detail::allow_teams();
+  omp_set_num_threads(threads);
+}
 LibraryThreads::~LibraryThreads() { omp_set_num_threads(previous_); }
 
 }  // namespace kvcast

@@ -6,6 +6,8 @@
 #include <type_traits>
 #include <vector>
 
+#include "base/stop.h"
+
 namespace kvcast {
 
 namespace detail {
@@ -16,11 +18,11 @@ void on_each_thread(int threads, TaskFunction function, const void* closure);
 
 /// Runs body(task, thread) for task in [0, tasks), tasks handed out in order to `threads` threads, thread in
 /// [0, threads). Does not allocate; what body throws is thrown again by the caller's thread. With one thread it is a
-/// plain loop, so it may be called from inside a task of an outer parallel_for.
+/// plain loop, so it may be called from inside a task of an outer parallel_for. Tasks are left out once stopping().
 template <typename Body>
 void parallel_for(int threads, std::int64_t tasks, const Body& body) {
   if (threads == 1 || tasks <= 1) {
-    for (std::int64_t task = 0; task < tasks; ++task) body(task, 0);
+    for (std::int64_t task = 0; task < tasks && !stopping(); ++task) body(task, 0);
     return;
   }
   detail::parallel_for(

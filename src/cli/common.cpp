@@ -6,26 +6,20 @@
 
 #include <algorithm>
 #include <array>
-#include <atomic>
 #include <cerrno>
 #include <cmath>
-#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
 #include <system_error>
 #include <utility>
 
+#include "environment.h"
+#include "kvcast/temporary.h"
 #include "kvcast/words.h"
 
 namespace kvcast::cli {
 namespace {
-
-// The one mutable global of the program: a signal handler can reach nothing else.
-std::atomic<int> g_signal{0};
-static_assert(std::atomic<int>::is_always_lock_free);
-
-extern "C" void remember_signal(int signal) { g_signal.store(signal); }
 
 // How help shows the value of a field.
 std::string value_name(const std::string& type) {
@@ -165,7 +159,9 @@ OutputFolder::OutputFolder(const std::string& path) {
     prefix /= part;
     const bool made = fs::create_directory(prefix, error);
     if (error) throw IoError(path, "cannot be made a folder: " + error.message());
-    if (made) created_.push_back(prefix.string());
+    if (!made) continue;
+    created_.push_back(prefix.string());
+    temporary_.push_back(temporary_folder(prefix.string()));
   }
   if (::access(path.c_str(), W_OK | X_OK) != 0) throw IoError(path, std::strerror(errno));
 }
@@ -177,10 +173,21 @@ OutputFolder::~OutputFolder() {
 
 void write_stdout(std::string_view text) {
   errno = 0;
-  if (!write_all(stdout, text)) throw IoError("stdout", errno == 0 ? "cannot be written" : std::strerror(errno));
+  if (write_all(stdout, text)) return;
+  if (errno == EPIPE) throw ClosedPipe();
+  throw IoError("stdout", errno == 0 ? "cannot be written" : std::strerror(errno));
 }
 
 void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, text)); }
+
+void write_ignored_variables() {
+  const std::string names = ignored_variables();
+  if (names.empty()) return;
+  write_stderr("kvcast: " + names + ": without effect here" +
+               (names.find("OMP_P") != std::string::npos || names.find("AFFINITY") != std::string::npos
+                    ? "; --pin ties threads to CPUs\n"
+                    : "\n"));
+}
 
 void write_warnings(const std::vector<Warning>& warnings) {
   for (const Warning& warning : warnings) {
@@ -202,7 +209,10 @@ std::vector<std::string> write_report_files(const Report& report, const std::str
   try {
     return write_report(report, folder);
   } catch (const IoError&) {
-    write_stdout(text);
+    try {
+      write_stdout(text);
+    } catch (const ClosedPipe&) {  // the lost files are what to speak of
+    }
     throw;
   }
 }
@@ -222,6 +232,13 @@ void print_report(const Report& report, const std::string& text, bool has_warnin
   if (!has_warnings) write_warnings(report.warnings);
 }
 
+int exit_code(const Report& report) {
+  const std::string none = no_result(report);
+  if (none.empty()) return kExitOk;
+  print_error(none);
+  return kExitCheck;
+}
+
 void reserve_standard_streams() {
   for (const int stream : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO}) {
     if (::fcntl(stream, F_GETFD) != -1) continue;
@@ -230,23 +247,10 @@ void reserve_standard_streams() {
   }
 }
 
-void install_signal_handlers() {
-  struct sigaction action = {};
-  sigemptyset(&action.sa_mask);
-  action.sa_handler = remember_signal;
-  action.sa_flags = SA_RESTART | static_cast<int>(SA_RESETHAND);
-  ::sigaction(SIGINT, &action, nullptr);
-  ::sigaction(SIGTERM, &action, nullptr);
-  // A terminal that goes away ends a run as SIGTERM does; nohup says that it shall not.
-  struct sigaction before = {};
-  if (::sigaction(SIGHUP, nullptr, &before) == 0 && before.sa_handler != SIG_IGN) {
-    ::sigaction(SIGHUP, &action, nullptr);
-  }
-  std::signal(SIGPIPE, SIG_IGN);
-  std::signal(SIGXFSZ, SIG_IGN);  // a file size limit becomes a write error, too
+double parse_tail(const std::string& text) {
+  const double tail = parse_number(text, "--tail");
+  return tail == 1 ? std::nextafter(1.0, 2.0) : tail;
 }
-
-int pending_signal() { return g_signal.load(); }
 
 std::string human_seconds(double seconds) {
   if (!std::isfinite(seconds)) return "-";

@@ -104,16 +104,25 @@ class OutputFolder {
   ~OutputFolder();
   OutputFolder(const OutputFolder&) = delete;
   OutputFolder& operator=(const OutputFolder&) = delete;
-  void keep() { created_.clear(); }
+  void keep() {
+    created_.clear();
+    temporary_.clear();
+  }
 
  private:
   std::vector<std::string> created_;  // outermost first
+  std::vector<std::shared_ptr<const void>> temporary_;
 };
 
-/// Writes to stdout and flushes. Errors: IoError when any byte is lost (closed pipe, full disk).
+/// Nobody reads stdout any more, as behind `| head`: no error to speak of.
+class ClosedPipe {};
+
+/// Writes to stdout and flushes. Errors: ClosedPipe; IoError when bytes are lost otherwise (full disk).
 void write_stdout(std::string_view text);
 /// Writes to stderr; a lost message is nobody's error.
 void write_stderr(std::string_view text);
+/// Names the environment variables that have no effect here, on a line of stderr.
+void write_ignored_variables();
 /// "wrote PATH" of each on a line of stderr.
 void write_paths(const std::vector<std::string>& paths);
 /// Each on a line of stderr.
@@ -131,13 +140,30 @@ std::vector<std::string> write_report_files(const Report& report, const std::str
 void print_report(const Report& report, const std::string& text, bool has_warnings,
                   const std::optional<std::string>& output, bool quiet);
 
+/// Of a command that shows a report of timings: kExitCheck, and a line on stderr, where they say nothing.
+int exit_code(const Report& report);
+
 /// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
 void reserve_standard_streams();
-/// SIGINT, SIGTERM and, unless it is ignored, SIGHUP are remembered once, a second one kills; SIGPIPE and SIGXFSZ
-/// become write errors.
+/// SIGINT, SIGTERM and, unless it is ignored, SIGHUP end the process with 128 + n; no half-written file stays. SIGPIPE
+/// and SIGXFSZ become write errors.
 void install_signal_handlers();
 /// The signal that arrived, 0 when none did.
 int pending_signal();
+
+/// While it lives, the first signal is only remembered: the command has something to save and asks pending_signal().
+/// The second ends it all the same, and so does the first where the command goes on for almost two seconds; it then
+/// says `hint` where the file `journal` is there. One at a time.
+class SavesOnSignal {
+ public:
+  explicit SavesOnSignal(const std::string& journal = "", const std::string& hint = "");
+  ~SavesOnSignal();
+  SavesOnSignal(const SavesOnSignal&) = delete;
+  SavesOnSignal& operator=(const SavesOnSignal&) = delete;
+};
+
+/// The value of --tail. 1 comes back as the next number, which is as constant and differs from not being given.
+double parse_tail(const std::string& text);
 
 /// 1.25 s, 50 ms: a time for people.
 std::string human_seconds(double seconds);

@@ -49,7 +49,7 @@ class FitCommand : public Command {
     const Report report = fit(path_, options);
     print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
                  quiet_);
-    return kExitOk;
+    return exit_code(report);
   }
 
  private:

@@ -65,6 +65,7 @@ class InfoCommand : public Command {
     const Config config = arguments_.load(host_limits());
     const std::int64_t threads = config.run.threads;
     select_isa(config.run.isa);
+    write_ignored_variables();
     const ToolInfo tool = tool_info();
     const MachineInfo machine = machine_info(threads);
     write_stdout(format_.name() == "json" ? info_json(tool, machine, threads) : info_text(tool, machine, threads));

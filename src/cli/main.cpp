@@ -2,6 +2,7 @@
 #include <fmt/format.h>
 
 #include <CLI/CLI.hpp>
+#include <csignal>
 #include <exception>
 #include <memory>
 #include <new>
@@ -12,6 +13,7 @@
 
 #include "command_line.h"
 #include "common.h"
+#include "environment.h"
 #include "kvcast/suggest.h"
 
 namespace kvcast::cli {
@@ -115,6 +117,7 @@ int parse_and_execute(int argc, char** argv) {
 
 int main(int argc, char** argv) {
   using namespace kvcast::cli;
+  settle_environment();
   try {
     reserve_standard_streams();
     install_signal_handlers();
@@ -122,12 +125,17 @@ int main(int argc, char** argv) {
   } catch (const kvcast::ConfigError& error) {
     print_error(error.what());
     return kExitUsage;
+  } catch (const ClosedPipe&) {
+    return kExitSignal + SIGPIPE;
   } catch (const kvcast::IoError& error) {
     print_error(error.what());
     return kExitIo;
   } catch (const kvcast::CheckError& error) {
     // Nothing was measured because someone stopped it: that is no failed check.
-    if (pending_signal() != 0) return kExitSignal + pending_signal();
+    if (pending_signal() != 0) {
+      print_error("interrupted");
+      return kExitSignal + pending_signal();
+    }
     print_error(error.what());
     return kExitCheck;
   } catch (const std::bad_alloc&) {

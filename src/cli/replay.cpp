@@ -46,6 +46,8 @@ class ReplayCommand : public Command {
     // Before the work: it must not be lost to a folder that cannot be written.
     std::unique_ptr<OutputFolder> folder;
     if (output_) folder = std::make_unique<OutputFolder>(*output_);
+    if (!quiet_) write_ignored_variables();
+    const SavesOnSignal saves;
     Progress progress(quiet_);
     const Report report = replay(config, request, progress.observer());
     progress.finish();

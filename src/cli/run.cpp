@@ -131,6 +131,7 @@ class RunCommand : public Command {
     options.self_check = self_check_;
     const Config config = arguments_.load(host_limits());
     select_isa(config.run.isa);
+    if (!quiet_) write_ignored_variables();
     // A plan at assumed rates refuses what cannot run before measuring the rates allocates anything.
     make_plan(config, machine_info(0), options);
     if (dry_run_) return print_plan(config, options);
@@ -157,6 +158,7 @@ class RunCommand : public Command {
     }
     const Unfinished unfinished = read_unfinished(*resume_);
     select_isa(unfinished.config.run.isa);
+    if (!quiet_) write_ignored_variables();
     refuse_other_machine(unfinished, machine_info(0));
     arguments_.refuse_unless_like(unfinished.config, *resume_, host_limits());
     if (!quiet_) {
@@ -171,6 +173,8 @@ class RunCommand : public Command {
   // Runs, then writes and prints what came out.
   template <typename Measure>
   int report(OutputFolder* folder, const std::optional<std::string>& output, const Measure& measure) const {
+    const std::string go_on = output ? ", kvcast run --resume " + one_line(*output) + " goes on" : "";
+    const SavesOnSignal saves(output ? (std::filesystem::path(*output) / "journal.jsonl").string() : "", go_on);
     Progress progress(quiet_);
     const RunResult result = measure(progress.observer());
     progress.finish();
@@ -198,12 +202,11 @@ class RunCommand : public Command {
       if (format_.name() != "table") write_warnings(result.report.warnings);
     }
     if (pending_signal() != 0) {
-      print_error("interrupted; what was measured so far is reported" +
-                  (output ? ", kvcast run --resume " + *output + " goes on" : std::string()));
+      print_error("interrupted; what was measured so far is reported" + go_on);
       return kExitSignal + pending_signal();
     }
     if (!result.checks_passed) {
-      print_error("check failed: " + result.failure);
+      print_error(no_result(result.report).empty() ? "check failed: " + result.failure : result.failure);
       return kExitCheck;
     }
     return kExitOk;

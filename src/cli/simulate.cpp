@@ -37,7 +37,7 @@ class SimulateCommand : public Command {
     add("--token-time", token_, "TIME", "And this per history token that is not cached");
     add("--candidate-time", candidate_, "TIME", "And this per candidate");
     add("--token-bytes", token_bytes_, "BYTES", "Keys and values of a token, with constant times");
-    more("--tail", tail_, "X", "P99 over mean of constant times [1, constant]");
+    more("--tail", tail_, "X", "P99 over mean of the service time [that of the timings; 1, constant]");
     more("--write-trace", write_trace_, "FILE", "Also the requests themselves, as a trace");
     add("-o,--output", output_, "DIR", "Folder for report.json, traffic.csv, report.html, ...");
     app_->add_flag("--extrapolate", options_.extrapolate, "Also take N beyond 4 times the largest measured one");
@@ -64,7 +64,7 @@ class SimulateCommand : public Command {
     if (token_) options.token_s = parse_seconds(*token_, "--token-time");
     if (candidate_) options.candidate_s = parse_seconds(*candidate_, "--candidate-time");
     if (token_bytes_) options.token_bytes = static_cast<double>(parse_size(*token_bytes_, "--token-bytes"));
-    if (tail_) options.tail = parse_number(*tail_, "--tail");
+    if (tail_) options.tail = parse_tail(*tail_);
     const Report report = simulate(options);
     if (write_trace_) write_trace(options.workload, *write_trace_);
     print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);

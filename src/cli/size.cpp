@@ -38,7 +38,7 @@ class SizeCommand : public Command {
         ->type_name("PRESET|FILE");
     text("--r", r_, "X", "Instead of PATH: cost of one more candidate over naive's");
     text("--naive-candidate", naive_candidate_, "TIME", "With --r: naive's mean time of one candidate");
-    text("--tail", tail_, "X", "With --r: P99 over mean of the service time [1, constant]");
+    text("--tail", tail_, "X", "P99 over mean of the service time [that of the timings; 1, constant]");
     text("-o,--output", output_, "DIR", "Folder for report.json, sizing.csv, sizing.md, ...");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files, no warnings on stderr");
     app_->footer(
@@ -80,7 +80,7 @@ class SizeCommand : public Command {
     if (layers_) options.layers = one_value(*layers_, "--layers");
     if (r_) options.r = parse_fraction(*r_, "--r");
     if (naive_candidate_) options.naive_candidate_s = parse_seconds(*naive_candidate_, "--naive-candidate");
-    if (tail_) options.tail = parse_number(*tail_, "--tail");
+    if (tail_) options.tail = parse_tail(*tail_);
     return options;
   }
 

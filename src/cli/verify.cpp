@@ -151,6 +151,7 @@ class VerifyCommand : public Command {
                         "one shape at a time: give -L and --layers one value each");
     }
     select_isa(config.run.isa);
+    if (!quiet_) write_ignored_variables();
     Progress progress(quiet_);
     const VerifyResult result = verify(config, export_file_.value_or(""), progress.observer());
     progress.finish();

@@ -11,6 +11,7 @@
 
 #include "base/buffer.h"
 #include "base/parallel.h"
+#include "base/stop.h"
 
 namespace kvcast::kernels {
 namespace {
@@ -213,7 +214,7 @@ void DenseRunner::Impl::run(const DenseWeights& weights, const void* x, void* ou
 
 void DenseRunner::run(const DenseWeights& weights, const void* x, std::int64_t rows, Epilogue epilogue, void* out,
                       Element out_element) noexcept {
-  if (rows == 0) return;
+  if (rows == 0 || stopping()) return;
   const auto found = impl_->products.find(Impl::key(weights, rows, epilogue, out_element));
   assert(found != impl_->products.end() && "prepare() this size first");
   if (weights.element() == Element::f32 || dense_bf16_native()) {

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <cctype>
 #include <cstdint>
+#include <cstdlib>
 #include <oneapi/dnnl/dnnl.hpp>
 
 #include "hwy/targets.h"
@@ -97,6 +98,24 @@ std::string dense_isa() {
     default:
       return "none";
   }
+}
+
+std::vector<std::string> dense_limits() {
+  std::vector<std::string> limits;
+  const auto add = [&](const char* name, bool heeded) {
+    // As oneDNN looks them up: the new name first.
+    for (const char* prefix : {"ONEDNN_", "DNNL_"}) {
+      const std::string variable = prefix + std::string(name);
+      const char* const value = std::getenv(variable.c_str());
+      if (value == nullptr || *value == '\0') continue;
+      // A limit that is no word of oneDNN's, or above what the CPU has, or overruled by a selection, limits nothing.
+      if (heeded || lower(value) == dense_isa()) limits.push_back(variable);
+      return;
+    }
+  };
+  add("MAX_CPU_ISA", false);
+  add("CPU_ISA_HINTS", dnnl::get_cpu_isa_hints() != dnnl::cpu_isa_hints::no_hints);
+  return limits;
 }
 
 }  // namespace kvcast::kernels

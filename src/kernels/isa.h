@@ -29,4 +29,7 @@ std::string selected_isa();
 /// oneDNN's effective instruction set ("avx512_core_bf16", "avx2", "sse41"). Asking counts as a use, as above.
 std::string dense_isa();
 
+/// Environment variables that hold dense products to what they run on, "ONEDNN_MAX_CPU_ISA"; empty without any.
+std::vector<std::string> dense_limits();
+
 }  // namespace kvcast::kernels

@@ -255,14 +255,35 @@ void Evictor::operator()() noexcept {
 }
 
 std::optional<CpuTimes> cpu_times() {
+#ifdef __linux__
+  cpu_set_t set;
+  CPU_ZERO(&set);
+  const bool told = sched_getaffinity(0, sizeof set, &set) == 0;
+#else
+  const bool told = false;
+#endif
   std::ifstream in("/proc/stat");
-  std::string name;
   // user, nice, system, idle, iowait, irq, softirq, steal; guest time is part of user time.
   std::array<double, 8> ticks{};
-  if (!(in >> name) || name != "cpu") return std::nullopt;
-  for (double& value : ticks) {
-    if (!(in >> value)) return std::nullopt;
+  bool any = false;
+  for (std::string line; std::getline(in, line) && line.starts_with("cpu");) {
+    std::istringstream fields(line.substr(3));
+    const bool one = line.size() > 3 && line[3] != ' ';
+    std::size_t cpu = 0;
+    if (one && !(fields >> cpu)) return std::nullopt;
+    // A CPU that this process may use, or all of them where nothing tells.
+    if (one != told) continue;
+#ifdef __linux__
+    if (one && (cpu >= CPU_SETSIZE || !CPU_ISSET(cpu, &set))) continue;
+#endif
+    for (double& total : ticks) {
+      double value = 0;
+      if (!(fields >> value)) return std::nullopt;
+      total += value;
+    }
+    any = true;
   }
+  if (!any) return std::nullopt;
   const auto per_s = static_cast<double>(sysconf(_SC_CLK_TCK));
   CpuTimes times;
   for (const double value : ticks) times.total_s += value / per_s;

@@ -49,7 +49,7 @@ class Evictor {
   Buffer<float> memory_;
 };
 
-/// CPU time since some start, seconds over all CPUs of the machine. nullopt where the system does not tell.
+/// CPU time since some start, seconds over the CPUs that this thread may use. nullopt where the system does not tell.
 struct CpuTimes {
   double total_s = 0;   ///< busy, idle and stolen
   double busy_s = 0;    ///< of all processes

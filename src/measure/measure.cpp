@@ -34,11 +34,7 @@ class Rounds {
     canaries_.push_back(env_.canary());
     const double start = env_.now();
     while (true) {
-      if (stop()) {
-        result_.interrupted = true;
-        result_.stopped_by = "interrupt";
-        break;
-      }
+      if (interrupted()) break;
       if (result_.rounds >= plan_.max_rounds) {
         result_.stopped_by = "rounds";
         break;
@@ -73,6 +69,12 @@ class Rounds {
 
  private:
   bool stop() const { return options_.stop_requested && options_.stop_requested(); }
+  bool interrupted() {
+    if (!stop()) return false;
+    result_.interrupted = true;
+    result_.stopped_by = "interrupt";
+    return true;
+  }
 
   // Index of the workload that runs a point; the number of workloads when its case is of another batch.
   std::size_t workload_of(const PlannedPoint& point) const {
@@ -272,11 +274,7 @@ class Rounds {
     for (std::size_t i = 0; i < steps.size(); ++i) {
       const Step& step = steps[i];
       const Workload& load = workloads_[step.workload];
-      if (stop()) {
-        result_.interrupted = true;
-        result_.stopped_by = "interrupt";
-        return false;
-      }
+      if (interrupted()) return false;
       if (env_.now() > options_.deadline) return false;
       if (options_.on_progress) {
         const double now = env_.now();
@@ -292,6 +290,7 @@ class Rounds {
                 (step.kind == Step::Kind::user ? " history" : ", N=" + std::to_string(step.candidates)));
       }
       const Timing timing = time(step);
+      if (interrupted()) return false;  // a pass that is told to end leaves out what it likes
       const std::vector<std::size_t> beside = {timing.canary, timing.canary + 1};
       if (step.kind == Step::Kind::user) {
         users[step.workload] = timing;

@@ -18,6 +18,7 @@
 #include <optional>
 
 #include "base/checked.h"
+#include "base/temporary.h"
 #include "base/text.h"
 #include "kvcast/error.h"
 
@@ -77,6 +78,7 @@ void write_safetensors(const std::string& path, const std::vector<std::pair<std:
   header.append((8 - header.size() % 8) % 8, ' ');
 
   const std::string temporary = path + ".tmp";
+  const Temporary registered(temporary);
   const auto fail = [&](const char* what) {
     const std::string reason = std::strerror(errno);
     std::error_code ignored;

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "kvcast/words.h"
 #include "report/layout.h"
 
 namespace kvcast::report {
@@ -65,6 +66,7 @@ const Case* main_case(const Report& report) {
 }
 
 std::string conclusion(const Report& report) {
+  if (const std::string none = no_result(report); !none.empty()) return none + ".";
   const Case* one = main_case(report);
   if (one == nullptr) return "";
   const Fit& fit = *main_fit(*one);

@@ -106,13 +106,20 @@ std::string change_text(const SizingChange& change) {
 }
 
 /// How one candidate fails a budget. The P99 has no value where the workers fall behind; then the rate fails too.
-std::string failure(const SizingBudget& budget) {
+std::string failure(const SizingBudget& budget, const Sizing& sizing) {
   const double used = *budget.used;
   if (budget.name == "qps") {
     return input_name(budget.name) + ": with one candidate the workers can serve " + quantity(used, budget.unit) +
            ", " + quantity(budget.limit - used, budget.unit) + " short of " + quantity(budget.limit, budget.unit);
   }
-  return input_name(budget.name) + ": one candidate takes " + quantity(used, budget.unit) + ", " +
+  std::string tail;
+  for (const SizingInput& input : sizing.inputs) {
+    // Then the tail is what to look at, not the candidates.
+    if (budget.name == "p99" && input.name == "p99_over_mean" && input.value >= 2) {
+      tail = " (P99 of a service is " + factor(input.value, 1) + " the mean)";
+    }
+  }
+  return input_name(budget.name) + ": one candidate takes " + quantity(used, budget.unit) + tail + ", " +
          quantity(used - budget.limit, budget.unit) + " over " + quantity(budget.limit, budget.unit);
 }
 
@@ -120,7 +127,7 @@ std::string failure(const SizingBudget& budget) {
 std::string failing(const Sizing& sizing) {
   std::string text;
   for (const SizingBudget& budget : sizing.budgets) {
-    if (!budget.feasible && budget.used) text += (text.empty() ? "" : "; ") + failure(budget);
+    if (!budget.feasible && budget.used) text += (text.empty() ? "" : "; ") + failure(budget, sizing);
   }
   const bool out_of_reach = sizing.min_improvement && !sizing.least_candidates;
   if (!text.empty() && !out_of_reach) return text;

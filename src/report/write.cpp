@@ -10,6 +10,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/temporary.h"
 #include "kvcast/error.h"
 #include "kvcast/kvcast.h"
 #include "report/format.h"
@@ -69,6 +70,7 @@ class Staging {
   void add(const fs::path& target, const std::string& text) {
     const fs::path temporary = target.parent_path() / ("." + target.filename().string() + ".tmp");
     files_.emplace_back(temporary, target);
+    temporary_.emplace_back(temporary.string());
     File file(temporary, O_WRONLY | O_CREAT | O_TRUNC);
     file.write(text);
     file.sync();
@@ -83,6 +85,7 @@ class Staging {
 
  private:
   std::vector<std::pair<fs::path, fs::path>> files_;
+  std::vector<Temporary> temporary_;
 };
 
 }  // namespace

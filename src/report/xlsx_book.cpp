@@ -156,6 +156,8 @@ Book::Book(bool large) {
     throw IoError(parent.string(), std::string("cannot make a temporary folder: ") + std::strerror(errno));
   }
   folder_ = folder;
+  temporary_.emplace_back(folder);
+  temporary_.emplace_back((folder_ / "report.xlsx").string());
   lxw_workbook_options options = {};
   options.constant_memory = large ? 1 : 0;
   options.tmpdir = folder.data();

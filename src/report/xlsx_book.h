@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/temporary.h"
 #include "report/columns.h"
 
 namespace kvcast::report {
@@ -89,6 +90,7 @@ class Book {
 
  private:
   std::filesystem::path folder_;
+  std::vector<Temporary> temporary_;  ///< it and its file
   lxw_workbook* raw_ = nullptr;
   std::map<std::string, lxw_format*> formats_;
 };

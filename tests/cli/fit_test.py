@@ -7,10 +7,11 @@ import csv
 import json
 import os
 import shutil
-import subprocess
 import tempfile
 import unittest
 from pathlib import Path
+
+from load import run_beside_others
 
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
@@ -19,8 +20,7 @@ HEAD = "candidates,naive_seconds,shared_seconds\n"
 
 
 def kvcast(*args, cwd):
-    return subprocess.run([BIN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S,
-                          stdin=subprocess.DEVNULL)
+    return run_beside_others(BIN, *args, cwd=cwd, timeout=TIMEOUT_S)
 
 
 def planted(r, slower=1.0, rounds=4):
@@ -386,4 +386,4 @@ class MergeTest(FitTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

@@ -319,12 +319,14 @@ class ModesTest(CliTest):
         checks = report["cases"][0]["self_check"]
         self.assertEqual({(c["scheme"], c["candidates"]) for c in checks},
                          {(s, n) for s in ("naive", "shared") for n in (None, 1, 3)})
-        # On a busy machine it may fail, but then it must say so.
-        self.assertEqual(result.returncode, 0 if all(c["contains_one"] for c in checks) else 4, result.stderr)
-        self.assertEqual("timed under two names" in result.stderr, result.returncode == 4)
         for check in checks:
             inside = check["simultaneous"][0] <= 1 <= check["simultaneous"][1]
             self.assertEqual(check["contains_one"], inside)
+        if "no-result" in [warning["code"] for warning in report["warnings"]]:
+            self.skipTest("others used the CPUs, which is then what the run says")
+        # On a busy machine it may fail, but then it must say so.
+        self.assertEqual(result.returncode, 0 if all(c["contains_one"] for c in checks) else 4, result.stderr)
+        self.assertEqual("timed under two names" in result.stderr, result.returncode == 4)
 
     def test_cold_and_pinned_runs(self):
         for flags in (["--cold"], ["--pin"], ["--cold", "--pin", "--schemes", "naive,shared,cached"]):
@@ -338,4 +340,4 @@ class ModesTest(CliTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

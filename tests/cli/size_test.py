@@ -7,12 +7,13 @@ import csv
 import io
 import json
 import os
-import subprocess
 import tempfile
 import unittest
 from pathlib import Path
 
 import jsonschema
+
+from load import run_beside_others
 
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
@@ -20,8 +21,7 @@ TIMEOUT_S = 180
 
 
 def kvcast(*args, cwd):
-    return subprocess.run([BIN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S,
-                          stdin=subprocess.DEVNULL)
+    return run_beside_others(BIN, *args, cwd=cwd, timeout=TIMEOUT_S)
 
 
 def planted(r, naive_s=0.001, rounds=4):
@@ -93,6 +93,24 @@ class SizeTest(unittest.TestCase):
         self.assertEqual(result.stderr, "")
         # A percentage and a fraction of r, and a drop with its sign, are the same.
         self.assertEqual(self.kvcast("--r", "15%", "--drop", "40%").stdout, result.stdout)
+
+    def test_a_heavy_tail_is_named_and_may_be_replaced(self):
+        rows = [f"{n},{0.001 * n},{(1 + (n - 1) * 0.1) * 0.001 * (25 if k % 20 == 7 else 1)}"
+                for n in (1, 5, 20, 100) for k in range(40)]
+        (self.dir / "tail.csv").write_text("candidates,naive_seconds,shared_seconds\n" + "\n".join(rows) + "\n")
+        result = self.kvcast("tail.csv", "--p99", "10ms", "-q")
+        self.assertEqual(result.returncode, 4)
+        self.assertRegex(result.stderr, r"one candidate takes [0-9.]+ ms \(P99 of a service is 1[0-9.]+x the mean\)")
+        sizing = self.sizing("tail.csv", "--p99", "10ms", exit_code=4)
+        self.assertRegex(" ".join(sizing["notes"]), r"P99 of the timings is 1[0-9.]+ times their mean; --tail 1.3")
+        for tail in ("1", "1.3"):
+            sizing = self.sizing("tail.csv", "--p99", "10ms", "--tail", tail)
+            self.assertGreater(sizing["likely_candidates"], 10)
+            inputs = {row["name"]: row for row in sizing["inputs"]}
+            if tail != "1":
+                self.assertAlmostEqual(inputs["p99_over_mean"]["value"], 1.3, delta=0.01)
+                self.assertEqual(inputs["p99_over_mean"]["source"], "assumed")
+        self.assertIn("out of range", self.refused("tail.csv", "--p99", "10ms", "--tail", "0.5"))
 
     def test_the_answer_comes_first(self):
         result = self.kvcast("gpu.csv", "--p99", "6ms")
@@ -329,4 +347,4 @@ class SizeTest(unittest.TestCase):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

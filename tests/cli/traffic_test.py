@@ -19,6 +19,8 @@ from pathlib import Path
 
 import jsonschema
 
+from load import run_beside_others
+
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
 BIN = os.environ.get("KVCAST_BIN", str(SOURCE / "build/release/kvcast"))
 TRACES = SOURCE / "configs/traces"
@@ -29,8 +31,7 @@ VALIDATOR = jsonschema.Draft202012Validator(json.loads((SOURCE / "docs/report.sc
 
 
 def kvcast(*args, cwd):
-    return subprocess.run([BIN, *map(str, args)], cwd=cwd, capture_output=True, text=True, timeout=TIMEOUT_S,
-                          stdin=subprocess.DEVNULL)
+    return run_beside_others(BIN, *args, cwd=cwd, timeout=TIMEOUT_S)
 
 
 def report_of(text):
@@ -716,7 +717,7 @@ class FromReportTest(TrafficTest):
         path = self.runs / "grid"
         for args, flag in ((["--scheme", "naive"], "--scheme"), (["--scheme", "none"], "--scheme"),
                            (["--layers", "9"], "--layers"), (["--shape", "smoke"], "--shape"),
-                           (["--tail", "2"], "--tail"), (["--token-bytes", "1KiB"], "--token-bytes"),
+                           (["--tail", "0.5"], "--tail"), (["--token-bytes", "1KiB"], "--token-bytes"),
                            (["--service", "1ms"], "simulate")):
             error = self.refused("simulate", path, "--history", "100", *self.WORK, *args)
             self.assertTrue(error.startswith(f"kvcast: {flag}: "), error)
@@ -809,4 +810,4 @@ class ReplayTest(TrafficTest):
 
 
 if __name__ == "__main__":
-    unittest.main()
+    unittest.main(verbosity=2)

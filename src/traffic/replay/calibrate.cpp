@@ -13,6 +13,7 @@
 
 #include "base/quantile.h"
 #include "base/random.h"
+#include "base/stop.h"
 #include "measure/machine.h"
 #include "traffic/replay/state.h"
 #include "traffic/service.h"
@@ -250,6 +251,7 @@ class Calibrator {
       const double middle = measure::now();
       server.candidates(work, slots[i]->cache);
       const double end = measure::now();
+      if (stopping()) break;  // the passes have left out what they liked
       const double after = measure::canary_gflops(server.threads());
       timed.push_back({specs[i], end - start, middle - start, std::min(canary, after), true});
       canary = after;

@@ -12,6 +12,7 @@
 #include <utility>
 
 #include "base/quantile.h"
+#include "base/stop.h"
 #include "base/text.h"
 #include "kernels/attention.h"
 #include "measure/machine.h"
@@ -299,7 +300,7 @@ class Run {
   }
 
   // What a request takes, from here to its answer: the policy, room for the history, the passes over it and the
-  // candidates, and handing the history back. False when the replay was stopped before its turn.
+  // candidates, and handing the history back. False when the replay was stopped before its answer.
   bool serve(std::size_t worker, std::size_t number) {
     const Request& request = replay_.requests[number];
     Server& server = *replay_.servers[worker];
@@ -335,6 +336,7 @@ class Run {
       last_ = std::max(last_, clock());
       store_.end(request, last_, std::move(visit));
     }
+    if (stopping()) return false;  // its passes have left out what they liked
     record.end_s = clock();
     served_[number] = 1;
     ++answered_;

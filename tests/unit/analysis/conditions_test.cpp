@@ -117,3 +117,74 @@ TEST_CASE("a self-check finds a scheme that differs from itself, and no other", 
   CHECK(checks[3].ratio.value == Approx(std::sqrt(1.1)).epsilon(0.01));
   CHECK(kvcast::analysis::self_check({timing("naive", 1, 0, 1)}, "/again").empty());
 }
+
+namespace {
+
+/// Ten rounds on a machine of two CPUs, of which others had that share. The ratio of a round is 4 times `swing` to the
+/// power of -1 to 1.
+kvcast::Report run_beside(double foreign_pct, double swing, std::int64_t threads = 2) {
+  kvcast::Report report;
+  report.conditions.emplace();
+  report.conditions->rounds = 10;
+  report.conditions->foreign_cpu_pct = foreign_pct;
+  report.conditions->steal_pct = 0;
+  report.machine.emplace();
+  report.machine->threads = 2;
+  report.config.emplace();
+  report.config->run.threads = threads;
+  report.cases.push_back(
+      case_of(10, [=](std::int64_t round) { return 4 * std::pow(swing, std::cos(2.4 * static_cast<double>(round))); }));
+  return report;
+}
+
+std::string interference(const kvcast::Report& report) { return kvcast::analysis::interference(report); }
+
+}  // namespace
+
+TEST_CASE("a busy machine spoils a run whose rounds disagree", "[analysis][conditions]") {
+  const std::string others = "other processes used 40% of the CPUs";
+  CHECK(interference(run_beside(40, 4)) == others);
+  // Requests that are long beside time slices are slowed alike: their ratios hold.
+  CHECK(interference(run_beside(40, 1.05)).empty());
+  CHECK(interference(run_beside(70, 1.2)).empty());
+  // Rounds that disagree beside nobody are the schemes' own.
+  CHECK(interference(run_beside(0, 4)).empty());
+  CHECK(interference(run_beside(10, 4)).empty());
+  // Where next to nothing was left, whatever was timed is chance.
+  CHECK(interference(run_beside(83, 1)) == "other processes used 83% of the CPUs");
+  // What one thread of two leaves over is nobody's loss.
+  CHECK(interference(run_beside(50, 4, 1)).empty());
+  CHECK(interference(run_beside(70, 4, 1)) == "other processes used 70% of the CPUs");
+}
+
+TEST_CASE("stolen time and slow canaries speak as other processes do", "[analysis][conditions]") {
+  kvcast::Report stolen = run_beside(2, 4);
+  stolen.conditions->steal_pct = 30;
+  CHECK(interference(stolen) == "the hypervisor took 30% of the CPUs' time");
+  kvcast::Report slowed = run_beside(0, 4);
+  for (std::size_t i = 0; i < 8; ++i) slowed.cases[0].samples[i].canary_ratio = 0.5;
+  CHECK(interference(slowed) == "40% of the timings ran beside a slowed CPU");
+  kvcast::Report steady = run_beside(0, 1.05);
+  for (std::size_t i = 0; i < 8; ++i) steady.cases[0].samples[i].canary_ratio = 0.5;
+  CHECK(interference(steady).empty());
+  // Timings from elsewhere tell nothing of their machine.
+  kvcast::Report own = run_beside(83, 4);
+  own.conditions.reset();
+  own.machine.reset();
+  own.config.reset();
+  CHECK(interference(own).empty());
+}
+
+TEST_CASE("what is too little to tell is judged by the load, and a failed check by the machine",
+          "[analysis][conditions]") {
+  kvcast::Report few = run_beside(60, 1);
+  few.cases[0].samples.resize(4);  // two rounds
+  CHECK(interference(few) == "other processes used 60% of the CPUs");
+  few.conditions->foreign_cpu_pct = 30;
+  CHECK(interference(few).empty());
+  kvcast::Report unequal = run_beside(30, 1.05);
+  unequal.cases[0].composition.push_back({"shared", 10, {1.5, {}}, false});
+  CHECK(interference(unequal) == "other processes used 30% of the CPUs");
+  unequal.conditions->foreign_cpu_pct = 0;
+  CHECK(interference(unequal).empty());  // that is the program's fault
+}

@@ -3,11 +3,14 @@
 #include <omp.h>
 
 #include <atomic>
+#include <chrono>
 #include <cmath>
 #include <cstdint>
 #include <cstdlib>
+#include <functional>
 #include <stdexcept>
 #include <string>
+#include <thread>
 #include <vector>
 
 #include "base/buffer.h"
@@ -108,4 +111,53 @@ TEST_CASE("threads are tried with the stack that OMP_STACKSIZE asks for", "[base
     CHECK(problem(size).empty());
   }
   was == nullptr ? unsetenv("OMP_STACKSIZE") : setenv("OMP_STACKSIZE", saved.c_str(), 1);
+}
+
+TEST_CASE("a team is whole though OpenMP was told to nest none", "[base][parallel]") {
+  const int levels = omp_get_max_active_levels();
+  omp_set_max_active_levels(0);
+  CHECK(team_problem(2).empty());
+  omp_set_max_active_levels(0);
+  // Neither returns before the other has come, or a while has passed.
+  std::atomic<int> come = 0, met = 0;
+  on_each_thread(2, [&](int) {
+    ++come;
+    const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(20);
+    while (come < 2 && std::chrono::steady_clock::now() < end) std::this_thread::yield();
+    met += come == 2 ? 1 : 0;
+  });
+  CHECK(met == 2);
+  // For libraries on the same runtime, too, which open teams of their own.
+  omp_set_max_active_levels(0);
+  const LibraryThreads team(2);
+  CHECK(omp_get_max_active_levels() >= 1);
+  omp_set_max_active_levels(levels);
+}
+
+TEST_CASE("a request to stop empties loops, and is forgotten with its scope", "[base][parallel]") {
+  std::atomic<int> done = 0;
+  std::atomic<bool> asked = false;
+  const auto count = [&](int threads) {
+    done = 0;
+    parallel_for(threads, 100, [&](std::int64_t, int) {
+      if (++done == 10) asked = true;
+    });
+    return done.load();
+  };
+  {
+    const std::function<bool()> requested = [&] { return asked.load(); };
+    const StopScope scope(requested);
+    CHECK_FALSE(stopping());
+    CHECK(count(1) == 10);
+    CHECK(stopping());
+    CHECK(count(1) == 0);
+    CHECK(count(2) == 0);
+    asked = false;
+    CHECK(count(2) < 100);
+  }
+  CHECK(asked);
+  CHECK_FALSE(stopping());
+  CHECK(count(2) == 100);
+  const StopScope nobody{std::function<bool()>()};
+  CHECK(count(1) == 100);
 }
