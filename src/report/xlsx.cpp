@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/text.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/kvcast.h"
 #include "report/columns.h"
@@ -18,12 +19,16 @@
 #include "report/format.h"
 #include "report/layout.h"
 #include "report/xlsx_book.h"
+#include "report/xlsx_time.h"
 
 namespace kvcast::report {
 namespace {
 
 constexpr std::uint32_t kMostRows = 1048576;  // of a sheet
 constexpr std::int64_t kManySamples = 20000;  // beyond, rows are not kept in memory
+// N of a model beyond any that kvcast sizes; measured N that a formula can hold.
+constexpr std::int64_t kMostCandidates = 1'000'000'000;
+constexpr std::size_t kMostKnots = 50;
 constexpr double kSeedR = 0.15, kSeedDrop = 0.4, kTail = 0.99;
 // In pixels, and the rows below it with a gap.
 constexpr std::uint16_t kChartWidth = 640, kChartHeight = 380, kChartGap = 20, kChartRows = 20;
@@ -518,8 +523,8 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
 
 // ---- sizing
 
-/// N from a latency budget by the line of the sized model; returns the row after. Nothing where times are unknown or no
-/// line, and where these cells would not come to what the sizing says: there is no formula of a queue.
+/// N from a latency budget by the time of the sized model; returns the row after. Nothing where times are unknown, and
+/// where these cells would not come to what the sizing says: there is no formula of a queue.
 std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, const Sizing& sizing) {
   const auto sized = std::find_if(sizing.models.begin(), sizing.models.end(), [&](const SizingModel& model) {
     return model.history_length == sizing.history_length && model.layers == sizing.layers;
@@ -527,6 +532,10 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   const bool timed = std::any_of(sizing.points.begin(), sizing.points.end(),
                                  [](const SizingPoint& point) { return point.scheme_s.has_value(); });
   if (sized == sizing.models.end() || !timed || !(sized->candidate_s > 0) || sized->block_s) return row;
+  TimeCells time{sized->user_s, sized->candidate_s, {}, sized->straight};
+  for (std::size_t i = 0; i < sized->measured_candidates.size(); ++i) {
+    time.knots.push_back({sized->measured_candidates[i], sized->measured_s[i], ""});
+  }
   double tail = 1;
   if (!sizing.residuals.empty()) {
     const auto count = static_cast<double>(sizing.residuals.size());
@@ -536,42 +545,61 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   const auto budget = std::find_if(sizing.budgets.begin(), sizing.budgets.end(),
                                    [](const SizingBudget& one) { return one.name == "p99"; });
   const bool stated = budget != sizing.budgets.end();
-  const double limit = stated ? budget->limit : 2 * tail * (sized->user_s + sized->candidate_s);
-  // As in the sizing, a budget that is met exactly is met.
-  const double candidates = std::max(0.0, std::floor((limit / tail - sized->user_s) / sized->candidate_s * (1 + 1e-9)));
+  const double limit = stated ? budget->limit : 2 * tail * time.seconds(1.0);
+  // As in the sizing, a budget that is met exactly is met, and nothing is said beyond what is known.
+  const double most = static_cast<double>(sizing.known_to.value_or(kMostCandidates));
+  const double exact = time.candidates(limit / tail);
+  const double candidates = std::clamp(std::floor(exact * (1 + 1e-9)), 0.0, most);
   const bool rate = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
                                 [](const SizingBudget& one) { return one.name == "qps"; });
-  if (rate || (stated && budget->likely_candidates.value_or(-1) != static_cast<std::int64_t>(candidates))) {
+  const bool rises = std::adjacent_find(time.knots.begin(), time.knots.end(), [](const auto& low, const auto& high) {
+                       return !(low.seconds < high.seconds);
+                     }) == time.knots.end();
+  const bool same = !stated || budget->likely_candidates.value_or(-1) == static_cast<std::int64_t>(candidates);
+  if (rate || !rises || !same || time.knots.size() > kMostKnots) {
     sheet.note({row++, 0},
                rate ? "No live model: the wait at a rate of requests is no formula of a cell. kvcast size, or the "
                       "page, sizes again."
-                    : "No live model: the time is no line in N here. kvcast size sizes again.");
+                    : "No live model: the times are none that a formula follows. kvcast size sizes again.");
     return row + 1;
   }
-  sheet.title({row++, 0}, "Live: N from a P99 budget by the line (budget/tail - a)/b; nothing waits");
-  const auto add = [&](const char* label, const char* name, double value, const char* unit, const std::string& what) {
-    sheet.text({row, 0}, std::string(label) + " [" + unit + "]");
+  sheet.title({row++, 0}, "Live: N from a P99 budget by the time of a request; nothing waits");
+  const auto add = [&](const std::string& label, const char* name, double value, const char* unit,
+                       const std::string& what) {
+    sheet.text({row, 0}, label + " [" + unit + "]");
     sheet.input({row, 1}, value, unit);
     sheet.text({row, 2}, name);
     sheet.note({row, 3}, what);
-    book.name(name, sheet, {row++, 1});
+    if (*name != '\0') book.name(name, sheet, {row, 1});
+    return relative({row++, 1});
   };
   add("P99 budget", "size_budget", limit, "s", stated ? "stated" : "example: none was stated");
-  add("tail", "size_tail", tail, "ratio", "99% of the timings are at most this many times a + b N");
-  add("a", "size_a", sized->user_s, "s", "of a request's time a + b N");
+  add("tail", "size_tail", tail, "ratio", "99% of the timings are at most this many times the time of their N");
+  for (TimeCells::Knot& knot : time.knots) {
+    knot.cell =
+        add("time at N = " + whole(knot.candidates), "", knot.seconds, "s",
+            time.straight ? "measured; between two a straight line" : "measured; between two a line of the logs");
+  }
+  const std::string where =
+      time.knots.empty() ? "of a request's time a + b N" : "of a + b N, beyond the measured N scaled to meet them";
+  add("a", "size_a", sized->user_s, "s", where);
   add("b", "size_b", sized->candidate_s, "s", "of it");
-  sheet.text({row, 0}, "N [candidates]");
-  sheet.formula({row, 1},
-                "=IF(AND(size_b>0,size_tail>0),MAX(0,INT((size_budget/size_tail-size_a)/size_b*(1+1E-9))),\"\")",
-                candidates);
-  sheet.text({row, 2}, "size_n");
-  sheet.note({row, 3}, "largest that meets it");
-  const At answer{row++, 1};
-  sheet.text({row, 0}, "P99 there [s]");
-  sheet.formula({row, 1}, "=IF(" + relative(answer) + "=\"\",\"\",size_tail*(size_a+size_b*" + relative(answer) + "))",
-                tail * (sized->user_s + sized->candidate_s * candidates), "s");
+  const auto derived = [&](const char* label, const std::string& formula, double value, const char* unit) {
+    sheet.text({row, 0}, label);
+    sheet.formula({row, 1}, "=" + formula, value, unit);
+    return At{row++, 1};
+  };
+  const At within = derived("time within the budget [s]", "size_budget/size_tail", limit / tail, "s");
+  const At unrounded = derived("N, not rounded", time.candidates(relative(within)), exact, "");
+  const std::string bounded = "MAX(0,MIN(" + format_double(most) + ",INT(" + relative(unrounded) + "*(1+1E-9))))";
+  const At answer = derived("N [candidates]", bounded, candidates, "");
+  sheet.text(At{answer.row, 2}, "size_n");
+  sheet.note(At{answer.row, 3}, sizing.known_to ? "largest that meets it, up to the largest N that anything is known of"
+                                                : "largest that meets it");
   book.name("size_n", sheet, answer);
-  return row + 2;
+  const At there = derived("time there [s]", time.seconds(relative(answer)), time.seconds(candidates), "s");
+  derived("P99 there [s]", "size_tail*" + relative(there), tail * time.seconds(candidates), "s");
+  return row + 1;
 }
 
 struct MemoryColumns {

@@ -149,16 +149,18 @@ class SizeTest(unittest.TestCase):
 
     def frontier(self, *args):
         """Likely and safe N by L, and the lines of the table."""
-        sizing = self.sizing("grid.csv", "--p99", "5ms", *args)
+        sizing = json.loads(self.kvcast("grid.csv", *args, "--format", "json").stdout)["sizing"]
         rows = [row for row in sizing["frontiers"] if row["axis"] == "history_length"]
-        table = self.kvcast("grid.csv", "--p99", "5ms", *args).stdout.split("N against history length\n")[1]
+        table = self.kvcast("grid.csv", *args).stdout.split("N against history length\n")[1]
         return sizing, rows, table.split("\n\n")[0].splitlines()[2:]
 
     def test_n_falls_with_the_history_by_one_model(self):
+        shapes = (["--layers", "2", "-L", "48"], ["--layers", "2", "-L", "64"], ["--layers", "1", "-L", "64"],
+                  ["--layers", "3", "-L", "20"], [])
+        budgets = (["--p99", "5ms", "--extrapolate"], ["--p99", "5ms"], ["--p99", "0.35ms"])
         for counts in ((1, 5, 10), (1, 5, 10, 50)):
             (self.dir / "grid.csv").write_text(planted_grid(counts=counts))
-            for args in (["--layers", "2", "-L", "48"], ["--layers", "2", "-L", "64"], ["--layers", "1", "-L", "64"],
-                         ["--layers", "3", "-L", "20"], []):
+            for args in (shape + budget for shape in shapes for budget in budgets):
                 with self.subTest(counts=counts, args=args):
                     sizing, rows, lines = self.frontier(*args)
                     likely = [row["likely_candidates"] for row in rows]
@@ -171,7 +173,9 @@ class SizeTest(unittest.TestCase):
                     own = next(row for row in rows if row["at"] == sizing["history_length"])
                     self.assertEqual(own["likely_candidates"], sizing["likely_candidates"])
                     self.assertEqual(own["safe_candidates"], sizing["safe_candidates"])
-                    # Unknown is -, never "no limit".
+                    # Unknown is -, never "no limit"; and what is only known to be so many, "at least".
+                    self.assertEqual([row["likely_candidates"] == row["known_to"] for row in rows],
+                                     ["at least" in line for line in lines])
                     self.assertEqual(len(lines), len(rows))
                     for line, row in zip(lines, rows):
                         cells = line.split("  ")
@@ -186,9 +190,9 @@ class SizeTest(unittest.TestCase):
 
     def test_without_a_surface_measured_lengths_stand_as_they_are(self):
         (self.dir / "grid.csv").write_text(planted_grid(lengths=(32, 128), layers=(2,), counts=(1, 5, 10, 50)))
-        alone = {length: self.sizing("grid.csv", "--p99", "5ms", "-L", length)["likely_candidates"]
-                 for length in (32, 128)}
-        _, rows, lines = self.frontier("-L", "32")
+        budget = ["--p99", "5ms", "--extrapolate"]
+        alone = {length: self.sizing("grid.csv", *budget, "-L", length)["likely_candidates"] for length in (32, 128)}
+        _, rows, lines = self.frontier(*budget, "-L", "32")
         found = {row["at"]: row for row in rows}
         self.assertEqual({length: found[length]["likely_candidates"] for length in (32, 128)}, alone)
         likely = [row["likely_candidates"] for row in rows]
@@ -200,20 +204,24 @@ class SizeTest(unittest.TestCase):
         self.assertRegex(lines[0], r"^ +8 +[\d,]+ +- ")
 
     def test_more_threads_than_cpus_is_said_under_the_answer(self):
-        report = json.loads((self.run_dir / "report.json").read_text())
-        threads, cpus = report["config"]["run"]["threads"], report["machine"]["threads"]
-        words = f"{cpus + 1} workers of {threads} thread"
-        for args in (["--p99", "10s"], ["--p99", "1ns"], ["--qps", "0.01"], []):
-            result = self.kvcast(self.run_dir, "--workers", cpus + 1, *args)
-            lines = result.stdout.split("\nscheme shared")[0].replace("\n", " ")
-            self.assertIn(words, lines, args)
-            self.assertIn("CPU", lines)
-            self.assertLess(result.stdout.index("workers of"), 700)
-            sizing = json.loads(self.kvcast(self.run_dir, "--workers", cpus + 1, *args, "--format", "json").stdout)["sizing"]
-            self.assertEqual(len(sizing["caveats"]), 1)
-            markdown = self.kvcast(self.run_dir, "--workers", cpus + 1, *args, "--format", "md").stdout
-            self.assertIn(words, markdown.split("\n\n")[2])
-        self.assertEqual(self.sizing(self.run_dir, "--workers", max(1, cpus // threads))["caveats"], [])
+        (self.dir / "one.csv").write_text(planted_grid(lengths=(64,), layers=(2,), counts=(1, 5, 10, 50)))
+        self.assertEqual(kvcast("fit", "one.csv", "-q", "-o", "one", cwd=self.dir).returncode, 0)
+        report = json.loads((self.dir / "one/report.json").read_text())
+        report["machine"] = {"cpu_model": "CPU", "isa": "AVX2", "dense_isa": "AVX2", "threads": 4, "memory_bytes": None,
+                             "peak_gflops": None, "bf16_peak_gflops": None, "read_gb_per_s": None}
+        (self.dir / "one/report.json").write_text(json.dumps(report))
+        words = "5 workers of 1 thread need more than the 4 CPUs of the measured machine"
+        for args in (["--p99", "10ms"], ["--p99", "1us"], ["--qps", "1"], ["--min-improvement", "10"], []):
+            with self.subTest(args=args):
+                table = self.kvcast("one", "--workers", 5, *args).stdout
+                self.assertIn(words, table.split("\nscheme shared")[0].replace("\n", " "))
+                self.assertLess(table[:table.index("5 workers of")].count("\n"), 4)
+                markdown = self.kvcast("one", "--workers", 5, *args, "--format", "md").stdout
+                self.assertIn(words, markdown.split("\n\n")[2])
+                document = json.loads(self.kvcast("one", "--workers", 5, *args, "--format", "json").stdout)
+                self.assertEqual(len(document["sizing"]["caveats"]), 1)
+                self.assertEqual(json.loads(self.kvcast("one", "--workers", 4, *args, "--format", "json").stdout)
+                                 ["sizing"]["caveats"], [])
 
     def test_the_smallest_n_worth_it(self):
         sizing = self.sizing("gpu.csv", "--min-improvement", "60", "--p99", "6ms")

@@ -28,7 +28,6 @@ CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 SHEETS = ["summary", "charts", "samples", "fit", "sizing", "config"]
 INPUTS = ["model_r", "model_a", "model_b", "model_c", "model_drop", "model_r_seed"]
-SIZING_INPUTS = ["size_budget", "size_tail", "size_a", "size_b", "size_n"]
 # Every sheet as a file of its own, in UTF-8, with the whole number.
 TO_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
 # Formulas are worked out on loading; as it comes LibreOffice shows the results in the file.
@@ -113,7 +112,8 @@ class Formulas(dict):
     """What the cells of one sheet come to with other numbers in some: {name: number}. Knows what our formulas use."""
 
     def __init__(self, book, sheet, changed):
-        super().__init__(AND=lambda *parts: all(parts), MAX=max, INT=math.floor, ROUNDUP=lambda value, _: math.ceil(value))
+        super().__init__(AND=lambda *parts: all(parts), MAX=max, MIN=min, INT=math.floor, LN=math.log, EXP=math.exp,
+                         ROUNDUP=lambda value, _: math.ceil(value))
         self.book, self.sheet, self.changed = book, sheet, {book.at(name): number for name, number in changed.items()}
 
     def __missing__(self, name):
@@ -162,6 +162,25 @@ def patched(source, target, changes):
 
 def speedup(n, r):
     return n / (1 + (n - 1) * r)
+
+
+def time_of(sizing):
+    """Seconds over N of the sized model: through what was measured, beyond it its line, scaled to meet it."""
+    model = next(m for m in sizing["models"] if m["history_length"] == sizing["history_length"])
+    knots = list(zip(model["measured_candidates"], model["measured_s"]))
+
+    def line(n):
+        return model["user_s"] + model["candidate_s"] * n
+
+    def time(n):
+        if not knots or n < knots[0][0] or n >= knots[-1][0]:
+            at, seconds = (knots[0] if n < knots[0][0] else knots[-1]) if knots else (n, line(n))
+            return seconds * line(n) / line(at)
+        (low, below), (high, above) = next(pair for pair in zip(knots, knots[1:]) if pair[0][0] <= n < pair[1][0])
+        if model["straight"]:
+            return below + (above - below) * (n - low) / (high - low)
+        return below * (above / below) ** (math.log(n / low) / math.log(high / low))
+    return time
 
 
 def exact_drop(drop, by):
@@ -434,14 +453,16 @@ class XlsxTest(Base):
                 inputs = {i: book.named(i) for i in INPUTS} | changed
                 self.check_live(name, inputs, Formulas(book, "fit", changed).value)
         book = self.book("size")
-        a, b, tail = (book.named(name) for name in ("size_a", "size_b", "size_tail"))
-        for n in (1, 7, 100):
-            for budget, wanted in ((tail * (a + b * n), n), (tail * (a + b * (n - 0.01)), n - 1)):
+        sizing, tail = self.report("size")["sizing"], book.named("size_tail")
+        time = time_of(sizing)
+        for n in (1, 7, 100, 900, sizing["known_to"]):
+            for budget, wanted in ((tail * time(n), n), (tail * time(n - 0.01), n - 1)):
                 formulas = Formulas(book, "sizing", {"size_budget": budget})
                 answer = book.at("size_n")[1]
                 self.assertEqual(formulas.value(answer), wanted)
-                after = re.sub(r"\d+", lambda row: str(int(row[0]) + 1), answer)
-                self.assertAlmostEqual(formulas.value(after), tail * (a + b * wanted), delta=1e-12)
+                below = [re.sub(r"\d+", lambda row: str(int(row[0]) + k), answer) for k in (1, 2)]
+                self.assertAlmostEqual(formulas.value(below[0]), time(wanted), delta=1e-12)
+                self.assertAlmostEqual(formulas.value(below[1]), tail * time(wanted), delta=1e-12)
 
     def test_inputs_are_those_of_the_report(self):
         for name in self.folders:
@@ -584,7 +605,7 @@ class OfficeTest(Base):
         sheets = self.converted(copy)
         self.check_live("size", inputs, self.reader(sheets["fit"]))
         answer = book.at("size_n")[1]
-        wanted = math.floor((0.02 / book.named("size_tail") - book.named("size_a")) / book.named("size_b"))
+        wanted = Formulas(book, "sizing", {"size_budget": 0.02}).value(answer)
         self.assertEqual(self.reader(sheets["sizing"])(answer), wanted)
         self.assertNotEqual(wanted, book.named("size_n"))
 
