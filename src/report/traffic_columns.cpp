@@ -62,8 +62,8 @@ const std::vector<Column<ServiceCosts>>& service_costs_columns() {
                   "measured candidate pass over the line of the table at these N, linear between; none: 1", &T::curve,
                   Role::added),
       describe<T>("residuals", "ratio", "timings over the time of the table, ascending, equally likely", &T::residuals),
-      describe<T>("threads", "", "of a worker; null: unknown", &T::threads),
-      describe<T>("cpus", "", "of the machine that was measured; null: unknown", &T::cpus),
+      describe<T>("threads", "", "of a worker; null: unknown", &T::threads, Role::added),
+      describe<T>("cpus", "", "of the machine that was measured; null: unknown", &T::cpus, Role::added),
   };
   return columns;
 }
@@ -103,7 +103,7 @@ const std::vector<Column<TrafficLatency>>& traffic_latency_columns() {
                   "it in the next trace of the same law",
                   &T::total),
       describe<T>("wait", "s", "of it in the queue; null likewise", &T::wait),
-      describe<T>("missing", "", "why `total` is null in a steady state", known(&T::missing)),
+      describe<T>("missing", "", "why `total` is null in a steady state", known(&T::missing), Role::added),
   };
   return columns;
 }

@@ -356,7 +356,8 @@ class SimulateTest(TrafficTest):
             whole = value if what == "qps" else int(value)
             again = self.report("simulate", *flags(**{**self.BASE, **base, what: repr(whole)}),
                                 exit_code=0 if value == answer["value"] else 4)["traffic"]
-            if again["saturated"]:
+            # No steady state, or so close to one that the requests do not tell.
+            if latency(again, "p99") is None:
                 return False
             p99 = latency(again, "p99")["value"]
             if value == answer["value"]:
@@ -768,7 +769,7 @@ class ReplayTest(TrafficTest):
     def test_a_closed_loop(self):
         traffic = self.report("replay", *self.WORK, "--qps", "50", "--budget", "2s", "--closed-loop", "-q")["traffic"]
         self.assertGreater(traffic["requests"], 0)
-        self.assertEqual({row["wait"]["value"] for row in traffic["latencies"]}, {0})
+        self.assertEqual({row["wait"]["value"] for row in traffic["latencies"] if row["wait"]}, {0})
 
     def test_refusals_name_the_field(self):
         for args, start in ((["--mask", "bidirectional"], "model.mask: bidirectional"),
