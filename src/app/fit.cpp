@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/analyse.h"
+#include "base/input.h"
 #include "base/text.h"
 #include "journal/measurements.h"
 #include "kvcast/kvcast.h"
@@ -53,7 +54,7 @@ void require_fit(const Report& report, const std::string& path) {
     }
   }
   if (reason.empty()) reason = "no naive timings beside those of a sharing scheme";
-  throw ConfigError(printable(path, 200), reason, "measure naive and a sharing scheme at an N above 1");
+  throw ConfigError(printable(input_name(path), 200), reason, "measure naive and a sharing scheme at an N above 1");
 }
 
 }  // namespace
@@ -70,7 +71,7 @@ Report fit(const std::string& path, const FitOptions& options) {
                                                             : nullptr;
   if (needs != nullptr && report.surfaces.empty()) {
     throw ConfigError(needs,
-                      printable(path, 200) + " has " + std::to_string(report.cases.size()) +
+                      printable(input_name(path), 200) + " has " + std::to_string(report.cases.size()) +
                           (report.cases.size() == 1 ? " shape" : " shapes") +
                           ", which give no surface over L and layers",
                       "a grid, such as kvcast run -L 128,256,512 --layers 2,4 measures");

@@ -15,6 +15,7 @@
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "base/budget.h"
+#include "base/input.h"
 #include "base/quantile.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
@@ -323,7 +324,7 @@ class Replayer {
   Traffic traffic_of(const traffic::WorkloadSummary& summary, const traffic::Calibration& calibration,
                      const traffic::ReplayResult& result, std::size_t wanted) {
     Traffic traffic;
-    traffic.workload = request_.workload.trace.empty() ? "synthetic" : request_.workload.trace;
+    traffic.workload = request_.workload.trace.empty() ? "synthetic" : input_name(request_.workload.trace);
     traffic.requests = static_cast<std::int64_t>(result.requests.size());
     std::vector<std::uint64_t> users;
     for (const traffic::ReplayedRequest& served : result.requests) users.push_back(served.request.user);

@@ -16,6 +16,7 @@
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
+#include "base/input.h"
 #include "base/text.h"
 #include "report/shape.h"
 #include "schemes/sharing.h"
@@ -148,7 +149,7 @@ class FromReport {
     }
     if (measured_.empty()) {
       refuse(options_.layers ? "--layers" : "--scheme",
-             printable(options_.report, 200) + " has no timings of '" + printable(options_.scheme, 60) + "'" +
+             printable(input_name(options_.report), 200) + " has no timings of '" + printable(options_.scheme, 60) + "'" +
                  (options_.layers ? " at that number of layers" : ""),
              "kvcast run -L 64,256,1024 measures a grid to simulate with");
     }
@@ -248,7 +249,7 @@ class FromReport {
     const std::int64_t least = measured_.begin()->first, longest = measured_.rbegin()->first;
     const std::string lengths = least == longest ? "L=" + std::to_string(least)
                                                  : "L=" + std::to_string(least) + " to " + std::to_string(longest);
-    costs_.basis = printable(options_.report, 200) + ", " + options_.scheme + " at " + lengths + ", " +
+    costs_.basis = printable(input_name(options_.report), 200) + ", " + options_.scheme + " at " + lengths + ", " +
                    std::to_string(layers_) + (layers_ == 1 ? " layer, " : " layers, ") +
                    (surface_ != nullptr ? "other lengths by the surface" : "other lengths by FLOPs");
     if (surface_ != nullptr) {

@@ -16,6 +16,7 @@
 
 #include "app/refuse.h"
 #include "app/service_costs.h"
+#include "base/input.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "traffic/copies.h"
@@ -127,7 +128,7 @@ class Fleet {
         arrivals(workload_, summary_.requests, options_.workload.requests_per_s), *table_, simulator_);
     // One figure, one value: a search in a part of the requests may have seen another.
     if (!traffic.find.empty() && traffic.find.front().value) traffic.find.front().p99_s = traffic::p99_of(simulation);
-    traffic.workload = options_.workload.trace.empty() ? "synthetic" : options_.workload.trace;
+    traffic.workload = options_.workload.trace.empty() ? "synthetic" : input_name(options_.workload.trace);
     traffic.requests = summary_.requests;
     traffic.users = summary_.users;
     traffic.duration_s = summary_.duration_s;

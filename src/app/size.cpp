@@ -17,6 +17,7 @@
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
+#include "base/input.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "report/shape.h"
@@ -82,11 +83,11 @@ void check(const std::string& path, const SizingOptions& o) {
     }
   }
   if (path.empty() && !o.r) refuse("size", "nothing to size from", "a report, timings of your own, or --r 0.15");
-  if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(path, 200), "either PATH or --r");
+  if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(input_name(path), 200), "either PATH or --r");
   if (!path.empty() && o.naive_candidate_s) {
-    refuse("--naive-candidate", "times come from " + printable(path, 200), "only with --r");
+    refuse("--naive-candidate", "times come from " + printable(input_name(path), 200), "only with --r");
   }
-  if (!path.empty() && o.tail != 1) refuse("--tail", "times come from " + printable(path, 200), "only with --r");
+  if (!path.empty() && o.tail != 1) refuse("--tail", "times come from " + printable(input_name(path), 200), "only with --r");
   if (path.empty() && (o.history_length || o.layers)) {
     refuse(o.history_length ? "--history" : "--layers", "there are no measured shapes to choose from",
            "with --r, --shape gives the shape");
@@ -319,7 +320,7 @@ class Sizer {
     const bool any = std::any_of(report_.cases.begin(), report_.cases.end(),
                                  [&](const Case& one) { return fit_of(one, options_.scheme) != nullptr; });
     if (!any) {
-      refuse("--scheme", printable(path_, 200) + " has no fit of '" + options_.scheme + "'",
+      refuse("--scheme", printable(input_name(path_), 200) + " has no fit of '" + options_.scheme + "'",
              "measure it: kvcast run --schemes naive," + options_.scheme);
     }
     const char* const flag = options_.history_length ? "--history" : "--layers";

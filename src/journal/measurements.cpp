@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/input.h"
 #include "base/text.h"
 #include "journal/journal.h"
 #include "kvcast/error.h"
@@ -28,7 +29,8 @@ bool exists(const fs::path& path) {
 void require_samples(const Report& report, const std::string& path) {
   const bool any =
       std::any_of(report.cases.begin(), report.cases.end(), [](const Case& c) { return !c.samples.empty(); });
-  if (!any) throw ConfigError(printable(path, 200), "has no timings", "at least one round that was measured");
+  if (!any)
+    throw ConfigError(printable(input_name(path), 200), "has no timings", "at least one round that was measured");
 }
 
 /// Samples of a samples.csv into the cases of its report.
@@ -79,14 +81,14 @@ void take_medians(Case& one) {
   }
 }
 
-std::string shown(const std::string& path) { return printable(path, 200); }
+std::string shown(const std::string& path) { return printable(input_name(path), 200); }
 
 Report from_csv(const std::string& path) { return report::read_csv(report::read_file(path), shown(path)); }
 
 Report from_report(const std::string& text, const std::string& path) {
   Report report = report::read_report_json(text, shown(path));
   const std::string samples = (fs::path(path).parent_path() / "samples.csv").string();
-  if (exists(samples)) {
+  if (!is_standard_input(path) && exists(samples)) {
     attach(report, from_csv(samples), shown(samples), shown(path));
   } else {
     for (Case& one : report.cases) take_medians(one);
@@ -99,6 +101,7 @@ Report from_report(const std::string& text, const std::string& path) {
 }
 
 Report from_journal(const std::string& path) {
+  if (is_standard_input(path)) throw ConfigError(shown(path), "is a journal", "give its file or folder instead of -");
   const JournalContents journal = read_journal(path);
   Report report;
   report.tool = journal.head.tool;
@@ -173,6 +176,7 @@ Report read_report(const std::string& path) {
   std::error_code ignored;
   const std::string file = fs::is_directory(path, ignored) ? (fs::path(path) / "report.json").string() : path;
   Report report = report::read_report_json(report::read_file(file), shown(file));
+  if (is_standard_input(path)) return report;
   const std::string samples = (fs::path(file).parent_path() / "samples.csv").string();
   // Without cases (traffic, a sizing from r alone) the file beside it is a head alone.
   if (!report.cases.empty() && exists(samples)) {

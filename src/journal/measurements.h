@@ -13,7 +13,8 @@ namespace kvcast::journal {
 ///   round 0, which the warning `no-samples` says.
 /// - `*.jsonl`: a journal; the warning `unfinished-run` says so. Its cases have shape and samples only.
 /// - `*.csv`: see report::read_csv.
-/// - any other name: a journal when its first line is the head of one, a report when it begins with `{`, else a CSV.
+/// - any other name, and `-` for standard input: a journal when its first line is the head of one, a report when it
+///   begins with `{`, else a CSV.
 /// Errors: IoError when something cannot be read; ConfigError, naming file and place, when it is not what it should be
 /// or has no timings.
 Report read_measurements(const std::string& path);

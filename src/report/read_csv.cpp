@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/delimited.h"
 #include "base/text.h"
 #include "kvcast/error.h"
 #include "report/columns.h"
@@ -31,6 +32,7 @@ struct Cell {
   const std::string& where;
   std::int64_t line;
   const std::string& column;
+  const Notation& numbers;
 
   [[noreturn]] void fail(const std::string& problem, const std::string& allowed) const {
     throw ConfigError(where + ": line " + std::to_string(line) + ", column '" + printable(column) + "'",
@@ -40,8 +42,9 @@ struct Cell {
 
 std::int64_t whole_number(const Cell& cell, std::int64_t least) {
   std::int64_t value = 0;
-  const char* end = cell.text.data() + cell.text.size();
-  const auto [stop, error] = std::from_chars(cell.text.data(), end, value);
+  const std::string text = plain_whole_number(cell.text, cell.numbers);
+  const char* end = text.data() + text.size();
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
   const std::string allowed =
       least == INT64_MIN ? "a whole number" : "a whole number, at least " + std::to_string(least);
   if (error == std::errc::result_out_of_range) cell.fail(in_quotes(cell.text) + " is out of range", allowed);
@@ -52,9 +55,10 @@ std::int64_t whole_number(const Cell& cell, std::int64_t least) {
 
 double finite_number(const Cell& cell, const std::string& allowed) {
   double value = 0;
-  const char* end = cell.text.data() + cell.text.size();
-  // Not the locale's notation, and correctly rounded.
-  const auto [stop, error] = std::from_chars(cell.text.data(), end, value);
+  const std::string text = plain_number(cell.text, cell.numbers);
+  const char* end = text.data() + text.size();
+  // Correctly rounded.
+  const auto [stop, error] = std::from_chars(text.data(), end, value);
   if (error == std::errc::result_out_of_range) cell.fail(in_quotes(cell.text) + " is out of range", allowed);
   if (error != std::errc{} || stop != end) cell.fail(in_quotes(cell.text) + " is not a number", allowed);
   if (!std::isfinite(value)) cell.fail(in_quotes(cell.text) + " is not finite", allowed);
@@ -78,10 +82,10 @@ Value read_cell(const Cell& cell, Kind kind, bool nullable) {
   if (nullable && cell.text.empty()) return {};
   switch (kind) {
     case Kind::boolean:
-      if (cell.text != "true" && cell.text != "false") {
-        cell.fail(in_quotes(cell.text) + " is neither", "true, false");
-      }
-      return cell.text == "true";
+      // Spreadsheets write capitals.
+      if (cell.text == "true" || cell.text == "TRUE") return true;
+      if (cell.text != "false" && cell.text != "FALSE") cell.fail(in_quotes(cell.text) + " is neither", "true, false");
+      return false;
     case Kind::integer:
       return whole_number(cell, INT64_MIN);
     case Kind::number:
@@ -108,9 +112,9 @@ Value read_cell(const Cell& cell, Kind kind, bool nullable) {
 
 class Table {
  public:
-  Table(const std::string& text, const std::string& where) : where_(where), rows_(parse_csv(text, where)) {
-    if (rows_.empty()) throw ConfigError(where, "is empty", "a CSV has a head and rows");
+  Table(const std::string& text, const std::string& where) : where_(where), csv_(parse_csv(text, where)) {
     const std::vector<std::string>& names = head();
+    if (names.empty()) throw ConfigError(where, "is empty", "a CSV has a head and rows");
     std::set<std::string_view> known;  // a line may hold millions
     for (const std::string& name : names) {
       if (!name.empty() && !known.insert(name).second) {
@@ -118,7 +122,7 @@ class Table {
       }
     }
     used_.assign(names.size(), false);
-    for (const CsvRow& row : rows_) {
+    for (const CsvRow& row : csv_.rows) {
       if (row.cells.size() == names.size()) continue;
       throw ConfigError(where + ": line " + std::to_string(row.line),
                         std::to_string(row.cells.size()) + (row.cells.size() == 1 ? " cell" : " cells") +
@@ -127,8 +131,8 @@ class Table {
     }
   }
 
-  const std::vector<std::string>& head() const { return rows_.front().cells; }
-  std::size_t rows() const { return rows_.size() - 1; }
+  const std::vector<std::string>& head() const { return csv_.heading.names; }
+  std::size_t rows() const { return csv_.rows.size(); }
   bool has(std::string_view name) const { return std::find(head().begin(), head().end(), name) != head().end(); }
 
   /// Place of a column in every row. Errors: ConfigError when there is none of this name.
@@ -139,11 +143,9 @@ class Table {
       for (const std::string& other : head()) {
         if (std::find(needed.begin(), needed.end(), other) == needed.end()) others.push_back(printable(other));
       }
-      const std::string slip = nearest_name(name, others);
+      const std::string slip = nearest_name(name, others), why = why_one_cell(csv_.heading);
       std::string hint = slip.empty() ? "" : "did you mean '" + name + "' where it has '" + slip + "'? ";
-      if (head().size() == 1 && head()[0].find_first_of(";\t") != std::string::npos) {
-        hint = "cells are separated by commas. ";
-      }
+      if (!why.empty()) hint = why + ". ";
       throw ConfigError(head_place(), "has no column '" + name + "'", hint + "needed: " + join(needed, ", "));
     }
     const auto index = static_cast<std::size_t>(found - head().begin());
@@ -151,16 +153,29 @@ class Table {
     return index;
   }
 
+  /// Finds out how the numbers of these columns are written. Errors: ConfigError when nothing tells.
+  void find_notation(const std::vector<std::pair<std::size_t, bool>>& columns_and_whether_whole) {
+    NotationFinder finder;
+    for (const CsvRow& row : csv_.rows) {
+      for (const auto& [column, whole] : columns_and_whether_whole) finder.see(row.cells[column], whole, row.line);
+    }
+    std::string problem;
+    numbers_ = finder.find(csv_.heading.separator, problem);
+    if (!problem.empty()) throw ConfigError(where_, problem, "write 1234.5 without marks between thousands");
+  }
+
   Cell cell(std::size_t row, std::size_t column) const {
-    return {rows_[row + 1].cells[column], where_, rows_[row + 1].line, head()[column]};
+    return {csv_.rows[row].cells[column], where_, csv_.rows[row].line, head()[column], numbers_};
   }
 
   void require_rows() const {
     if (rows() == 0) throw ConfigError(where_, "no rows", "a row per timing below the head");
   }
 
-  /// Says which columns nobody asked for.
-  void warn_of_others(Report& report) const {
+  /// Says what the file was taken for, and which columns nobody asked for.
+  void warn(Report& report) const {
+    const std::string taken = taken_for(csv_.heading, numbers_, csv_.heading.comments);
+    if (!taken.empty()) report.warnings.push_back({"read-as", printable(where_, 200) + ": read with " + taken, ""});
     std::vector<std::string> ignored;
     for (std::size_t i = 0; i < used_.size(); ++i) {
       if (!used_[i]) ignored.push_back(in_quotes(head()[i]));
@@ -170,11 +185,12 @@ class Table {
   }
 
  private:
-  std::string head_place() const { return where_ + ": line " + std::to_string(rows_.front().line); }
+  std::string head_place() const { return where_ + ": line " + std::to_string(csv_.heading.line); }
 
   const std::string& where_;
-  std::vector<CsvRow> rows_;
+  CsvTable csv_;
   std::vector<bool> used_;
+  Notation numbers_;
 };
 
 /// Columns of a row type and where they stand; nothing for one that older files lack.
@@ -186,6 +202,13 @@ struct Located {
     for (const auto& column : wanted) {
       const bool absent = column.role == Role::added && !table.has(column.name);
       columns.emplace_back(&column, absent ? std::nullopt : std::optional(table.find(column.name, needed)));
+    }
+  }
+  void add_numbers(std::vector<std::pair<std::size_t, bool>>& numbers) const {
+    for (const auto& [column, index] : columns) {
+      if (index && (column->kind == Kind::integer || column->kind == Kind::number)) {
+        numbers.emplace_back(*index, column->kind == Kind::integer);
+      }
     }
   }
   Row read(const Table& table, std::size_t row) const {
@@ -217,6 +240,10 @@ Report samples(Table& table) {
   std::optional<Located<Shape>> shape_at;
   if (with_shape) shape_at.emplace(table, shape_columns(), needed);
   table.require_rows();
+  std::vector<std::pair<std::size_t, bool>> numbers;
+  sample_at.add_numbers(numbers);
+  if (shape_at) shape_at->add_numbers(numbers);
+  table.find_notation(numbers);
 
   const std::size_t seconds = table.find("measured_seconds", needed), n = table.find("candidates", needed),
                     measured = table.find("measured_candidates", needed), scheme = table.find("scheme", needed);
@@ -253,6 +280,7 @@ Report own_timings(Table& table) {
   const std::size_t n = table.find(needed[0], needed), naive = table.find(needed[1], needed),
                     shared = table.find(needed[2], needed);
   table.require_rows();
+  table.find_notation({{n, true}, {naive, false}, {shared, false}});
   Report report;
   Case& one = report.cases.emplace_back();
   for (std::size_t row = 0; row < table.rows(); ++row) {
@@ -277,7 +305,7 @@ Report read_csv(const std::string& text, const std::string& where) {
   const bool own = table.has("naive_seconds") || table.has("shared_seconds");
   const bool ours = !own && (table.has("measured_seconds") || table.has("scheme"));
   Report report = ours ? samples(table) : own_timings(table);
-  table.warn_of_others(report);
+  table.warn(report);
   return report;
 }
 

@@ -39,7 +39,7 @@ Copies copies_for(const Trace& trace, double requests_per_s) {
 }
 
 CopyReader::CopyReader(const Trace& trace, const Copies& copies, Keep keep, std::uint64_t key)
-    : trace_(&trace), file_(trace.format.file), keep_(keep), key_(key), whole_(copies.whole), part_(copies.part) {
+    : trace_(&trace), file_(trace.format), keep_(keep), key_(key), whole_(copies.whole), part_(copies.part) {
   check_unchanged(trace.format, file_);
   const auto all = static_cast<std::size_t>(copies.whole + (copies.part > 0 ? 1 : 0));
   const std::size_t block = std::clamp(kAllBlocksBytes / std::max<std::size_t>(all, 1), kLeastBlockBytes, kReadBytes);

@@ -69,7 +69,7 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
   const bool candidates = column == "n_candidates";
   const TraceFormat format =
       read_format(file, {candidates ? TraceColumn::candidates : TraceColumn::history}, skip_bad_rows);
-  const TraceFile opened(format.file);
+  const TraceFile opened(format);
   TraceReader reader(format, opened, kReadBytes);
   const RandomStream random(0, 0);
   std::vector<std::int64_t> values;
@@ -106,7 +106,7 @@ Sampler::Sampler(const Distribution& distribution, const std::string& column, st
     std::int64_t seen = 0;
     values_ = column_values(distribution.file, column, skip_bad_rows, origin, seen);
     size_ = values_.size();
-    text_ = "drawn from " + column + " of " + distribution.file;
+    text_ = "drawn from " + column + " of " + input_name(distribution.file);
     if (static_cast<std::size_t>(seen) > values_.size()) {
       text_ += " (" + std::to_string(values_.size()) + " of its " + std::to_string(seen) + " rows)";
     }

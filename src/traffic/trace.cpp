@@ -1,6 +1,5 @@
 #include "traffic/trace.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,6 +15,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "traffic/plain_copy.h"
 
 namespace kvcast::traffic {
 namespace {
@@ -56,65 +56,47 @@ std::uint64_t user_of(std::string_view text) {
   return error == std::errc() && stop == end && canonical(text.data(), end) ? user : hash_text(text);
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
-}
-
-// RFC 4180 within one line. The problem, empty when there is none.
-std::string split(std::string_view line, std::vector<std::string>& cells) {
-  cells.clear();
-  for (;;) {
-    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-    std::string cell;
-    if (!line.empty() && line.front() == '"') {
-      std::size_t i = 1;
-      for (;; ++i) {
-        if (i >= line.size()) return "a quote is not closed";
-        if (line[i] == '"' && (i + 1 >= line.size() || line[++i] != '"')) break;
-        cell += line[i];
-      }
-      // The loop stops on the character behind the closing quote, or on the quote when the line ends there.
-      if (i < line.size() && line[i] == '"') ++i;
-      line.remove_prefix(std::min(i, line.size()));
-      while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-      if (!line.empty() && line.front() != ',') return "text behind a closing quote";
-    } else {
-      const std::size_t comma = std::min(line.find(','), line.size());
-      cell = trimmed(line.substr(0, comma));
-      if (cell.find('"') != std::string::npos) return "a quote inside a cell that does not begin with one";
-      line.remove_prefix(comma);
+// How numbers are written in what `text` holds of the rows; the last one may be cut.
+Notation numbers_of(const TraceFormat& format, std::string_view text, bool whole_file) {
+  NotationFinder finder;
+  Records records(text, format.heading.separator, format.heading.rows_line);
+  for (Record record; records.next(record) && record.problem.empty();) {
+    if (!whole_file && records.offset() >= text.size()) break;
+    if (record.comment || record.cells.size() < format.columns.size()) continue;
+    for (std::size_t i = 0; i < format.columns.size(); ++i) {
+      const TraceColumn column = format.columns[i];
+      if (column == TraceColumn::user || column == TraceColumn::ignored) continue;
+      finder.see(record.cells[i], column != TraceColumn::timestamp, record.line);
     }
-    cells.push_back(std::move(cell));
-    if (line.empty()) return "";
-    line.remove_prefix(1);
   }
+  std::string problem;
+  const Notation numbers = finder.find(format.heading.separator, problem);
+  if (!problem.empty()) throw ConfigError(format.file, problem, "write 1234.5 without marks between thousands");
+  return numbers;
 }
 
 }  // namespace
 
-TraceFile::TraceFile(const std::string& path) : path_(path) {
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor_ < 0) throw IoError(path, std::string("cannot be opened: ") + std::strerror(errno));
+TraceFile::TraceFile(const TraceFormat& format) : TraceFile(format.file, format.plain) {}
+
+TraceFile::TraceFile(const std::string& path, Descriptor plain)
+    : path_(path), descriptor_(plain.open() ? std::move(plain) : open_input(path)) {
+  if (!descriptor_.open()) throw IoError(path, std::string("cannot be opened: ") + std::strerror(errno));
   struct stat status = {};
-  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
-    const int error = errno;
-    ::close(descriptor_);
+  if (::fstat(descriptor_.number(), &status) != 0) throw IoError(path, std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) {
     throw IoError(path, S_ISDIR(status.st_mode) ? "is a folder"
-                        : status.st_mode != 0   ? "is no regular file, and a trace is read more than once"
-                                                : std::strerror(error));
+                                                : "is no regular file, and a trace is read more than once; "
+                                                  "- takes a pipe at standard input");
   }
   bytes_ = static_cast<std::uint64_t>(status.st_size);
   changed_ns_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
-TraceFile::~TraceFile() { ::close(descriptor_); }
-
 std::size_t TraceFile::read(std::uint64_t offset, char* into, std::size_t bytes) const {
   std::size_t done = 0;
   while (done < bytes) {
-    const ssize_t got = ::pread(descriptor_, into + done, bytes - done, static_cast<off_t>(offset + done));
+    const ssize_t got = ::pread(descriptor_.number(), into + done, bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw IoError(path_, std::string("cannot be read: ") + std::strerror(errno));
     if (got == 0) break;
@@ -130,47 +112,54 @@ void check_unchanged(const TraceFormat& format, const TraceFile& file) {
 }
 
 TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed, bool skip_bad_rows) {
-  const TraceFile file(path);
-  TraceFormat format{path, {}, 0, skip_bad_rows, file.bytes(), file.changed_ns()};
+  TraceFormat format;
+  format.file = input_name(path);
+  format.plain = plain_copy(path);
+  format.skip_bad_rows = skip_bad_rows;
+  const TraceFile file(format);
+  format.bytes = file.bytes();
+  format.changed_ns = file.changed_ns();
   std::string text(kMaxLineBytes, '\0');
   text.resize(file.read(0, text.data(), text.size()));
-  const std::size_t end = std::min(text.find('\n'), text.size());
-  format.rows_at = std::min<std::uint64_t>(end + 1, file.bytes());
-  if (text.empty()) throw ConfigError(path, "is empty", std::string("a trace has the columns ") + kAllColumns);
-  if (end == text.size() && file.bytes() > text.size()) {
-    throw ConfigError(at_line(path, 1), "the line is longer than " + std::to_string(kMaxLineBytes) + " bytes",
+  const bool whole = file.bytes() <= text.size();
+  const std::string hint = std::string("a trace has the columns ") + kAllColumns;
+  const Heading& heading = format.heading = read_heading(text);
+  const std::string place = at_line(format.file, heading.line);
+  if (!whole && (heading.names.empty() || heading.rows_at >= text.size())) {
+    throw ConfigError(place, "the line is longer than " + std::to_string(kMaxLineBytes) + " bytes",
                       std::string("a trace begins with the names of its columns: ") + kAllColumns);
   }
-  std::string_view line(text.data(), end);
-  if (line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  std::vector<std::string> names;
-  if (const std::string problem = split(line, names); !problem.empty()) {
-    throw ConfigError(at_line(path, 1), problem, std::string("a trace has the columns ") + kAllColumns);
+  if (!heading.problem.empty()) throw ConfigError(place, heading.problem, heading.hint);
+  if (heading.names.empty()) throw ConfigError(format.file, "is empty", hint);
+  if (text.find('\n') == std::string::npos && text.find('\r') != std::string::npos) {
+    throw ConfigError(format.file, "its lines end in a carriage return alone",
+                      "save it with line ends of Unix or Windows");
   }
+  const std::vector<std::string>& names = heading.names;
   for (const std::string& name : names) {
     const auto known = std::find_if(std::begin(kColumns), std::end(kColumns),
                                     [&](const auto& column) { return column.second == name; });
     const bool wanted =
         known != std::end(kColumns) && std::find(needed.begin(), needed.end(), known->first) != needed.end();
     if (wanted && std::find(format.columns.begin(), format.columns.end(), known->first) != format.columns.end()) {
-      throw ConfigError(at_line(path, 1), "the column " + name + " is there twice", "");
+      throw ConfigError(place, "the column " + name + " is there twice", "");
     }
     format.columns.push_back(wanted ? known->first : TraceColumn::ignored);
   }
   for (const TraceColumn column : needed) {
     if (std::find(format.columns.begin(), format.columns.end(), column) == format.columns.end()) {
-      throw ConfigError(at_line(path, 1),
-                        std::string("no column ") + name_of(column) + " among " + in_quotes(join(names, ",")),
-                        std::string("a trace has the columns ") + kAllColumns);
+      const std::string why = why_one_cell(heading);
+      throw ConfigError(place, std::string("no column ") + name_of(column) + " among " + in_quotes(join(names, ",")),
+                        why.empty() ? hint : why);
     }
   }
+  format.numbers = numbers_of(format, std::string_view(text).substr(heading.rows_at), whole);
   return format;
 }
 
 TraceReader::TraceReader(const TraceFormat& format, const TraceFile& file, std::size_t block_bytes)
     : format_(&format), file_(&file), buffer_(std::max<std::size_t>(block_bytes, 64)) {
-  seek({format.rows_at, 2, 0, 0});
+  seek({format.heading.rows_at, format.heading.rows_line, 0, 0});
 }
 
 void TraceReader::seek(const TraceMark& mark) {
@@ -224,6 +213,10 @@ bool TraceReader::next(TraceRow& row) {
       continue;
     }
     if (end > begin && end[-1] == '\r') --end;
+    if (begin < end && *begin == '#') {
+      ++comments_;
+      continue;
+    }
     if (!fast(begin, end, row) && !careful(begin, end, row)) continue;
     previous_ms_ = row.timestamp_ms;
     row.number = number_++;
@@ -234,10 +227,12 @@ bool TraceReader::next(TraceRow& row) {
 
 // Rows as programs write them. Whatever is unusual, wrong or not, is for careful().
 bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noexcept {
+  if (format_->heading.separator.size() > 1 || format_->numbers.decimal != '.') return false;
+  const char separator = format_->heading.separator[0];
   bool first = true;
   for (const TraceColumn column : format_->columns) {
     if (!first) {
-      if (at == end || *at != ',') return false;
+      if (at == end || *at != separator) return false;
       ++at;
     }
     first = false;
@@ -258,13 +253,13 @@ bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noe
       }
       case TraceColumn::user: {
         const auto [stop, error] = std::from_chars(at, end, row.user);
-        if (error == std::errc() && (stop == end || *stop == ',') && canonical(at, stop)) {
+        if (error == std::errc() && (stop == end || *stop == separator) && canonical(at, stop)) {
           at = stop;
           break;
         }
         const char* begin = at;
-        while (at != end && *at != ',' && *at != '"' && static_cast<unsigned char>(*at) > ' ') ++at;
-        if (at == begin || (at != end && *at != ',')) return false;
+        while (at != end && *at != separator && *at != '"' && static_cast<unsigned char>(*at) > ' ') ++at;
+        if (at == begin || (at != end && *at != separator)) return false;
         row.user = hash_text({begin, static_cast<std::size_t>(at - begin)});
         break;
       }
@@ -278,7 +273,7 @@ bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noe
         break;
       }
       case TraceColumn::ignored:
-        while (at != end && *at != ',' && *at != '"' && *at != '\0') ++at;
+        while (at != end && *at != separator && *at != '"' && *at != '\0') ++at;
         break;
     }
   }
@@ -288,20 +283,28 @@ bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noe
 // False: a row to pass over.
 bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
   const std::string_view line(begin, static_cast<std::size_t>(end - begin));
-  if (trimmed(line).empty()) return false;
   if (line.find('\0') != std::string_view::npos) return bad("holds a NUL byte", "a trace is text");
-  std::vector<std::string> cells;
-  if (const std::string problem = split(line, cells); !problem.empty()) {
-    return bad(problem, "quotes stand around a whole cell of one line, and twice for one inside it");
+  Record record;
+  Records records(line, format_->heading.separator);
+  if (!records.next(record)) return false;
+  comments_ += record.comment ? 1 : 0;
+  if (record.blank()) return false;
+  if (record.problem.empty() && records.offset() < line.size()) {
+    return bad("holds a carriage return within: " + in_quotes(line), "a row is a line");
   }
+  if (!record.problem.empty()) return bad(record.problem, kQuotesHint);
   const std::vector<TraceColumn>& columns = format_->columns;
+  record.trim_to(columns.size());
+  const std::vector<std::string>& cells = record.cells;
   if (cells.size() != columns.size()) {
     return bad(std::to_string(cells.size()) + (cells.size() == 1 ? " cell: " : " cells: ") + in_quotes(line),
                "the header has " + std::to_string(columns.size()));
   }
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const std::string& cell = cells[i];
-    const char* cell_end = cell.data() + cell.size();
+    const std::string number = columns[i] == TraceColumn::timestamp ? plain_number(cell, format_->numbers)
+                                                                    : plain_whole_number(cell, format_->numbers);
+    const char* const number_end = number.data() + number.size();
     const auto fail = [&](const char* problem, const std::string& hint) {
       return bad(std::string(name_of(columns[i])) + " " + (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem),
                  hint);
@@ -310,9 +313,9 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
       case TraceColumn::timestamp: {
         constexpr const char* kAllowed = "milliseconds as a number from 0 to 2^53";
         double ms = 0;
-        const auto [stop, error] = std::from_chars(cell.data(), cell_end, ms);
+        const auto [stop, error] = std::from_chars(number.data(), number_end, ms);
         if (error == std::errc::result_out_of_range) return fail("is out of range", kAllowed);
-        if (error != std::errc() || stop != cell_end || !std::isfinite(ms)) return fail("is not a number", kAllowed);
+        if (error != std::errc() || stop != number_end || !std::isfinite(ms)) return fail("is not a number", kAllowed);
         if (ms < 0) return fail("is negative", kAllowed);
         if (ms > kMaxMs) return fail("is out of range", kAllowed);
         if (ms < previous_ms_) {
@@ -330,8 +333,8 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
       case TraceColumn::candidates: {
         const std::string allowed = "a whole number from 0 to " + std::to_string(kMaxTokens);
         std::int64_t value = 0;
-        const auto [stop, error] = std::from_chars(cell.data(), cell_end, value);
-        if (stop != cell_end || error == std::errc::invalid_argument) return fail("is not a whole number", allowed);
+        const auto [stop, error] = std::from_chars(number.data(), number_end, value);
+        if (stop != number_end || error == std::errc::invalid_argument) return fail("is not a whole number", allowed);
         if (value < 0 || (error != std::errc() && cell[0] == '-')) return fail("is negative", allowed);
         if (error != std::errc() || value > kMaxTokens) return fail("is out of range", allowed);
         (columns[i] == TraceColumn::history ? row.history : row.candidates) = value;
@@ -358,7 +361,7 @@ const TraceMark& Trace::mark_before(double since_first_ms) const noexcept {
 }
 
 Trace index_trace(const TraceFormat& format) {
-  const TraceFile file(format.file);
+  const TraceFile file(format);
   check_unchanged(format, file);
   TraceReader reader(format, file, kReadBytes);
   Trace trace;
@@ -376,6 +379,7 @@ Trace index_trace(const TraceFormat& format) {
   }
   trace.last_ms = reader.mark().previous_ms;
   trace.skipped_rows = reader.skipped();
+  trace.comment_lines = format.heading.comments + reader.comments();
   if (trace.rows == 0) {
     throw ConfigError(
         format.file,

@@ -1,4 +1,4 @@
-// Traces: CSV files of requests with the columns timestamp_ms, user_id, history_len and n_candidates, read in blocks.
+// Traces: delimited text of requests with the columns timestamp_ms, user_id, history_len and n_candidates, in blocks.
 // A first pass checks every row and keeps an index to seek by, so that no trace is ever in memory as a whole.
 #pragma once
 
@@ -6,6 +6,9 @@
 #include <cstdint>
 #include <string>
 #include <vector>
+
+#include "base/delimited.h"
+#include "base/input.h"
 
 namespace kvcast::traffic {
 
@@ -18,12 +21,14 @@ inline constexpr std::size_t kReadBytes = std::size_t{1} << 18;
 
 enum class TraceColumn { timestamp, user, history, candidates, ignored };
 
+struct TraceFormat;
+
 /// A file that is open for reading at any offset.
 class TraceFile {
  public:
   /// Errors: IoError, also for what is no regular file (a trace is read more than once).
-  explicit TraceFile(const std::string& path);
-  ~TraceFile();
+  explicit TraceFile(const std::string& path) : TraceFile(path, {}) {}
+  explicit TraceFile(const TraceFormat& format);
   TraceFile(const TraceFile&) = delete;
   TraceFile& operator=(const TraceFile&) = delete;
 
@@ -33,17 +38,20 @@ class TraceFile {
   std::int64_t changed_ns() const noexcept { return changed_ns_; }
 
  private:
+  TraceFile(const std::string& path, Descriptor plain);
   std::string path_;
-  int descriptor_ = -1;
+  Descriptor descriptor_;
   std::uint64_t bytes_ = 0;
   std::int64_t changed_ns_ = 0;
 };
 
 /// What the header line says, and what a reader is to do with the rows.
 struct TraceFormat {
-  std::string file;
+  std::string file;                  ///< as messages call it
   std::vector<TraceColumn> columns;  ///< of each cell of a row
-  std::uint64_t rows_at = 0;         ///< offset behind the header
+  Heading heading;
+  Notation numbers;
+  Descriptor plain;  ///< open where it is read instead of the file (plain_copy())
   bool skip_bad_rows = false;
   std::uint64_t bytes = 0;      ///< of the file, so that a change between two passes is noticed
   std::int64_t changed_ns = 0;  ///< time of its last change
@@ -74,12 +82,14 @@ class TraceReader {
   /// Starts at the first row. block_bytes: of the buffer, which grows when a line is longer.
   TraceReader(const TraceFormat& format, const TraceFile& file, std::size_t block_bytes);
 
-  /// False at the end, and then row holds nothing. Blank lines are passed over. Errors: IoError; ConfigError
+  /// False at the end, and then row holds nothing. Blank lines, rows of empty cells and lines that begin with # are
+  /// passed over. Errors: IoError; ConfigError
   /// "<file>:<line>: ..." for a bad row unless those are skipped.
   bool next(TraceRow& row);
   void seek(const TraceMark& mark);
   TraceMark mark() const noexcept;
   std::int64_t skipped() const noexcept { return skipped_; }
+  std::int64_t comments() const noexcept { return comments_; }  ///< lines that begin with #
   std::size_t buffer_bytes() const noexcept { return buffer_.size(); }
 
  private:
@@ -95,7 +105,7 @@ class TraceReader {
   std::size_t at_ = 0, filled_ = 0;  // in buffer_
   std::uint64_t buffer_offset_ = 0;  // of buffer_ in the file
   bool file_ended_ = false;
-  std::int64_t line_ = 1, number_ = 0, skipped_ = 0;
+  std::int64_t line_ = 1, number_ = 0, skipped_ = 0, comments_ = 0;
   double previous_ms_ = 0;
 };
 
@@ -104,6 +114,7 @@ struct Trace {
   TraceFormat format;
   std::vector<TraceMark> marks;  ///< the start, and places some KiB apart; at most 65537
   std::int64_t rows = 0, skipped_rows = 0;
+  std::int64_t comment_lines = 0;  ///< with those above the header
   double first_ms = 0, last_ms = 0;
   std::int64_t unrecorded = 0;       ///< rows with 0 candidates
   std::int64_t unrecorded_line = 0;  ///< the first of them

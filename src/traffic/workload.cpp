@@ -326,6 +326,11 @@ WorkloadSummary Workload::summary() const {
   if (summary.skipped_rows > 0) {
     said.push_back(plural(summary.skipped_rows, "bad row") + " of " + w.trace->format.file + " left out");
   }
+  if (w.trace) {
+    const TraceFormat& format = w.trace->format;
+    const std::string taken = taken_for(format.heading, format.numbers, w.trace->comment_lines);
+    if (!taken.empty()) said.push_back(format.file + ": read with " + taken);
+  }
   if (!w.synthetic()) {
     if (w.trace->unrecorded > 0) {
       said.push_back("candidates: not recorded in " + std::to_string(w.trace->unrecorded) + " of " +

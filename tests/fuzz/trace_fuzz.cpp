@@ -16,7 +16,7 @@ const std::vector<TraceColumn> kAll = {TraceColumn::timestamp, TraceColumn::user
                                        TraceColumn::candidates};
 
 std::vector<TraceRow> rows_from(const TraceFormat& format, std::size_t block_bytes, const TraceMark* mark = nullptr) {
-  const TraceFile file(format.file);
+  const TraceFile file(format);
   TraceReader reader(format, file, block_bytes);
   if (mark != nullptr) reader.seek(*mark);
   std::vector<TraceRow> rows;

@@ -22,7 +22,7 @@ const std::vector<TraceColumn> kAll = {TraceColumn::timestamp, TraceColumn::user
                                        TraceColumn::candidates};
 
 std::vector<TraceRow> rows_of(const TraceFormat& format, std::size_t block, const TraceMark* from = nullptr) {
-  const TraceFile file(format.file);
+  const TraceFile file(format);
   TraceReader reader(format, file, block);
   if (from != nullptr) reader.seek(*from);
   std::vector<TraceRow> rows;
@@ -130,10 +130,10 @@ TEST_CASE("a bad row is named with its line, column and value, or left out", "[t
       {"11,1,1", "3 cells: '11,1,1'; the header has 4"},
       {"11", "1 cell: '11'; the header has 4"},
       {"11,1,1,1,1", "5 cells: '11,1,1,1,1'; the header has 4"},
-      {"11,\"1,1,1",
-       "a quote is not closed; quotes stand around a whole cell of one line, and twice for one inside it"},
+      {"11,\"1,1,1", "the quote is not closed; quotes stand around a whole cell, and twice for one inside it"},
       {"11,\"1\"2,1,1", "text behind a closing quote; quotes stand"},
       {"11,1\"2,1,1", "a quote inside a cell that does not begin with one; quotes stand"},
+      {"11,a\r,1,1", "holds a carriage return within: '11,a"},
       {std::string("11,a\0b,1,1", 10), "holds a NUL byte; a trace is text"},
       {"11," + std::string(kMaxLineBytes, 'u') + ",1,1", "the line is longer than 65536 bytes"},
       {"11," + std::string(10 * kMaxLineBytes, 'u') + ",1,1", "the line is longer than 65536 bytes"}};
@@ -184,6 +184,76 @@ TEST_CASE("a trace without what it needs is refused", "[traffic]") {
   CHECK_THROWS_WITH(read_format("/dev/null", kAll, false), Catch::Contains("is no regular file"));
 }
 
+TEST_CASE("traces as other programs write them are read", "[traffic]") {
+  struct Case {
+    std::string text;
+    std::int64_t comments, first_line;
+  };
+  const std::string bom = "\xef\xbb\xbf";
+  const std::vector<Case> cases = {
+      {"timestamp_ms;user_id;history_len;n_candidates\n1000,5;alice;20;3\n2000;bob;1.000;7\n", 0, 2},
+      {"sep=;\r\ntimestamp_ms;user_id;history_len;n_candidates\r\n1000,5;alice;20;3\r\n2.000,0;bob;1000;7\r\n", 0, 3},
+      {"timestamp_ms\tuser_id\thistory_len\tn_candidates\n1000.5\talice\t20\t3\n2000\tbob\t1000.0\t7.0\n", 0, 2},
+      {"# a log\n" + bom.substr(3) + kHeader + "1000.5,alice,20,3\n# restarted\n2000,bob,\"1,000\",7\n,,,\n,,\n", 2, 3},
+      {"# timestamp_ms,user_id,history_len,n_candidates\n1000.5,alice,20,3\n2000,bob,1000,7,,\n", 0, 2},
+      {bom + "timestamp_ms\xef\xbc\x8cuser_id\xef\xbc\x8chistory_len\xef\xbc\x8cn_candidates\n"
+             "1000.5\xef\xbc\x8c"
+             "alice\xef\xbc\x8c"
+             "20\xef\xbc\x8c"
+             "3\n"
+             "2000\xef\xbc\x8c"
+             "bob\xef\xbc\x8c"
+             "1000\xef\xbc\x8c"
+             "7\n",
+       0, 2},
+  };
+  const auto plain = TextFile(kHeader + "1000.5,alice,20,3\n2000,bob,1000,7\n").rows();
+  for (const Case& one : cases) {
+    CAPTURE(one.text);
+    const TextFile file(one.text);
+    const auto rows = file.rows(false, 64);
+    REQUIRE(rows.size() == 2);
+    for (std::size_t i = 0; i < 2; ++i) {
+      TraceRow wanted = plain[i];
+      wanted.line = rows[i].line;
+      CHECK(equal(rows[i], wanted));
+    }
+    CHECK(rows[0].line == one.first_line);
+    CHECK(file.index().comment_lines == one.comments);
+    CHECK(file.index(true).skipped_rows == 0);
+  }
+  CHECK_THAT(config_error([] { TextFile(kHeader + "\"1,234\",a,5,1\n").index(); }),
+             Catch::Contains("t.csv: '1,234' in line 2 may be 1.234 or 1234"));
+  CHECK_THAT(
+      config_error([] { TextFile(kHeader + "0.5,a,5,1\n\"1,5\",a,5,1\n").index(); }),
+      Catch::Contains("t.csv: numbers have decimal points and decimal commas: '0.5' in line 2, '1,5' in line 3"));
+  CHECK_THAT(config_error([] { TextFile("timestamp_ms user_id history_len n_candidates\n1 a 5 1\n").index(); }),
+             Catch::Contains("not by spaces"));
+  CHECK_THAT(config_error([] { TextFile("timestamp_ms,user_id,history_len,n_candidates\r1,a,5,1\r").index(); }),
+             Catch::Contains("end in a carriage return alone"));
+}
+
+TEST_CASE("a trace in UTF-16 is read through a plain copy, again and from any place", "[traffic]") {
+  const std::string text = long_text(20000, false);
+  std::string wide = "\xff\xfe";
+  for (const char c : text) wide += std::string{c, '\0'};
+  const TextFile file(wide), plain(text);
+  const Trace trace = file.index();
+  CHECK(trace.format.plain.open());
+  CHECK_FALSE(plain.index().format.plain.open());
+  const std::vector<TraceRow> rows = plain.rows();
+  REQUIRE(trace.rows == 20000);
+  REQUIRE(trace.marks.size() > 2);
+  for (const TraceMark& mark : {trace.marks.front(), trace.marks[trace.marks.size() / 2]}) {
+    const Trace copy = trace;
+    const std::vector<TraceRow> rest = rows_of(copy.format, 4096, &mark);
+    CHECK(std::equal(rest.begin(), rest.end(), rows.begin() + mark.number, rows.end(), equal));
+  }
+  check_unchanged(trace.format, TraceFile(trace.format));
+  CHECK_THAT(config_error([] { TextFile("PK\x03\x04 and more of it").index(); }),
+             Catch::Contains("is an Excel workbook"));
+}
+
 TEST_CASE("columns that are not needed are not checked", "[traffic]") {
   const TextFile file("timestamp_ms,history_len\n1,x\n2,\n");
   CHECK(rows_of(read_format(file.path, {TraceColumn::timestamp}, false), 64).size() == 2);
@@ -200,7 +270,7 @@ TEST_CASE("rows are the same whatever the block, and a reader holds one block", 
     REQUIRE(rows.size() == whole.size());
     CHECK(std::equal(rows.begin(), rows.end(), whole.begin(), equal));
   }
-  const TraceFile opened(format.file);
+  const TraceFile opened(format);
   TraceReader reader(format, opened, 128);
   for (TraceRow row; reader.next(row);) {
   }
