@@ -217,7 +217,7 @@ class InputTest(unittest.TestCase):
         for name, (content, taken) in cases.items():
             with self.subTest(name):
                 traffic = self.simulated("--trace", self.write(name, content))
-                said = [text for text in traffic["assumptions"] if "read with" in text]
+                said = [text for text in traffic["reading"] if "read with" in text]
                 self.assertEqual(said, [f"{name}: {taken}"] if taken else [])
                 self.assertEqual(traffic["latencies"], wanted["latencies"])
         line = self.refused("simulate", *COSTS, "--trace", self.write("b.xlsx", b"PK\x03\x04\x14\x00\x06\x00"))
