@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/analyse.h"
+#include "base/input.h"
 #include "base/text.h"
 #include "journal/measurements.h"
 #include "kvcast/kvcast.h"
@@ -53,14 +54,19 @@ void require_fit(const Report& report, const std::string& path) {
     }
   }
   if (reason.empty()) reason = "no naive timings beside those of a sharing scheme";
-  throw ConfigError(printable(path, 200), reason, "measure naive and a sharing scheme at an N above 1");
+  // What was assumed may be why.
+  for (const Warning& warning : report.warnings) {
+    const std::size_t taken = warning.text.find("read with ");
+    if (warning.code == "read-as" && taken != std::string::npos) reason += " (" + warning.text.substr(taken) + ")";
+  }
+  throw ConfigError(printable(input_name(path), 200), reason, "measure naive and a sharing scheme at an N above 1");
 }
 
 }  // namespace
 
 Report fit(const std::string& path, const FitOptions& options) {
   check(options);
-  Report report = journal::read_measurements(path);
+  Report report = journal::read_measurements(path, options.columns);
   if (report.tool.version.empty()) report.tool = tool_info();
   app::analyse(report, options);
   require_fit(report, path);
@@ -70,7 +76,7 @@ Report fit(const std::string& path, const FitOptions& options) {
                                                             : nullptr;
   if (needs != nullptr && report.surfaces.empty()) {
     throw ConfigError(needs,
-                      printable(path, 200) + " has " + std::to_string(report.cases.size()) +
+                      printable(input_name(path), 200) + " has " + std::to_string(report.cases.size()) +
                           (report.cases.size() == 1 ? " shape" : " shapes") +
                           ", which give no surface over L and layers",
                       "a grid, such as kvcast run -L 128,256,512 --layers 2,4 measures");

@@ -1,5 +1,6 @@
 #include <fmt/core.h>
 #include <unistd.h>
+#include <zlib.h>
 
 #include <nlohmann/json.hpp>
 
@@ -55,6 +56,7 @@ ToolInfo tool_info() {
       {"nlohmann/json",
        fmt::format("{}.{}.{}", NLOHMANN_JSON_VERSION_MAJOR, NLOHMANN_JSON_VERSION_MINOR, NLOHMANN_JSON_VERSION_PATCH)},
       {"libxlsxwriter", KVCAST_LIBXLSXWRITER_VERSION},
+      {"zlib", zlibVersion()},
       {"Boost", KVCAST_BOOST_VERSION},
       {"Eigen", KVCAST_EIGEN_VERSION},
       {"Chart.js", KVCAST_CHART_JS_VERSION},

@@ -15,9 +15,11 @@
 #include "analysis/reshape.h"
 #include "analysis/service_model.h"
 #include "analysis/statistics.h"
+#include "app/analyse.h"
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
+#include "base/input.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
@@ -85,10 +87,11 @@ void check(const std::string& path, const SizingOptions& o) {
       refuse("--candidates", "'" + number(n) + "' is out of range", "1 to " + number(analysis::kMostCandidates));
     }
   }
+  if (path.empty() && !o.columns.empty()) refuse("--columns", "no file is read", "with a CSV of your own");
   if (path.empty() && !o.r) refuse("size", "nothing to size from", "a report, timings of your own, or --r 0.15");
-  if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(path, 200), "either PATH or --r");
+  if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(input_name(path), 200), "either PATH or --r");
   if (!path.empty() && o.naive_candidate_s) {
-    refuse("--naive-candidate", "times come from " + printable(path, 200), "only with --r");
+    refuse("--naive-candidate", "times come from " + printable(input_name(path), 200), "only with --r");
   }
   if (path.empty() && (o.history_length || o.layers)) {
     refuse(o.history_length ? "--history" : "--layers", "there are no measured shapes to choose from",
@@ -347,7 +350,7 @@ class Sizer {
     const bool any = std::any_of(report_.cases.begin(), report_.cases.end(),
                                  [&](const Case& one) { return fit_of(one, options_.scheme) != nullptr; });
     if (!any) {
-      refuse("--scheme", printable(path_, 200) + " has no fit of '" + options_.scheme + "'",
+      refuse("--scheme", printable(input_name(path_), 200) + " has no fit of '" + options_.scheme + "'",
              "measure it: kvcast run --schemes naive," + options_.scheme);
     }
     const char* const flag = options_.history_length ? "--history" : "--layers";
@@ -669,7 +672,10 @@ Report size(const std::string& path, const SizingOptions& options) {
   if (path.empty()) {
     report.tool = tool_info();
   } else {
-    report = fit(path, {});
+    FitOptions fitting;
+    fitting.columns = options.columns;
+    report = fit(path, fitting);
+    app::refuse_implausible(report, path);
   }
   report.sizing = Sizer(report, path, options).size();
   return report;

@@ -9,6 +9,7 @@
 #include <system_error>
 #include <utility>
 
+#include "base/input.h"
 #include "base/text.h"
 #include "journal/journal.h"
 #include "kvcast/error.h"
@@ -28,7 +29,8 @@ bool exists(const fs::path& path) {
 void require_samples(const Report& report, const std::string& path) {
   const bool any =
       std::any_of(report.cases.begin(), report.cases.end(), [](const Case& c) { return !c.samples.empty(); });
-  if (!any) throw ConfigError(printable(path, 200), "has no timings", "at least one round that was measured");
+  if (!any)
+    throw ConfigError(printable(input_name(path), 200), "has no timings", "at least one round that was measured");
 }
 
 /// Samples of a samples.csv into the cases of its report.
@@ -79,14 +81,16 @@ void take_medians(Case& one) {
   }
 }
 
-std::string shown(const std::string& path) { return printable(path, 200); }
+std::string shown(const std::string& path) { return printable(input_name(path), 200); }
 
-Report from_csv(const std::string& path) { return report::read_csv(report::read_file(path), shown(path)); }
+Report from_csv(const std::string& path, const ColumnNames& columns = {}) {
+  return report::read_csv(report::read_file(path), shown(path), columns);
+}
 
 Report from_report(const std::string& text, const std::string& path) {
   Report report = report::read_report_json(text, shown(path));
   const std::string samples = (fs::path(path).parent_path() / "samples.csv").string();
-  if (exists(samples)) {
+  if (!is_standard_input(path) && exists(samples)) {
     attach(report, from_csv(samples), shown(samples), shown(path));
   } else {
     for (Case& one : report.cases) take_medians(one);
@@ -99,6 +103,7 @@ Report from_report(const std::string& text, const std::string& path) {
 }
 
 Report from_journal(const std::string& path) {
+  if (is_standard_input(path)) throw ConfigError(shown(path), "is a journal", "give its file or folder instead of -");
   const JournalContents journal = read_journal(path);
   Report report;
   report.tool = journal.head.tool;
@@ -143,28 +148,36 @@ Report from_folder(const std::string& folder) {
   throw IoError(folder, "has neither report.json nor journal.jsonl nor samples.csv");
 }
 
-Report from_text(const std::string& path) {
-  const std::string text = report::read_file(path);
-  if (text.starts_with("{\"schema\":\"kvcast.journal/")) return from_journal(path);
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && text[first] == '{') return from_report(text, path);
-  return report::read_csv(text, shown(path));
+void refuse_columns(const ColumnNames& columns, const std::string& path) {
+  if (columns.empty()) return;
+  throw ConfigError("--columns", shown(path) + " is no CSV of your own", "what kvcast writes has names of its own");
 }
 
-Report read(const std::string& path) {
+Report from_text(const std::string& path, const ColumnNames& columns) {
+  const std::string text = report::read_file(path);
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text[first] == '{') refuse_columns(columns, path);
+  if (text.starts_with("{\"schema\":\"kvcast.journal/")) return from_journal(path);
+  if (first != std::string::npos && text[first] == '{') return from_report(text, path);
+  return report::read_csv(text, shown(path), columns);
+}
+
+Report read(const std::string& path, const ColumnNames& columns) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return from_folder(path);
+  const bool folder = fs::is_directory(path, ignored);
   const std::string ending = fs::path(path).extension().string();
+  if (ending == ".csv" && !folder) return from_csv(path, columns);
+  if (folder || ending == ".json" || ending == ".jsonl") refuse_columns(columns, path);
+  if (folder) return from_folder(path);
   if (ending == ".json") return from_report(report::read_file(path), path);
   if (ending == ".jsonl") return from_journal(path);
-  if (ending == ".csv") return from_csv(path);
-  return from_text(path);
+  return from_text(path, columns);
 }
 
 }  // namespace
 
-Report read_measurements(const std::string& path) {
-  Report report = read(path);
+Report read_measurements(const std::string& path, const ColumnNames& columns) {
+  Report report = read(path, columns);
   require_samples(report, path);
   return report;
 }
@@ -173,6 +186,7 @@ Report read_report(const std::string& path) {
   std::error_code ignored;
   const std::string file = fs::is_directory(path, ignored) ? (fs::path(path) / "report.json").string() : path;
   Report report = report::read_report_json(report::read_file(file), shown(file));
+  if (is_standard_input(path)) return report;
   const std::string samples = (fs::path(file).parent_path() / "samples.csv").string();
   // Without cases (traffic, a sizing from r alone) the file beside it is a head alone.
   if (!report.cases.empty() && exists(samples)) {

@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "kvcast/columns.h"
 #include "kvcast/report.h"
 
 namespace kvcast::journal {
@@ -13,10 +14,12 @@ namespace kvcast::journal {
 ///   round 0, which the warning `no-samples` says.
 /// - `*.jsonl`: a journal; the warning `unfinished-run` says so. Its cases have shape and samples only.
 /// - `*.csv`: see report::read_csv.
-/// - any other name: a journal when its first line is the head of one, a report when it begins with `{`, else a CSV.
+/// - any other name, and `-` for standard input: a journal when its first line is the head of one, a report when it
+///   begins with `{`, else a CSV.
 /// Errors: IoError when something cannot be read; ConfigError, naming file and place, when it is not what it should be
 /// or has no timings.
-Report read_measurements(const std::string& path);
+/// `columns`: of a CSV of your own; refused for anything else.
+Report read_measurements(const std::string& path, const ColumnNames& columns = {});
 
 /// A report as it was written: a folder's report.json, or a file that is one, with the samples.csv beside it where
 /// there is one. Nothing is fitted again. Errors: IoError; ConfigError naming file and place.

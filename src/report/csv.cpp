@@ -27,7 +27,8 @@ std::string csv_text(const std::string& text) {
   if (!cell.empty() && std::string("=+-@\t\r\n").find(cell.front()) != std::string::npos) cell.insert(0, 1, '\'');
   // Quotes keep spaces at the ends from readers that drop them.
   const auto blank = [](char c) { return c == ' ' || c == '\t'; };
-  const bool padded = !cell.empty() && (blank(cell.front()) || blank(cell.back()));
+  // And a # at the start from those that take it for a comment.
+  const bool padded = !cell.empty() && (blank(cell.front()) || blank(cell.back()) || cell.front() == '#');
   if (!padded && cell.find_first_of("\",\r\n") == std::string::npos) return cell;
   std::string quoted = "\"";
   for (const char c : cell) {

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "base/delimited.h"
 #include "report/columns.h"
 
 namespace kvcast::report {
@@ -24,10 +25,14 @@ struct CsvRow {
   std::vector<std::string> cells;
 };
 
-/// The rows of a CSV text, lines that are blank left out. Takes a byte order mark, line ends of every system, and
-/// spaces or tabs around cells, which are dropped outside quotes. `where` names the text in messages. Errors:
-/// ConfigError with line (and cell) on bytes that are no text, on a quote that is not closed, follows text or is
-/// followed by it.
-std::vector<CsvRow> parse_csv(const std::string& text, const std::string& where);
+struct CsvTable {
+  Heading heading;
+  std::vector<CsvRow> rows;  ///< below it, without rows of empty cells
+};
+
+/// A CSV text, as base/delimited.h reads it. heading.comments counts all lines that begin with #. Empty cells at the
+/// end of a row, beyond those of the head, are dropped. `where` names the text in messages. Errors: ConfigError with
+/// line (and cell) on bytes that are no text, on a quote that is not closed, follows text or is followed by it.
+CsvTable parse_csv(const std::string& text, const std::string& where);
 
 }  // namespace kvcast::report

@@ -1,6 +1,5 @@
 #include "traffic/trace.h"
 
-#include <fcntl.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -16,25 +15,29 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "traffic/plain_copy.h"
 
 namespace kvcast::traffic {
 namespace {
 
-// Marks are as close as the least, but there are no more than the most: thousands of copies seek by them.
-constexpr std::uint64_t kLeastMarkBytes = 4096, kMostMarks = 65536;
-// Whole milliseconds up to here are exact in a double.
-constexpr double kMaxMs = 9007199254740992.0;
 constexpr const char* kAllColumns = "timestamp_ms, user_id, history_len, n_candidates";
 
+// In the order of kTraceRoles.
 constexpr std::pair<TraceColumn, const char*> kColumns[] = {{TraceColumn::timestamp, "timestamp_ms"},
                                                             {TraceColumn::user, "user_id"},
                                                             {TraceColumn::history, "history_len"},
                                                             {TraceColumn::candidates, "n_candidates"}};
 
-const char* name_of(TraceColumn column) {
-  return std::find_if(std::begin(kColumns), std::end(kColumns),
-                      [&](const auto& known) { return known.first == column; })
-      ->second;
+/// In a file whose columns have these names where they have others.
+std::string name_of(TraceColumn column, const ColumnNames& names) {
+  for (std::size_t i = 0; i < std::size(kColumns); ++i) {
+    if (kColumns[i].first != column) continue;
+    for (const auto& [role, name] : names) {
+      if (role == kTraceRoles[i]) return name;
+    }
+    return kColumns[i].second;
+  }
+  return "";
 }
 
 std::string at_line(const std::string& file, std::int64_t line) { return file + ":" + std::to_string(line); }
@@ -56,65 +59,59 @@ std::uint64_t user_of(std::string_view text) {
   return error == std::errc() && stop == end && canonical(text.data(), end) ? user : hash_text(text);
 }
 
-std::string_view trimmed(std::string_view text) {
-  while (!text.empty() && (text.front() == ' ' || text.front() == '\t')) text.remove_prefix(1);
-  while (!text.empty() && (text.back() == ' ' || text.back() == '\t')) text.remove_suffix(1);
-  return text;
+// The one column whose name says that it holds timestamps, where none has its own name; "" when there is none.
+std::string timestamp_column(const std::vector<std::string>& names, const std::string& place) {
+  std::string found;
+  for (const std::string& name : names) {
+    if (!names_timestamps(name)) continue;
+    if (!found.empty()) {
+      throw ConfigError(place, "the columns " + printable(found) + " and " + printable(name) + " are both times",
+                        "--columns timestamp=" + printable(found) + " takes the first");
+    }
+    found = name;
+  }
+  return found;
 }
 
-// RFC 4180 within one line. The problem, empty when there is none.
-std::string split(std::string_view line, std::vector<std::string>& cells) {
-  cells.clear();
-  for (;;) {
-    while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-    std::string cell;
-    if (!line.empty() && line.front() == '"') {
-      std::size_t i = 1;
-      for (;; ++i) {
-        if (i >= line.size()) return "a quote is not closed";
-        if (line[i] == '"' && (i + 1 >= line.size() || line[++i] != '"')) break;
-        cell += line[i];
-      }
-      // The loop stops on the character behind the closing quote, or on the quote when the line ends there.
-      if (i < line.size() && line[i] == '"') ++i;
-      line.remove_prefix(std::min(i, line.size()));
-      while (!line.empty() && (line.front() == ' ' || line.front() == '\t')) line.remove_prefix(1);
-      if (!line.empty() && line.front() != ',') return "text behind a closing quote";
-    } else {
-      const std::size_t comma = std::min(line.find(','), line.size());
-      cell = trimmed(line.substr(0, comma));
-      if (cell.find('"') != std::string::npos) return "a quote inside a cell that does not begin with one";
-      line.remove_prefix(comma);
+// How numbers are written in what `text` holds of the rows; the last one may be cut.
+Notation numbers_of(const TraceFormat& format, std::string_view text, bool whole_file) {
+  NotationFinder finder;
+  Records records(text, format.heading.separator, format.heading.rows_line);
+  for (Record record; records.next(record) && record.problem.empty();) {
+    if (!whole_file && records.offset() >= text.size()) break;
+    if (record.comment || record.cells.size() < format.columns.size()) continue;
+    for (std::size_t i = 0; i < format.columns.size(); ++i) {
+      const TraceColumn column = format.columns[i];
+      if (column == TraceColumn::user || column == TraceColumn::ignored) continue;
+      finder.see(record.cells[i], column != TraceColumn::timestamp, record.line);
     }
-    cells.push_back(std::move(cell));
-    if (line.empty()) return "";
-    line.remove_prefix(1);
   }
+  std::string problem;
+  const Notation numbers = finder.find(format.heading.separator, problem);
+  if (!problem.empty()) throw ConfigError(format.file, problem, "write 1234.5 without marks between thousands");
+  return numbers;
 }
 
 }  // namespace
 
-TraceFile::TraceFile(const std::string& path) : path_(path) {
-  descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC);
-  if (descriptor_ < 0) throw IoError(path, std::string("cannot be opened: ") + std::strerror(errno));
+TraceFile::TraceFile(const TraceFormat& format) : TraceFile(format.file, format.plain) {}
+
+TraceFile::TraceFile(const std::string& path, Descriptor plain)
+    : path_(path), descriptor_(plain.open() ? std::move(plain) : open_input(path)) {
+  if (!descriptor_.open()) throw IoError(path, std::string("cannot be opened: ") + std::strerror(errno));
   struct stat status = {};
-  if (::fstat(descriptor_, &status) != 0 || !S_ISREG(status.st_mode)) {
-    const int error = errno;
-    ::close(descriptor_);
-    throw IoError(path, S_ISDIR(status.st_mode) ? "is a folder"
-                        : status.st_mode != 0   ? "is no regular file, and a trace is read more than once"
-                                                : std::strerror(error));
+  if (::fstat(descriptor_.number(), &status) != 0) throw IoError(path, std::strerror(errno));
+  if (!S_ISREG(status.st_mode)) {
+    throw IoError(path,
+                  S_ISDIR(status.st_mode) ? "is a folder" : "is no regular file; - takes a pipe at standard input");
   }
   bytes_ = static_cast<std::uint64_t>(status.st_size);
-  changed_ns_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
-
-TraceFile::~TraceFile() { ::close(descriptor_); }
 
 std::size_t TraceFile::read(std::uint64_t offset, char* into, std::size_t bytes) const {
   std::size_t done = 0;
   while (done < bytes) {
-    const ssize_t got = ::pread(descriptor_, into + done, bytes - done, static_cast<off_t>(offset + done));
+    const ssize_t got = ::pread(descriptor_.number(), into + done, bytes - done, static_cast<off_t>(offset + done));
     if (got < 0 && errno == EINTR) continue;
     if (got < 0) throw IoError(path_, std::string("cannot be read: ") + std::strerror(errno));
     if (got == 0) break;
@@ -123,66 +120,95 @@ std::size_t TraceFile::read(std::uint64_t offset, char* into, std::size_t bytes)
   return done;
 }
 
-void check_unchanged(const TraceFormat& format, const TraceFile& file) {
-  if (file.bytes() != format.bytes || file.changed_ns() != format.changed_ns) {
-    throw IoError(format.file, "changed while it was in use");
-  }
-}
+std::string TraceFormat::name(TraceColumn column) const { return printable(name_of(column, names)); }
 
-TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed, bool skip_bad_rows) {
-  const TraceFile file(path);
-  TraceFormat format{path, {}, 0, skip_bad_rows, file.bytes(), file.changed_ns()};
+TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed,
+                        std::optional<double> skip_bad_rows, const ColumnNames& columns) {
+  TraceFormat format;
+  format.file = input_name(path);
+  format.plain = plain_copy(path);
+  format.skip_bad_rows = skip_bad_rows;
+  const TraceFile file(format);
   std::string text(kMaxLineBytes, '\0');
   text.resize(file.read(0, text.data(), text.size()));
-  const std::size_t end = std::min(text.find('\n'), text.size());
-  format.rows_at = std::min<std::uint64_t>(end + 1, file.bytes());
-  if (text.empty()) throw ConfigError(path, "is empty", std::string("a trace has the columns ") + kAllColumns);
-  if (end == text.size() && file.bytes() > text.size()) {
-    throw ConfigError(at_line(path, 1), "the line is longer than " + std::to_string(kMaxLineBytes) + " bytes",
+  const bool whole = file.bytes() <= text.size();
+  const std::string hint = std::string("a trace has the columns ") + kAllColumns;
+  const Heading& heading = format.heading = read_heading(text);
+  const std::string place = at_line(format.file, heading.line);
+  if (!whole && (heading.names.empty() || heading.rows_at >= text.size())) {
+    throw ConfigError(place, "the line is longer than " + std::to_string(kMaxLineBytes) + " bytes",
                       std::string("a trace begins with the names of its columns: ") + kAllColumns);
   }
-  std::string_view line(text.data(), end);
-  if (line.starts_with("\xef\xbb\xbf")) line.remove_prefix(3);
-  if (line.ends_with('\r')) line.remove_suffix(1);
-  std::vector<std::string> names;
-  if (const std::string problem = split(line, names); !problem.empty()) {
-    throw ConfigError(at_line(path, 1), problem, std::string("a trace has the columns ") + kAllColumns);
+  if (!heading.problem.empty()) throw ConfigError(place, heading.problem, heading.hint);
+  if (heading.names.empty()) throw ConfigError(format.file, "is empty", hint);
+  if (text.find('\n') == std::string::npos && text.find('\r') != std::string::npos) {
+    throw ConfigError(format.file, "its lines end in a carriage return alone",
+                      "save it with line ends of Unix or Windows");
   }
-  for (const std::string& name : names) {
-    const auto known = std::find_if(std::begin(kColumns), std::end(kColumns),
-                                    [&](const auto& column) { return column.second == name; });
-    const bool wanted =
-        known != std::end(kColumns) && std::find(needed.begin(), needed.end(), known->first) != needed.end();
-    if (wanted && std::find(format.columns.begin(), format.columns.end(), known->first) != format.columns.end()) {
-      throw ConfigError(at_line(path, 1), "the column " + name + " is there twice", "");
-    }
-    format.columns.push_back(wanted ? known->first : TraceColumn::ignored);
-  }
+  format.columns.assign(heading.names.size(), TraceColumn::ignored);
+  format.names = columns;
   for (const TraceColumn column : needed) {
-    if (std::find(format.columns.begin(), format.columns.end(), column) == format.columns.end()) {
-      throw ConfigError(at_line(path, 1),
-                        std::string("no column ") + name_of(column) + " among " + in_quotes(join(names, ",")),
-                        std::string("a trace has the columns ") + kAllColumns);
+    std::string name = name_of(column, columns);
+    auto found = std::find(heading.names.begin(), heading.names.end(), name);
+    if (found == heading.names.end() && column == TraceColumn::timestamp && name == kColumns[0].second) {
+      const std::string other = timestamp_column(heading.names, place);
+      if (!other.empty()) {
+        format.names.emplace_back(kTraceRoles[0], other);
+        format.timestamps_guessed = true;
+        name = other;
+        found = std::find(heading.names.begin(), heading.names.end(), name);
+      }
     }
+    if (found == heading.names.end()) {
+      const std::string why = why_one_cell(heading);
+      throw ConfigError(place, "no column " + printable(name) + " among " + in_quotes(join(heading.names, ",")),
+                        !why.empty()      ? why
+                        : columns.empty() ? hint + "; --columns gives them other names"
+                                          : hint);
+    }
+    if (std::find(found + 1, heading.names.end(), name) != heading.names.end()) {
+      throw ConfigError(place, "the column " + printable(name) + " is there twice", "");
+    }
+    format.columns[static_cast<std::size_t>(found - heading.names.begin())] = column;
   }
+  format.numbers = numbers_of(format, std::string_view(text).substr(heading.rows_at), whole);
   return format;
 }
 
+void BadRows::add(std::int64_t at_line, const std::string& why, std::int64_t rows) {
+  if (rows == 0) return;
+  if (count == 0 || at_line < line) {
+    line = at_line;
+    problem = why;
+  }
+  count += rows;
+}
+
+void check_bad_rows(const TraceFormat& format, const BadRows& bad, std::int64_t good) {
+  if (good == 0) {
+    throw ConfigError(format.file,
+                      bad.count > 0 ? "none of its " + std::to_string(bad.count) + " rows is good; line " +
+                                          std::to_string(bad.line) + ": " + bad.problem
+                                    : "has no rows",
+                      "a trace has a row per request");
+  }
+  const double share = static_cast<double>(bad.count) / static_cast<double>(bad.count + good);
+  if (share <= format.skip_bad_rows.value_or(1)) return;
+  const auto percent = [](double of) { return format_significant(100 * of, 3) + "%"; };
+  throw ConfigError("--skip-bad-rows",
+                    std::to_string(bad.count) + " of " + std::to_string(bad.count + good) + " rows of " + format.file +
+                        " are bad (" + percent(share) + "), the first at line " + std::to_string(bad.line) + ": " +
+                        bad.problem,
+                    "at most " + percent(*format.skip_bad_rows) + " are left out; --skip-bad-rows=" +
+                        std::to_string(static_cast<int>(std::ceil(100 * share))) + "% leaves out these");
+}
+
 TraceReader::TraceReader(const TraceFormat& format, const TraceFile& file, std::size_t block_bytes)
-    : format_(&format), file_(&file), buffer_(std::max<std::size_t>(block_bytes, 64)) {
-  seek({format.rows_at, 2, 0, 0});
-}
-
-void TraceReader::seek(const TraceMark& mark) {
-  at_ = filled_ = 0;
-  buffer_offset_ = mark.offset;
-  file_ended_ = false;
-  line_ = mark.line - 1;
-  number_ = mark.number;
-  previous_ms_ = mark.previous_ms;
-}
-
-TraceMark TraceReader::mark() const noexcept { return {buffer_offset_ + at_, line_ + 1, number_, previous_ms_}; }
+    : format_(&format),
+      file_(&file),
+      buffer_(std::max<std::size_t>(block_bytes, 64)),
+      buffer_offset_(format.heading.rows_at),
+      line_(format.heading.rows_line - 1) {}
 
 TraceReader::Line TraceReader::take_line(const char*& begin, const char*& end) {
   bool too_long = false;
@@ -224,47 +250,55 @@ bool TraceReader::next(TraceRow& row) {
       continue;
     }
     if (end > begin && end[-1] == '\r') --end;
+    if (begin < end && *begin == '#') {
+      ++comments_;
+      continue;
+    }
     if (!fast(begin, end, row) && !careful(begin, end, row)) continue;
-    previous_ms_ = row.timestamp_ms;
-    row.number = number_++;
     row.line = line_;
     return true;
   }
 }
 
 // Rows as programs write them. Whatever is unusual, wrong or not, is for careful().
-bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noexcept {
+bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const {
+  if (format_->heading.separator.size() > 1 || format_->numbers.decimal != '.') return false;
+  const char separator = format_->heading.separator[0];
   bool first = true;
   for (const TraceColumn column : format_->columns) {
     if (!first) {
-      if (at == end || *at != ',') return false;
+      if (at == end || *at != separator) return false;
       ++at;
     }
     first = false;
     switch (column) {
       case TraceColumn::timestamp: {
-        std::uint64_t whole = 0;
-        auto [stop, error] = std::from_chars(at, end, whole);
-        if (error != std::errc() || whole >= static_cast<std::uint64_t>(kMaxMs)) return false;
-        row.timestamp_ms = static_cast<double>(whole);
-        if (stop != end && *stop == '.') {
-          const auto fraction = std::from_chars(at, end, row.timestamp_ms, std::chars_format::fixed);
-          if (fraction.ec != std::errc()) return false;
-          stop = fraction.ptr;
-        }
-        if (row.timestamp_ms < previous_ms_) return false;
+        row.stamp = {};
+        const char* begin = at;
+        const auto [stop, error] = std::from_chars(at, end, row.stamp.whole);
+        if (error != std::errc() || *at == '-') return false;
         at = stop;
+        if (at != end && *at == '.') {
+          std::int32_t unit = 100'000'000;
+          for (++at; at != end && *at >= '0' && *at <= '9'; ++at, unit /= 10) {
+            row.stamp.billionths += unit * (*at - '0');
+          }
+        }
+        if (at != end && *at != separator) {
+          at = std::find(at, end, separator);
+          if (!parse_stamp({begin, static_cast<std::size_t>(at - begin)}, row.stamp).empty()) return false;
+        }
         break;
       }
       case TraceColumn::user: {
         const auto [stop, error] = std::from_chars(at, end, row.user);
-        if (error == std::errc() && (stop == end || *stop == ',') && canonical(at, stop)) {
+        if (error == std::errc() && (stop == end || *stop == separator) && canonical(at, stop)) {
           at = stop;
           break;
         }
         const char* begin = at;
-        while (at != end && *at != ',' && *at != '"' && static_cast<unsigned char>(*at) > ' ') ++at;
-        if (at == begin || (at != end && *at != ',')) return false;
+        while (at != end && *at != separator && *at != '"' && static_cast<unsigned char>(*at) > ' ') ++at;
+        if (at == begin || (at != end && *at != separator)) return false;
         row.user = hash_text({begin, static_cast<std::size_t>(at - begin)});
         break;
       }
@@ -278,7 +312,7 @@ bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noe
         break;
       }
       case TraceColumn::ignored:
-        while (at != end && *at != ',' && *at != '"' && *at != '\0') ++at;
+        while (at != end && *at != separator && *at != '"' && *at != '\0') ++at;
         break;
     }
   }
@@ -288,38 +322,36 @@ bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noe
 // False: a row to pass over.
 bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
   const std::string_view line(begin, static_cast<std::size_t>(end - begin));
-  if (trimmed(line).empty()) return false;
   if (line.find('\0') != std::string_view::npos) return bad("holds a NUL byte", "a trace is text");
-  std::vector<std::string> cells;
-  if (const std::string problem = split(line, cells); !problem.empty()) {
-    return bad(problem, "quotes stand around a whole cell of one line, and twice for one inside it");
+  Record record;
+  Records records(line, format_->heading.separator);
+  if (!records.next(record)) return false;
+  comments_ += record.comment ? 1 : 0;
+  if (record.blank()) return false;
+  if (record.problem.empty() && records.offset() < line.size()) {
+    return bad("holds a carriage return within: " + in_quotes(line), "a row is a line");
   }
+  if (!record.problem.empty()) return bad(record.problem, kQuotesHint);
   const std::vector<TraceColumn>& columns = format_->columns;
+  record.trim_to(columns.size());
+  const std::vector<std::string>& cells = record.cells;
   if (cells.size() != columns.size()) {
     return bad(std::to_string(cells.size()) + (cells.size() == 1 ? " cell: " : " cells: ") + in_quotes(line),
-               "the header has " + std::to_string(columns.size()));
+               "the header has " + std::to_string(columns.size()) +
+                   (cells.size() > columns.size() ? "; with decimal commas, cells are separated by semicolons" : ""));
   }
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const std::string& cell = cells[i];
-    const char* cell_end = cell.data() + cell.size();
+    const std::string number = columns[i] == TraceColumn::timestamp ? plain_number(cell, format_->numbers)
+                                                                    : plain_whole_number(cell, format_->numbers);
+    const char* const number_end = number.data() + number.size();
     const auto fail = [&](const char* problem, const std::string& hint) {
-      return bad(std::string(name_of(columns[i])) + " " + (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem),
-                 hint);
+      return bad(format_->name(columns[i]) + " " + (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem), hint);
     };
     switch (columns[i]) {
       case TraceColumn::timestamp: {
-        constexpr const char* kAllowed = "milliseconds as a number from 0 to 2^53";
-        double ms = 0;
-        const auto [stop, error] = std::from_chars(cell.data(), cell_end, ms);
-        if (error == std::errc::result_out_of_range) return fail("is out of range", kAllowed);
-        if (error != std::errc() || stop != cell_end || !std::isfinite(ms)) return fail("is not a number", kAllowed);
-        if (ms < 0) return fail("is negative", kAllowed);
-        if (ms > kMaxMs) return fail("is out of range", kAllowed);
-        if (ms < previous_ms_) {
-          return fail(("is before " + format_double(previous_ms_) + " of the row before it").c_str(),
-                      "rows are in order of time");
-        }
-        row.timestamp_ms = ms;
+        const std::string problem = cell.empty() ? "" : parse_stamp(number, row.stamp);
+        if (cell.empty() || !problem.empty()) return fail(problem.c_str(), kStampsAllowed);
         break;
       }
       case TraceColumn::user:
@@ -330,8 +362,8 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
       case TraceColumn::candidates: {
         const std::string allowed = "a whole number from 0 to " + std::to_string(kMaxTokens);
         std::int64_t value = 0;
-        const auto [stop, error] = std::from_chars(cell.data(), cell_end, value);
-        if (stop != cell_end || error == std::errc::invalid_argument) return fail("is not a whole number", allowed);
+        const auto [stop, error] = std::from_chars(number.data(), number_end, value);
+        if (stop != number_end || error == std::errc::invalid_argument) return fail("is not a whole number", allowed);
         if (value < 0 || (error != std::errc() && cell[0] == '-')) return fail("is negative", allowed);
         if (error != std::errc() || value > kMaxTokens) return fail("is out of range", allowed);
         (columns[i] == TraceColumn::history ? row.history : row.candidates) = value;
@@ -346,43 +378,8 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
 
 bool TraceReader::bad(const std::string& problem, const std::string& hint) {
   if (!format_->skip_bad_rows) throw ConfigError(at_line(format_->file, line_), problem, hint);
-  ++skipped_;
+  skipped_.add(line_, problem);
   return false;
-}
-
-const TraceMark& Trace::mark_before(double since_first_ms) const noexcept {
-  const auto after = std::partition_point(marks.begin() + 1, marks.end(), [&](const TraceMark& mark) {
-    return mark.previous_ms - first_ms < since_first_ms;
-  });
-  return after[-1];
-}
-
-Trace index_trace(const TraceFormat& format) {
-  const TraceFile file(format.file);
-  check_unchanged(format, file);
-  TraceReader reader(format, file, kReadBytes);
-  Trace trace;
-  trace.format = format;
-  TraceRow row;
-  const std::uint64_t mark_bytes = std::max(kLeastMarkBytes, format.bytes / kMostMarks);
-  for (std::uint64_t next_mark = 0;;) {
-    if (const TraceMark mark = reader.mark(); mark.offset >= next_mark) {
-      trace.marks.push_back(mark);
-      next_mark = mark.offset + mark_bytes;
-    }
-    if (!reader.next(row)) break;
-    if (trace.rows++ == 0) trace.first_ms = row.timestamp_ms;
-    if (row.candidates == 0 && trace.unrecorded++ == 0) trace.unrecorded_line = row.line;
-  }
-  trace.last_ms = reader.mark().previous_ms;
-  trace.skipped_rows = reader.skipped();
-  if (trace.rows == 0) {
-    throw ConfigError(
-        format.file,
-        trace.skipped_rows > 0 ? "none of its " + std::to_string(trace.skipped_rows) + " rows is good" : "has no rows",
-        "a trace has a row per request");
-  }
-  return trace;
 }
 
 }  // namespace kvcast::traffic

@@ -12,22 +12,28 @@ namespace kvcast::fuzz {
 namespace {
 
 // Cells that a spreadsheet would run are written with an apostrophe; only readers of known columns take it off.
-void check_cells(const std::vector<report::CsvRow>& rows) {
-  // A byte order mark of its own: the first cell may begin with one.
-  std::string written = "\xef\xbb\xbf";
-  for (const report::CsvRow& row : rows) {
-    std::vector<std::string> cells;
-    for (const std::string& cell : row.cells) cells.push_back(report::csv_text(cell));
-    // A row of one empty cell is a blank line, unless it is quoted.
-    written += row.cells == std::vector<std::string>{""} ? "\"\"\r\n" : report::csv_row(cells);
-  }
-  const std::vector<report::CsvRow> again = report::parse_csv(written, "what was written");
-  require(again.size() == rows.size(), "rows written and read are as many");
-  for (std::size_t i = 0; i < rows.size(); ++i) {
-    const bool same = std::equal(
-        rows[i].cells.begin(), rows[i].cells.end(), again[i].cells.begin(), again[i].cells.end(),
-        [](const std::string& before, const std::string& after) { return after == before || after == "'" + before; });
-    require(same, "cells written and read are the same, in line " + std::to_string(rows[i].line));
+std::string written(const std::vector<std::string>& row) {
+  std::vector<std::string> cells;
+  for (const std::string& cell : row) cells.push_back(report::csv_text(cell));
+  return report::csv_row(cells);
+}
+
+bool same(const std::vector<std::string>& before, const std::vector<std::string>& after) {
+  return std::equal(before.begin(), before.end(), after.begin(), after.end(),
+                    [](const std::string& a, const std::string& b) { return b == a || b == "'" + a; });
+}
+
+void check_cells(const report::CsvTable& table) {
+  if (table.heading.names.empty()) return;
+  // Whatever the names hold: they are separated by commas.
+  std::string text = "sep=,\r\n" + written(table.heading.names);
+  for (const report::CsvRow& row : table.rows) text += written(row.cells);
+  const report::CsvTable again = report::parse_csv(text, "what was written");
+  require(same(table.heading.names, again.heading.names), "names written and read are the same");
+  require(again.rows.size() == table.rows.size(), "rows written and read are as many");
+  for (std::size_t i = 0; i < table.rows.size(); ++i) {
+    require(same(table.rows[i].cells, again.rows[i].cells),
+            "cells written and read are the same, in line " + std::to_string(table.rows[i].line));
   }
 }
 
@@ -35,9 +41,9 @@ void check_cells(const std::vector<report::CsvRow>& rows) {
 
 void samples(std::string_view input) {
   const std::string text(input);
-  std::vector<report::CsvRow> rows;
-  if (!accepted([&] { rows = report::parse_csv(text, "fuzz.csv"); })) return;
-  check_cells(rows);
+  report::CsvTable table;
+  if (!accepted([&] { table = report::parse_csv(text, "fuzz.csv"); })) return;
+  check_cells(table);
   Report report;
   if (!accepted([&] { report = report::read_csv(text, "fuzz.csv"); })) return;
   const std::string written = render(report, "samples.csv");

@@ -23,6 +23,7 @@ void report(std::string_view input);
 void safetensors(std::string_view input);
 void samples(std::string_view input);
 void set(std::string_view input);
+void text(std::string_view input);
 void trace(std::string_view input);
 void units(std::string_view input);
 

@@ -123,10 +123,10 @@ bool is_number(const std::string& cell) {
 void check_csv(const std::string& text) {
   CHECK(is_utf8(text));
   std::size_t formulas = 0, ragged = 0;
-  const std::vector<CsvRow> rows = parse_csv(text, "csv");
-  REQUIRE_FALSE(rows.empty());
-  for (const CsvRow& row : rows) {
-    ragged += row.cells.size() == rows.front().cells.size() ? 0 : 1;
+  const CsvTable table = parse_csv(text, "csv");
+  REQUIRE_FALSE(table.heading.names.empty());
+  for (const CsvRow& row : table.rows) {
+    ragged += row.cells.size() == table.heading.names.size() ? 0 : 1;
     for (const auto& cell : row.cells) {
       const bool begins = !cell.empty() && std::string("=+-@\t\r\n").find(cell.front()) != std::string::npos;
       formulas += begins && !is_number(std::string(cell)) ? 1 : 0;
