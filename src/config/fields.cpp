@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 #include <utility>
 
+#include "base/delimited.h"
 #include "base/text.h"
 #include "config/units.h"
 #include "kvcast/kvcast.h"
@@ -246,7 +247,7 @@ Field seconds(std::string path, std::string flags, Member<double> member, double
   return {std::move(path),
           std::move(flags),
           "time",
-          "more than 0, at most " + format_duration(most) + ", in seconds or with a unit such as 500ms, 30s or 2min",
+          "more than 0, at most " + format_duration(most) + ", with a unit such as 500ms, 30s or 2min",
           std::move(doc),
           [member, most](Config& c, std::string_view typed) {
             return store(parse_duration(typed), member.mutable_of(c),
@@ -375,7 +376,7 @@ std::string join_list(const Field& field, const JsonValue& list, std::string& ty
   for (const JsonValue& item : list.items) {
     if (item.kind != wanted) return "item " + std::to_string(items.size()) + " is " + describe(item);
     if (item.literal.find(',') != std::string::npos) return in_quotes(item.literal) + " is not one item";
-    items.push_back(item.literal);
+    items.push_back(field.type == "int list" ? plain_whole_number(item.literal, {}) : item.literal);
   }
   typed = join(items, ",");
   return "";
@@ -407,6 +408,10 @@ std::string read_json(const Field& field, const JsonValue& value, Config& config
   const bool fits = (value.kind == Kind::number && type.number) || (value.kind == Kind::text && type.text) ||
                     (value.kind == Kind::boolean && type.boolean) || automatic;
   if (!fits) return "is " + describe(value) + ", not " + type.words;
+  // As a number of JSON a time is in seconds, and 2.0 is whole.
+  if (value.kind == Kind::number && field.type == "time") return field.read(config, value.literal + "s");
+  if (value.kind == Kind::number && field.type == "int")
+    return field.read(config, plain_whole_number(value.literal, {}));
   return field.read(config, value.literal);
 }
 

@@ -79,6 +79,12 @@ Parsed<Quantity> split_quantity(std::string_view text) {
     return fail<Quantity>(in_quotes(text) + " is out of the range of a number");
   if (error != std::errc()) return fail<Quantity>(not_number);
   const auto length = static_cast<std::size_t>(end - body.data());
+  // What other countries write inside numbers.
+  const std::string_view rest = body.substr(length);
+  const std::size_t mark = rest.find_first_not_of(",.' _");
+  if (mark != 0 && mark != std::string_view::npos && rest[mark] >= '0' && rest[mark] <= '9') {
+    return fail<Quantity>(in_quotes(text) + " is not a number: a point before decimals, nothing between thousands");
+  }
   result.digits = body.substr(0, length);
   result.unit = trim(body.substr(length));
   return succeed(result);
@@ -207,13 +213,24 @@ Parsed<double> parse_duration(std::string_view text) {
   const Parsed<Quantity> quantity = split_quantity(text);
   if (!quantity.value) return fail<double>(quantity.problem);
   const auto& [number, digits, unit_name] = *quantity.value;
-  const Unit* unit = find_unit(kTimeUnits, unit_name.empty() ? "s" : unit_name);
+  if (unit_name.empty() && number > 0) {
+    return fail<double>(in_quotes(text) + " of what? " + std::string(digits) + "ms or " + std::string(digits) + "s");
+  }
+  const bool micro = unit_name == "\xc2\xb5s" || unit_name == "\xce\xbcs";  // micro sign, Greek mu
+  const Unit* unit = find_unit(kTimeUnits, unit_name.empty() ? "s" : micro ? "us" : unit_name);
   if (unit == nullptr) return fail<double>(in_quotes(text) + " has an unknown unit (ns, us, ms, s, min, h)");
   if (std::signbit(number)) return fail<double>(in_quotes(text) + " is negative");
   // Division by a whole power of ten rounds once: 7ms is the double nearest to 0.007.
   const double seconds = unit->scale < 1.0 ? number / std::round(1.0 / unit->scale) : number * unit->scale;
   if (!std::isfinite(seconds)) return fail<double>(in_quotes(text) + " is out of the range of a number");
   return succeed(seconds);
+}
+
+Parsed<double> parse_number(std::string_view text) {
+  const Parsed<Quantity> quantity = split_quantity(text);
+  if (!quantity.value) return fail<double>(quantity.problem);
+  if (!quantity.value->unit.empty()) return fail<double>(in_quotes(text) + " is not a number");
+  return succeed(quantity.value->number);
 }
 
 Parsed<double> parse_fraction(std::string_view text) {

@@ -33,8 +33,11 @@ Parsed<std::vector<std::string>> parse_names(std::string_view text);
 /// A fraction of a byte is dropped. Not negative.
 Parsed<std::int64_t> parse_bytes(std::string_view text);
 
-/// Seconds: a number with ns, us, ms, s, min, h, or no unit (seconds). Not negative, finite.
+/// Seconds: a number with ns, us, ms, s, min, h; 0 needs none. Not negative, finite.
 Parsed<double> parse_duration(std::string_view text);
+
+/// A plain number. Finite.
+Parsed<double> parse_number(std::string_view text);
 
 /// A plain number, or a percentage: "0.02", "2%". Finite.
 Parsed<double> parse_fraction(std::string_view text);

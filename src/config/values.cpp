@@ -1,8 +1,10 @@
 // Values of flags that are no config fields, parsed as those of fields are.
+#include <algorithm>
 #include <string>
 
 #include "base/text.h"
 #include "config/units.h"
+#include "kvcast/columns.h"
 #include "kvcast/config.h"
 #include "kvcast/error.h"
 
@@ -52,21 +54,41 @@ std::int64_t parse_size(const std::string& text, const std::string& origin) {
   return value;
 }
 
+ColumnNames parse_columns(const std::string& text, const std::vector<std::string>& roles, const std::string& origin) {
+  const std::string allowed = roles.back() + "=NAME, of " + join(roles, ", ");
+  ColumnNames columns;
+  for (const std::string& item : value_or_throw(config::parse_names(text), origin, allowed.c_str())) {
+    const std::size_t equals = item.find('=');
+    const std::string role = item.substr(0, equals);
+    const std::string name = equals == std::string::npos ? "" : item.substr(equals + 1);
+    if (name.empty()) throw ConfigError(origin, in_quotes(item) + " names no column", allowed);
+    if (std::find(roles.begin(), roles.end(), role) == roles.end()) {
+      throw ConfigError(origin, in_quotes(role) + " is nothing that a column is for", suggest(role, roles));
+    }
+    for (const auto& [known, column] : columns) {
+      if (known == role)
+        throw ConfigError(origin, role + " has two columns: " + in_quotes(column) + ", " + in_quotes(name), "keep one");
+      if (column == name)
+        throw ConfigError(origin, in_quotes(name) + " is both " + known + " and " + role, "a column of each");
+    }
+    columns.emplace_back(role, name);
+  }
+  return columns;
+}
+
 double parse_rate(const std::string& text, const std::string& origin) {
   const char* const allowed = "a rate above 0, such as 200, 200/s or 12000/min";
   const std::size_t slash = text.find('/');
   const std::string unit = slash == std::string::npos ? "s" : text.substr(slash + 1);
   const double per = unit == "s" ? 1 : unit == "min" ? 60 : unit == "h" ? 3600 : 0;
   if (per == 0) throw ConfigError(origin, in_quotes(text) + " has no known unit", allowed);
-  const double value = parse_number(text.substr(0, slash), origin);
+  const double value = value_or_throw(config::parse_number(text.substr(0, slash)), origin, allowed);
   if (!(value > 0)) throw ConfigError(origin, in_quotes(text) + " is out of range", allowed);
   return value / per;
 }
 
 double parse_number(const std::string& text, const std::string& origin) {
-  const char* const allowed = "a number, such as 0.15";
-  if (text.find('%') != std::string::npos) throw ConfigError(origin, in_quotes(text) + " is not a number", allowed);
-  return value_or_throw(config::parse_fraction(text), origin, allowed);
+  return value_or_throw(config::parse_number(text), origin, "a number, such as 0.15");
 }
 
 }  // namespace kvcast

@@ -189,6 +189,11 @@ std::vector<JsonPlace> JsonPlace::items() const {
 }
 
 std::int64_t JsonPlace::integer() const {
+  // 2.0, as programs write that know no whole numbers; up to where they are exact.
+  if (value_->is_number_float()) {
+    const double number = value_->get<double>();
+    if (number == std::floor(number) && std::fabs(number) <= 0x1p53) return static_cast<std::int64_t>(number);
+  }
   if (!is_whole(*value_)) fail("is " + described(*value_), "a whole number");
   return value_->get<std::int64_t>();
 }

@@ -109,7 +109,7 @@ class SizeTest(unittest.TestCase):
     def test_budgets_in_any_unit_give_the_same_answer(self):
         common = ["gpu.csv", "--shape", "smoke", "--workers", "4"]
         answers = [self.sizing(*common, "--p99", p99, "--memory", memory, "--qps", qps)
-                   for p99, memory, qps in (("6ms", "1GiB", "200"), ("0.006", "1024MiB", "200/s"),
+                   for p99, memory, qps in (("6ms", "1GiB", "200"), ("6.0 ms", "1024MiB", "200/s"),
                                             ("6000us", "1073741824", "12000/min"), ("0.006s", "1048576KiB", "720000/h"))]
         for other in answers[1:]:
             self.assertEqual(other, answers[0])

@@ -109,7 +109,11 @@ TEST_CASE("bytes read every unit", "[config][units]") {
 }
 
 TEST_CASE("durations read every unit", "[config][units]") {
-  CHECK(parse_duration("30").value == 30.0);
+  CHECK(parse_duration("0").value == 0.0);  // of whatever
+  CHECK(parse_duration("250\xc2\xb5s").value == 0.00025);
+  CHECK(parse_duration("250\xce\xbcs").value == 0.00025);
+  CHECK(parse_duration("50").problem == "'50' of what? 50ms or 50s");
+  CHECK(parse_duration(" 0.5 ").problem == "' 0.5 ' of what? 0.5ms or 0.5s");
   CHECK(parse_duration("30s").value == 30.0);
   CHECK(parse_duration("500ms").value == 0.5);
   CHECK(parse_duration("7ms").value == 0.007);
@@ -118,11 +122,27 @@ TEST_CASE("durations read every unit", "[config][units]") {
   CHECK(parse_duration("2min").value == 120.0);
   CHECK(parse_duration("1.5h").value == 5400.0);
   CHECK(parse_duration(" 2 min ").value == 120.0);
-  for (const char* text :
-       {"", "s", "-1s", "-0s", "1 day", "1m", "1S", "nan", "NaN", "inf", "infs", "1e999", "1e308h", "30s30"}) {
+  for (const char* text : {"", "s", "-1s", "-0s", "1 day", "1m", "1S", "nan", "NaN", "inf", "infs", "1e999", "1e308h",
+                           "30s30", "30", "0,5s", "1,000ms"}) {
     CAPTURE(text);
     CHECK_FALSE(parse_duration(text).value);
     CHECK_FALSE(parse_duration(text).problem.empty());
+  }
+}
+
+TEST_CASE("numbers of other countries are refused for what they are", "[config][units]") {
+  const std::string cause = " is not a number: a point before decimals, nothing between thousands";
+  for (const std::string text : {"1,000", "1.000,5", "1 000", "1_000", "1'000", "0,5", "1,000.5", "0,5 ms"}) {
+    CAPTURE(text);
+    CHECK(parse_number(text).problem == "'" + text + "'" + cause);
+    CHECK(parse_fraction(text).problem == "'" + text + "'" + cause);
+    CHECK(parse_duration(text).problem == "'" + text + "'" + cause);
+    CHECK(parse_bytes(text).problem == "'" + text + "'" + cause);
+  }
+  CHECK(parse_number("0.15").value == 0.15);
+  for (const char* text : {"", "10k", "1.2.3", "5%", "1,", "x"}) {
+    CAPTURE(text);
+    CHECK_FALSE(parse_number(text).value);
   }
 }
 
