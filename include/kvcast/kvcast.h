@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kvcast/columns.h"
 #include "kvcast/config.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/error.h"
@@ -129,9 +130,10 @@ struct FitOptions {
   std::optional<double> holdout;                     ///< share of the points of a grid that is left out, in (0, 1)
   std::uint64_t seed = 1;                            ///< of which
   bool extrapolate = false;                          ///< predict also beyond four times the largest measured N
+  ColumnNames columns;                               ///< of a CSV of your own
 };
 /// Fits anew, without measuring: samples.csv, report.json (with the samples.csv beside it), a folder that has them,
-/// a journal, or a CSV of your own with the columns candidates, naive_seconds, shared_seconds.
+/// a journal, or a CSV of your own with the columns candidates, naive_seconds, shared_seconds (or others: columns).
 /// Errors: IoError; ConfigError naming file, line, column and value.
 Report fit(const std::string& path, const FitOptions& options);
 

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "kvcast/columns.h"
 #include "kvcast/estimate.h"
 
 namespace kvcast {
@@ -31,6 +32,7 @@ struct SizingOptions {
   double tail = 1;                          ///< P99 over mean of the service time, with r; 1: constant
   std::string shape;                        ///< preset or file with the shape that the measurements do not tell
   bool extrapolate = false;                 ///< say something of N beyond four times the largest measured one
+  ColumnNames columns;                      ///< of a CSV of your own
 };
 
 /// Source of a number: "measured" (timed), "fitted" (by a fit, within its data), "interpolated" (between timings that

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "kvcast/columns.h"
 #include "kvcast/estimate.h"
 
 namespace kvcast {
@@ -38,6 +39,7 @@ struct WorkloadOptions {
   double growth = 1;                       ///< synthetic: tokens that a history grows between two requests of its user
   std::optional<std::int64_t> requests;    ///< most; nullopt: the trace once, synthetic 10^6
   bool skip_bad_rows = false;
+  ColumnNames columns;  ///< of every trace that is read
   std::uint64_t seed = 1;
 };
 

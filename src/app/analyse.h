@@ -21,4 +21,7 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
 /// Replaces the warnings that follow from the rest of the report.
 void refresh_warnings(Report& report);
 
+/// Errors: ConfigError when an analysed report, read from `path`, warns that its times are not those of whole requests.
+void refuse_implausible(const Report& report, const std::string& path);
+
 }  // namespace kvcast::app

@@ -54,6 +54,11 @@ void require_fit(const Report& report, const std::string& path) {
     }
   }
   if (reason.empty()) reason = "no naive timings beside those of a sharing scheme";
+  // What was assumed may be why.
+  for (const Warning& warning : report.warnings) {
+    const std::size_t taken = warning.text.find("read with ");
+    if (warning.code == "read-as" && taken != std::string::npos) reason += " (" + warning.text.substr(taken) + ")";
+  }
   throw ConfigError(printable(input_name(path), 200), reason, "measure naive and a sharing scheme at an N above 1");
 }
 
@@ -61,7 +66,7 @@ void require_fit(const Report& report, const std::string& path) {
 
 Report fit(const std::string& path, const FitOptions& options) {
   check(options);
-  Report report = journal::read_measurements(path);
+  Report report = journal::read_measurements(path, options.columns);
   if (report.tool.version.empty()) report.tool = tool_info();
   app::analyse(report, options);
   require_fit(report, path);

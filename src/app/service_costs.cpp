@@ -13,6 +13,7 @@
 #include "analysis/service_model.h"
 #include "analysis/statistics.h"
 #include "analysis/surface.h"
+#include "app/analyse.h"
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
@@ -93,6 +94,7 @@ class FromReport {
         report_(fit(options.report, {})),
         most_(std::max<std::int64_t>(1, most_history)),
         most_candidates_(most_candidates) {
+    refuse_implausible(report_, options.report);
     const SchemeEntry* entry = find_scheme(options.scheme);
     if (entry == nullptr || !entry->shares || !entry->user_pass) {
       refuse("--scheme", "'" + printable(options.scheme, 60) + "' keeps no KV cache", "shared or shared-copy");
@@ -149,8 +151,8 @@ class FromReport {
     }
     if (measured_.empty()) {
       refuse(options_.layers ? "--layers" : "--scheme",
-             printable(input_name(options_.report), 200) + " has no timings of '" + printable(options_.scheme, 60) + "'" +
-                 (options_.layers ? " at that number of layers" : ""),
+             printable(input_name(options_.report), 200) + " has no timings of '" + printable(options_.scheme, 60) +
+                 "'" + (options_.layers ? " at that number of layers" : ""),
              "kvcast run -L 64,256,1024 measures a grid to simulate with");
     }
     layers_ = any_config().model.layers;
@@ -252,6 +254,11 @@ class FromReport {
     costs_.basis = printable(input_name(options_.report), 200) + ", " + options_.scheme + " at " + lengths + ", " +
                    std::to_string(layers_) + (layers_ == 1 ? " layer, " : " layers, ") +
                    (surface_ != nullptr ? "other lengths by the surface" : "other lengths by FLOPs");
+    for (const Warning& warning : report_.warnings) {
+      if (warning.code == "read-as" || warning.code == "swapped" || warning.code == "units") {
+        costs_.basis += "; " + warning.text + (warning.advice.empty() ? "" : ": " + warning.advice);
+      }
+    }
     if (surface_ != nullptr) {
       costs_.source = most_ <= surface_->most_history ? "fitted" : "extrapolated";
     } else {

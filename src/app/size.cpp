@@ -14,6 +14,7 @@
 #include "analysis/advice.h"
 #include "analysis/reshape.h"
 #include "analysis/service_model.h"
+#include "app/analyse.h"
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
@@ -82,12 +83,14 @@ void check(const std::string& path, const SizingOptions& o) {
       refuse("--candidates", "'" + number(n) + "' is out of range", "1 to " + number(analysis::kMostCandidates));
     }
   }
+  if (path.empty() && !o.columns.empty()) refuse("--columns", "no file is read", "with a CSV of your own");
   if (path.empty() && !o.r) refuse("size", "nothing to size from", "a report, timings of your own, or --r 0.15");
   if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(input_name(path), 200), "either PATH or --r");
   if (!path.empty() && o.naive_candidate_s) {
     refuse("--naive-candidate", "times come from " + printable(input_name(path), 200), "only with --r");
   }
-  if (!path.empty() && o.tail != 1) refuse("--tail", "times come from " + printable(input_name(path), 200), "only with --r");
+  if (!path.empty() && o.tail != 1)
+    refuse("--tail", "times come from " + printable(input_name(path), 200), "only with --r");
   if (path.empty() && (o.history_length || o.layers)) {
     refuse(o.history_length ? "--history" : "--layers", "there are no measured shapes to choose from",
            "with --r, --shape gives the shape");
@@ -641,7 +644,10 @@ Report size(const std::string& path, const SizingOptions& options) {
   if (path.empty()) {
     report.tool = tool_info();
   } else {
-    report = fit(path, {});
+    FitOptions fitting;
+    fitting.columns = options.columns;
+    report = fit(path, fitting);
+    app::refuse_implausible(report, path);
   }
   report.sizing = Sizer(report, path, options).size();
   return report;

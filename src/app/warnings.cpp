@@ -4,13 +4,18 @@
 #include <vector>
 
 #include "analysis/composition.h"
+#include "analysis/plausibility.h"
 #include "app/analyse.h"
+#include "base/input.h"
 #include "base/text.h"
+#include "kvcast/error.h"
 #include "plan/plan.h"
 
 namespace kvcast::app {
 namespace {
 
+// Of times that are not those of whole requests.
+constexpr const char* kNotRequests = "not-requests";
 // What a share of the CPUs' time, a spread or a trend must reach to be worth a word, percent.
 constexpr double kStolenPct = 1, kForeignPct = 5, kCanarySpreadPct = 5, kOutlierPct = 5;
 
@@ -105,6 +110,16 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
          scheme + at + ": no N was run whole in two rounds or more to check its composed or scaled times",
          "raise --budget, or add an N >= 5 that is cheap"});
   }
+  // A run of ours knows what it timed.
+  for (const Fit& fit : report.config ? std::vector<Fit>() : one.fits) {
+    if (const auto problem = analysis::implausible(one.samples, fit.scheme)) {
+      using Kind = analysis::Implausible::Kind;
+      const char* const code = problem->kind == Kind::swapped ? "swapped"
+                               : problem->kind == Kind::units ? "units"
+                                                              : kNotRequests;
+      warnings.push_back({code, problem->problem + at, problem->question});
+    }
+  }
   for (const Fit& fit : one.fits) {
     if (fit.preferred == "neither") warnings.push_back({"no-model", fit.scheme + at + ": " + fit.verdict, fit.next});
     if (fit.preferred != "affine") continue;
@@ -123,10 +138,17 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
 
 }  // namespace
 
+void refuse_implausible(const Report& report, const std::string& path) {
+  for (const Warning& warning : report.warnings) {
+    if (warning.code == kNotRequests) throw ConfigError(printable(input_name(path), 200), warning.text, warning.advice);
+  }
+}
+
 void refresh_warnings(Report& report) {
   static const std::set<std::string> kOurs = {
       "interrupted", "few-rounds", "precision",   "noisy-machine",         "cpu-steal", "other-load", "frequency",
-      "outliers",    "drift",      "composition", "composition-unchecked", "form",      "self-check", "no-model"};
+      "outliers",    "drift",      "composition", "composition-unchecked", "form",      "self-check", "swapped",
+      "units",       "no-model",   kNotRequests};
   std::vector<Warning> warnings;
   about_the_end(report, warnings);
   about_the_machine(report, warnings);

@@ -13,7 +13,7 @@ class FitCommand : public Command {
   explicit FitCommand(CLI::App& app)
       : Command(app.add_subcommand("fit", "Fit r to timings of a file and predict, without measuring")),
         format_(*app_, format_names()) {
-    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, or a CSV of your own")
+    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
         ->required()
         ->option_text(" ");
     app_->add_option("-N,--candidates", candidates_, "N to predict: 200,500 or 1-1024*2")->type_name("LIST");
@@ -24,10 +24,13 @@ class FitCommand : public Command {
                           ->expected(0, 1);
     app_->add_flag("--extrapolate", extrapolate_, "Predict beyond 4 times the largest measured N too");
     app_->add_option("--seed", seed_, "Which points are left out [1]")->type_name("N");
+    app_->add_option("--columns", columns_, "Of your own CSV: candidates=n,naive=full_ms,shared=cached_ms")
+        ->type_name("MAP");
     app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
     app_->footer(
         "A CSV of your own has the columns candidates, naive_seconds and shared_seconds, each row a round.\n"
+        "Names tell other units: naive_ms, shared_us.\n"
         "Examples:\n"
         "  kvcast fit out -N 200,1000\n"
         "  kvcast fit mine.csv --format json\n"
@@ -46,6 +49,7 @@ class FitCommand : public Command {
     if (seed_ < 0) throw ConfigError("--seed", "'" + std::to_string(seed_) + "' is too small", "at least 0");
     options.seed = static_cast<std::uint64_t>(seed_);
     options.extrapolate = extrapolate_;
+    if (columns_) options.columns = parse_columns(*columns_, kTimingRoles, "--columns");
     const Report report = fit(path_, options);
     print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
                  quiet_);
@@ -57,7 +61,7 @@ class FitCommand : public Command {
   FormatOption format_;
   CLI::Option* holdout_option_ = nullptr;
   std::string path_, holdout_;
-  std::optional<std::string> candidates_, history_, layers_, output_;
+  std::optional<std::string> candidates_, history_, layers_, columns_, output_;
   std::int64_t seed_ = 1;
   bool quiet_ = false, extrapolate_ = false;
 };

@@ -14,7 +14,7 @@ class SimulateCommand : public Command {
   explicit SimulateCommand(CLI::App& app)
       : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of a log on a fleet")),
         format_(*app_, format_names(traffic_formats())) {
-    app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, journal, your own CSV")
+    app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, your own CSV, or -")
         ->option_text(" ");
     traffic_.attach(*app_);
     const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
@@ -56,6 +56,9 @@ class SimulateCommand : public Command {
     if (write_trace_ && write_trace_->empty()) throw ConfigError("--write-trace", "the file has no name", "log.csv");
     TrafficOptions options = options_;
     options.workload = traffic_.workload();
+    if (options.report == "-" && options.workload.trace == "-") {
+      throw ConfigError("--trace", "standard input has the timings", "one of the two in a file");
+    }
     options.cache = traffic_.cache();
     options.p99_s = traffic_.p99_s();
     options.warm_up = traffic_.warm_up();

@@ -13,7 +13,7 @@ class SizeCommand : public Command {
   explicit SizeCommand(CLI::App& app)
       : Command(app.add_subcommand("size", "How many candidates fit latency, memory and rate")),
         format_(*app_, format_names(sizing_formats())) {
-    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, or a CSV of your own")
+    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
         ->option_text(" ");
     const auto text = [&](const char* flag, std::optional<std::string>& value, const char* type, const char* doc) {
       app_->add_option(flag, value, doc)->type_name(type);
@@ -39,6 +39,7 @@ class SizeCommand : public Command {
     text("--r", r_, "X", "Instead of PATH: cost of one more candidate over naive's");
     text("--naive-candidate", naive_candidate_, "TIME", "With --r: naive's mean time of one candidate");
     text("--tail", tail_, "X", "With --r: P99 over mean of the service time [1, constant]");
+    text("--columns", columns_, "MAP", "Of your own CSV: candidates=n,naive=full_ms,shared=cached_ms");
     text("-o,--output", output_, "DIR", "Folder for report.json, sizing.csv, sizing.md, ...");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files, no warnings on stderr");
     app_->footer(
@@ -80,6 +81,7 @@ class SizeCommand : public Command {
     if (layers_) options.layers = one_value(*layers_, "--layers");
     if (r_) options.r = parse_fraction(*r_, "--r");
     if (naive_candidate_) options.naive_candidate_s = parse_seconds(*naive_candidate_, "--naive-candidate");
+    if (columns_) options.columns = parse_columns(*columns_, kTimingRoles, "--columns");
     if (tail_) options.tail = parse_number(*tail_, "--tail");
     return options;
   }
@@ -88,7 +90,7 @@ class SizeCommand : public Command {
   SizingOptions options_;
   std::string path_;
   std::optional<std::string> p99_, memory_, qps_, min_improvement_, drop_, target_drop_, price_, candidates_, history_,
-      layers_, r_, naive_candidate_, tail_, output_;
+      layers_, r_, naive_candidate_, tail_, columns_, output_;
   bool quiet_ = false;
 };
 

@@ -10,7 +10,7 @@ void TrafficArguments::attach(CLI::App& app) {
   const auto more = [&](const char* flag, auto& value, const char* type, const char* doc) {
     add(flag, value, type, doc)->group(kMoreOptions);
   };
-  add("--trace", workload_.trace, "FILE", "CSV with timestamp_ms,user_id,history_len,n_candidates [synthetic]");
+  add("--trace", workload_.trace, "FILE", "CSV with timestamp_ms,user_id,history_len,n_candidates, or - [synthetic]");
   add("--qps", qps_, "RATE", "Requests that arrive; of a trace by its number of users");
   more("--requests", requests_, "N", "Most requests [the trace once; synthetic 1000000]");
   add("--candidates", candidates_, "DIST", "N, of a trace where it has 0: 200, lognormal:200,900, file:TRACE");
@@ -23,6 +23,7 @@ void TrafficArguments::attach(CLI::App& app) {
   more("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
   more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
+  more("--columns", columns_, "MAP", "Of traces: timestamp=ts,user=uid,history=len,candidates=n");
   app.add_flag("--skip-bad-rows", workload_.skip_bad_rows, "Leave out rows of a trace that are no requests")
       ->group(kMoreOptions);
   add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");
@@ -45,6 +46,13 @@ WorkloadOptions TrafficArguments::workload() const {
   if (qps_) options.requests_per_s = parse_rate(*qps_, "--qps");
   if (history_) options.history = parse_distribution(*history_, "--history");
   if (candidates_) options.candidates = parse_distribution(*candidates_, "--candidates");
+  if (columns_) {
+    options.columns = parse_columns(*columns_, kTraceRoles, "--columns");
+    const auto reads = [](const std::optional<Distribution>& drawn) { return drawn && drawn->kind == "empirical"; };
+    if (options.trace.empty() && options.arrivals.empty() && !reads(options.history) && !reads(options.candidates)) {
+      throw ConfigError("--columns", "no trace is read", "with --trace, --arrivals or file:TRACE");
+    }
+  }
   options.history_scale = parse_number(history_scale_, "--history-scale");
   options.zipf = parse_number(zipf_, "--zipf");
   options.growth = parse_number(growth_, "--growth");

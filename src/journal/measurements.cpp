@@ -83,7 +83,9 @@ void take_medians(Case& one) {
 
 std::string shown(const std::string& path) { return printable(input_name(path), 200); }
 
-Report from_csv(const std::string& path) { return report::read_csv(report::read_file(path), shown(path)); }
+Report from_csv(const std::string& path, const ColumnNames& columns = {}) {
+  return report::read_csv(report::read_file(path), shown(path), columns);
+}
 
 Report from_report(const std::string& text, const std::string& path) {
   Report report = report::read_report_json(text, shown(path));
@@ -146,28 +148,36 @@ Report from_folder(const std::string& folder) {
   throw IoError(folder, "has neither report.json nor journal.jsonl nor samples.csv");
 }
 
-Report from_text(const std::string& path) {
-  const std::string text = report::read_file(path);
-  if (text.starts_with("{\"schema\":\"kvcast.journal/")) return from_journal(path);
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first != std::string::npos && text[first] == '{') return from_report(text, path);
-  return report::read_csv(text, shown(path));
+void refuse_columns(const ColumnNames& columns, const std::string& path) {
+  if (columns.empty()) return;
+  throw ConfigError("--columns", shown(path) + " is no CSV of your own", "what kvcast writes has names of its own");
 }
 
-Report read(const std::string& path) {
+Report from_text(const std::string& path, const ColumnNames& columns) {
+  const std::string text = report::read_file(path);
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first != std::string::npos && text[first] == '{') refuse_columns(columns, path);
+  if (text.starts_with("{\"schema\":\"kvcast.journal/")) return from_journal(path);
+  if (first != std::string::npos && text[first] == '{') return from_report(text, path);
+  return report::read_csv(text, shown(path), columns);
+}
+
+Report read(const std::string& path, const ColumnNames& columns) {
   std::error_code ignored;
-  if (fs::is_directory(path, ignored)) return from_folder(path);
+  const bool folder = fs::is_directory(path, ignored);
   const std::string ending = fs::path(path).extension().string();
+  if (ending == ".csv" && !folder) return from_csv(path, columns);
+  if (folder || ending == ".json" || ending == ".jsonl") refuse_columns(columns, path);
+  if (folder) return from_folder(path);
   if (ending == ".json") return from_report(report::read_file(path), path);
   if (ending == ".jsonl") return from_journal(path);
-  if (ending == ".csv") return from_csv(path);
-  return from_text(path);
+  return from_text(path, columns);
 }
 
 }  // namespace
 
-Report read_measurements(const std::string& path) {
-  Report report = read(path);
+Report read_measurements(const std::string& path, const ColumnNames& columns) {
+  Report report = read(path, columns);
   require_samples(report, path);
   return report;
 }

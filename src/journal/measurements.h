@@ -3,6 +3,7 @@
 
 #include <string>
 
+#include "kvcast/columns.h"
 #include "kvcast/report.h"
 
 namespace kvcast::journal {
@@ -17,7 +18,8 @@ namespace kvcast::journal {
 ///   begins with `{`, else a CSV.
 /// Errors: IoError when something cannot be read; ConfigError, naming file and place, when it is not what it should be
 /// or has no timings.
-Report read_measurements(const std::string& path);
+/// `columns`: of a CSV of your own; refused for anything else.
+Report read_measurements(const std::string& path, const ColumnNames& columns = {});
 
 /// A report as it was written: a folder's report.json, or a file that is one, with the samples.csv beside it where
 /// there is one. Nothing is fitted again. Errors: IoError; ConfigError naming file and place.

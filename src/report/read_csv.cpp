@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/column_name.h"
 #include "base/delimited.h"
 #include "base/text.h"
 #include "kvcast/error.h"
@@ -23,7 +24,9 @@
 namespace kvcast::report {
 namespace {
 
-constexpr const char* kOwnColumns[] = {"candidates", "naive_seconds", "shared_seconds"};
+// Words that stand beside role and unit in the name of a time.
+constexpr std::string_view kTimeWords[] = {"time",    "times", "t",     "latency", "duration",
+                                           "elapsed", "wall",  "total", "request"};
 constexpr const char* kAboveZero = "seconds above 0, such as 0.0125";
 
 /// One cell of a table and where it stands.
@@ -65,9 +68,10 @@ double finite_number(const Cell& cell, const std::string& allowed) {
   return value;
 }
 
-double seconds_above_zero(const Cell& cell) {
-  const double value = finite_number(cell, kAboveZero);
-  if (!(value > 0)) cell.fail(in_quotes(cell.text) + " is not above 0", kAboveZero);
+double seconds_above_zero(const Cell& cell, const TimeUnit& unit = {1, "seconds"}) {
+  const std::string allowed = unit.per_second == 1 ? kAboveZero : unit.name + " above 0, such as 12.5";
+  const double value = finite_number(cell, allowed) / unit.per_second;
+  if (!(value > 0)) cell.fail(in_quotes(cell.text) + " is not above 0", allowed);
   return value;
 }
 
@@ -127,7 +131,7 @@ class Table {
       throw ConfigError(where + ": line " + std::to_string(row.line),
                         std::to_string(row.cells.size()) + (row.cells.size() == 1 ? " cell" : " cells") +
                             " where the head has " + std::to_string(names.size()),
-                        "as many as the head");
+                        why_ragged(row));
     }
   }
 
@@ -172,9 +176,31 @@ class Table {
     if (rows() == 0) throw ConfigError(where_, "no rows", "a row per timing below the head");
   }
 
+  /// What find() does, for a place that is known.
+  void use(std::size_t column) { used_[column] = true; }
+
+  [[noreturn]] void refuse_head(const std::string& problem, const std::string& hint) const {
+    const std::string why = why_one_cell(csv_.heading);
+    throw ConfigError(head_place(), problem, why.empty() ? hint : why);
+  }
+
+  /// "it has 'n', 't_ms'": names that are there, as far as a line holds them.
+  std::string what_it_has() const {
+    std::vector<std::string> names;
+    for (const std::string& name : head()) {
+      if (names.size() == 12) {
+        names.emplace_back("...");
+        break;
+      }
+      if (!name.empty()) names.push_back(in_quotes(name));
+    }
+    return "it has " + join(names, ", ");
+  }
+
   /// Says what the file was taken for, and which columns nobody asked for.
-  void warn(Report& report) const {
-    const std::string taken = taken_for(csv_.heading, numbers_, csv_.heading.comments);
+  void warn(Report& report, const std::vector<std::string>& units) const {
+    std::string taken = taken_for(csv_.heading, numbers_, csv_.heading.comments);
+    for (const std::string& unit : units) taken += (taken.empty() ? "" : ", ") + unit;
     if (!taken.empty()) report.warnings.push_back({"read-as", printable(where_, 200) + ": read with " + taken, ""});
     std::vector<std::string> ignored;
     for (std::size_t i = 0; i < used_.size(); ++i) {
@@ -185,6 +211,15 @@ class Table {
   }
 
  private:
+  std::string why_ragged(const CsvRow& row) const {
+    if (row.line == csv_.rows.front().line && head().size() == 1) {
+      return "line " + std::to_string(csv_.heading.line) + " is taken for the head: lines above it begin with #";
+    }
+    const bool commas = csv_.heading.separator == "," && row.cells.size() > head().size();
+    return commas ? "as many as the head; with decimal commas, cells are separated by semicolons"
+                  : "as many as the head";
+  }
+
   std::string head_place() const { return where_ + ": line " + std::to_string(csv_.heading.line); }
 
   const std::string& where_;
@@ -275,12 +310,121 @@ Report samples(Table& table) {
   return report;
 }
 
-Report own_timings(Table& table) {
-  const std::vector<std::string> needed(std::begin(kOwnColumns), std::end(kOwnColumns));
-  const std::size_t n = table.find(needed[0], needed), naive = table.find(needed[1], needed),
-                    shared = table.find(needed[2], needed);
+/// A column of times of one's own.
+struct TimeColumn {
+  std::size_t index = 0;
+  TimeUnit unit;
+};
+
+bool is_of(const std::vector<std::string>& words, const std::string& role) {
+  return !words.empty() && words.front() == role;
+}
+
+/// Whether a name says nothing but whose time it is and in what unit.
+bool is_plain_time(const std::vector<std::string>& words) {
+  return std::all_of(words.begin() + 1, words.end(), [](const std::string& word) {
+    return time_unit(word) || std::find(std::begin(kTimeWords), std::end(kTimeWords), word) != std::end(kTimeWords);
+  });
+}
+
+class OwnColumns {
+ public:
+  OwnColumns(Table& table, const ColumnNames& names) : table_(table), names_(names) {}
+
+  std::size_t candidates() {
+    if (const std::string* name = given("candidates")) return there(*name);
+    const std::string role = "candidates";
+    for (const std::string& name : table_.head()) {
+      if (!table_.has(role) && words_of(name) == std::vector<std::string>{role}) return there(name);
+    }
+    if (!table_.has(role)) missing(role, "how many candidates a request has", role + "=NAME");
+    return there(role);
+  }
+
+  /// Errors: ConfigError when none, or several, may be the time of a whole request in a unit that is known.
+  TimeColumn time(const std::string& role) {
+    if (const std::string* name = given(role)) return named(role, *name);
+    if (table_.has(role + "_seconds")) return {there(role + "_seconds"), {1, "seconds"}};
+    std::vector<std::string> found;
+    for (const std::string& name : table_.head()) {
+      const std::vector<std::string> words = words_of(name);
+      if (!is_of(words, role)) continue;
+      if (names_a_rate(words)) {
+        table_.refuse_head(
+            "the column " + in_quotes(name) + " is of a rate, or of a part of a request",
+            "needed: the time of a request with all its candidates, as " + role + "_seconds or " + role + "_ms");
+      }
+      if (is_plain_time(words)) found.push_back(name);
+    }
+    if (found.empty()) missing(role, "the time of a request by " + role, role + "=NAME:ms");
+    if (found.size() > 1) {
+      table_.refuse_head("the columns " + in_quotes(found[0]) + " and " + in_quotes(found[1]) + " may both be " + role,
+                         "--columns " + role + "=" + printable(found[0]) + " takes one");
+    }
+    return named(role, found[0]);
+  }
+
+  /// "'naive_ms' in milliseconds" of each that is not in seconds.
+  const std::vector<std::string>& units() const { return units_; }
+
+ private:
+  const std::string* given(const std::string& role) const {
+    for (const auto& [known, name] : names_) {
+      if (known == role) return &name;
+    }
+    return nullptr;
+  }
+
+  std::size_t there(const std::string& name) {
+    const std::vector<std::string>& head = table_.head();
+    const auto found = std::find(head.begin(), head.end(), name);
+    if (found == head.end()) table_.refuse_head("has no column " + in_quotes(name), table_.what_it_has());
+    const auto index = static_cast<std::size_t>(found - head.begin());
+    table_.use(index);
+    return index;
+  }
+
+  /// The unit is in the name, or behind it where the whole is no name.
+  TimeColumn named(const std::string& role, std::string name) {
+    std::optional<TimeUnit> unit;
+    const std::size_t colon = name.rfind(':');
+    if (!table_.has(name) && colon != std::string::npos) {
+      const std::string word = name.substr(colon + 1);
+      unit = time_unit(word);
+      name.resize(colon);
+      if (!unit) throw ConfigError("--columns", in_quotes(word) + " is no unit of time that is known", "s, ms, us, ns");
+    }
+    const std::size_t index = there(name);
+    if (!unit) {
+      const std::vector<std::string> words = words_of(name);
+      unit = time_unit(words);
+      if (!unit) {
+        table_.refuse_head("the column " + in_quotes(name) + " does not tell one unit of time",
+                           "--columns " + role + "=" + printable(name) + ":ms says it, or :s, :us, :ns");
+      }
+    }
+    if (unit->per_second != 1) units_.push_back(in_quotes(name) + " in " + unit->name);
+    return {index, *unit};
+  }
+
+  [[noreturn]] void missing(const std::string& role, const std::string& what, const std::string& example) {
+    table_.refuse_head("no column tells " + what,
+                       table_.what_it_has() + "; --columns " + example + " names it, where " +
+                           (role == "candidates" ? "'candidates'" : "'" + role + "_seconds' or '" + role + "_ms'") +
+                           " is not its name");
+  }
+
+  Table& table_;
+  const ColumnNames& names_;
+  std::vector<std::string> units_;
+};
+
+Report own_timings(Table& table, const ColumnNames& names) {
+  OwnColumns columns(table, names);
+  const std::size_t n = columns.candidates();
+  const TimeColumn naive = columns.time(kBaseline), shared = columns.time("shared");
   table.require_rows();
-  table.find_notation({{n, true}, {naive, false}, {shared, false}});
+  table.find_notation({{n, true}, {naive.index, false}, {shared.index, false}});
   Report report;
   Case& one = report.cases.emplace_back();
   for (std::size_t row = 0; row < table.rows(); ++row) {
@@ -289,23 +433,28 @@ Report own_timings(Table& table) {
     sample.measured_candidates = sample.candidates;
     sample.round = static_cast<std::int64_t>(row);
     sample.scheme = kBaseline;
-    sample.measured_seconds = seconds_above_zero(table.cell(row, naive));
+    sample.measured_seconds = seconds_above_zero(table.cell(row, naive.index), naive.unit);
     one.samples.push_back(sample);
     sample.scheme = "shared";
-    sample.measured_seconds = seconds_above_zero(table.cell(row, shared));
+    sample.measured_seconds = seconds_above_zero(table.cell(row, shared.index), shared.unit);
     one.samples.push_back(sample);
   }
+  table.warn(report, columns.units());
   return report;
 }
 
 }  // namespace
 
-Report read_csv(const std::string& text, const std::string& where) {
+Report read_csv(const std::string& text, const std::string& where, const ColumnNames& columns) {
   Table table(text, where);
-  const bool own = table.has("naive_seconds") || table.has("shared_seconds");
-  const bool ours = !own && (table.has("measured_seconds") || table.has("scheme"));
-  Report report = ours ? samples(table) : own_timings(table);
-  table.warn(report);
+  const bool own =
+      !columns.empty() || std::any_of(table.head().begin(), table.head().end(), [](const std::string& name) {
+        const std::vector<std::string> words = words_of(name);
+        return is_of(words, kBaseline) || is_of(words, "shared");
+      });
+  if (own || !(table.has("measured_seconds") || table.has("scheme"))) return own_timings(table, columns);
+  Report report = samples(table);
+  table.warn(report, {});
   return report;
 }
 

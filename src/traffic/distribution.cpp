@@ -65,10 +65,10 @@ constexpr double kMost = static_cast<double>(kMaxTokens);
 
 // A uniform sample of the column's values. Source: Vitter's algorithm R, ACM TOMS 11(1), 1985.
 std::vector<std::int64_t> column_values(const std::string& file, const std::string& column, bool skip_bad_rows,
-                                        const std::string& origin, std::int64_t& seen) {
+                                        const ColumnNames& columns, const std::string& origin, std::int64_t& seen) {
   const bool candidates = column == "n_candidates";
   const TraceFormat format =
-      read_format(file, {candidates ? TraceColumn::candidates : TraceColumn::history}, skip_bad_rows);
+      read_format(file, {candidates ? TraceColumn::candidates : TraceColumn::history}, skip_bad_rows, columns);
   const TraceFile opened(format);
   TraceReader reader(format, opened, kReadBytes);
   const RandomStream random(0, 0);
@@ -100,11 +100,11 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
 }  // namespace
 
 Sampler::Sampler(const Distribution& distribution, const std::string& column, std::int64_t least, bool skip_bad_rows,
-                 const std::string& origin)
+                 const std::string& origin, const ColumnNames& columns)
     : least_(least) {
   if (distribution.kind == "empirical") {
     std::int64_t seen = 0;
-    values_ = column_values(distribution.file, column, skip_bad_rows, origin, seen);
+    values_ = column_values(distribution.file, column, skip_bad_rows, columns, origin, seen);
     size_ = values_.size();
     text_ = "drawn from " + column + " of " + input_name(distribution.file);
     if (static_cast<std::size_t>(seen) > values_.size()) {

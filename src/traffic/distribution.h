@@ -29,7 +29,7 @@ class Sampler {
   /// out. Memory does not grow with the file: of more than 65536 rows a random sample of that size is kept.
   /// Errors: ConfigError naming `origin` or the file's line; IoError.
   Sampler(const Distribution& distribution, const std::string& column, std::int64_t least, bool skip_bad_rows,
-          const std::string& origin);
+          const std::string& origin, const ColumnNames& columns = {});
 
   std::int64_t operator()(std::uint64_t bits) const noexcept {
     std::uint64_t rest = 0;

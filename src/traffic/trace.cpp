@@ -26,15 +26,22 @@ constexpr std::uint64_t kLeastMarkBytes = 4096, kMostMarks = 65536;
 constexpr double kMaxMs = 9007199254740992.0;
 constexpr const char* kAllColumns = "timestamp_ms, user_id, history_len, n_candidates";
 
+// In the order of kTraceRoles.
 constexpr std::pair<TraceColumn, const char*> kColumns[] = {{TraceColumn::timestamp, "timestamp_ms"},
                                                             {TraceColumn::user, "user_id"},
                                                             {TraceColumn::history, "history_len"},
                                                             {TraceColumn::candidates, "n_candidates"}};
 
-const char* name_of(TraceColumn column) {
-  return std::find_if(std::begin(kColumns), std::end(kColumns),
-                      [&](const auto& known) { return known.first == column; })
-      ->second;
+/// In a file whose columns have these names where they have others.
+std::string name_of(TraceColumn column, const ColumnNames& names) {
+  for (std::size_t i = 0; i < std::size(kColumns); ++i) {
+    if (kColumns[i].first != column) continue;
+    for (const auto& [role, name] : names) {
+      if (role == kTraceRoles[i]) return name;
+    }
+    return kColumns[i].second;
+  }
+  return "";
 }
 
 std::string at_line(const std::string& file, std::int64_t line) { return file + ":" + std::to_string(line); }
@@ -111,7 +118,8 @@ void check_unchanged(const TraceFormat& format, const TraceFile& file) {
   }
 }
 
-TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed, bool skip_bad_rows) {
+TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed, bool skip_bad_rows,
+                        const ColumnNames& columns) {
   TraceFormat format;
   format.file = input_name(path);
   format.plain = plain_copy(path);
@@ -135,24 +143,23 @@ TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>&
     throw ConfigError(format.file, "its lines end in a carriage return alone",
                       "save it with line ends of Unix or Windows");
   }
-  const std::vector<std::string>& names = heading.names;
-  for (const std::string& name : names) {
-    const auto known = std::find_if(std::begin(kColumns), std::end(kColumns),
-                                    [&](const auto& column) { return column.second == name; });
-    const bool wanted =
-        known != std::end(kColumns) && std::find(needed.begin(), needed.end(), known->first) != needed.end();
-    if (wanted && std::find(format.columns.begin(), format.columns.end(), known->first) != format.columns.end()) {
-      throw ConfigError(place, "the column " + name + " is there twice", "");
-    }
-    format.columns.push_back(wanted ? known->first : TraceColumn::ignored);
-  }
+  format.columns.assign(heading.names.size(), TraceColumn::ignored);
   for (const TraceColumn column : needed) {
-    if (std::find(format.columns.begin(), format.columns.end(), column) == format.columns.end()) {
+    const std::string name = name_of(column, columns);
+    const auto found = std::find(heading.names.begin(), heading.names.end(), name);
+    if (found == heading.names.end()) {
       const std::string why = why_one_cell(heading);
-      throw ConfigError(place, std::string("no column ") + name_of(column) + " among " + in_quotes(join(names, ",")),
-                        why.empty() ? hint : why);
+      throw ConfigError(place, "no column " + printable(name) + " among " + in_quotes(join(heading.names, ",")),
+                        !why.empty()      ? why
+                        : columns.empty() ? hint + "; --columns gives them other names"
+                                          : hint);
     }
+    if (std::find(found + 1, heading.names.end(), name) != heading.names.end()) {
+      throw ConfigError(place, "the column " + printable(name) + " is there twice", "");
+    }
+    format.columns[static_cast<std::size_t>(found - heading.names.begin())] = column;
   }
+  format.names = columns;
   format.numbers = numbers_of(format, std::string_view(text).substr(heading.rows_at), whole);
   return format;
 }
@@ -298,7 +305,8 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
   const std::vector<std::string>& cells = record.cells;
   if (cells.size() != columns.size()) {
     return bad(std::to_string(cells.size()) + (cells.size() == 1 ? " cell: " : " cells: ") + in_quotes(line),
-               "the header has " + std::to_string(columns.size()));
+               "the header has " + std::to_string(columns.size()) +
+                   (cells.size() > columns.size() ? "; with decimal commas, cells are separated by semicolons" : ""));
   }
   for (std::size_t i = 0; i < cells.size(); ++i) {
     const std::string& cell = cells[i];
@@ -306,7 +314,8 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
                                                                     : plain_whole_number(cell, format_->numbers);
     const char* const number_end = number.data() + number.size();
     const auto fail = [&](const char* problem, const std::string& hint) {
-      return bad(std::string(name_of(columns[i])) + " " + (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem),
+      return bad(printable(name_of(columns[i], format_->names)) + " " +
+                     (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem),
                  hint);
     };
     switch (columns[i]) {

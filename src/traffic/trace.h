@@ -9,6 +9,7 @@
 
 #include "base/delimited.h"
 #include "base/input.h"
+#include "kvcast/columns.h"
 
 namespace kvcast::traffic {
 
@@ -51,14 +52,17 @@ struct TraceFormat {
   std::vector<TraceColumn> columns;  ///< of each cell of a row
   Heading heading;
   Notation numbers;
-  Descriptor plain;  ///< open where it is read instead of the file (plain_copy())
+  ColumnNames names;  ///< of its columns, where they have others
+  Descriptor plain;   ///< open where it is read instead of the file (plain_copy())
   bool skip_bad_rows = false;
   std::uint64_t bytes = 0;      ///< of the file, so that a change between two passes is noticed
   std::int64_t changed_ns = 0;  ///< time of its last change
 };
-/// needed: columns that the file must have; any other is not read, nor checked.
-/// Errors: IoError; ConfigError "<file>:1: ..." naming the column that is missing or there twice.
-TraceFormat read_format(const std::string& file, const std::vector<TraceColumn>& needed, bool skip_bad_rows);
+/// needed: columns that the file must have; any other is not read, nor checked. columns: their names in this file, by
+/// kTraceRoles, where they have others. Errors: IoError; ConfigError "<file>:1: ..." naming the column that is missing
+/// or there twice.
+TraceFormat read_format(const std::string& file, const std::vector<TraceColumn>& needed, bool skip_bad_rows,
+                        const ColumnNames& columns = {});
 
 struct TraceRow {
   double timestamp_ms = 0;  ///< whatever it counts from; never below the row before

@@ -96,9 +96,10 @@ struct Workload::Impl {
     } else if (!synthetic()) {
       trace = index_trace(read_format(
           options.trace, {TraceColumn::timestamp, TraceColumn::user, TraceColumn::history, TraceColumn::candidates},
-          options.skip_bad_rows));
+          options.skip_bad_rows, options.columns));
     } else if (!options.arrivals.empty()) {
-      trace = index_trace(read_format(options.arrivals, {TraceColumn::timestamp}, options.skip_bad_rows));
+      trace =
+          index_trace(read_format(options.arrivals, {TraceColumn::timestamp}, options.skip_bad_rows, options.columns));
     }
     if (trace && options.requests_per_s) copies = copies_for(*trace, *options.requests_per_s);
     if (options.replace_candidates && !options.candidates) {
@@ -113,14 +114,15 @@ struct Workload::Impl {
       if (same_reading && same(known->options.candidates, options.candidates)) {
         candidates = known->candidates;
       } else {
-        candidates.emplace(*options.candidates, "n_candidates", 1, options.skip_bad_rows, "--candidates");
+        candidates.emplace(*options.candidates, "n_candidates", 1, options.skip_bad_rows, "--candidates",
+                           options.columns);
       }
     }
     if (!synthetic()) return;
     if (same_reading && same(known->options.history, options.history)) {
       history = known->history;
     } else {
-      history.emplace(*options.history, "history_len", 0, options.skip_bad_rows, "--history");
+      history.emplace(*options.history, "history_len", 0, options.skip_bad_rows, "--history", options.columns);
     }
     if (known != nullptr && known->users && known->options.users == options.users &&
         known->options.zipf == options.zipf) {

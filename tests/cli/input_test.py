@@ -104,6 +104,8 @@ class InputTest(unittest.TestCase):
             "either.csv": (table(HEAD, [(1, '"1,234"', '"2,345"')]), "'1,234' in line 2 may be 1.234 or 1234"),
             "both.csv": (table(HEAD, [(1, '"0,5"', "0.5")]), "decimal points and decimal commas: '0.5' in line 2"),
             "spaces.txt": (table(HEAD, ROWS, " "), "separated by commas, semicolons or tabs, not by spaces"),
+            "one.csv": ("sep=;\n" + table(HEAD, ROWS[:1], ";", ","), "only N = 1 is there, which says nothing about r (read "
+                        "with cells separated by semicolons, numbers with a decimal comma)"),
             "book.xlsx": (b"PK\x03\x04\x14\x00\x06\x00", "is an Excel workbook or another zip archive; save the sheet"),
             "old.csv.zst": (b"\x28\xb5\x2f\xfd\x00\x00", "is compressed by zstd; uncompress it"),
             "cut.csv.gz": (gzip.compress(table(HEAD, ROWS).encode())[:-6], "compressed by gzip and ends too early"),
@@ -114,6 +116,87 @@ class InputTest(unittest.TestCase):
                 line = self.refused("fit", self.write(name, content), "-q")
                 self.assertIn(f"{name}: ", line)
                 self.assertIn(problem, line)
+
+    def test_units_in_names_of_columns(self):
+        """Case 07: never a thousand times off, and never told to rename."""
+        wanted = self.fit_of(self.report("fit", self.write("s.csv", table(HEAD, ROWS))))
+        for unit, factor, name in (("ms", 1e3, "milliseconds"), ("mseconds", 1e3, "milliseconds"),
+                                   ("useconds", 1e6, "microseconds"), ("ns", 1e9, "nanoseconds")):
+            with self.subTest(unit):
+                rows = [(n, factor * naive, factor * shared) for n, naive, shared in ROWS]
+                head = ("candidates", f"naive_{unit}", f"shared ({unit})")
+                report = self.report("fit", self.write("t.csv", table(head, rows)))
+                self.assertAlmostEqual(self.fit_of(report), wanted, places=6)
+                self.assertEqual(self.taken_for(report),
+                                 [f"t.csv: read with 'naive_{unit}' in {name}, 'shared ({unit})' in {name}"])
+                naive = report["cases"][0]["points"][0]["schemes"]["naive"]["seconds"]["median"]
+                self.assertAlmostEqual(naive, ROWS[0][1], places=9)
+        line = self.refused("fit", self.write("t.csv", table(("candidates", "naive", "shared"), ROWS)))
+        self.assertIn("the column 'naive' does not tell one unit of time", line)
+
+    def test_columns_of_ones_own(self):
+        plain = self.report("fit", self.write("s.csv", table(HEAD, ROWS)))
+        rows = [(f"x{n}", n, 1e3 * naive, 1e3 * shared) for n, naive, shared in ROWS]
+        self.write("own.csv", table(("id", "n", "t_full_ms", "t_cached"), rows))
+        names = "candidates=n,naive=t_full_ms,shared=t_cached:ms"
+        report = self.report("fit", "own.csv", "--columns", names)
+        self.assertAlmostEqual(self.fit_of(report), self.fit_of(plain), places=6)
+        result = self.kvcast("size", "own.csv", "--columns", names, "--p99", "100ms")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for columns, problem in (("candidates=m,naive=t_full_ms,shared=t_cached:ms", "it has 'id', 'n', 't_full_ms'"),
+                                 ("candidate=n", "did you mean 'candidates'?"), ("naive=n,shared=n", "both naive and shared"),
+                                 ("candidates=n,naive=t_cached,shared=t_full_ms", "'t_cached' does not tell one unit"),
+                                 ("n", "names no column")):
+            with self.subTest(columns):
+                self.assertIn(problem, self.refused("fit", "own.csv", "--columns", columns))
+        self.assertIn("--columns: no file is read", self.refused("size", "--r", "0.2", "--columns", names))
+        trace = table(("ts", "uid", "hist_len", "n"), REQUESTS)
+        wanted = self.simulated("--trace", self.write("plain.csv", table(TRACE_HEAD, REQUESTS)))
+        names = "timestamp=ts,user=uid,history=hist_len,candidates=n"
+        traffic = self.simulated("--trace", self.write("log.csv", trace), "--columns", names)
+        self.assertEqual(traffic["latencies"], wanted["latencies"])
+        line = self.refused("simulate", *COSTS, "--trace", "log.csv")
+        self.assertIn("log.csv:1: no column timestamp_ms among 'ts,uid,hist_len,n'", line)
+        self.assertIn("--columns", line)
+        line = self.refused("simulate", *COSTS, "--qps", "10", "--history", "5", "--candidates", "5", "--columns", names)
+        self.assertIn("--columns: no trace is read", line)
+
+    def test_times_and_rates_say_what_they_are(self):
+        """Case 15."""
+        self.write("base.csv", table(HEAD, ROWS))
+        for flag in ("--p99", "--naive-candidate"):
+            self.assertIn(f"{flag}: '50' of what? 50ms or 50s", self.refused("size", "base.csv", flag, "50"))
+        for flag in ("--service", "--token-time", "--candidate-time", "--ttl", "--p99", "--batch-window"):
+            self.assertIn(f"{flag}: '5' of what? 5ms or 5s", self.refused("simulate", flag, "5"))
+        self.assertIn("--budget: '20' of what?", self.refused("run", "smoke", "--budget", "20"))
+        self.assertIn("measure.budget: '20' of what?", self.refused("run", "smoke", "--set", "measure.budget=20"))
+        for rate in ("1,000", "1_000", "1 000", "1.000,5", "10k", "5%"):
+            line = self.refused("size", "base.csv", "--qps", rate)
+            self.assertIn(f"--qps: '{rate}' ", line)
+            self.assertIn("a rate above 0, such as 200, 200/s or 12000/min", line)
+            self.assertNotIn("percentage", line)
+
+    def test_times_that_are_not_of_whole_requests(self):
+        """Case 04: fit asks, nothing is sized. Case 05: fit asks, and goes on."""
+        per = [(n, naive / n, shared / n) for n, naive, shared in ROWS]
+        rates = [(n, n / naive, n / shared) for n, naive, shared in ROWS]
+        for name, rows in (("per.csv", per), ("rates.csv", rates)):
+            with self.subTest(name):
+                warnings = self.report("fit", self.write(name, table(HEAD, rows)))["warnings"]
+                question = [w["advice"] for w in warnings if w["code"] == "not-requests"]
+                self.assertEqual(len(question), 1)
+                self.assertIn("rates?", question[0])
+                line = self.refused("size", name, "--p99", "20ms")
+                self.assertIn(f"{name}: naive takes", line)
+                self.assertIn(question[0], line)
+                self.assertIn(question[0], self.refused("simulate", name, "--shape", "default", "--qps", "1",
+                                                        "--history", "64", "--candidates", "5"))
+        swapped = [(n, shared, naive) for n, naive, shared in ROWS]
+        warnings = self.report("fit", self.write("swapped.csv", table(HEAD, [(n, b * 0.2, a) for n, b, a in swapped])))["warnings"]
+        self.assertEqual([w["advice"] for w in warnings if w["code"] == "swapped"],
+                         ["are the columns swapped, or in different units, or does it run candidates one by one?"])
+        warnings = self.report("fit", self.write("fine.csv", table(HEAD, ROWS)))["warnings"]
+        self.assertFalse({w["code"] for w in warnings} & {"swapped", "not-requests"})
 
     def simulated(self, *args, stdin=None):
         return self.report("simulate", *COSTS, *args, stdin=stdin)["traffic"]
@@ -149,6 +232,7 @@ class InputTest(unittest.TestCase):
                          self.report("size", "plain.csv", "--p99", "100ms")["sizing"]["points"])
         self.assertIn("standard input: line 2", self.refused("fit", "-", stdin=b"candidates,naive_seconds,shared_seconds\n1\n"))
         self.assertIn("standard input: is empty", self.refused("fit", "-", stdin=b""))
+        self.assertIn("standard input has the timings", self.refused("simulate", "-", "--trace", "-", stdin=plain))
         trace = table(TRACE_HEAD, REQUESTS).encode()
         wanted = self.simulated("--trace", self.write("log.csv", trace))
         for content in (trace, gzip.compress(trace)):

@@ -278,7 +278,7 @@ class SimulateTest(TrafficTest):
             "6,7,10,": "n_candidates is empty; a whole number from 0 to ",
             "6,7,10": "3 cells: '6,7,10'; the header has 4",
             "6,7,10,5,1": "5 cells: '6,7,10,5,1'; the header has 4",
-            '6,"7,10,5': "a quote is not closed; quotes stand around",
+            '6,"7,10,5': "the quote is not closed; quotes stand around",
             '6,"7"x,10,5': "text behind a closing quote; quotes stand around",
             '6,7"x,10,5': "a quote inside a cell that does not begin with one; quotes stand around",
             "6,7\0,10,5": "holds a NUL byte; a trace is text",

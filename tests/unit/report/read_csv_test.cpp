@@ -28,9 +28,9 @@ std::vector<Cells> cells_of(const std::string& text) {
 }
 
 /// Message of the ConfigError that a text is refused with; "" when it is read.
-std::string refused(const std::string& text) {
+std::string refused(const std::string& text, const ColumnNames& columns = {}) {
   try {
-    read_csv(text, "t.csv");
+    read_csv(text, "t.csv", columns);
   } catch (const ConfigError& error) {
     return error.what();
   }
@@ -249,7 +249,7 @@ TEST_CASE("timings as spreadsheets of any country save them are read, and how is
   };
   const std::vector<Case> cases = {
       {"candidates,naive_seconds,shared_seconds\r\n1,0.125,0.5\r\n1000,2,0.25\r\n,,\r\n,,\r\n", ""},
-      {"candidates,naive_seconds,shared_seconds,\n1.0,0.125,0.5,\n1000.0,2,0.25,\n", ""},
+      {"Candidates,Naive_Seconds,shared_seconds,\n1.0,0.125,0.5,\n1000.0,2,0.25,\n", ""},
       {"candidates;naive_seconds;shared_seconds\n1;0,125;0,5\n1000;2;0,25\n",
        "cells separated by semicolons, numbers with a decimal comma"},
       {"sep=;\ncandidates;naive_seconds;shared_seconds\n1;0,125;0,5\n1.000;2;0,25\n",
@@ -292,6 +292,83 @@ TEST_CASE("samples.csv that a spreadsheet saved again is read", "[report][csv]")
   CHECK(same_shape(again.cases[0].shape, report.cases[0].shape));
 }
 
+TEST_CASE("times are read in the unit that their column's name says, which is said", "[report][csv]") {
+  struct Case {
+    std::string naive, shared;
+    double per_second;
+    std::string taken;
+  };
+  const auto in = [](const std::string& naive, const std::string& shared, const std::string& unit) {
+    return "t.csv: read with '" + naive + "' in " + unit + ", '" + shared + "' in " + unit;
+  };
+  std::vector<Case> cases = {{"naive_s", "shared_sec", 1, ""}, {"naive_secs", "shared (s)", 1, ""}};
+  for (const char* unit : {"ms", "msec", "mseconds", "millis", "milliseconds"}) {
+    const std::string naive = std::string("naive_") + unit, shared = std::string("shared (") + unit + ")";
+    cases.push_back({naive, shared, 1e3, in(naive, shared, "milliseconds")});
+  }
+  for (const char* unit : {"us", "usec", "useconds", "micros", "\xc2\xb5s"}) {
+    const std::string naive = std::string("Naive[") + unit + "]", shared = std::string("shared_time_") + unit;
+    cases.push_back({naive, shared, 1e6, in(naive, shared, "microseconds")});
+  }
+  cases.push_back({"naiveNanos", "shared.latency.ns", 1e9, in("naiveNanos", "shared.latency.ns", "nanoseconds")});
+  for (const Case& one : cases) {
+    CAPTURE(one.naive, one.shared);
+    const std::string text = "candidates," + one.naive + "," + one.shared + "\n10," +
+                             std::to_string(static_cast<std::int64_t>(2 * one.per_second)) + "," +
+                             std::to_string(static_cast<std::int64_t>(3 * one.per_second)) + "\n";
+    const Report report = read_csv(text, "t.csv");
+    CHECK(report.cases.at(0).samples.at(0).measured_seconds == 2);
+    CHECK(report.cases[0].samples.at(1).measured_seconds == 3);
+    CHECK((report.warnings.empty() ? "" : report.warnings[0].text) == one.taken);
+  }
+  // 7 ms is the double nearest to 0.007.
+  CHECK(read_csv("candidates,naive_ms,shared_us\n1,7,7\n", "t.csv").cases[0].samples[0].measured_seconds == 0.007);
+  CHECK(read_csv("candidates,naive_ms,shared_us\n1,7,7\n", "t.csv").cases[0].samples[1].measured_seconds == 7e-6);
+  CHECK(read_csv("candidates,naive_seconds,naive_ms,shared_ms\n1,7,8,9\n", "t.csv")
+            .cases[0]
+            .samples[0]
+            .measured_seconds == 7);
+  CHECK(refused("candidates,naive_ms,shared_ms\n1,0,1\n") ==
+        "t.csv: line 2, column 'naive_ms': '0' is not above 0; allowed: milliseconds above 0, such as 12.5");
+  CHECK_THAT(refused("candidates,naive,shared\n1,2,3\n"),
+             Contains("the column 'naive' does not tell one unit of time; --columns naive=naive:ms says it, or :s"));
+  CHECK_THAT(refused("candidates,naive_ms,naive_us,shared_ms\n1,2,3,4\n"),
+             Contains("the columns 'naive_ms' and 'naive_us' may both be naive; --columns naive=naive_ms takes one"));
+  CHECK_THAT(refused("candidates,naive_ms_per_candidate,shared_ms\n1,2,3\n"),
+             Contains("'naive_ms_per_candidate' is of a rate, or of a part of a request"));
+  CHECK_THAT(refused("candidates,naive_ms,shared_qps\n1,2,3\n"), Contains("'shared_qps' is of a rate"));
+  for (const char* unit : {"msceonds", "mseconsd", "p50", "min"}) {
+    CAPTURE(unit);
+    const std::string line = refused("candidates,naive_" + std::string(unit) + ",shared_ms\n1,2,3\n");
+    CHECK_THAT(line, Contains("line 1: ") && Contains("--columns naive=") && !Contains("did you mean"));
+  }
+}
+
+TEST_CASE("columns of one's own names are taken by them", "[report][csv]") {
+  const std::string text = "n;gpu;t_full_ms;t_cached;note (us)\n10;H100;2000;3,5;7\n";
+  const Report report =
+      read_csv(text, "t.csv", {{"candidates", "n"}, {"naive", "t_full_ms"}, {"shared", "t_cached:s"}});
+  REQUIRE(report.cases.at(0).samples.size() == 2);
+  check_same(report.cases[0].samples[0], {10, "naive", 0, Status::measured, 2, 10, {}, {}, 1, {}});
+  check_same(report.cases[0].samples[1], {10, "shared", 0, Status::measured, 3.5, 10, {}, {}, 1, {}});
+  REQUIRE(report.warnings.size() == 2);
+  CHECK(report.warnings[0].text ==
+        "t.csv: read with cells separated by semicolons, numbers with a decimal comma, 't_full_ms' in milliseconds");
+  CHECK(report.warnings[1].text == "t.csv: not used: 'gpu', 'note (us)'");
+  // A name that holds the colon itself; and those that are not given have their own.
+  CHECK(read_csv("candidates,t:ms,shared_s\n1,2000,3\n", "t.csv", {{"naive", "t:ms"}})
+            .cases[0]
+            .samples[0]
+            .measured_seconds == 2);
+  CHECK(refused(text, {{"candidates", "m"}, {"naive", "t_full_ms"}, {"shared", "t_cached:s"}}) ==
+        "t.csv: line 1: has no column 'm'; it has 'n', 'gpu', 't_full_ms', 't_cached', 'note (us)'");
+  CHECK_THAT(refused(text, {{"candidates", "n"}, {"naive", "t_full_ms"}, {"shared", "t_cached"}}),
+             Contains("the column 't_cached' does not tell one unit of time; --columns shared=t_cached:ms says it"));
+  CHECK_THAT(refused(text, {{"candidates", "n"}, {"naive", "t_full_ms"}, {"shared", "t_cached:parsecs"}}),
+             Contains("--columns: 'parsecs' is no unit of time that is known; s, ms, us, ns"));
+  CHECK_THAT(refused(text, {{"candidates", "n"}}), Contains("no column tells the time of a request by naive"));
+}
+
 TEST_CASE("other columns of timings of one's own are passed over with a warning", "[report][csv]") {
   const Report report =
       read_csv("gpu,candidates,round,naive_seconds,scheme,shared_seconds,\nH100,1,5,2,x,1,\n", "t.csv");
@@ -321,16 +398,21 @@ TEST_CASE("what is wrong in timings of one's own is named", "[report][csv]") {
     CHECK_THAT(refused(kOwn + bad + ",2,1\n"), Contains("; allowed: a whole number, at least 1"));
   }
   CHECK(refused(kOwn + "1,2\n") == "t.csv: line 2: 2 cells where the head has 3; as many as the head");
-  CHECK_THAT(refused(kOwn + "1,2,3,4\n"), Contains("t.csv: line 2: 4 cells where the head has 3"));
+  CHECK(refused(kOwn + "1,2,3,4\n") ==
+        "t.csv: line 2: 4 cells where the head has 3; as many as the head; with decimal commas, cells are separated by "
+        "semicolons");
+  CHECK(refused("Benchmark A\n" + kOwn + "1,2,3\n") ==
+        "t.csv: line 2: 3 cells where the head has 1; line 1 is taken for the head: lines above it begin with #");
   CHECK_THAT(refused(kOwn), Contains("t.csv: no rows"));
   CHECK_THAT(refused(kOwn + "\n \n"), Contains("t.csv: no rows"));
   CHECK_THAT(refused(""), Contains("t.csv: is empty"));
   CHECK_THAT(refused("\xef\xbb\xbf"), Contains("t.csv: is empty"));
-  CHECK(refused("candidates,naive_secs,shared_seconds\n1,2,3\n") ==
-        "t.csv: line 1: has no column 'naive_seconds'; did you mean 'naive_seconds' where it has 'naive_secs'? needed: "
-        "candidates, naive_seconds, shared_seconds");
-  CHECK_THAT(refused("N,naive_seconds,shared_seconds\n1,2,3\n"),
-             Contains("has no column 'candidates'; needed: candidates"));
+  CHECK(refused("candidates,naiv_seconds,shared_seconds\n1,2,3\n") ==
+        "t.csv: line 1: no column tells the time of a request by naive; it has 'candidates', 'naiv_seconds', "
+        "'shared_seconds'; --columns naive=NAME:ms names it, where 'naive_seconds' or 'naive_ms' is not its name");
+  CHECK(refused("N,naive_seconds,shared_seconds\n1,2,3\n") ==
+        "t.csv: line 1: no column tells how many candidates a request has; it has 'N', 'naive_seconds', "
+        "'shared_seconds'; --columns candidates=NAME names it, where 'candidates' is not its name");
   CHECK_THAT(refused("candidates naive_seconds shared_seconds\n1 2 3\n"),
              Contains("cells are separated by commas, semicolons or tabs, not by spaces"));
   CHECK_THAT(refused(kOwn + "1,\"1,234\",2\n"),
@@ -339,7 +421,7 @@ TEST_CASE("what is wrong in timings of one's own is named", "[report][csv]") {
              Contains("t.csv: numbers have decimal points and decimal commas: '0.5'"));
   CHECK_THAT(refused("candidates,candidates,naive_seconds,shared_seconds\n1,1,2,3\n"),
              Contains("t.csv: line 1: the column 'candidates' is there twice"));
-  CHECK_THAT(refused("hello\n"), Contains("t.csv: line 1: has no column 'candidates'"));
+  CHECK_THAT(refused("hello\n"), Contains("t.csv: line 1: no column tells how many candidates"));
   // Every message is one line, whatever is in the cell.
   CHECK(refused(kOwn + "1,2,\"a\nb\x1b[31m\"\n").find('\n') == std::string::npos);
 }

@@ -168,9 +168,10 @@ TEST_CASE("a trace without what it needs is refused", "[traffic]") {
   CHECK(error("") == ": is empty" + columns);
   CHECK(error(kHeader) == ": has no rows; a trace has a row per request");
   CHECK(error(kHeader.substr(0, kHeader.size() - 1)) == ": has no rows; a trace has a row per request");
-  CHECK(error("1,2,3,4\n") == ":1: no column timestamp_ms among '1,2,3,4'" + columns);
+  const std::string others = columns + "; --columns gives them other names";
+  CHECK(error("1,2,3,4\n") == ":1: no column timestamp_ms among '1,2,3,4'" + others);
   CHECK(error("timestamp_ms,user_id,n_candidates\n1,1,1\n") ==
-        ":1: no column history_len among 'timestamp_ms,user_id,n_candidates'" + columns);
+        ":1: no column history_len among 'timestamp_ms,user_id,n_candidates'" + others);
   CHECK(error("user_id," + kHeader) == ":1: the column user_id is there twice");
   CHECK(error(std::string(kMaxLineBytes + 1, 'x')).starts_with(":1: the line is longer than 65536 bytes"));
   const TextFile bad(kHeader + "x,1,1,1\ny,1,1,1\n");
@@ -252,6 +253,21 @@ TEST_CASE("a trace in UTF-16 is read through a plain copy, again and from any pl
   check_unchanged(trace.format, TraceFile(trace.format));
   CHECK_THAT(config_error([] { TextFile("PK\x03\x04 and more of it").index(); }),
              Catch::Contains("is an Excel workbook"));
+}
+
+TEST_CASE("columns of a trace have the names that they are given", "[traffic]") {
+  const TextFile file("ts,uid,hist len,n,n_candidates\n1000,7,20,3,x\n2000,8,30,-1,x\n");
+  const ColumnNames names = {{"timestamp", "ts"}, {"user", "uid"}, {"history", "hist len"}, {"candidates", "n"}};
+  const TraceFormat format = read_format(file.path, kAll, true, names);
+  const auto rows = rows_of(format, 64);
+  REQUIRE(rows.size() == 1);
+  CHECK(equal(rows[0], {1000, 7, 20, 3, 0, 2}));
+  CHECK(config_error([&] { index_trace(read_format(file.path, kAll, false, names)); }) ==
+        file.path + ":3: n '-1' is negative; a whole number from 0 to 1000000000");
+  CHECK_THAT(config_error([&] {
+               read_format(file.path, kAll, false, {{"timestamp", "ts"}, {"user", "who"}});
+             }),
+             Catch::Contains(":1: no column who among 'ts,uid,hist len,n,n_candidates'"));
 }
 
 TEST_CASE("columns that are not needed are not checked", "[traffic]") {
