@@ -15,9 +15,8 @@ class CompareCommand : public Command {
     app_->add_option("A", a_, "Before: folder, report.json, samples.csv, or a CSV of your own")
         ->required()
         ->option_text(" ");
-    app_->add_option("B", b_, "After; with --across it may be left out: what A has, against each other")
-        ->option_text(" ");
-    app_->add_option("--across", across_, "Points that differ in this alone: schemes, dtype, threads, L, shape, ...")
+    app_->add_option("B", b_, "After; with --across it may be left out: within A")->option_text(" ");
+    app_->add_option("--across", across_, "Points that differ in this alone: schemes, dtype, threads, L, shape")
         ->type_name("FIELD");
     threshold_option_ =
         app_->add_option("--threshold", threshold_, "How much slower is a regression [5%]")->type_name("X");

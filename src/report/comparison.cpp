@@ -117,7 +117,8 @@ const ComparedPoint* telling(const Comparison& comparison) {
   for (const ComparedPoint& point : comparison.points) {
     if (!gain(point)) continue;
     const auto better = [&](const ComparedPoint& than) {
-      if (judged(point) != judged(than)) return judged(point);
+      const auto sure = [](const ComparedPoint& one) { return gain(one)->times.ci95.has_value(); };
+      if (sure(point) != sure(than)) return sure(point);
       if (rank(point) != rank(than)) return rank(point) > rank(than);
       return point.candidates >= than.candidates;
     };

@@ -160,7 +160,7 @@ class SizeTest(unittest.TestCase):
         budgets = (["--p99", "5ms", "--extrapolate"], ["--p99", "5ms"], ["--p99", "0.35ms"])
         for counts in ((1, 5, 10), (1, 5, 10, 50)):
             (self.dir / "grid.csv").write_text(planted_grid(counts=counts))
-            for args in (shape + budget for shape in shapes for budget in budgets):
+            for args in (shape + budget for shape in shapes for budget in budgets[:3 if shape == shapes[0] else 1]):
                 with self.subTest(counts=counts, args=args):
                     sizing, rows, lines = self.frontier(*args)
                     likely = [row["likely_candidates"] for row in rows]
