@@ -169,7 +169,7 @@ std::vector<std::unique_ptr<bench::Peer>> start_peers(const app::Problem& proble
   if (!settings.peers || settings.trim || commands.empty()) return peers;
   const std::string file = (settings.folder / (std::string("case-") + s.name + ".safetensors")).string();
   const auto naive = problem.make(app::baseline(), kMost);
-  app::export_case(problem, {{app::baseline(), naive.get(), kMost}}, kMost, false, file);
+  app::export_case(problem, {{app::baseline(), naive.get(), kMost}}, {kMost, false}, file);
   for (const bench::PeerCommand& command : commands) {
     try {
       peers.push_back(std::make_unique<bench::Peer>(command.with(file, threads)));

@@ -35,4 +35,4 @@ seq 1 "$shards" | parallel --quote --jobs 1 "${where[@]}" bash "$script" "$confi
 
 parts=()
 for ((i = 1; i <= shards; ++i)); do parts+=("$out/part-$i"); done
-"$kvcast" merge "${parts[@]}" -o "$out/merged"
+"$kvcast" merge "${parts[@]}" -o "$out/merged" --force

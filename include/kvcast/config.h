@@ -72,6 +72,9 @@ struct Config {
   SweepConfig sweep;
   RunConfig run;
   MeasureConfig measure;
+  /// What of an imported model neither the file nor anybody said, with the value taken: "heads 4". No field: not in the
+  /// JSON.
+  std::vector<std::string> assumed = {};
 };
 
 /// One member of Config as users see it.

@@ -32,9 +32,13 @@ std::vector<std::string> isa_names();
 /// Errors: ConfigError when the name is none of isa_names(), or work has been done already.
 void select_isa(const std::string& name);
 
-/// What a safetensors file says of its model, as JSON text for parse_config: the model and seed of the config that it
-/// was exported with, or the sizes that follow from its tensors. Errors: ConfigError, IoError.
-std::string imported_config(const std::string& file);
+/// What a safetensors file says of its model, as JSON text for parse_config: the sizes that follow from its tensors,
+/// and the model and seed of the config that it was exported with. heads: those that will be used where the file does
+/// not say. Errors: ConfigError, IoError.
+std::string imported_config(const std::string& file, std::int64_t heads = ModelConfig{}.heads);
+/// Reads every value that this config takes from its imported file. What is to be said of it: what was assumed, and
+/// tensors that nothing reads. Errors: ConfigError naming a tensor and the place of what is not finite; IoError.
+std::vector<Warning> check_import(const Config& config);
 
 /// One line of the scheme list.
 struct SchemeInfo {
@@ -179,12 +183,22 @@ bool traffic_holds(const Traffic& traffic);
 struct SkippedScheme {
   std::string scheme, reason;
 };
+/// Outputs that an imported file holds, against those of naive here.
+struct StoredOutputs {
+  std::string name;             ///< "outputs.reference"
+  std::int64_t candidates = 0;  ///< the first ones of the file that were compared
+  ErrorPair error;
+  double largest = 0, allowed = 0;  ///< |element| of those stored; of error.max_abs
+  bool agrees = false;
+  std::string why_not;  ///< why they were not compared; else empty
+};
 struct VerifyResult {
   Shape shape;
   MachineInfo machine;
   std::vector<Warning> warnings;
   Equivalence equivalence;
-  std::optional<StaleError> stale;  ///< set when the mask cannot share
+  std::optional<StaleError> stale;    ///< set when the mask cannot share
+  std::vector<StoredOutputs> stored;  ///< of an imported file
   std::int64_t candidates = 0;
   std::vector<SkippedScheme> skipped;  ///< schemes of the list that were not compared, and why
   bool interrupted = false;            ///< stop_requested said so; the rest is incomplete

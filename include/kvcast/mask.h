@@ -37,4 +37,9 @@ constexpr bool shareable(Mask mask, std::int64_t layers, std::int64_t candidate_
   return layers - candidate_from_layer <= 1 || !history_sees_candidate;
 }
 
+/// The same of a model. Without a history nothing of it depends on the candidate, whatever the mask.
+inline bool shareable(const ModelConfig& model) {
+  return model.history_length == 0 || shareable(model.mask, model.layers, model.candidate_from_layer);
+}
+
 }  // namespace kvcast

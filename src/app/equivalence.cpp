@@ -94,7 +94,7 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   const Mask mask = config.model.mask;
   const int threads = static_cast<int>(config.run.threads);
   Equivalence result;
-  result.shareable = shareable(mask, shape.layers, shape.candidate_from_layer);
+  result.shareable = shareable(config.model);
 
   // Each scheme is compared on candidates of its own batch; naive runs them all.
   std::vector<std::vector<std::int64_t>> picked;
@@ -144,7 +144,8 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   for (std::int64_t i = 0; i < referenced; ++i) {
     if (stopped()) return std::nullopt;
     truth[i] = reference_outputs(reference_problem.shape(), reference_problem.source(), reference_problem.history(),
-                                 mask, tokens(i, 1), threads);
+                                 mask, tokens(i, 1), threads, stop_requested);
+    if (truth[i].empty()) return std::nullopt;
   }
   const auto scores = [&](const Outputs& rows) {
     std::vector<double> values;
@@ -157,7 +158,8 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     if (stopped()) return std::nullopt;
     const std::vector<double> outputs =
         reference_shared_outputs(reference_problem.shape(), reference_problem.source(), reference_problem.history(),
-                                 mask, tokens(0, ranked), threads);
+                                 mask, tokens(0, ranked), threads, stop_requested);
+    if (outputs.size() < static_cast<std::size_t>(ranked * shape.dim)) return std::nullopt;
     for (std::int64_t i = 0; i < ranked; ++i) {
       const double* const row = outputs.data() + i * shape.dim;
       ranked_truth[i] = {row, row + shape.dim};

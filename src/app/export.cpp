@@ -9,8 +9,10 @@ std::vector<float> copy(std::span<const float> values) { return {values.begin(),
 
 }  // namespace
 
-void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, std::int64_t n, bool reference,
+bool export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, const ExportOptions& options,
                  const std::string& path) {
+  const std::int64_t n = options.candidates;
+  const auto stopped = [&] { return options.stop_requested && options.stop_requested(); };
   const ModelShape& shape = problem.shape();
   const Config& config = problem.config();
   const std::int64_t dim = shape.dim;
@@ -39,25 +41,27 @@ void export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
       tensors.push_back({"layers." + std::to_string(layer) + "." + tensor_name(tensor), sizes, values, {}, element});
     }
   }
+  // Before the file is begun, so that it can be left.
   for (const NamedScheme& named : schemes) {
-    const auto run = [&, named] {
-      std::vector<float> outputs(static_cast<std::size_t>(n * dim));
-      named.scheme->prepare(std::vector<std::int64_t>{n});
-      named.scheme->user_pass();
-      named.scheme->candidate_pass(candidates.data(), n, outputs.data());
-      return outputs;
-    };
-    tensors.push_back({"outputs." + named.instance.label, {n, dim}, run, {}});
+    if (stopped()) return false;
+    std::vector<float> outputs(static_cast<std::size_t>(n * dim));
+    named.scheme->prepare(std::vector<std::int64_t>{n});
+    named.scheme->user_pass();
+    named.scheme->candidate_pass(candidates.data(), n, outputs.data());
+    tensors.push_back({"outputs." + named.instance.label, {n, dim}, [outputs] { return outputs; }, {}});
   }
-  if (reference) {
-    const auto outputs = [&] {
-      return reference_outputs(shape, source, problem.history(), config.model.mask, candidates,
-                               static_cast<int>(config.run.threads));
-    };
-    tensors.push_back({"outputs.reference", {n, dim}, {}, outputs});
+  if (options.reference) {
+    const std::vector<double> outputs =
+        reference_outputs(shape, source, problem.history(), config.model.mask, candidates,
+                          static_cast<int>(config.run.threads), options.stop_requested);
+    if (outputs.size() < static_cast<std::size_t>(n * dim) || stopped()) return false;
+    tensors.push_back({kReferenceOutputs, {n, dim}, {}, [outputs] { return outputs; }});
   }
   tensors.push_back({"readout", {dim}, [&] { return copy(problem.readout()); }, {}});
-  write_safetensors(path, {{"kvcast.config", config_to_json(config)}}, tensors);
+  Config stored = config;
+  stored.measure = {};
+  write_safetensors(path, {{"kvcast.config", config_to_json(stored)}}, tensors);
+  return true;
 }
 
 }  // namespace kvcast::app

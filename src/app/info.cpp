@@ -24,6 +24,11 @@ MachineInfo machine_info(std::int64_t threads) {
 std::vector<std::string> isa_names() { return kernels::isa_names(); }
 
 void select_isa(const std::string& name) {
+  if (const std::int64_t left = measure::address_space_left(); left >= 0 && left < measure::kCodeBytes) {
+    throw ConfigError("ulimit -v", "leaves " + gib(static_cast<double>(left)) + " of address space",
+                      gib(static_cast<double>(measure::kCodeBytes)) +
+                          " at least, beside the model: dense products are compiled at run time");
+  }
   if (!kernels::select_isa(name)) {
     throw ConfigError("/run/isa", in_quotes(name) + " is not a SIMD target of this CPU",
                       "allowed: auto, " + join(isa_names(), ", "));

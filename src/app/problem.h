@@ -39,6 +39,8 @@ class Problem {
   /// What an imported file did not have and was seeded instead: "history", "candidates", "readout"; empty without
   /// import.
   const std::vector<std::string>& seeded_parts() const { return seeded_parts_; }
+  /// Null without import.
+  const ImportedCase* imported() const { return imported_ ? &*imported_ : nullptr; }
   /// Layers that an imported file has beyond the model's.
   std::int64_t unused_layers() const { return imported_ ? imported_->layers - shape_.layers : 0; }
 

@@ -281,11 +281,40 @@ class Run {
     judge();
   }
 
+  // Rows of the plan that would have made a fit, and how many of them have a time; nothing where it asked for none.
+  std::optional<std::pair<std::int64_t, std::int64_t>> without_fit() const {
+    std::int64_t planned = 0, timed = 0;
+    bool naive = false, shares = false;
+    for (const PlannedPoint& point : plan_.points) {
+      if (point.status == Status::skipped || !has_row(point.scheme)) continue;
+      const Case& one = result_.report.cases[static_cast<std::size_t>(point.case_index)];
+      if (std::any_of(one.fits.begin(), one.fits.end(), [](const Fit& fit) { return fit.r.has_value(); })) return {};
+      ++planned;
+      if (point.candidates > 1) {
+        const auto fit =
+            std::find_if(one.fits.begin(), one.fits.end(), [&](const Fit& f) { return f.scheme == point.scheme; });
+        naive = naive || point.scheme == app::baseline().label;
+        shares = shares || fit != one.fits.end();
+      }
+      timed += std::any_of(one.samples.begin(), one.samples.end(), [&](const Sample& sample) {
+        return sample.scheme == point.scheme && sample.candidates == point.candidates;
+      });
+    }
+    if (!naive || !shares) return {};
+    return std::pair(timed, planned);
+  }
+
   void judge() {
     if (const std::string none = no_result(result_.report); !none.empty()) {
       result_.checks_passed = false;
       result_.failure = none;
       return;
+    }
+    if (const auto rows = without_fit(); rows && !result_.interrupted) {
+      result_.checks_passed = false;
+      result_.failure = "no speed-up could be fitted: " + budget_text(config_) + " was enough for " +
+                        std::to_string(rows->first) + " of " + std::to_string(rows->second) +
+                        " points; raise --budget, or ask for fewer -N or a smaller shape";
     }
     for (const Case& one : result_.report.cases) {
       for (const CompositionCheck& check : one.composition) {

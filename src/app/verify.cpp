@@ -6,6 +6,7 @@
 #include "app/notes.h"
 #include "app/problem.h"
 #include "app/refuse.h"
+#include "app/stored_outputs.h"
 #include "base/text.h"
 #include "report/shape.h"
 
@@ -16,6 +17,10 @@ namespace {
 // case exported twice is the same case.
 constexpr double kNaiveFlopsPerThread = 4 * 40e9;
 constexpr double kReferenceSeconds = 4;
+// Of the reference of an exported case, which runs every candidate whole. With fewer than two of them, one can stand in
+// for another unnoticed.
+constexpr double kExportSeconds = 60;
+constexpr std::int64_t kFewestExported = 2;
 // Enough for a ranking to be more than a few lucky places.
 constexpr std::int64_t kWantedCandidates = 64;
 
@@ -39,6 +44,29 @@ double bytes_needed(const Config& config, const std::vector<SchemeInstance>& ins
   return bytes;
 }
 
+// Seconds that the reference of an exported case takes for each candidate.
+double export_seconds(const Config& config) {
+  return reference_flops(app::model_shape(config), positions(config.model) + 1) /
+         app::reference_budget(1, config.run.threads);
+}
+
+// How many of n candidates are exported. Follows from shape and threads alone. Errors: ConfigError when it is none.
+std::int64_t exported_candidates(const Config& config, std::int64_t n) {
+  const double each = export_seconds(config);
+  const auto affordable = static_cast<std::int64_t>(std::min(kExportSeconds / each, static_cast<double>(n)));
+  if (affordable >= kFewestExported) return affordable;
+  Config smaller = config;
+  const std::int64_t merge = config.model.token_merge;
+  while (smaller.model.history_length >= 2 * merge && kFewestExported * export_seconds(smaller) > kExportSeconds) {
+    smaller.model.history_length = smaller.model.history_length / 2 / merge * merge;
+  }
+  throw ConfigError("--export",
+                    "the float64 reference takes about " + format_significant(each, 2) + " s for each candidate",
+                    format_significant(kExportSeconds, 2) + " s for " + std::to_string(kFewestExported) +
+                        " of them at most: such as --history " + std::to_string(smaller.model.history_length) +
+                        ", or fewer layers; without --export the shape is verified");
+}
+
 // New positions for `append` where the config does not say: a tenth of the history.
 std::int64_t appended(const Config& config) {
   if (config.run.append > 0) return config.run.append / config.model.token_merge;
@@ -54,7 +82,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   app::require_team("/run/threads", config.run.threads);
   const int threads = static_cast<int>(config.run.threads);
   const WorkShape work = app::work_shape(config);
-  const bool can_share = shareable(config.model.mask, config.model.layers, config.model.candidate_from_layer);
+  const bool can_share = shareable(config.model);
   VerifyResult result;
   result.shape = report::shape_of(config);
 
@@ -98,6 +126,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   }
   if (can_share && instances.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
   result.candidates = n;
+  const std::int64_t exported = export_file.empty() ? 0 : exported_candidates(config, n);
 
   stage("weights");
   const app::Problem problem(config, n);
@@ -119,8 +148,9 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     return result;
   }
   result.equivalence = *equivalence;
+  result.stored = app::compare_stored_outputs(problem, named.front(), observer.stop_requested);
 
-  if (!can_share && positions(config.model) > 0) {
+  if (!can_share) {
     stage("stale keys and values");
     const ReferenceShape cut = reference_shape(problem.shape(), positions(config.model), 3,
                                                app::reference_budget(kReferenceSeconds, config.run.threads));
@@ -138,8 +168,10 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     result.stale = stale;
   }
   if (!export_file.empty()) {
-    stage("export");
-    app::export_case(problem, named, n, true, export_file);
+    const std::string estimate = format_significant(static_cast<double>(exported) * export_seconds(config), 2);
+    stage(
+        ("export: float64 reference of " + std::to_string(exported) + " candidates, about " + estimate + " s").c_str());
+    result.interrupted = !app::export_case(problem, named, {exported, true, observer.stop_requested}, export_file);
   }
   return result;
 }

@@ -126,7 +126,10 @@ bool is_control(std::string_view text, std::size_t length) {
 
 }  // namespace
 
-std::string gib(double bytes) { return format_significant(bytes / (1024.0 * 1024 * 1024), 3) + " GiB"; }
+std::string gib(double bytes) {
+  constexpr double kMiB = 1024.0 * 1024;
+  return bytes < kMiB ? "less than 1 MiB" : format_significant(bytes / kMiB / 1024, 3) + " GiB";
+}
 
 std::string one_line(std::string_view text) {
   std::string out;

@@ -7,6 +7,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <charconv>
 #include <cmath>
 #include <cstdio>
 #include <cstring>
@@ -114,7 +115,13 @@ Config ConfigArguments::load(const HostLimits& host) const {
   // A file of weights brings its own shape where nothing else does.
   for (auto last = assignments_.rbegin(); last != assignments_.rend(); ++last) {
     if (last->path != "model.import" || last->value.empty()) continue;
-    const std::string brought = imported_config(last->value);  // also beside a preset: a broken file shows at once
+    std::int64_t heads = ModelConfig{}.heads;
+    for (const Assignment& assignment : assignments_) {
+      const std::string& text = assignment.value;
+      if (assignment.path == "model.heads") std::from_chars(text.data(), text.data() + text.size(), heads);
+    }
+    // Also beside a preset: a broken file shows at once.
+    const std::string brought = imported_config(last->value, heads);
     if (!source_) return parse_config(brought, last->value, assignments_, host);
     break;
   }
@@ -142,6 +149,31 @@ FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : name
 void FormatOption::check() const {
   if (std::find(names_.begin(), names_.end(), name_) != names_.end()) return;
   throw ConfigError("--format", fmt::format("'{}' is unknown", name_), "allowed: " + join(names_));
+}
+
+ForceOption::ForceOption(CLI::App& app) {
+  app.add_flag("--force", force_, "Write to a folder that holds a finished result");
+}
+
+void ForceOption::check(const std::optional<std::string>& folder, const std::vector<std::string>& sources) const {
+  namespace fs = std::filesystem;
+  if (force_ || !folder) return;
+  std::error_code ignored;
+  // An unfinished run is refused by its journal, which --resume needs.
+  if (!fs::exists(fs::path(*folder) / "report.json", ignored) ||
+      fs::exists(fs::path(*folder) / "journal.jsonl", ignored)) {
+    return;
+  }
+  const auto is_source = [&](const std::string& source) {
+    const fs::path path(source);
+    if (fs::is_directory(path, ignored)) return fs::equivalent(path, *folder, ignored);
+    const fs::path own = path.has_parent_path() ? path.parent_path() : fs::path(".");
+    const bool of_result = path.filename() == "report.json" || path.filename() == "samples.csv";
+    return of_result && fs::equivalent(own, *folder, ignored);
+  };
+  if (std::any_of(sources.begin(), sources.end(), is_source)) return;
+  throw ConfigError("--output", "'" + *folder + "' holds a finished result, report.json",
+                    "another folder, or --force to write over it");
 }
 
 std::vector<std::string> format_names(const std::vector<FormatInfo>& infos) {

@@ -93,6 +93,18 @@ class FormatOption {
   std::string name_ = "table";
 };
 
+/// --force: a folder that holds a finished result is written to only when asked for.
+class ForceOption {
+ public:
+  explicit ForceOption(CLI::App& app);
+  /// To be called before any work. sources: what the command reads; a result may be added to in its own folder.
+  /// Errors: ConfigError.
+  void check(const std::optional<std::string>& folder, const std::vector<std::string>& sources = {}) const;
+
+ private:
+  bool force_ = false;
+};
+
 /// Names of formats: of all that a report has, or of those of a sizing.
 std::vector<std::string> format_names(const std::vector<FormatInfo>& infos = formats());
 

@@ -12,7 +12,8 @@ class FitCommand : public Command {
  public:
   explicit FitCommand(CLI::App& app)
       : Command(app.add_subcommand("fit", "Fit r to timings of a file and predict, without measuring")),
-        format_(*app_, format_names()) {
+        format_(*app_, format_names()),
+        force_(*app_) {
     app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
         ->required()
         ->option_text(" ");
@@ -39,6 +40,7 @@ class FitCommand : public Command {
 
   int execute() override {
     format_.check();
+    force_.check(output_, {path_});
     FitOptions options;
     if (candidates_) options.candidates = parse_list(*candidates_, "--candidates");
     if (history_) options.history_length = parse_list(*history_, "--history");
@@ -59,6 +61,7 @@ class FitCommand : public Command {
  private:
   static constexpr double kHoldout = 0.25;
   FormatOption format_;
+  ForceOption force_;
   CLI::Option* holdout_option_ = nullptr;
   std::string path_, holdout_;
   std::optional<std::string> candidates_, history_, layers_, columns_, output_;

@@ -45,6 +45,12 @@ std::string without_more_options(const CLI::App& app) {
   return any ? fmt::format("\n{} --help-all lists the other options.\n", command_name(app)) : "";
 }
 
+// --help-all works everywhere; where it says no more than --help, that does not list it.
+void add_help_all(CLI::App& app) {
+  if (app.get_help_all_ptr() == nullptr) app.set_help_all_flag("--help-all", "Print all options and exit")->group("");
+  for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) add_help_all(*command);
+}
+
 // What CLI11 says, or more: it only says that a subcommand is missing when the word given is none, and does not know
 // what an unknown flag may have been meant to be.
 std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
@@ -92,6 +98,7 @@ int parse_and_execute(int argc, char** argv) {
   commands.push_back(make_info_command(app));
   commands.push_back(make_completion_command(app));
   commands.push_back(make_man_command(app));
+  add_help_all(app);
 
   try {
     app.parse(argc, argv);

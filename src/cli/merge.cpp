@@ -13,7 +13,8 @@ class MergeCommand : public Command {
  public:
   explicit MergeCommand(CLI::App& app)
       : Command(app.add_subcommand("merge", "Join the folders of run --shard into one report")),
-        format_(*app_, format_names()) {
+        format_(*app_, format_names()),
+        force_(*app_) {
     app_->add_option("DIR", folders_, "Folders of all parts, in any order")->required()->option_text("...");
     app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
@@ -26,6 +27,7 @@ class MergeCommand : public Command {
 
   int execute() override {
     format_.check();
+    force_.check(output_);
     const Report report = merge(folders_);
     print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
                  quiet_);
@@ -34,6 +36,7 @@ class MergeCommand : public Command {
 
  private:
   FormatOption format_;
+  ForceOption force_;
   std::vector<std::string> folders_;
   std::optional<std::string> output_;
   bool quiet_ = false;

@@ -13,11 +13,13 @@ class ReplayCommand : public Command {
  public:
   explicit ReplayCommand(CLI::App& app)
       : Command(app.add_subcommand("replay", "Serve a log on this machine's engine, against its simulation")),
-        format_(*app_, format_names(traffic_formats())) {
+        format_(*app_, format_names(traffic_formats())),
+        force_(*app_) {
     app_->add_option("-o,--output", output_, "Folder for report.json, traffic.csv, report.html, ...")->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No progress and no names of written files on stderr");
     app_->add_option("--workers", request_.workers, "Requests served at a time, each by --threads [1]")->type_name("N");
     app_->add_flag("--closed-loop", request_.closed_loop, "The next request comes as soon as a worker is free");
+    app_->get_option("--force")->group(kMoreOptions);  // one screen of --help
     traffic_.attach(*app_);
     // Lengths and N come from the requests; one seed draws everything.
     arguments_.attach(*app_, {"model.history_length", "model.token_merge", "model.query_tokens", "model.import",
@@ -34,6 +36,7 @@ class ReplayCommand : public Command {
 
   int execute() override {
     format_.check();
+    force_.check(output_);
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     ReplayRequest request = request_;
     request.workload = traffic_.workload();
@@ -72,6 +75,7 @@ class ReplayCommand : public Command {
  private:
   ConfigArguments arguments_;
   FormatOption format_;
+  ForceOption force_;
   TrafficArguments traffic_;
   ReplayRequest request_;
   std::optional<std::string> output_;

@@ -15,7 +15,7 @@ namespace {
 class ReportCommand : public Command {
  public:
   explicit ReportCommand(CLI::App& app)
-      : Command(app.add_subcommand("report", "A report in other formats, without measuring again")) {
+      : Command(app.add_subcommand("report", "A report in other formats, without measuring again")), force_(*app_) {
     app_->add_option("PATH", paths_, "Folders of runs, or report.json; several with --to html, on one page")
         ->required()
         ->option_text("...");
@@ -52,6 +52,7 @@ class ReportCommand : public Command {
       write_stdout(files.front().second);
       return kExitOk;
     }
+    force_.check(output_folder(), paths_);
     OutputFolder folder(output_folder());
     const std::vector<std::string> written = write_files(files, output_folder());
     folder.keep();
@@ -118,6 +119,7 @@ class ReportCommand : public Command {
     return parent.empty() ? "." : parent.string();
   }
 
+  ForceOption force_;
   std::vector<std::string> paths_;
   std::vector<std::string> to_ = {"md"};
   std::optional<std::string> output_;

@@ -41,7 +41,7 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
     }
     out += "\n";
   }
-  if (plan.check_s > 0) {
+  if (plan.check_s > 0 && plan.whole_check_rounds > 0) {
     std::set<std::int64_t> checked;
     for (const PlannedCase& one : plan.cases) {
       if (one.whole_check_candidates > 0) checked.insert(one.whole_check_candidates);
@@ -108,7 +108,9 @@ Shard parse_shard(const std::string& text) {
 class RunCommand : public Command {
  public:
   explicit RunCommand(CLI::App& app)
-      : Command(app.add_subcommand("run", "Measure naive against shared and fit r")), format_(*app_, format_names()) {
+      : Command(app.add_subcommand("run", "Measure naive against shared and fit r")),
+        format_(*app_, format_names()),
+        force_(*app_) {
     app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
     app_->add_option("--resume", resume_, "Go on with the unfinished run of this folder")->type_name("DIR");
     app_->add_option("--shard", shard_, "Measure the i-th of n parts of the grid, see kvcast merge")->type_name("i/n");
@@ -126,6 +128,7 @@ class RunCommand : public Command {
     format_.check();
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     if (resume_) return resume_run();
+    if (!dry_run_) force_.check(output_);
     RunOptions options;
     if (shard_) options.shard = parse_shard(*shard_);
     options.self_check = self_check_;
@@ -216,13 +219,16 @@ class RunCommand : public Command {
     if (format_.name() != "table" && format_.name() != "json") {
       throw ConfigError("--format", "'" + format_.name() + "' cannot show a plan", "with --dry-run: table, json");
     }
+    const std::vector<Warning> notes = check_import(config);
     const Plan plan = make_plan(config, machine_info(config.run.threads), options);
     write_stdout(format_.name() == "json" ? plan_json(plan) : plan_text(plan, config, Stream::out));
+    if (!quiet_) write_warnings(notes);
     return kExitOk;
   }
 
   ConfigArguments arguments_;
   FormatOption format_;
+  ForceOption force_;
   std::optional<std::string> output_, resume_, shard_;
   bool self_check_ = false;
   bool dry_run_ = false;

@@ -13,7 +13,8 @@ class SimulateCommand : public Command {
  public:
   explicit SimulateCommand(CLI::App& app)
       : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of a log on a fleet")),
-        format_(*app_, format_names(traffic_formats())) {
+        format_(*app_, format_names(traffic_formats())),
+        force_(*app_) {
     app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, your own CSV, or -")
         ->option_text(" ");
     traffic_.attach(*app_);
@@ -52,6 +53,7 @@ class SimulateCommand : public Command {
 
   int execute() override {
     format_.check();
+    force_.check(output_);
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     if (write_trace_ && write_trace_->empty()) throw ConfigError("--write-trace", "the file has no name", "log.csv");
     TrafficOptions options = options_;
@@ -78,6 +80,7 @@ class SimulateCommand : public Command {
 
  private:
   FormatOption format_;
+  ForceOption force_;
   TrafficArguments traffic_;
   TrafficOptions options_;
   std::optional<std::string> batch_window_, service_, token_, candidate_, token_bytes_, tail_, write_trace_, output_;

@@ -12,7 +12,8 @@ class SizeCommand : public Command {
  public:
   explicit SizeCommand(CLI::App& app)
       : Command(app.add_subcommand("size", "How many candidates fit latency, memory and rate")),
-        format_(*app_, format_names(sizing_formats())) {
+        format_(*app_, format_names(sizing_formats())),
+        force_(*app_) {
     app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
         ->option_text(" ");
     const auto text = [&](const char* flag, std::optional<std::string>& value, const char* type, const char* doc) {
@@ -52,6 +53,7 @@ class SizeCommand : public Command {
 
   int execute() override {
     format_.check();
+    force_.check(output_, {path_});
     const Report report = size(path_, options());
     // Beside the table, too: it shows the sizing only.
     print_report(report, render_sizing(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
@@ -87,6 +89,7 @@ class SizeCommand : public Command {
   }
 
   FormatOption format_;
+  ForceOption force_;
   SizingOptions options_;
   std::string path_;
   std::optional<std::string> p99_, memory_, qps_, min_improvement_, drop_, target_drop_, price_, candidates_, history_,

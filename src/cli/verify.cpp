@@ -56,6 +56,37 @@ std::string skipped_text(const std::vector<SkippedScheme>& skipped) {
   return out;
 }
 
+std::string stored_text(const VerifyResult& result) {
+  std::string out;
+  for (const StoredOutputs& stored : result.stored) {
+    if (!stored.why_not.empty()) {
+      out += coloured("not compared: ", Colour::yellow, Stream::out) +
+             one_line(stored.name + " of the file: " + stored.why_not) + "\n";
+      continue;
+    }
+    out += one_line(fmt::format("{} of the file, {} candidates: naive is off by {} of {}, allowed {}: ", stored.name,
+                                stored.candidates, human_error(stored.error.max_abs), human_error(stored.largest),
+                                human_error(stored.allowed)));
+    out += (stored.agrees ? "agrees" : coloured("DIFFERS", Colour::red, Stream::out)) + "\n";
+  }
+  return out;
+}
+
+/// What the file's own outputs are off by; empty when none is.
+std::string stored_failure(const VerifyResult& result) {
+  for (const StoredOutputs& stored : result.stored) {
+    if (!stored.why_not.empty() || stored.agrees) continue;
+    std::string text =
+        fmt::format("{} of the imported file differ by {} of {} (allowed {})", stored.name,
+                    human_error(stored.error.max_abs), human_error(stored.largest), human_error(stored.allowed));
+    for (const Warning& warning : result.warnings) {
+      if (warning.code == "import-assumed") text += "; " + warning.text;
+    }
+    return text;
+  }
+  return "";
+}
+
 std::string stale_text(const StaleError& stale) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t layer = 0; layer < stale.kv_per_layer.size(); ++layer) {
@@ -116,6 +147,21 @@ std::string result_json(const VerifyResult& result) {
   }
   json.end_list().end_object();
 
+  json.begin_list("stored_outputs");
+  for (const StoredOutputs& stored : result.stored) {
+    json.begin_object().field("name", stored.name).field("candidates", stored.candidates);
+    if (stored.why_not.empty()) {
+      json.field("max_abs", stored.error.max_abs).field("max_rel", stored.error.max_rel);
+      json.field("largest", stored.largest).field("allowed", stored.allowed).field("agrees", stored.agrees);
+      json.null("reason");
+    } else {
+      json.null("max_abs").null("max_rel").null("largest").null("allowed").null("agrees");
+      json.field("reason", stored.why_not);
+    }
+    json.end_object();
+  }
+  json.end_list();
+
   if (!result.stale) return json.null("stale").end_object().str();
   json.begin_object("stale").field("read_at", result.stale->read_at);
   write_error(json, "output", result.stale->output);
@@ -162,12 +208,18 @@ class VerifyCommand : public Command {
 
     write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
     if (export_file_ && !quiet_) write_paths({*export_file_});
+    // The table says them itself.
+    if (format_.name() == "json" && !quiet_) write_warnings(result.warnings);
     if (result.stale) {
       print_error(fmt::format("check failed: mask '{}' cannot share the history", result.shape.mask));
       return kExitCheck;
     }
     if (!result.equivalence.agrees) {
       print_error("check failed: outputs differ: " + disagreement(result.equivalence));
+      return kExitCheck;
+    }
+    if (const std::string failure = stored_failure(result); !failure.empty()) {
+      print_error("check failed: " + failure);
       return kExitCheck;
     }
     return kExitOk;
@@ -177,7 +229,7 @@ class VerifyCommand : public Command {
   static std::string result_text(const VerifyResult& result) {
     std::string text = fmt::format("{}\n{} candidates checked on {}, dense products {}\n", shape_text(result.shape),
                                    result.equivalence.checked_candidates, result.machine.isa, result.machine.dense_isa);
-    text += equivalence_text(result.equivalence) + skipped_text(result.skipped);
+    text += equivalence_text(result.equivalence) + skipped_text(result.skipped) + stored_text(result);
     for (const Warning& warning : result.warnings)
       text += coloured("note: ", Colour::yellow, Stream::out) + one_line(warning.text) + "\n";
     return text + (result.stale ? stale_text(*result.stale) : "");

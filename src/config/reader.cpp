@@ -168,10 +168,28 @@ class Reader {
     }
     check_points(shapes);
     check_sizes();
+    if (!model.import.empty()) list_assumed();
     return config_;
   }
 
  private:
+  void list_assumed() {
+    const auto said = [&](const std::string& path) { return origins_.contains(path); };
+    const auto list = [&](const char* path) {
+      config_.assumed.push_back(std::string(config::leaf_of(path)) + " " + config::find_field(path)->text(config_));
+    };
+    if (!said("model.heads")) list("model.heads");
+    // With the number of heads, the tensors' shapes tell it.
+    if (!said("model.heads") || (config_.model.kv_heads != config_.model.heads && !said("model.kv_heads"))) {
+      list("model.kv_heads");
+    }
+    for (const char* path : {"model.mask", "model.history_length", "model.token_merge", "model.query_tokens",
+                             "model.candidate_from_layer"}) {
+      const Field& field = *config::find_field(path);
+      if (!said(path) && (field.swept.empty() || !said(field.swept))) list(path);
+    }
+  }
+
   void read_section(const JsonValue& section, const std::string& pointer) {
     for (const JsonValue& member : section.items) {
       const std::string member_pointer = pointer + "/" + printable(member.key);
@@ -405,7 +423,9 @@ Config load_config(const std::string& preset_or_file, const std::vector<Assignme
     return read_config(std::move(reader), read_whole_file(preset_or_file), printable(preset_or_file, 200), assignments,
                        host);
   }
-  return parse_config(preset_text(preset_or_file), "preset " + preset_or_file, assignments, host);
+  Config config = parse_config(preset_text(preset_or_file), "preset " + preset_or_file, assignments, host);
+  config.assumed.clear();  // a preset is a whole shape, and was asked for
+  return config;
 }
 
 std::string config_to_json(const Config& config) {

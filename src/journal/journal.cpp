@@ -97,6 +97,7 @@ std::string head_line(const JournalHead& head) {
   plan["points"] = report::to_json(planned_point_columns(), head.plan.points);
   line["shard"] = head.shard ? report::to_json(report::shard_columns(), *head.shard) : Json(nullptr);
   line["self_check"] = head.self_check;
+  line["assumed"] = head.config.assumed;
   return line.dump() + "\n";
 }
 
@@ -129,6 +130,9 @@ JournalHead read_head(const JsonPlace& place) {
     report::from_json(shard, report::shard_columns(), head.shard.emplace());
   }
   head.self_check = std::get<bool>(place.at("self_check").read(report::Kind::boolean, false));
+  if (place.value().contains("assumed")) {
+    for (const auto& item : place.at("assumed").items()) head.config.assumed.push_back(item.text());
+  }
   return head;
 }
 

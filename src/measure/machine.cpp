@@ -77,15 +77,6 @@ std::int64_t left_of(std::int64_t limit, std::int64_t used, std::int64_t reclaim
   return std::clamp<std::int64_t>(limit - used + reclaimable, 0, limit);
 }
 
-// What is left of the address space, where the process has a limit of it; -1 when it has none.
-std::int64_t address_space_left() {
-  rlimit limit{};
-  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return -1;
-  const auto bytes =
-      static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
-  return left_of(bytes, std::max<std::int64_t>(0, file_number("/proc/self/statm")) * sysconf(_SC_PAGESIZE), 0);
-}
-
 double read_rate(int threads) {
   // 64 MiB a thread is past any last-level cache slice that one core fills. Many threads share 256 MiB, 4 MiB each at
   // least: a probe must not fill the machine, even if a cache that large would flatter the rate.
@@ -145,6 +136,14 @@ std::int64_t cgroup_left(const std::string& mounts, const std::string& membershi
 
 double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
+std::int64_t address_space_left() {
+  rlimit limit{};
+  if (getrlimit(RLIMIT_AS, &limit) != 0 || limit.rlim_cur == RLIM_INFINITY) return -1;
+  const auto bytes =
+      static_cast<std::int64_t>(std::min<rlim_t>(limit.rlim_cur, std::numeric_limits<std::int64_t>::max()));
+  return left_of(bytes, std::max<std::int64_t>(0, file_number("/proc/self/statm")) * sysconf(_SC_PAGESIZE), 0);
+}
+
 HostLimits probe_limits() {
   HostLimits limits;
 #ifdef __linux__
@@ -154,7 +153,14 @@ HostLimits probe_limits() {
 #endif
   if (limits.cpus < 1) limits.cpus = std::max(1u, std::thread::hardware_concurrency());
   limits.available_memory_bytes = proc_kib("MemAvailable") * 1024;
-  for (const std::int64_t left : {cgroup_left("/sys/fs/cgroup", "/proc/self/cgroup"), address_space_left()}) {
+  std::int64_t space = address_space_left();
+  if (space >= 0) {
+    space = std::max<std::int64_t>(0, space - kCodeBytes);
+#ifdef __GLIBC__
+    mallopt(M_ARENA_MAX, 1);
+#endif
+  }
+  for (const std::int64_t left : {cgroup_left("/sys/fs/cgroup", "/proc/self/cgroup"), space}) {
     if (left < 0) continue;
     std::int64_t& least = limits.available_memory_bytes;
     // 0 stands for unknown.

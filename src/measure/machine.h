@@ -14,8 +14,17 @@ namespace kvcast::measure {
 double now();
 
 /// CPUs in this process's affinity mask, and the memory it may still take: MemAvailable, or what its cgroups or its
-/// address space leave where that is less.
+/// address space leave where that is less; of an address space less kCodeBytes. Under a limit of the address space
+/// malloc keeps to one arena from here on, since each further one reserves 64 MiB of it.
 HostLimits probe_limits();
+
+/// Address space that dense products take beside their operands: code made at run time, stacks, what malloc cannot
+/// give back. oneDNN does not notice when there is none, and crashes: with up to 50
+/// MiB beside what was planned, for shapes up to d = 512 in two threads.
+inline constexpr std::int64_t kCodeBytes = std::int64_t{160} << 20;
+
+/// What is left of the address space, where the process has a limit of it; -1 when it has none.
+std::int64_t address_space_left();
 
 /// Bytes that the memory limits of a cgroup and of those above it leave, v2 and v1; -1 without any. `mounts`:
 /// /sys/fs/cgroup. `membership`: /proc/self/cgroup.

@@ -7,6 +7,7 @@
 #include <map>
 #include <optional>
 #include <set>
+#include <tuple>
 #include <utility>
 
 #include "base/random.h"
@@ -19,6 +20,9 @@ struct Step {
   enum class Kind { user, candidates, whole } kind;
   std::size_t workload;
   std::int64_t candidates;
+  bool check = false;  ///< a whole run beside the composed or scaled timing of the same N
+
+  auto key() const { return std::tuple(kind, workload, candidates); }
 };
 
 class Rounds {
@@ -140,7 +144,7 @@ class Rounds {
       }
       if (check && point.candidates == whole_check && point.status != Status::measured &&
           workloads_[index].checked_whole) {
-        steps.push_back({Step::Kind::whole, index, point.candidates});
+        steps.push_back({Step::Kind::whole, index, point.candidates, true});
       }
     }
     std::vector<std::int64_t> counts;
@@ -153,6 +157,43 @@ class Rounds {
       order.insert(order.end(), by_count[n].begin(), by_count[n].end());
     }
     return order;
+  }
+
+  // Steps that are planned shorter than this are repeated or all overhead, and say nothing of the machine.
+  static constexpr double kTelling = 10 * kMinTiming;
+
+  // What the plan expects of a step, in seconds; 0 where it does not say (a history pass alone).
+  double planned(const Step& step) const {
+    double seconds = 0;
+    if (step.kind == Step::Kind::user) return 0;
+    const Workload& load = workloads_[step.workload];
+    for (const PlannedPoint& point : plan_.points) {
+      if (point.scheme != load.name || point.case_index != load.case_index || point.status == Status::skipped) continue;
+      if (point.candidates != step.candidates && point.measured_candidates != step.candidates) continue;
+      const bool whole = step.kind == Step::Kind::whole && point.measured_candidates > 0;
+      seconds = std::max(seconds, whole ? point.estimated_s * static_cast<double>(step.candidates) /
+                                              static_cast<double>(point.measured_candidates)
+                                        : point.estimated_s);
+    }
+    return seconds;
+  }
+
+  // The last time of a step, or what the plan expects of it on a machine as slow as this one has been.
+  double expected(const Step& step) const {
+    const auto found = taken_.find(step.key());
+    return found != taken_.end() ? found->second : planned(step) * slowness_;
+  }
+
+  void learn(const Step& step, double seconds) {
+    taken_[step.key()] = seconds;
+    if (const double wanted = planned(step); wanted > kTelling) slowness_ = std::max(slowness_, seconds / wanted);
+  }
+
+  // Whether a round before the last one that must be has time for this step. What an answer needs goes before a check.
+  bool has_time(const Step& step) const {
+    double end = env_.now() + expected(step);
+    if (step.check) end += static_cast<double>(plan_.min_rounds - result_.rounds) * plan_.round_s * slowness_;
+    return result_.rounds >= plan_.min_rounds || end <= options_.deadline;
   }
 
   // Every different step once, cheap ones first, as far as the time allows; then the cheapest of each workload again
@@ -169,8 +210,10 @@ class Rounds {
     std::map<std::size_t, std::int64_t> cheapest;  // candidates by workload
     for (const PlannedPoint* point : points) {
       cheapest.try_emplace(workload_of(*point), point->measured_candidates);
-      if (stop() || env_.now() + point->estimated_s > end) continue;
+      const double before = env_.now();
+      if (stop() || before + point->estimated_s * slowness_ > end) continue;
       run_once(workload_of(*point), point->measured_candidates);
+      if (point->estimated_s > kTelling) slowness_ = std::max(1.0, (env_.now() - before) / point->estimated_s);
     }
     double least = std::numeric_limits<double>::infinity();
     for (int unimproved = 0; unimproved < kSteadyPasses;) {
@@ -269,13 +312,23 @@ class Rounds {
 
   // False when cut short.
   bool round(double start) {
-    const std::vector<Step> steps = schedule(result_.rounds);
+    std::vector<Step> steps = schedule(result_.rounds);
+    // Of a round that may be the only one, what it takes least for; history passes first, which the others need.
+    if (plan_.rounds > 0 && plan_.rounds < plan_.min_rounds) {
+      std::stable_sort(steps.begin(), steps.end(), [this](const Step& a, const Step& b) {
+        return std::pair(a.check, planned(a)) < std::pair(b.check, planned(b));
+      });
+    }
     std::map<std::size_t, Timing> users;
     for (std::size_t i = 0; i < steps.size(); ++i) {
       const Step& step = steps[i];
       const Workload& load = workloads_[step.workload];
       if (interrupted()) return false;
       if (env_.now() > options_.deadline) return false;
+      if (!has_time(step)) {
+        if (step.check) continue;
+        return false;
+      }
       if (options_.on_progress) {
         const double now = env_.now();
         const double in_round = static_cast<double>(i) / static_cast<double>(steps.size());
@@ -289,8 +342,10 @@ class Rounds {
             "round " + std::to_string(result_.rounds + 1) + ", " + load.name +
                 (step.kind == Step::Kind::user ? " history" : ", N=" + std::to_string(step.candidates)));
       }
+      const double before = env_.now();
       const Timing timing = time(step);
       if (interrupted()) return false;  // a pass that is told to end leaves out what it likes
+      learn(step, env_.now() - before);
       const std::vector<std::size_t> beside = {timing.canary, timing.canary + 1};
       if (step.kind == Step::Kind::user) {
         users[step.workload] = timing;
@@ -331,6 +386,8 @@ class Rounds {
   std::vector<CaseSample> samples_;
   std::int64_t last_case_ = -1;  // whose timing was the last
   double longest_round_ = 0;
+  std::map<std::tuple<Step::Kind, std::size_t, std::int64_t>, double> taken_;  // by step, the last time
+  double slowness_ = 1;  // how much longer than planned the slowest step has taken
   Result result_;
 };
 

@@ -38,6 +38,14 @@ std::optional<std::int64_t> layer_of(std::string_view name) {
   return layer;
 }
 
+// Whether a name ends like a weight of a layer and begins like one, but is none: what it holds would be left out of the
+// model without a word.
+bool looks_like_weight(std::string_view name) {
+  return name.starts_with("layer") && std::any_of(kTensors.begin(), kTensors.end(), [&](Tensor tensor) {
+           return name.ends_with("." + tensor_name(tensor));
+         });
+}
+
 std::string of_tensor(const SafetensorsFile& file, const FileTensor& tensor) {
   return file.path() + ": tensor " + in_quotes(tensor.name);
 }
@@ -181,6 +189,29 @@ void ImportedCase::read_candidates(std::int64_t first, std::span<float> tokens) 
   read_finite(*file, *file->find(kCandidates), first * dim, tokens);
 }
 
+std::vector<float> ImportedCase::stored_outputs(const std::string& name) const {
+  const FileTensor& tensor = *file->find(name);
+  std::vector<float> values(static_cast<std::size_t>(tensor.elements));
+  file->read(tensor, 0, values);
+  return values;
+}
+
+void ImportedCase::check_values(ModelShape shape, std::int64_t history_rows) const {
+  const std::int64_t used = shape.layers;
+  shape.layers = layers;
+  const TensorSource weights = source(shape);
+  std::vector<float> values;
+  for (std::int64_t layer = 0; layer < used; ++layer) {
+    for (const Tensor tensor : kTensors) {
+      values.resize(static_cast<std::size_t>(tensor_size(shape, tensor).elements()));
+      weights(layer, tensor, values);
+    }
+  }
+  if (history_size && history_size->rows >= history_rows) history(history_rows);
+  if (candidates_size) candidates();
+  if (has_readout) readout();
+}
+
 ImportedCase load_import(const std::string& path) {
   ImportedCase imported;
   imported.file = std::make_unique<const SafetensorsFile>(path);
@@ -193,8 +224,14 @@ ImportedCase load_import(const std::string& path) {
   for (const auto& [name, tensor] : file.tensors()) {
     if (const auto layer = layer_of(name)) {
       last_layer = std::max(last_layer, std::min(*layer, std::numeric_limits<std::int64_t>::max() - 1));
-    } else if (name != kHistory && name != kCandidates && name != kReadout && !name.starts_with("outputs.")) {
-      ++imported.extra_tensors;
+    } else if (looks_like_weight(name)) {
+      throw ConfigError(
+          of_tensor(file, tensor), "is no weight of a layer by its name",
+          "wanted names such as " + in_quotes(weight_name(0, Tensor::qkv_weight)) + ", layers numbered from 0");
+    } else if (name.starts_with("outputs.")) {
+      imported.outputs.push_back(name);
+    } else if (name != kHistory && name != kCandidates && name != kReadout) {
+      imported.extra_tensors.push_back(name);
     }
   }
   const std::int64_t layers = last_layer + 1;

@@ -22,8 +22,8 @@ struct ImportedCase {
   std::optional<TensorSize> history_size;
   std::optional<TensorSize> candidates_size;  ///< [N][dim], N at least 1
   bool has_readout = false;                   ///< [dim]
-  /// Tensors that are no part of an exported case, and so are ignored. outputs.* are a part of it, but are not read.
-  std::int64_t extra_tensors = 0;
+  std::vector<std::string> outputs;           ///< names of the tensors outputs.*, ascending
+  std::vector<std::string> extra_tensors;     ///< of those that are no part of an exported case, and so are ignored
   /// Where the values are. Its address stays when the case moves: sources hold on to it.
   std::unique_ptr<const SafetensorsFile> file;
 
@@ -38,13 +38,19 @@ struct ImportedCase {
   std::vector<float> history(std::int64_t rows) const;  ///< the first of them
   std::vector<float> candidates() const;
   std::vector<float> readout() const;
+  /// All values of a tensor of `outputs`, as they are: also what is not finite. Its type must be is_float().
+  std::vector<float> stored_outputs(const std::string& name) const;
+  /// Reads every value that a model of `shape` (layers: at most those of the file) and `history_rows` tokens would
+  /// take. Errors: as source() and history().
+  void check_values(ModelShape shape, std::int64_t history_rows) const;
   /// Candidates first .. first + tokens.size()/dim - 1, [count][dim]. Errors: as candidates().
   void read_candidates(std::int64_t first, std::span<float> tokens) const;
 };
 
 /// Opens a file and reads its header.
 /// Errors: IoError when it cannot be opened; ConfigError when it is no safetensors file, or a weight that a layer needs
-/// is missing or has another shape or type than the rest of the model implies.
+/// is missing or has another shape or type than the rest of the model implies, or a tensor has a weight's name in a
+/// layer that is misspelt ("layers.01.attn.qkv.weight").
 ImportedCase load_import(const std::string& path);
 
 }  // namespace kvcast

@@ -1,6 +1,7 @@
 #include "model/reference.h"
 
 #include <algorithm>
+#include <atomic>
 #include <cmath>
 
 #include "base/parallel.h"
@@ -10,11 +11,16 @@ namespace {
 
 constexpr double kEpsilon = 1e-5;
 constexpr std::int64_t kRowsPerTask = 8;
+// Of an attended pair beside its products, measured at head_dim 1: asking whether it is seen, and an exponential a
+// head.
+constexpr double kPairFlops = 10, kHeadFlops = 20;
 
 class Reference {
  public:
   Reference(const ModelShape& shape, const TensorSource& source, int threads)
       : shape_(shape), source_(source), threads_(threads) {}
+
+  bool stopped() const { return stopped_; }
 
   // y[rows][out] = x[rows][in] W^T + b.
   std::vector<double> dense(std::int64_t layer, Tensor weight, Tensor bias, const std::vector<double>& x) const {
@@ -28,7 +34,7 @@ class Reference {
     }
     const std::int64_t rows = static_cast<std::int64_t>(x.size()) / in;
     std::vector<double> y(static_cast<std::size_t>(rows * out));
-    parallel_for(threads_, (rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task, int) {
+    each((rows + kRowsPerTask - 1) / kRowsPerTask, [&](std::int64_t task) {
       const std::int64_t first = task * kRowsPerTask, last = std::min(rows, first + kRowsPerTask);
       for (std::int64_t r = first; r < last; ++r) {
         for (std::int64_t o = 0; o < out; ++o) y[at(r * out + o)] = b[at(o)];
@@ -70,7 +76,7 @@ class Reference {
     const std::int64_t group = shape_.heads / shape_.kv_heads;
     std::vector<double> out(queries.size() * at(shape_.dim));
     std::vector<double> moments(queries.size() * 3);
-    parallel_for(threads_, static_cast<std::int64_t>(queries.size()), [&](std::int64_t i, int) {
+    each(static_cast<std::int64_t>(queries.size()), [&](std::int64_t i) {
       const std::int64_t row = queries[at(i)];
       const double* own = nullptr;
       std::vector<const double*> k, v;
@@ -132,7 +138,8 @@ class Reference {
 
   // All layers over x in place; on_layer(const Layer&) is called after each.
   template <typename OnLayer>
-  void run(const ReferenceSequence& sequence, std::vector<double>& x, const OnLayer& on_layer) const {
+  void run(const ReferenceSequence& sequence, std::vector<double>& x, const OnLayer& on_layer) {
+    stop_requested_ = sequence.stop_requested;
     const std::int64_t rows = static_cast<std::int64_t>(x.size()) / shape_.dim;
     const auto active = [&](std::int64_t layer, std::int64_t row) {
       return !sequence.active || sequence.active(layer, row);
@@ -150,12 +157,18 @@ class Reference {
       const ReferenceKv* cached = sequence.cached == nullptr ? nullptr : &(*sequence.cached)[at(layer)];
       now.attention_update = dense(layer, Tensor::out_weight, Tensor::out_bias,
                                    attention(sequence, queries, now.keys, now.qkv, cached, &now.logit_deviation));
+      if (stopped_) return;
       add(x, queries, now.attention_update);
       std::vector<double> hidden =
           dense(layer, Tensor::up_weight, Tensor::up_bias,
                 norm(layer, Tensor::ffn_norm_weight, Tensor::ffn_norm_bias, gather(x, queries)));
-      for (double& value : hidden) value = 0.5 * value * (1 + std::erf(value / std::sqrt(2.0)));
+      each(static_cast<std::int64_t>(queries.size()), [&](std::int64_t i) {
+        for (std::int64_t f = i * shape_.ffn_dim; f < (i + 1) * shape_.ffn_dim; ++f) {
+          hidden[at(f)] = 0.5 * hidden[at(f)] * (1 + std::erf(hidden[at(f)] / std::sqrt(2.0)));
+        }
+      });
       now.ffn = dense(layer, Tensor::down_weight, Tensor::down_bias, hidden);
+      if (stopped_) return;
       add(x, queries, now.ffn);
       on_layer(now);
     }
@@ -163,6 +176,15 @@ class Reference {
 
  private:
   static std::size_t at(std::int64_t i) { return static_cast<std::size_t>(i); }
+
+  // body(task) of every task, unless told to stop.
+  template <typename Body>
+  void each(std::int64_t tasks, const Body& body) const {
+    parallel_for(threads_, tasks, [&](std::int64_t task, int thread) {
+      if (thread == 0 && stop_requested_ && stop_requested_()) stopped_ = true;
+      if (!stopped_) body(task);
+    });
+  }
 
   std::vector<double> gather(const std::vector<double>& x, const std::vector<std::int64_t>& rows) const {
     std::vector<double> picked;
@@ -189,6 +211,8 @@ class Reference {
   const ModelShape& shape_;
   const TensorSource& source_;
   int threads_;
+  std::function<bool()> stop_requested_;
+  mutable std::atomic<bool> stopped_ = false;
 };
 
 double squared(const std::vector<double>& values) {
@@ -203,7 +227,8 @@ ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& sour
                                int threads) {
   ReferenceRun result;
   result.outputs.assign(sequence.tokens.begin(), sequence.tokens.end());
-  Reference(shape, source, threads).run(sequence, result.outputs, [&](const Reference::Layer& layer) {
+  Reference reference(shape, source, threads);
+  reference.run(sequence, result.outputs, [&](const Reference::Layer& layer) {
     ReferenceKv kv;
     kv.rows = layer.keys;
     for (std::size_t i = 0; i < layer.keys.size(); ++i) {
@@ -213,6 +238,7 @@ ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& sour
     }
     result.kv.push_back(std::move(kv));
   });
+  result.stopped = reference.stopped();
   return result;
 }
 
@@ -232,9 +258,10 @@ ReferenceUpdates reference_updates(const ModelShape& shape, const TensorSource& 
 
 double reference_flops(const ModelShape& s, std::int64_t rows) {
   const double d = static_cast<double>(s.dim);
+  const double pair = kPairFlops + kHeadFlops * static_cast<double>(s.heads);
   const auto layer = [&](double keys, double queries) {
     return keys * 2 * d * static_cast<double>(s.qkv_dim()) +
-           queries * (2 * d * static_cast<double>(s.dim + 2 * s.ffn_dim) + 4 * d * keys);
+           queries * (2 * d * static_cast<double>(s.dim + 2 * s.ffn_dim) + (4 * d + pair) * keys);
   };
   const bool hybrid = s.query_tokens > 0 && s.layers > 1;
   const double all = static_cast<double>(rows);

@@ -30,11 +30,14 @@ struct ReferenceSequence {
   /// sees_cached(i, cached->rows[...]).
   const std::vector<ReferenceKv>* cached = nullptr;
   std::function<bool(std::int64_t i, std::int64_t cached_row)> sees_cached = {};
+  /// Polled on the calling thread, every few rows; true ends the forward early.
+  std::function<bool()> stop_requested = {};
 };
 
 struct ReferenceRun {
   std::vector<double> outputs;  ///< [rows][dim], each row as the last layer that it went through left it
   std::vector<ReferenceKv> kv;  ///< per layer, of its active rows
+  bool stopped = false;         ///< by stop_requested: nothing else here means anything
 };
 
 /// Literal forward through all layers, nothing trimmed. In each layer every active row gives K and V. Those that are
@@ -51,8 +54,9 @@ struct ReferenceUpdates {
 ReferenceUpdates reference_updates(const ModelShape& shape, const TensorSource& source, std::span<const double> tokens,
                                    const std::function<bool(std::int64_t i, std::int64_t j)>& sees, int threads);
 
-/// FLOPs of a reference forward of this many rows, of which query_tokens + 1 go on beyond layer 0, for deciding what
-/// it can be asked. That the candidate may skip layers is neglected.
+/// What a reference forward of this many rows costs, in FLOPs of the plain loops: what an attended pair takes beside
+/// its products, mostly the exponential of each head, counts as so many of them. Of the rows query_tokens + 1 go on
+/// beyond layer 0, for deciding what it can be asked. That the candidate may skip layers is neglected.
 double reference_flops(const ModelShape& shape, std::int64_t rows);
 
 }  // namespace kvcast

@@ -210,10 +210,12 @@ Plan build_plan(const Config& config, const std::vector<Costs>& cases, double st
       plan.whole_check_rounds = kMaxRounds;
       plan.rounds = always;
     } else {
-      // Rounds beyond the checked ones, or as many checked ones as there is time for.
-      plan.whole_check_rounds = kMinRounds;
-      const double beyond = available - static_cast<double>(kMinRounds) * (plan.round_s + plan.check_s);
-      plan.rounds = beyond >= 0 ? kMinRounds + static_cast<std::int64_t>(beyond / plan.round_s) : always;
+      // The rounds that make an answer come first, whole runs of what they leave; none where that is less than one.
+      const double beside = available - static_cast<double>(kMinRounds) * plan.round_s;
+      const auto affordable = static_cast<std::int64_t>(std::max(0.0, beside) / plan.check_s);
+      plan.whole_check_rounds = std::min(affordable, kMinRounds);
+      const double checks = static_cast<double>(plan.whole_check_rounds) * plan.check_s;
+      plan.rounds = static_cast<std::int64_t>(std::max(0.0, available - checks) / plan.round_s);
     }
   } else {
     plan.rounds = rounds_with(plan.round_s);

@@ -41,6 +41,18 @@ std::string ceiling_of(const Fit& fit) {
   return "90% of the ceiling of " + ceiling + " at N = " + whole(shown(static_cast<double>(*fit.candidates_for_90)));
 }
 
+/// Of a run that was to fit something, and did not.
+std::string without_fit(const Report& report) {
+  for (const Case& one : report.cases) {
+    for (const Fit& fit : one.fits) {
+      if (report.conditions && !fit.verdict.empty()) {
+        return "No speed-up: " + one_line(fit.verdict) + (fit.next.empty() ? "" : "; " + one_line(fit.next)) + ".";
+      }
+    }
+  }
+  return "";
+}
+
 }  // namespace
 
 const Fit* main_fit(const Case& one) {
@@ -68,7 +80,7 @@ const Case* main_case(const Report& report) {
 std::string conclusion(const Report& report) {
   if (const std::string none = no_result(report); !none.empty()) return none + ".";
   const Case* one = main_case(report);
-  if (one == nullptr) return "";
+  if (one == nullptr) return without_fit(report);
   const Fit& fit = *main_fit(*one);
   std::int64_t candidates = 0;
   const SchemePoint* row = last_speedup(*one, fit.scheme, candidates);

@@ -29,24 +29,27 @@ struct Layout {
   }
 
   // The history by itself, its rows numbered from 0.
-  ReferenceRun history_alone(const TensorSource& source, std::span<const float> history, int threads) const {
+  ReferenceRun history_alone(const TensorSource& source, std::span<const float> history, int threads,
+                             const std::function<bool()>& stop_requested = {}) const {
     const std::vector<double> tokens(history.begin(), history.end());
     ReferenceSequence sequence;
     sequence.tokens = tokens;
     sequence.active = [&](std::int64_t layer, std::int64_t row) { return active(layer, first_history + row); };
     sequence.sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, first_history + i, first_history + j); };
+    sequence.stop_requested = stop_requested;
     return reference_forward(shape, source, sequence, threads);
   }
 
   // History and candidate, every row at its position.
   ReferenceRun whole(const TensorSource& source, std::span<const float> history, std::span<const float> token,
-                     int threads) const {
+                     int threads, const std::function<bool()>& stop_requested = {}) const {
     std::vector<double> tokens(history.begin(), history.end());
     tokens.insert(tokens.begin() + candidate * shape.dim, token.begin(), token.end());
     ReferenceSequence sequence;
     sequence.tokens = tokens;
     sequence.active = [&](std::int64_t layer, std::int64_t row) { return active(layer, row); };
     sequence.sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, i, j); };
+    sequence.stop_requested = stop_requested;
     return reference_forward(shape, source, sequence, threads);
   }
 
@@ -113,12 +116,13 @@ ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_len
 
 std::vector<double> reference_outputs(const ModelShape& shape, const TensorSource& source,
                                       std::span<const float> history, Mask mask, std::span<const float> candidates,
-                                      int threads) {
+                                      int threads, const std::function<bool()>& stop_requested) {
   const Layout layout(shape, mask, history);
   const auto dim = static_cast<std::size_t>(shape.dim);
   std::vector<double> outputs;
   for (std::size_t c = 0; c < candidates.size(); c += dim) {
-    const ReferenceRun run = layout.whole(source, history, candidates.subspan(c, dim), threads);
+    const ReferenceRun run = layout.whole(source, history, candidates.subspan(c, dim), threads, stop_requested);
+    if (run.stopped) break;
     const std::vector<double> out = row(run.outputs, layout.candidate, shape.dim);
     outputs.insert(outputs.end(), out.begin(), out.end());
   }
@@ -127,10 +131,13 @@ std::vector<double> reference_outputs(const ModelShape& shape, const TensorSourc
 
 std::vector<double> reference_shared_outputs(const ModelShape& shape, const TensorSource& source,
                                              std::span<const float> history, Mask mask,
-                                             std::span<const float> candidates, int threads) {
-  assert(shareable(mask, shape.layers, shape.candidate_from_layer));
+                                             std::span<const float> candidates, int threads,
+                                             const std::function<bool()>& stop_requested) {
+  assert(history.empty() || shareable(mask, shape.layers, shape.candidate_from_layer));
   const Layout layout(shape, mask, history);
-  const std::vector<ReferenceKv> cache = layout.history_alone(source, history, threads).kv;
+  const ReferenceRun alone = layout.history_alone(source, history, threads, stop_requested);
+  if (alone.stopped) return {};
+  const std::vector<ReferenceKv>& cache = alone.kv;
   // Blocks bound the memory; in one block the rows are candidates, and each sees itself and the cache only.
   const std::size_t block = kRankedAtOnce * static_cast<std::size_t>(shape.dim);
   std::vector<double> outputs;
@@ -145,7 +152,9 @@ std::vector<double> reference_shared_outputs(const ModelShape& shape, const Tens
     sequence.sees_cached = [&](std::int64_t, std::int64_t j) {
       return sees(mask, layout.candidate, layout.first_history + j);
     };
+    sequence.stop_requested = stop_requested;
     const ReferenceRun run = reference_forward(shape, source, sequence, threads);
+    if (run.stopped) break;
     outputs.insert(outputs.end(), run.outputs.begin(), run.outputs.end());
   }
   return outputs;

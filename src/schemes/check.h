@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <span>
 #include <string>
 #include <vector>
@@ -41,16 +42,18 @@ ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_len
 /// Outputs by the reference, [count][dim]: each candidate's vector after the last layer of its own full sequence.
 /// query_tokens and candidate_from_layer are taken from `shape`.
 /// history: [P][dim], merged positions; candidates: [count][dim].
+/// stop_requested, polled on the calling thread, ends it early with the outputs of fewer candidates.
 std::vector<double> reference_outputs(const ModelShape& shape, const TensorSource& source,
                                       std::span<const float> history, Mask mask, std::span<const float> candidates,
-                                      int threads);
+                                      int threads, const std::function<bool()>& stop_requested = {});
 
 /// The same outputs for many candidates: the history runs once, and every candidate against its K and V, all in
 /// float64. Mathematically the same where sharing is valid, which must be so (asserted). It assumes what is to be
 /// judged, so the first candidates are judged by reference_outputs, and this is for comparing the ranking of many.
 std::vector<double> reference_shared_outputs(const ModelShape& shape, const TensorSource& source,
                                              std::span<const float> history, Mask mask,
-                                             std::span<const float> candidates, int threads);
+                                             std::span<const float> candidates, int threads,
+                                             const std::function<bool()>& stop_requested = {});
 /// FLOPs of reference_shared_outputs, for deciding how many candidates it can be asked.
 double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates);
 

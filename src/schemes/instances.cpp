@@ -14,10 +14,10 @@ const SchemeEntry* find_scheme(const std::string& name) {
 }
 
 std::string why_not(const SchemeEntry& entry, const ModelConfig& model) {
-  if (entry.shares && !shareable(model.mask, model.layers, model.candidate_from_layer)) {
+  if (entry.shares && !shareable(model)) {
     return "history positions see the candidate, so no history K,V can be shared";
   }
-  if (entry.name == "append" && model.mask == Mask::bidirectional) {
+  if (entry.name == "append" && model.mask == Mask::bidirectional && model.history_length > 0) {
     return "old history positions see the new ones, so their K,V cannot be kept";
   }
   return "";

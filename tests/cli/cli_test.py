@@ -296,6 +296,17 @@ class HelpTest(CliTest):
         # Where nothing is left out there is nothing more to ask for.
         self.assertNotIn("--help-all", self.kvcast("size", "--help").stdout)
 
+    def test_every_command_takes_help_all(self):
+        top = self.kvcast("--help-all")
+        self.assertEqual((top.returncode, top.stderr), (0, ""))
+        for command in ("run", "fit", "size", "simulate", "replay", "report", "compare", "merge", "verify", "presets",
+                        "info", "completion", "man", "presets show"):
+            with self.subTest(command=command):
+                whole = self.kvcast(*command.split(), "--help-all")
+                self.assertEqual((whole.returncode, whole.stderr), (0, ""))
+                self.assertIn("--help", whole.stdout)
+                self.assertIn(command.split()[0], top.stdout)
+
     def test_version(self):
         result = self.kvcast("--version")
         self.assertEqual((result.returncode, result.stderr), (0, ""))

@@ -215,7 +215,7 @@ class ImportTest(CaseTest):
         _, metadata, tensors = self.export("A.safetensors", *SMALL)
         for name, (shape, values, dtype) in inputs(tensors).items():
             tensors[name] = (shape, tuple(value / 2 for value in values), dtype)  # halves exactly
-        write_safetensors(self.dir / "H.safetensors", metadata, tensors)
+        write_safetensors(self.dir / "H.safetensors", metadata, inputs(tensors))  # the outputs are another's now
         _, _, copied = self.export("B.safetensors", "--import", "H.safetensors")
         self.assertEqual(inputs(copied), inputs(tensors))
         self.assertNotEqual(copied["outputs.reference"], tensors["outputs.reference"])
@@ -348,6 +348,118 @@ class ImportTest(CaseTest):
         write_safetensors(self.dir / "bad.safetensors", {"kvcast.config": "[1]"}, tensors)
         self.assert_one_line(self.kvcast("verify", "--import", "bad.safetensors", "-q"), 2, "bad.safetensors",
                              "kvcast.config")
+
+    def resaved(self, name, tensors, metadata=None):
+        write_safetensors(self.dir / name, {"format": "pt"} if metadata is None else metadata, tensors)
+        return ["verify", "--import", name, "-q"]
+
+    def test_says_what_it_assumed_and_what_the_outputs_in_the_file_show(self):
+        # 2 heads of the file are 4 to who does not know.
+        shape = ["-L", "12", "-d", "16", "--heads", "2", "--layers", "2", "--seed", "7"]
+        _, _, tensors = self.export("A.safetensors", *shape)
+        verify = self.resaved("R.safetensors", tensors)
+        result = self.kvcast(*verify)
+        self.assertEqual(result.returncode, 4, result.stderr)
+        note, = [line for line in result.stdout.splitlines() if line.startswith("note: ")]
+        for part in ("heads", "kv_heads", "mask", "positions", "not in R.safetensors", "assumed heads 4", "mask causal"):
+            self.assertIn(part, note)
+        self.assertRegex(result.stdout, r"(?m)^outputs\.reference of the file.*DIFFERS$")
+        self.assertRegex(result.stderr, r"outputs\.\w+.* of the imported file differ by .*assumed heads 4")
+        self.assertEqual(len(result.stderr.splitlines()), 1)
+        # Each value that is said is not assumed, and the right ones make the file's outputs.
+        said = self.kvcast(*verify, "--heads", "2", "--mask", "causal")
+        self.assertEqual((said.returncode, said.stderr), (0, ""))
+        self.assertNotIn("heads", [line for line in said.stdout.splitlines() if line.startswith("note: ")][0])
+        self.assertRegex(said.stdout, r"(?m)^outputs\.reference of the file.*agrees$")
+        self.assertEqual(self.kvcast(*verify, "--heads", "2", "--mask", "history-blind").returncode, 4)
+        whole = json.loads(self.kvcast(*verify[:-1], "--format", "json", "--heads", "2", "-q").stdout)
+        self.assertEqual({one["name"] for one in whole["stored_outputs"]},
+                         {name for name in tensors if name.startswith("outputs.")})
+        self.assertTrue(all(one["agrees"] for one in whole["stored_outputs"]))
+
+        run = self.kvcast("run", "--import", "R.safetensors", "-N", "1,5", "--budget", "3s", "--precision", "0.9")
+        self.assertIn("not in R.safetensors: assumed heads 4", " ".join(run.stdout.split()))
+        dry = self.kvcast("run", "--import", "R.safetensors", "--dry-run")
+        self.assertIn("not in R.safetensors: assumed heads 4", dry.stderr)
+
+    def test_part_of_a_config_in_the_file(self):
+        _, metadata, tensors = self.export("A.safetensors", *SMALL)
+        config = json.loads(metadata["kvcast.config"])
+        del config["model"]["heads"], config["model"]["layers"], config["model"]["dim"]
+        result = self.kvcast(*self.resaved("P.safetensors", tensors, {"kvcast.config": json.dumps(config)}))
+        self.assertEqual(result.returncode, 0, result.stderr)  # 4 heads it has
+        self.assertIn("note: heads, kv_heads and positions are not in P.safetensors", result.stdout)
+        self.assertNotIn("mask,", result.stdout)
+
+    def test_grouped_heads_and_merged_tokens_follow_from_the_tensors(self):
+        for extra in ([], ["--token-merge", "2", "-d", "8"]):
+            with self.subTest(extra=extra):
+                _, _, tensors = self.export("A.safetensors", *SMALL, *extra)
+                result = self.kvcast(*self.resaved("R.safetensors", tensors))
+                self.assertEqual(result.returncode, 0, result.stderr)
+                self.assertRegex(result.stdout, r"(?m)^outputs\.reference of the file.*agrees$")
+
+    def test_outputs_that_cannot_be_compared_say_why(self):
+        _, metadata, tensors = self.export("A.safetensors", *SMALL)
+        shape, values, dtype = tensors["outputs.reference"]
+        changed = dict(tensors)
+        changed["outputs.reference"] = ([1, shape[1]], values[:shape[1]], dtype)
+        changed["outputs.naive"] = ([1], (1.0,), "F32")
+        result = self.kvcast(*self.resaved("N.safetensors", changed, metadata))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        for name in ("reference", "naive"):
+            self.assertRegex(result.stdout, rf"(?m)^not compared: outputs\.{name} of the file: shape .*candidates$")
+        # Another case than the file's, as asked for.
+        for flags, part in ((["--mask", "history-blind"], "mask"), (["-L", "8"], "L=12"), (["--layers", "1"], "2 layers")):
+            result = self.kvcast(*self.resaved("A.safetensors", tensors, metadata), *flags)
+            self.assertEqual(result.returncode, 0, result.stderr)
+            self.assertRegex(result.stdout, rf"(?m)^not compared: outputs\.reference of the file: .*{part}")
+        changed = dict(tensors)
+        changed["outputs.reference"] = (shape, (math.nan,) + values[1:], dtype)
+        result = self.kvcast(*self.resaved("F.safetensors", changed, metadata))
+        self.assertEqual(result.returncode, 4)
+        self.assertIn("outputs.reference of the imported file differ by nan", result.stderr)
+
+    def test_tensors_that_nothing_reads_are_named_and_misspelt_ones_refused(self):
+        _, metadata, tensors = self.export("A.safetensors", *SMALL)
+        weight = tensors["layers.0.ffn.up.bias"]
+        result = self.kvcast(*self.resaved("E.safetensors", tensors | {"embedding": weight, "layers.0.rotary": weight},
+                                           metadata))
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.assertRegex(result.stdout, "note: not read from E.safetensors.*'embedding', 'layers.0.rotary'")
+        for name in ("layers.01.ffn.up.bias", "layers.x.ffn.up.bias", "layer.0.ffn.up.bias", "layers.2.ffn.up.bias",
+                     "layers.7.ffn.up.bias", "layers.-1.ffn.up.bias"):
+            with self.subTest(name=name):
+                verify = self.resaved("M.safetensors", tensors | {name: weight}, metadata)
+                self.assert_one_line(self.kvcast(*verify), 2, "M.safetensors", "tensor 'layer")
+
+    def test_dry_run_reads_the_values(self):
+        _, metadata, tensors = self.export("A.safetensors", *SMALL)
+        for name, value in (("layers.1.ffn.up.bias", math.nan), ("history", math.inf), ("candidates", -math.inf)):
+            with self.subTest(name=name):
+                shape, values, dtype = tensors[name]
+                self.resaved("V.safetensors", tensors | {name: (shape, values[:-1] + (value,), dtype)}, metadata)
+                result = self.kvcast("run", "--import", "V.safetensors", "--dry-run")
+                self.assert_one_line(result, 2, "V.safetensors", f"'{name}'")
+        self.assertEqual(self.kvcast("run", "--import", "A.safetensors", "--dry-run").returncode, 0)
+
+    def test_the_same_case_has_the_same_bytes(self):
+        self.export("A.safetensors", *SMALL)
+        self.export("B.safetensors", *SMALL, "--max-memory", "3GiB")
+        self.assertEqual((self.dir / "A.safetensors").read_bytes(), (self.dir / "B.safetensors").read_bytes())
+
+    def test_an_export_that_would_take_hours_is_refused_before_it_starts(self):
+        result = self.kvcast("verify", "-L", "200000", "-d", "4", "--heads", "1", "--layers", "2", "--threads", "1",
+                             "--export", "X.safetensors")
+        self.assert_one_line(result, 2, "--export", "float64 reference", "such as --history")
+        self.assertEqual(list(self.dir.iterdir()), [])
+
+    def test_without_a_history_every_mask_shares(self):
+        for mask in ("bidirectional", "target-first-causal"):
+            result = self.verify("-L", "0", "-d", "16", "--heads", "2", "--layers", "3", "--mask", mask)
+            self.assertTrue(result["equivalence"]["shareable"] and result["equivalence"]["agrees"])
+            self.assertIsNone(result["stale"])
+            self.assertEqual(result["skipped"], [])
 
 
 if __name__ == "__main__":

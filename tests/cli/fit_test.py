@@ -143,6 +143,25 @@ class FitCommandTest(FitTest):
         quiet = self.kvcast("fit", self.run_dir, "-q")
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
 
+    def test_a_finished_result_is_written_over_only_when_asked_for(self):
+        self.write("mine.csv", HEAD + "1,1,1\n5,5,1.2\n10,10,1.5\n")
+        self.assertEqual(self.kvcast("fit", "mine.csv", "-q", "-o", "kept").returncode, 0)
+        before = {path.name: path.read_bytes() for path in (self.dir / "kept").iterdir()}
+        load = ["--qps", "50", "--history", "100", "--candidates", "10", "--service", "1ms", "--requests", "100"]
+        for args in (["fit", "mine.csv"], ["size", "mine.csv", "--p99", "5s"], ["run", "smoke"], ["simulate", *load],
+                     ["simulate", "kept", *load[:6], "--requests", "100"], ["merge", "one", "two"], ["replay", "smoke"],
+                     ["report", self.run_dir, "--to", "html"]):
+            with self.subTest(args=args):
+                self.assert_refused(self.kvcast(*args, "-q", "-o", "kept"), 2, "'kept' holds a finished result", "--force")
+        self.assertEqual({path.name: path.read_bytes() for path in (self.dir / "kept").iterdir()}, before)
+        # What is added to a result goes where it is.
+        for args in (["report", "kept", "--to", "md"], ["fit", "kept", "-N", "20"], ["size", "kept", "--p99", "5s"],
+                     ["size", "kept/report.json", "--p99", "5s"], ["fit", "mine.csv", "--force"]):
+            with self.subTest(args=args):
+                self.assertEqual(self.kvcast(*args, "-q", "-o", "kept").returncode, 0)
+        self.assertEqual(self.kvcast("report", "kept", "-q", "--to", "csv").returncode, 0)
+        self.assertEqual(self.kvcast("run", "smoke", "--dry-run", "-o", "kept").returncode, 0)
+
     def test_bad_csv(self):
         for text, *parts in (
                 (HEAD + "1,1,1\n5,fast,1\n", "mine.csv", "line 3", "'fast'"),

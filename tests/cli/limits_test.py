@@ -102,6 +102,18 @@ class ThreadTest(LimitTest):
                     self.assertFalse((self.dir / "out").exists())
 
 
+    def test_little_address_space_is_a_refusal_or_enough(self):
+        # oneDNN crashes where it finds no memory for code.
+        bf16 = ["verify", "-L", "64", "-d", "256", "--heads", "4", "--layers", "2", "--dtype", "bf16", "-q"]
+        for megabytes in (100, 130, 160, 190, 220, 250, 280, 310):
+            for args in (["verify", "smoke", "-q"], bf16, ["run", "smoke", "--budget", "6s", "-q"]):
+                with self.subTest(megabytes=megabytes, args=args):
+                    result = self.limited(*args, memory=megabytes * 1000 * 1000)
+                    self.assertIn(result.returncode, (0, 2), result.stderr)
+                    if result.returncode == 2:
+                        self.assert_one_line(result, 2, "")
+
+
 class EdgeTest(LimitTest):
     def test_the_smallest_shapes_run(self):
         result = self.kvcast("run", "-q", "-L", "0", "-N", "1", "-d", "4", "--heads", "4", "--layers", "1", "--budget",

@@ -191,7 +191,7 @@ class SimulateTest(TrafficTest):
         self.assertEqual(report, report_of(self.kvcast(*args, "json").stdout))
         for name, form in (("traffic.csv", "csv"), ("traffic.md", "md")):
             self.assertEqual((self.dir / "out" / name).read_text(), self.kvcast(*args, form).stdout)
-        self.assertEqual(self.kvcast("simulate", *flags(**self.BASE), "-o", "out", "-q").stderr, "")
+        self.assertEqual(self.kvcast("simulate", *flags(**self.BASE), "-o", "out", "-q", "--force").stderr, "")
         again = self.kvcast("report", "out", "--to", "json", "-o", "-")
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(report_of(again.stdout)["traffic"], report["traffic"])

@@ -187,6 +187,40 @@ TEST_CASE("a budget shorter than a round keeps what was timed", "[measure]") {
   CHECK_FALSE(result.samples.empty());
 }
 
+TEST_CASE("a whole check that has no time is left out, not the round that it is in", "[measure]") {
+  World world;
+  Plan plan = composed_plan();
+  plan.cases.front().whole_check_candidates = 100;
+  for (PlannedPoint& p : plan.points) {
+    p.estimated_s = (p.scheme == "naive" ? 0.010 : 0.001) * static_cast<double>(p.measured_candidates);
+  }
+  plan.round_s = 0.15;
+  plan.rounds = 5;
+  const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options_until(0.9));
+  CHECK(result.rounds == 4);
+  CHECK(world.time <= 0.9);
+  CHECK(std::find(world.log.begin(), world.log.end(), "naive 100") == world.log.end());
+  std::set<std::pair<std::string, std::int64_t>> rows;
+  for (const Sample& s : result.samples) rows.insert({s.scheme, s.candidates});
+  CHECK(rows.size() == 8);
+}
+
+TEST_CASE("of a round that may be the only one, the cheap timings come first", "[measure]") {
+  for (std::uint64_t seed = 1; seed < 9; ++seed) {
+    World world;
+    Plan plan = whole_plan();
+    for (PlannedPoint& p : plan.points)
+      p.estimated_s = (p.scheme == "naive" ? 0.010 : 0.002) * static_cast<double>(p.candidates);
+    plan.rounds = 1;
+    Options options = options_until(0.13);
+    options.seed = seed;
+    const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options);
+    // All but naive at N = 10, which takes 0.1 s alone.
+    CHECK(result.samples.size() == 5);
+    CHECK(world.time <= 0.13);
+  }
+}
+
 TEST_CASE("precision ends a run, but not before the least number of rounds", "[measure]") {
   World world;
   Plan plan = whole_plan();

@@ -121,7 +121,7 @@ TEST_CASE("an exported case is imported to the bit", "[model][import]") {
   CHECK(loaded.layers == 3);
   CHECK(loaded.ffn_dim == 20);
   CHECK(loaded.kv_dim == 4);
-  CHECK(loaded.extra_tensors == 0);
+  CHECK(loaded.extra_tensors.empty());
   REQUIRE(loaded.history_size.has_value());
   CHECK(loaded.history_size->rows == kHistoryLength);
   CHECK(loaded.history_size->columns == 8);
@@ -157,22 +157,32 @@ TEST_CASE("a source stays valid when its case moves", "[model][import]") {
         values_of(seeded_weights(kSmall, 7, 1), kSmall, 2, Tensor::down_weight));
 }
 
-TEST_CASE("weights alone are a model; other tensors are counted", "[model][import]") {
+TEST_CASE("weights alone are a model; other tensors are named", "[model][import]") {
   const TemporaryFile file;
   Tensors tensors = weights_of(kSmall);
   // None of them is a weight of a layer, whatever it looks like.
-  for (const std::string name : {"layers.3.attn.rotary", "layers.01.ffn.up.bias", "layers.-1.ffn.up.bias", "layers.",
-                                 "layers.99999999999999999999.ffn.up.bias", "layers.0.ffn.up.bias.old", "embedding"}) {
-    tensors.push_back(tensor_of(name, {3}));
-  }
+  const std::vector<std::string> extra = {"embedding", "layers.", "layers.0.ffn.up.bias.old", "layers.3.attn.rotary"};
+  for (const std::string& name : extra) tensors.push_back(tensor_of(name, {3}));
   write_safetensors(file.path(), {}, tensors);
   const ImportedCase loaded = load_import(file.path());
   CHECK(loaded.layers == 3);
-  CHECK(loaded.extra_tensors == 7);
+  CHECK(loaded.extra_tensors == extra);
   CHECK_FALSE(loaded.config_json.has_value());
   CHECK_FALSE(loaded.history_size.has_value());
   CHECK_FALSE(loaded.candidates_size.has_value());
   CHECK_FALSE(loaded.has_readout);
+}
+
+TEST_CASE("a weight of a misspelt layer is refused", "[model][import]") {
+  for (const std::string name : {"layers.01.ffn.up.bias", "layers.-1.ffn.up.bias", "layers.x.ffn.up.bias",
+                                 "layers.99999999999999999999.ffn.up.bias", "layer.0.attn.qkv.weight"}) {
+    CAPTURE(name);
+    const TemporaryFile file;
+    Tensors tensors = weights_of(kSmall);
+    tensors.push_back(tensor_of(name, {3}));
+    write_safetensors(file.path(), {}, tensors);
+    CHECK_THROWS_WITH(load_import(file.path()), Catch::Contains("tensor '" + name + "'"));
+  }
 }
 
 TEST_CASE("every float type is imported, and a history has the width of its tokens", "[model][import]") {

@@ -67,6 +67,20 @@ TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 wh
   CHECK(plan.rounds >= 3);
 }
 
+TEST_CASE("rounds come before whole checks", "[plan]") {
+  // The check at N=100 takes 10 s of naive, a round of parts a few tenths.
+  const auto plan_within = [](double budget) { return plan_of(config_with({1, 100}, budget, 1 << 20), costs()); };
+  for (const double budget : {4.0, 8.0, 12.0, 20.0, 40.0}) {
+    CAPTURE(budget);
+    const Plan plan = plan_within(budget);
+    CHECK(plan.rounds >= kMinRounds);
+    CHECK(plan.total_s <= budget);
+  }
+  CHECK(plan_within(8).whole_check_rounds == 0);
+  CHECK(plan_within(20).whole_check_rounds == 1);
+  CHECK(plan_within(40).whole_check_rounds == 3);
+}
+
 TEST_CASE("with time to spare the whole check runs in every round", "[plan]") {
   // N=1000 makes whole rounds dear (100 s of naive); composed ones with the check are cheap.
   const Plan plan = plan_of(config_with({1, 5, 1000}, 60, std::int64_t{1} << 40), costs());

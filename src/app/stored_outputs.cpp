@@ -1,0 +1,90 @@
+#include "app/stored_outputs.h"
+
+#include <algorithm>
+#include <cmath>
+
+#include "app/export.h"
+#include "base/text.h"
+
+namespace kvcast::app {
+namespace {
+
+// Why the file's outputs cannot be those of this problem; empty when they may be. What the file does not say of its
+// model cannot differ from it: then the outputs are the only ones to ask.
+std::string another_case(const Problem& problem) {
+  const ImportedCase& file = *problem.imported();
+  const ModelConfig& model = problem.config().model;
+  if (!file.history_size || !file.candidates_size) return "the file has no tokens to compute them from";
+  if (file.history_size->rows != model.history_length) {
+    return "they are those of L=" + std::to_string(file.history_size->rows);
+  }
+  if (problem.unused_layers() > 0) return "they are those of all " + std::to_string(file.layers) + " layers";
+  if (!file.config_json) return "";
+  const Config stored = parse_config(imported_config(model.import), model.import, {}, {});
+  for (const ConfigDifference& difference : config_differences(stored, problem.config())) {
+    if (!difference.path.starts_with("model.") || difference.path.starts_with("model.head_")) continue;
+    return "they are those of " + difference.path.substr(6) + " " + difference.in_a + ", not " + difference.in_b;
+  }
+  return "";
+}
+
+// Largest relative error of a number that was stored as this.
+double rounding(const std::string& dtype) { return dtype == "BF16" ? 1.0 / 256 : dtype == "F16" ? 1.0 / 1024 : 0; }
+
+// What two passes over the same model may differ by: naive's own bound, and that of whoever wrote the file, whose types
+// only the file tells, if it does.
+double allowed(const Problem& problem, const std::string& name, double largest) {
+  const std::int64_t length = positions(problem.config().model);
+  const double own = naive_bound(problem.shape(), length, largest);
+  if (name == kReferenceOutputs) return own;
+  const ImportedCase& file = *problem.imported();
+  ModelShape theirs = problem.shape();
+  theirs.kv_element = kernels::Element::bf16;
+  const bool fp32 = file.file->find("layers.0.attn.qkv.weight")->dtype == "F32";
+  theirs.element = fp32 ? kernels::Element::f32 : kernels::Element::bf16;
+  return own + naive_bound(theirs, length, largest);
+}
+
+}  // namespace
+
+std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const NamedScheme& naive,
+                                                  const std::function<bool()>& stop_requested) {
+  std::vector<StoredOutputs> all;
+  if (problem.imported() == nullptr || problem.imported()->outputs.empty()) return all;
+  const ImportedCase& file = *problem.imported();
+  const std::int64_t dim = problem.shape().dim;
+  const std::string another = another_case(problem);
+  const std::int64_t rows = another.empty() ? std::min(naive.batch, file.candidates_size->rows) : 0;
+  std::vector<float> own(static_cast<std::size_t>(rows * dim));
+  if (rows > 0) {
+    if (stop_requested && stop_requested()) return all;
+    naive.scheme->prepare(std::vector<std::int64_t>{rows});
+    naive.scheme->candidate_pass(problem.candidates().data(), rows, own.data());
+  }
+  std::vector<std::string> names = file.outputs;  // the reference first, which judges most strictly
+  std::stable_partition(names.begin(), names.end(), [](const std::string& name) { return name == kReferenceOutputs; });
+  for (const std::string& name : names) {
+    StoredOutputs& one = all.emplace_back();
+    one.name = name;
+    one.why_not = another;
+    if (!another.empty()) continue;
+    const FileTensor& tensor = *file.file->find(name);
+    const std::vector<std::int64_t> wanted = {file.candidates_size->rows, dim};
+    if (!tensor.is_float()) {
+      one.why_not = "dtype " + tensor.dtype + " is not read";
+    } else if (tensor.shape != wanted) {
+      one.why_not = "shape " + shape_text(tensor.shape) + " is not " + shape_text(wanted) + ", as of the candidates";
+    }
+    if (!one.why_not.empty()) continue;
+    const std::vector<float> stored = file.stored_outputs(name);
+    one.candidates = rows;
+    const std::vector<double> truth(stored.begin(), stored.begin() + rows * dim), mine(own.begin(), own.end());
+    one.error = vector_error(mine, truth);
+    for (const double value : truth) one.largest = worse(one.largest, std::abs(value));
+    one.allowed = allowed(problem, name, one.largest) + rounding(tensor.dtype) * one.largest;
+    one.agrees = one.error.max_abs <= one.allowed;
+  }
+  return all;
+}
+
+}  // namespace kvcast::app
