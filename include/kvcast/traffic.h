@@ -38,8 +38,11 @@ struct WorkloadOptions {
   double zipf = 1;                         ///< synthetic: user k is asked for in proportion to 1/k^zipf
   double growth = 1;                       ///< synthetic: tokens that a history grows between two requests of its user
   std::optional<std::int64_t> requests;    ///< most; nullopt: the trace once, synthetic 10^6
-  bool skip_bad_rows = false;
-  ColumnNames columns;  ///< of every trace that is read
+  /// Largest share of a file's rows that may be bad and is left out; nullopt: no row may.
+  std::optional<double> skip_bad_rows;
+  std::string timestamps;  ///< unit of numbers: "s", "ms", "us", "ns"; empty: by their size and the column's name
+  std::string spread;      ///< of rows that a coarse clock stamps alike: "random", "even", "none"; empty: refused
+  ColumnNames columns;     ///< of every trace that is read
   std::uint64_t seed = 1;
 };
 
@@ -71,11 +74,11 @@ struct ServiceCosts {
   /// What was measured over the line of the candidate pass, candidates_s + N candidate_s, at these N; linear between
   /// them, the outermost beyond. Empty: 1.
   std::vector<double> curve_candidates, curve;
-  std::optional<std::int64_t> known_to;  ///< largest N that anything is known of; nullopt: any
-  std::vector<double> residuals = {1};  ///< time over mean, equally likely, ascending
-  double bytes_per_token = 0;           ///< keys and values of all layers
-  std::string source;                   ///< "measured", "fitted", "extrapolated", "assumed"
-  std::string basis;                    ///< in words: of which report, by what
+  std::optional<std::int64_t> known_to;       ///< largest N that anything is known of; nullopt: any
+  std::vector<double> residuals = {1};        ///< time over mean, equally likely, ascending
+  double bytes_per_token = 0;                 ///< keys and values of all layers
+  std::string source;                         ///< "measured", "fitted", "extrapolated", "assumed"
+  std::string basis;                          ///< in words: of which report, by what
   std::optional<std::int64_t> threads, cpus;  ///< of a worker, of the machine that was measured
 };
 
@@ -192,7 +195,8 @@ struct Traffic {
   std::string workload;  ///< file, or "synthetic"
   std::int64_t requests = 0, users = 0;
   double duration_s = 0, requests_per_s = 0;
-  std::int64_t skipped_rows = 0;
+  std::int64_t log_rows = 0, skipped_rows = 0;  ///< of the file, in all, and bad ones that were left out
+  std::vector<std::string> reading;             ///< how the file was read, where it may surprise
   ServerOptions server;
   UserCacheOptions cache;
   ServiceCosts costs;

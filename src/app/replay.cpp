@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analysis/statistics.h"
+#include "app/known_waits.h"
 #include "app/problem.h"
 #include "app/refuse.h"
 #include "base/budget.h"
@@ -190,10 +191,36 @@ std::vector<double> sorted_waits(const traffic::ReplayResult& result) {
   return all;
 }
 
+/// Times in order, and what they add up to when each is cut at some time.
+class CutSum {
+ public:
+  explicit CutSum(std::vector<double> times) : times_(std::move(times)), sums_(1, 0.0) {
+    std::sort(times_.begin(), times_.end());
+    for (const double time : times_) sums_.push_back(sums_.back() + time);
+  }
+  std::size_t below(double time) const {
+    return static_cast<std::size_t>(std::lower_bound(times_.begin(), times_.end(), time) - times_.begin());
+  }
+  double operator()(double time) const {
+    return sums_[below(time)] + time * static_cast<double>(times_.size() - below(time));
+  }
+
+ private:
+  std::vector<double> times_, sums_;
+};
+
 /// From the first request of each window to that of the next, on the clock of the arrivals; of a closed loop, of the
 /// services.
 std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
   std::vector<TrafficWindow> all;
+  const auto times = [&](const auto& of) {
+    std::vector<double> values;
+    for (const traffic::ReplayedRequest& served : result.requests) values.push_back(of(served));
+    return CutSum(std::move(values));
+  };
+  const CutSum begins = times([&](const auto& served) { return result.begin_s(served); });
+  const CutSum starts = times([](const auto& served) { return served.start_s; });
+  const CutSum ends = times([](const auto& served) { return served.end_s; });
   for (std::size_t w = 0; w < result.windows.size(); ++w) {
     const traffic::ReplayWindow& window = result.windows[w];
     if (window.count == 0) continue;
@@ -203,12 +230,10 @@ std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
     const double span = std::max(until - from, 1e-9);
     TrafficWindow shown;
     shown.start_s = from;
-    double waited = 0;
-    std::int64_t answered = 0;
-    for (const traffic::ReplayedRequest& served : result.requests) {
-      answered += served.end_s >= from && served.end_s < until ? 1 : 0;
-      waited += std::max(0.0, std::min(served.start_s, until) - std::max(result.begin_s(served), from));
-    }
+    // Of a request that waits from `begin` to `start`, between two times: the difference of two cut at each.
+    const auto waited_until = [&](double time) { return starts(time) - begins(time); };
+    const double waited = std::max(0.0, waited_until(until) - waited_until(from));
+    const auto answered = static_cast<std::int64_t>(ends.below(until) - ends.below(from));
     double service = 0, found = 0;
     std::vector<double> latencies;
     for (std::size_t i = window.first; i < next; ++i) {
@@ -287,7 +312,7 @@ class Replayer {
     if (requests.empty()) refuse("--budget", "no request arrives in its time", "a longer one, or --closed-loop");
     WorkloadOptions replayed = request_.workload;
     replayed.requests = static_cast<std::int64_t>(requests.size());
-    const traffic::WorkloadSummary summary = workload.with(replayed).summary();
+    traffic::WorkloadSummary summary = workload.with(replayed).summary();
     traffic::ReplayOptions options;
     options.workers = request_.workers;
     options.threads = config_.run.threads;
@@ -314,6 +339,10 @@ class Replayer {
     say("checks");
     replay.check();
     const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);
+    if (!request_.closed_loop) {
+      app::require_known_waits(summary, request_.workload, traffic::ServiceTable(calibration.costs),
+                               request_.cache.bytes > 0);
+    }
     const traffic::ReplayResult result = replay.run(observer);
     if (result.requests.empty()) throw CheckError("replay: no request was served before it was stopped");
     report.traffic = traffic_of(summary, calibration, result, requests.size());
@@ -336,7 +365,9 @@ class Replayer {
     traffic.requests_per_s = request_.closed_loop ? count / result.duration_s
                              : arrivals_s > 0     ? (count - 1) / arrivals_s
                                                   : 0;
+    traffic.log_rows = summary.log_rows;
     traffic.skipped_rows = summary.skipped_rows;
+    traffic.reading = summary.reading;
     traffic.server.workers = request_.workers;
     traffic.cache = request_.cache;
     traffic.costs = calibration.costs;

@@ -14,6 +14,7 @@
 #include <utility>
 #include <vector>
 
+#include "app/known_waits.h"
 #include "app/refuse.h"
 #include "app/service_costs.h"
 #include "base/input.h"
@@ -31,6 +32,8 @@ namespace {
 // Curves are of parts of a long log, and of fewer replications: they show a shape.
 constexpr std::int64_t kCurveRequests = 1'000'000;
 constexpr std::int64_t kCurveReplications = 4;
+// Of a short log at another rate.
+constexpr std::int64_t kCopiedRequests = 200'000;
 // Shares of the load that the fleet can bear.
 constexpr double kCurveLoads[] = {0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.1};
 constexpr std::int64_t kMostThreads = 4096, kMostCandidates = 1'000'000;
@@ -110,6 +113,7 @@ class Fleet {
     own_rate_ = own_rate();
     costs_ = app::service_costs(options, limit > 0 ? std::min(limit, longest) : longest, widest);
     table_.emplace(costs_);
+    app::require_known_waits(summary_, options.workload, *table_, options.cache.bytes > 0);
     simulator_.server = options.server;
     simulator_.cache = options.cache;
     simulator_.bytes_per_token = costs_.bytes_per_token;
@@ -133,7 +137,9 @@ class Fleet {
     traffic.users = summary_.users;
     traffic.duration_s = summary_.duration_s;
     traffic.requests_per_s = summary_.requests_per_s;
+    traffic.log_rows = summary_.log_rows;
     traffic.skipped_rows = summary_.skipped_rows;
+    traffic.reading = summary_.reading;
     traffic.server = simulator_.server;
     traffic.cache = simulator_.cache;
     traffic.costs = costs_;
@@ -193,10 +199,14 @@ class Fleet {
   std::optional<AtRate> at_rate(double requests_per_s) const {
     WorkloadOptions changed = part();
     changed.requests_per_s = requests_per_s;
+    // Copies begin anywhere in a log, so that a part of their time has all of it.
+    const std::int64_t enough = std::clamp(4 * summary_.log_rows, kCopiedRequests, kCurveRequests);
+    if (of_a_log(changed)) changed.requests = std::min(*changed.requests, enough);
     if (!of_a_log(changed)) return AtRate{workload_.with(changed), *changed.requests};
     try {
       traffic::Workload workload = workload_.with(changed);
-      const std::int64_t requests = workload.summary().requests;
+      const std::int64_t requests = workload.count();
+      if (requests == 0) return std::nullopt;
       return AtRate{std::move(workload), requests};
     } catch (const ConfigError&) {
       return std::nullopt;

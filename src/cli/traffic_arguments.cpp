@@ -24,7 +24,10 @@ void TrafficArguments::attach(CLI::App& app) {
   more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
   more("--columns", columns_, "MAP", "Of traces: timestamp=ts,user=uid,history=len,candidates=n");
-  app.add_flag("--skip-bad-rows", workload_.skip_bad_rows, "Leave out rows of a trace that are no requests")
+  more("--timestamps", workload_.timestamps, "UNIT", "Of a trace: s, ms, us, ns [by their size and the column's name]");
+  more("--spread-timestamps", workload_.spread, "HOW",
+       "Of a trace stamped to seconds: random, even, none within each [refused]");
+  app.add_flag("--skip-bad-rows{5%}", skip_bad_rows_, "Leave out bad rows of a trace, at most 5%; =20%: at most that")
       ->group(kMoreOptions);
   add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");
   more("--page", cache_.page_tokens, "N", "A cached history takes whole pages of this many tokens [16]");
@@ -43,6 +46,7 @@ WorkloadOptions TrafficArguments::workload() const {
   }
   options.seed = static_cast<std::uint64_t>(seed_);
   options.requests = requests_;
+  if (!skip_bad_rows_.empty()) options.skip_bad_rows = parse_fraction(skip_bad_rows_, "--skip-bad-rows");
   if (qps_) options.requests_per_s = parse_rate(*qps_, "--qps");
   if (history_) options.history = parse_distribution(*history_, "--history");
   if (candidates_) options.candidates = parse_distribution(*candidates_, "--candidates");

@@ -21,6 +21,7 @@ class TrafficArguments {
   WorkloadOptions workload_;
   UserCacheOptions cache_;
   std::optional<std::string> qps_, history_, candidates_, cache_bytes_, ttl_, p99_, columns_;
+  std::string skip_bad_rows_;
   std::string warm_up_ = "0.1", history_scale_ = "1", zipf_ = "1", growth_ = "1";
   std::optional<std::int64_t> requests_;
   std::int64_t seed_ = 1;

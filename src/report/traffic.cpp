@@ -153,6 +153,11 @@ std::string traffic_answer(const Traffic& traffic) {
     text += "; after the warm-up " + share(hits->value, 1) + " of the requests find their user in a cache of " +
             bytes(traffic.cache.bytes);
   }
+  if (traffic.skipped_rows > 0 && traffic.log_rows > 0) {
+    const double left_out = static_cast<double>(traffic.skipped_rows) / static_cast<double>(traffic.log_rows);
+    text += "; " + integer(traffic.skipped_rows) + " of the log's " + integer(traffic.log_rows) + " rows (" +
+            share(left_out, 2) + ") left out as bad";
+  }
   return text;
 }
 
@@ -336,6 +341,13 @@ std::string subject(const Traffic& traffic) {
   return text + "; a perfect system needs " + counted(traffic.perfect_workers, "worker") + " in the busiest window";
 }
 
+/// How the log was read: before what follows from it.
+std::string reading(const Traffic& traffic) {
+  std::string text;
+  for (const std::string& how : traffic.reading) text += paragraph("", sentence(one_line(how)), 0);
+  return text;
+}
+
 }  // namespace
 
 std::string render_traffic_table(const Report& report) {
@@ -344,7 +356,8 @@ std::string render_traffic_table(const Report& report) {
   std::string text = emphasised(paragraph("", sentence(traffic_answer(traffic)), 0),
                                 traffic_holds(traffic) ? Emphasis::strong : Emphasis::bad) +
                      (crowded.empty() ? "" : emphasised(paragraph("", sentence(crowded), 0), Emphasis::warning)) +
-                     emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) + sections_text(sections(traffic));
+                     reading(traffic) + emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) +
+                     sections_text(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n";
   for (const std::string& note : traffic.assumptions) text += paragraph("assumed", one_line(note), kMargin);
   return text;
@@ -372,8 +385,9 @@ std::string render_traffic_markdown(const Report& report) {
   const Traffic& traffic = *report.traffic;
   const std::string crowded = over_cpus(traffic);
   std::string text = "## Traffic\n\n**" + sentence(traffic_answer(traffic)) + "**\n\n" +
-                     (crowded.empty() ? "" : sentence(crowded) + "\n\n") + subject(traffic) + "\n" +
-                     sections_markdown(sections(traffic));
+                     (crowded.empty() ? "" : sentence(crowded) + "\n\n");
+  for (const std::string& how : traffic.reading) text += sentence(one_line(how)) + "\n\n";
+  text += subject(traffic) + "\n" + sections_markdown(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n### assumed\n\n";
   for (const std::string& note : traffic.assumptions) text += "- " + one_line(note) + "\n";
   return inert(text);

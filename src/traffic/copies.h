@@ -1,14 +1,16 @@
 // A trace at another rate: more users, never a faster clock, which would bring the requests of a user closer together.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <span>
 #include <vector>
 
-#include "traffic/trace.h"
+#include "traffic/log.h"
 
 namespace kvcast::traffic {
 
-/// Each has a reader of its own.
+/// Each has a place of its own in the log.
 inline constexpr std::int64_t kMostCopies = 65536;
 
 /// How many copies of a trace have a rate.
@@ -17,10 +19,10 @@ struct Copies {
   double part = 0;  ///< share of the users of one copy more
 };
 /// Errors: ConfigError naming --qps when the trace has no rate, or it would take more than kMostCopies.
-Copies copies_for(const Trace& trace, double requests_per_s);
+Copies copies_for(const Log& log, double requests_per_s);
 
 struct CopiedRow {
-  double arrival_s = 0;  ///< since the beginning of the trace
+  double arrival_s = 0;  ///< since the beginning of the log
   std::uint64_t user = 0;
   std::int64_t history = 0, candidates = 0;
   std::uint64_t id = 0;  ///< of copy and row, the same however many copies there are
@@ -34,32 +36,35 @@ class CopyReader {
   /// What the last, partial copy keeps a share of: users are kept whole.
   enum class Keep { users, rows };
 
-  /// The trace must outlive the reader. Errors: IoError.
-  CopyReader(const Trace& trace, const Copies& copies, Keep keep, std::uint64_t key);
+  /// The log must outlive the reader.
+  CopyReader(const Log& log, const Copies& copies, Keep keep, std::uint64_t key);
 
-  /// False at the end. Errors: as TraceReader.
+  /// False at the end.
   bool next(CopiedRow& row);
+  /// How many rows there are in all, without going through the copies.
+  std::int64_t count() const;
 
  private:
   struct Copy {
-    TraceReader reader;
-    double shift_ms = 0;
+    double shift_s = 0;
+    std::size_t first = 0, taken = 0;  // rows: where it begins, how many are behind it
     bool turned = false;
-    TraceRow row;
   };
-  // A copy's next row, in the heap: times apart from the copies, which are too large to be in a cache together.
+  // A copy's next row, in the heap.
   struct Turn {
-    double arrival_ms;
+    double arrival_s;
     std::uint32_t copy;
     bool operator<(const Turn& other) const noexcept {
-      return arrival_ms < other.arrival_ms || (arrival_ms == other.arrival_ms && copy < other.copy);
+      return arrival_s < other.arrival_s || (arrival_s == other.arrival_s && copy < other.copy);
     }
   };
+  std::size_t row_of(const Copy& copy) const noexcept;
+  bool kept(std::size_t row) const noexcept;
   bool advance(Turn& turn);
   void sink() noexcept;
 
-  const Trace* trace_;
-  TraceFile file_;
+  const Log* log_;
+  std::span<const LogRow> rows_;
   Keep keep_;
   std::uint64_t key_;
   std::int64_t whole_;

@@ -64,8 +64,9 @@ constexpr std::size_t kReservoir = 65536;
 constexpr double kMost = static_cast<double>(kMaxTokens);
 
 // A uniform sample of the column's values. Source: Vitter's algorithm R, ACM TOMS 11(1), 1985.
-std::vector<std::int64_t> column_values(const std::string& file, const std::string& column, bool skip_bad_rows,
-                                        const ColumnNames& columns, const std::string& origin, std::int64_t& seen) {
+std::vector<std::int64_t> column_values(const std::string& file, const std::string& column,
+                                        std::optional<double> skip_bad_rows, const ColumnNames& columns,
+                                        const std::string& origin, std::int64_t& seen) {
   const bool candidates = column == "n_candidates";
   const TraceFormat format =
       read_format(file, {candidates ? TraceColumn::candidates : TraceColumn::history}, skip_bad_rows, columns);
@@ -74,8 +75,8 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
   const RandomStream random(0, 0);
   std::vector<std::int64_t> values;
   seen = 0;
-  TraceRow row;
-  while (reader.next(row)) {
+  std::int64_t rows = 0;
+  for (TraceRow row; reader.next(row); ++rows) {
     const std::int64_t value = candidates ? row.candidates : row.history;
     if (candidates && value == 0) continue;
     if (values.size() < kReservoir) {
@@ -88,10 +89,10 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
     }
     ++seen;
   }
+  check_bad_rows(format, reader.skipped(), rows);
   if (values.empty()) {
-    const bool rows = reader.mark().number > 0;
     throw ConfigError(origin, "nothing to draw from in " + file,
-                      rows ? "n_candidates is 0, which means not recorded, in all of its rows" : "it has no rows");
+                      "n_candidates is 0, which means not recorded, in all of its rows");
   }
   std::sort(values.begin(), values.end());
   return values;
@@ -99,8 +100,8 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
 
 }  // namespace
 
-Sampler::Sampler(const Distribution& distribution, const std::string& column, std::int64_t least, bool skip_bad_rows,
-                 const std::string& origin, const ColumnNames& columns)
+Sampler::Sampler(const Distribution& distribution, const std::string& column, std::int64_t least,
+                 std::optional<double> skip_bad_rows, const std::string& origin, const ColumnNames& columns)
     : least_(least) {
   if (distribution.kind == "empirical") {
     std::int64_t seen = 0;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,8 +29,8 @@ class Sampler {
   /// column: of an empirical distribution, "history_len" or "n_candidates"; candidates of 0 are not recorded and left
   /// out. Memory does not grow with the file: of more than 65536 rows a random sample of that size is kept.
   /// Errors: ConfigError naming `origin` or the file's line; IoError.
-  Sampler(const Distribution& distribution, const std::string& column, std::int64_t least, bool skip_bad_rows,
-          const std::string& origin, const ColumnNames& columns = {});
+  Sampler(const Distribution& distribution, const std::string& column, std::int64_t least,
+          std::optional<double> skip_bad_rows, const std::string& origin, const ColumnNames& columns = {});
 
   std::int64_t operator()(std::uint64_t bits) const noexcept {
     std::uint64_t rest = 0;

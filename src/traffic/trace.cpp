@@ -20,10 +20,6 @@
 namespace kvcast::traffic {
 namespace {
 
-// Marks are as close as the least, but there are no more than the most: thousands of copies seek by them.
-constexpr std::uint64_t kLeastMarkBytes = 4096, kMostMarks = 65536;
-// Whole milliseconds up to here are exact in a double.
-constexpr double kMaxMs = 9007199254740992.0;
 constexpr const char* kAllColumns = "timestamp_ms, user_id, history_len, n_candidates";
 
 // In the order of kTraceRoles.
@@ -63,6 +59,20 @@ std::uint64_t user_of(std::string_view text) {
   return error == std::errc() && stop == end && canonical(text.data(), end) ? user : hash_text(text);
 }
 
+// The one column whose name says that it holds timestamps, where none has its own name; "" when there is none.
+std::string timestamp_column(const std::vector<std::string>& names, const std::string& place) {
+  std::string found;
+  for (const std::string& name : names) {
+    if (!names_timestamps(name)) continue;
+    if (!found.empty()) {
+      throw ConfigError(place, "the columns " + printable(found) + " and " + printable(name) + " are both times",
+                        "--columns timestamp=" + printable(found) + " takes the first");
+    }
+    found = name;
+  }
+  return found;
+}
+
 // How numbers are written in what `text` holds of the rows; the last one may be cut.
 Notation numbers_of(const TraceFormat& format, std::string_view text, bool whole_file) {
   NotationFinder finder;
@@ -92,12 +102,10 @@ TraceFile::TraceFile(const std::string& path, Descriptor plain)
   struct stat status = {};
   if (::fstat(descriptor_.number(), &status) != 0) throw IoError(path, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) {
-    throw IoError(path, S_ISDIR(status.st_mode) ? "is a folder"
-                                                : "is no regular file, and a trace is read more than once; "
-                                                  "- takes a pipe at standard input");
+    throw IoError(path,
+                  S_ISDIR(status.st_mode) ? "is a folder" : "is no regular file; - takes a pipe at standard input");
   }
   bytes_ = static_cast<std::uint64_t>(status.st_size);
-  changed_ns_ = std::int64_t{status.st_mtim.tv_sec} * 1'000'000'000 + status.st_mtim.tv_nsec;
 }
 
 std::size_t TraceFile::read(std::uint64_t offset, char* into, std::size_t bytes) const {
@@ -112,21 +120,15 @@ std::size_t TraceFile::read(std::uint64_t offset, char* into, std::size_t bytes)
   return done;
 }
 
-void check_unchanged(const TraceFormat& format, const TraceFile& file) {
-  if (file.bytes() != format.bytes || file.changed_ns() != format.changed_ns) {
-    throw IoError(format.file, "changed while it was in use");
-  }
-}
+std::string TraceFormat::name(TraceColumn column) const { return printable(name_of(column, names)); }
 
-TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed, bool skip_bad_rows,
-                        const ColumnNames& columns) {
+TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>& needed,
+                        std::optional<double> skip_bad_rows, const ColumnNames& columns) {
   TraceFormat format;
   format.file = input_name(path);
   format.plain = plain_copy(path);
   format.skip_bad_rows = skip_bad_rows;
   const TraceFile file(format);
-  format.bytes = file.bytes();
-  format.changed_ns = file.changed_ns();
   std::string text(kMaxLineBytes, '\0');
   text.resize(file.read(0, text.data(), text.size()));
   const bool whole = file.bytes() <= text.size();
@@ -144,9 +146,19 @@ TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>&
                       "save it with line ends of Unix or Windows");
   }
   format.columns.assign(heading.names.size(), TraceColumn::ignored);
+  format.names = columns;
   for (const TraceColumn column : needed) {
-    const std::string name = name_of(column, columns);
-    const auto found = std::find(heading.names.begin(), heading.names.end(), name);
+    std::string name = name_of(column, columns);
+    auto found = std::find(heading.names.begin(), heading.names.end(), name);
+    if (found == heading.names.end() && column == TraceColumn::timestamp && name == kColumns[0].second) {
+      const std::string other = timestamp_column(heading.names, place);
+      if (!other.empty()) {
+        format.names.emplace_back(kTraceRoles[0], other);
+        format.timestamps_guessed = true;
+        name = other;
+        found = std::find(heading.names.begin(), heading.names.end(), name);
+      }
+    }
     if (found == heading.names.end()) {
       const std::string why = why_one_cell(heading);
       throw ConfigError(place, "no column " + printable(name) + " among " + in_quotes(join(heading.names, ",")),
@@ -159,26 +171,44 @@ TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>&
     }
     format.columns[static_cast<std::size_t>(found - heading.names.begin())] = column;
   }
-  format.names = columns;
   format.numbers = numbers_of(format, std::string_view(text).substr(heading.rows_at), whole);
   return format;
 }
 
+void BadRows::add(std::int64_t at_line, const std::string& why, std::int64_t rows) {
+  if (rows == 0) return;
+  if (count == 0 || at_line < line) {
+    line = at_line;
+    problem = why;
+  }
+  count += rows;
+}
+
+void check_bad_rows(const TraceFormat& format, const BadRows& bad, std::int64_t good) {
+  if (good == 0) {
+    throw ConfigError(format.file,
+                      bad.count > 0 ? "none of its " + std::to_string(bad.count) + " rows is good; line " +
+                                          std::to_string(bad.line) + ": " + bad.problem
+                                    : "has no rows",
+                      "a trace has a row per request");
+  }
+  const double share = static_cast<double>(bad.count) / static_cast<double>(bad.count + good);
+  if (share <= format.skip_bad_rows.value_or(1)) return;
+  const auto percent = [](double of) { return format_significant(100 * of, 3) + "%"; };
+  throw ConfigError("--skip-bad-rows",
+                    std::to_string(bad.count) + " of " + std::to_string(bad.count + good) + " rows of " + format.file +
+                        " are bad (" + percent(share) + "), the first at line " + std::to_string(bad.line) + ": " +
+                        bad.problem,
+                    "at most " + percent(*format.skip_bad_rows) + " are left out; --skip-bad-rows=" +
+                        std::to_string(static_cast<int>(std::ceil(100 * share))) + "% leaves out these");
+}
+
 TraceReader::TraceReader(const TraceFormat& format, const TraceFile& file, std::size_t block_bytes)
-    : format_(&format), file_(&file), buffer_(std::max<std::size_t>(block_bytes, 64)) {
-  seek({format.heading.rows_at, format.heading.rows_line, 0, 0});
-}
-
-void TraceReader::seek(const TraceMark& mark) {
-  at_ = filled_ = 0;
-  buffer_offset_ = mark.offset;
-  file_ended_ = false;
-  line_ = mark.line - 1;
-  number_ = mark.number;
-  previous_ms_ = mark.previous_ms;
-}
-
-TraceMark TraceReader::mark() const noexcept { return {buffer_offset_ + at_, line_ + 1, number_, previous_ms_}; }
+    : format_(&format),
+      file_(&file),
+      buffer_(std::max<std::size_t>(block_bytes, 64)),
+      buffer_offset_(format.heading.rows_at),
+      line_(format.heading.rows_line - 1) {}
 
 TraceReader::Line TraceReader::take_line(const char*& begin, const char*& end) {
   bool too_long = false;
@@ -225,15 +255,13 @@ bool TraceReader::next(TraceRow& row) {
       continue;
     }
     if (!fast(begin, end, row) && !careful(begin, end, row)) continue;
-    previous_ms_ = row.timestamp_ms;
-    row.number = number_++;
     row.line = line_;
     return true;
   }
 }
 
 // Rows as programs write them. Whatever is unusual, wrong or not, is for careful().
-bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noexcept {
+bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const {
   if (format_->heading.separator.size() > 1 || format_->numbers.decimal != '.') return false;
   const char separator = format_->heading.separator[0];
   bool first = true;
@@ -245,17 +273,21 @@ bool TraceReader::fast(const char* at, const char* end, TraceRow& row) const noe
     first = false;
     switch (column) {
       case TraceColumn::timestamp: {
-        std::uint64_t whole = 0;
-        auto [stop, error] = std::from_chars(at, end, whole);
-        if (error != std::errc() || whole >= static_cast<std::uint64_t>(kMaxMs)) return false;
-        row.timestamp_ms = static_cast<double>(whole);
-        if (stop != end && *stop == '.') {
-          const auto fraction = std::from_chars(at, end, row.timestamp_ms, std::chars_format::fixed);
-          if (fraction.ec != std::errc()) return false;
-          stop = fraction.ptr;
-        }
-        if (row.timestamp_ms < previous_ms_) return false;
+        row.stamp = {};
+        const char* begin = at;
+        const auto [stop, error] = std::from_chars(at, end, row.stamp.whole);
+        if (error != std::errc() || *at == '-') return false;
         at = stop;
+        if (at != end && *at == '.') {
+          std::int32_t unit = 100'000'000;
+          for (++at; at != end && *at >= '0' && *at <= '9'; ++at, unit /= 10) {
+            row.stamp.billionths += unit * (*at - '0');
+          }
+        }
+        if (at != end && *at != separator) {
+          at = std::find(at, end, separator);
+          if (!parse_stamp({begin, static_cast<std::size_t>(at - begin)}, row.stamp).empty()) return false;
+        }
         break;
       }
       case TraceColumn::user: {
@@ -314,24 +346,12 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
                                                                     : plain_whole_number(cell, format_->numbers);
     const char* const number_end = number.data() + number.size();
     const auto fail = [&](const char* problem, const std::string& hint) {
-      return bad(printable(name_of(columns[i], format_->names)) + " " +
-                     (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem),
-                 hint);
+      return bad(format_->name(columns[i]) + " " + (cell.empty() ? "is empty" : in_quotes(cell) + " " + problem), hint);
     };
     switch (columns[i]) {
       case TraceColumn::timestamp: {
-        constexpr const char* kAllowed = "milliseconds as a number from 0 to 2^53";
-        double ms = 0;
-        const auto [stop, error] = std::from_chars(number.data(), number_end, ms);
-        if (error == std::errc::result_out_of_range) return fail("is out of range", kAllowed);
-        if (error != std::errc() || stop != number_end || !std::isfinite(ms)) return fail("is not a number", kAllowed);
-        if (ms < 0) return fail("is negative", kAllowed);
-        if (ms > kMaxMs) return fail("is out of range", kAllowed);
-        if (ms < previous_ms_) {
-          return fail(("is before " + format_double(previous_ms_) + " of the row before it").c_str(),
-                      "rows are in order of time");
-        }
-        row.timestamp_ms = ms;
+        const std::string problem = cell.empty() ? "" : parse_stamp(number, row.stamp);
+        if (cell.empty() || !problem.empty()) return fail(problem.c_str(), kStampsAllowed);
         break;
       }
       case TraceColumn::user:
@@ -358,44 +378,8 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
 
 bool TraceReader::bad(const std::string& problem, const std::string& hint) {
   if (!format_->skip_bad_rows) throw ConfigError(at_line(format_->file, line_), problem, hint);
-  ++skipped_;
+  skipped_.add(line_, problem);
   return false;
-}
-
-const TraceMark& Trace::mark_before(double since_first_ms) const noexcept {
-  const auto after = std::partition_point(marks.begin() + 1, marks.end(), [&](const TraceMark& mark) {
-    return mark.previous_ms - first_ms < since_first_ms;
-  });
-  return after[-1];
-}
-
-Trace index_trace(const TraceFormat& format) {
-  const TraceFile file(format);
-  check_unchanged(format, file);
-  TraceReader reader(format, file, kReadBytes);
-  Trace trace;
-  trace.format = format;
-  TraceRow row;
-  const std::uint64_t mark_bytes = std::max(kLeastMarkBytes, format.bytes / kMostMarks);
-  for (std::uint64_t next_mark = 0;;) {
-    if (const TraceMark mark = reader.mark(); mark.offset >= next_mark) {
-      trace.marks.push_back(mark);
-      next_mark = mark.offset + mark_bytes;
-    }
-    if (!reader.next(row)) break;
-    if (trace.rows++ == 0) trace.first_ms = row.timestamp_ms;
-    if (row.candidates == 0 && trace.unrecorded++ == 0) trace.unrecorded_line = row.line;
-  }
-  trace.last_ms = reader.mark().previous_ms;
-  trace.skipped_rows = reader.skipped();
-  trace.comment_lines = format.heading.comments + reader.comments();
-  if (trace.rows == 0) {
-    throw ConfigError(
-        format.file,
-        trace.skipped_rows > 0 ? "none of its " + std::to_string(trace.skipped_rows) + " rows is good" : "has no rows",
-        "a trace has a row per request");
-  }
-  return trace;
 }
 
 }  // namespace kvcast::traffic

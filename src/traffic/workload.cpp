@@ -12,6 +12,7 @@
 #include "kvcast/error.h"
 #include "traffic/copies.h"
 #include "traffic/distribution.h"
+#include "traffic/log.h"
 #include "traffic/summary.h"
 #include "traffic/trace.h"
 
@@ -34,6 +35,19 @@ bool same(const std::optional<Distribution>& a, const std::optional<Distribution
   return !a || (a->kind == b->kind && a->median == b->median && a->p99 == b->p99 && a->file == b->file);
 }
 
+std::optional<Spread> parse_spread(const std::string& name) {
+  if (name.empty()) return Spread::ask;
+  if (name == "random") return Spread::random;
+  if (name == "even") return Spread::even;
+  if (name == "none") return Spread::none;
+  return std::nullopt;
+}
+
+// Whether a file is read alike.
+bool same_reading_of(const WorkloadOptions& a, const WorkloadOptions& b) {
+  return a.skip_bad_rows == b.skip_bad_rows && a.timestamps == b.timestamps && a.spread == b.spread && a.seed == b.seed;
+}
+
 std::string text(double value) { return format_significant(value, 6); }
 
 void check(bool fine, const char* flag, const std::string& value, const char* allowed) {
@@ -47,6 +61,16 @@ void check(const WorkloadOptions& options) {
   }
   if (options.requests) {
     check(*options.requests >= 1, "--requests", std::to_string(*options.requests), "at least 1");
+  }
+  if (options.skip_bad_rows) {
+    const double share = *options.skip_bad_rows;
+    check(share >= 0 && share <= 1, "--skip-bad-rows", format_significant(100 * share, 4) + "%", "from 0% to 100%");
+  }
+  if (!options.timestamps.empty() && !parse_stamp_unit(options.timestamps)) {
+    throw ConfigError("--timestamps", in_quotes(options.timestamps) + " is no unit", "s, ms, us or ns");
+  }
+  if (!parse_spread(options.spread)) {
+    throw ConfigError("--spread-timestamps", in_quotes(options.spread) + " is not known", "random, even or none");
   }
   check(options.history_scale > 0 && options.history_scale <= kMostScale, "--history-scale",
         format_double(options.history_scale), "above 0, at most 1e6");
@@ -81,7 +105,7 @@ void check(const WorkloadOptions& options) {
 
 struct Workload::Impl {
   WorkloadOptions options;
-  std::optional<Trace> trace;  // or the arrivals
+  std::shared_ptr<const Log> log;  // of the trace, or of the arrivals
   std::optional<Copies> copies;
   std::optional<Sampler> history, candidates;
   std::optional<AliasTable> users;
@@ -90,23 +114,21 @@ struct Workload::Impl {
 
   Impl(const WorkloadOptions& wanted, const Impl* known) : options(wanted) {
     check(options);
-    const bool same_reading = known != nullptr && known->options.skip_bad_rows == options.skip_bad_rows;
+    const bool same_reading = known != nullptr && same_reading_of(known->options, options);
     if (same_reading && known->options.trace == options.trace && known->options.arrivals == options.arrivals) {
-      trace = known->trace;
+      log = known->log;
     } else if (!synthetic()) {
-      trace = index_trace(read_format(
-          options.trace, {TraceColumn::timestamp, TraceColumn::user, TraceColumn::history, TraceColumn::candidates},
-          options.skip_bad_rows, options.columns));
+      log = read(options.trace,
+                 {TraceColumn::timestamp, TraceColumn::user, TraceColumn::history, TraceColumn::candidates});
     } else if (!options.arrivals.empty()) {
-      trace =
-          index_trace(read_format(options.arrivals, {TraceColumn::timestamp}, options.skip_bad_rows, options.columns));
+      log = read(options.arrivals, {TraceColumn::timestamp});
     }
-    if (trace && options.requests_per_s) copies = copies_for(*trace, *options.requests_per_s);
+    if (log && options.requests_per_s) copies = copies_for(*log, *options.requests_per_s);
     if (options.replace_candidates && !options.candidates) {
       throw ConfigError("--replace-candidates", "nothing says by what", "add --candidates 200");
     }
-    if (!synthetic() && !options.candidates && trace->unrecorded > 0) {
-      throw ConfigError(options.trace + ":" + std::to_string(trace->unrecorded_line),
+    if (!synthetic() && !options.candidates && log->unrecorded() > 0) {
+      throw ConfigError(options.trace + ":" + std::to_string(log->unrecorded_line()),
                         "n_candidates is 0, which means not recorded",
                         "--candidates says how many there are: a whole number, lognormal:MEDIAN,P99 or file:TRACE.csv");
     }
@@ -132,8 +154,27 @@ struct Workload::Impl {
     }
   }
 
+  std::shared_ptr<const Log> read(const std::string& file, const std::vector<TraceColumn>& columns) const {
+    LogOptions how;
+    if (!options.timestamps.empty()) how.unit = parse_stamp_unit(options.timestamps);
+    how.spread = *parse_spread(options.spread);
+    how.seed = options.seed;
+    return std::make_shared<const Log>(
+        read_log(read_format(file, columns, options.skip_bad_rows, options.columns), how));
+  }
+
+  /// Requests at most. A log once: but of thousands of copies of one the first show what all do.
   std::int64_t most() const noexcept {
-    return options.requests.value_or(trace ? std::numeric_limits<std::int64_t>::max() : kSyntheticRequests);
+    if (options.requests) return *options.requests;
+    if (!log) return kSyntheticRequests;
+    return copies && copies->whole > 1 ? std::max(kSyntheticRequests, log->size())
+                                       : std::numeric_limits<std::int64_t>::max();
+  }
+  /// Requests of the log, or of its copies, in a replication.
+  std::int64_t of_log(std::uint64_t seed) const {
+    if (!copies) return log->size();
+    const CopyReader::Keep keep = synthetic() ? CopyReader::Keep::rows : CopyReader::Keep::users;
+    return CopyReader(*log, *copies, keep, RandomStream(seed, kCopies).bits(0)).count();
   }
 };
 
@@ -142,8 +183,8 @@ namespace {
 // Times of a CopyReader, from its first row on.
 class CopiedRows {
  public:
-  CopiedRows(const Trace& trace, const std::optional<Copies>& copies, CopyReader::Keep keep, std::uint64_t seed)
-      : reader_(trace, copies.value_or(Copies{}), keep, RandomStream(seed, kCopies).bits(0)) {}
+  CopiedRows(const Log& log, const std::optional<Copies>& copies, CopyReader::Keep keep, std::uint64_t seed)
+      : reader_(log, copies.value_or(Copies{}), keep, RandomStream(seed, kCopies).bits(0)) {}
 
   bool next(CopiedRow& row) {
     if (!reader_.next(row)) return false;
@@ -161,9 +202,9 @@ class CopiedRows {
 
 class TraceSource : public RequestSource {
  public:
-  TraceSource(const Trace& trace, const std::optional<Copies>& copies, const Sampler* candidates,
+  TraceSource(const Log& log, const std::optional<Copies>& copies, const Sampler* candidates,
               const WorkloadOptions& options, std::int64_t most, std::uint64_t seed)
-      : rows_(trace, copies, CopyReader::Keep::users, seed),
+      : rows_(log, copies, CopyReader::Keep::users, seed),
         candidates_(candidates),
         replace_(options.replace_candidates),
         scale_(options.history_scale),
@@ -208,8 +249,8 @@ class SyntheticSource : public RequestSource {
         candidate_draws_(seed, kCandidates),
         asked_(static_cast<std::size_t>(options.users)) {}
 
-  void take_times_of(const Trace& trace, const std::optional<Copies>& copies, std::uint64_t seed) {
-    times_.emplace(trace, copies, CopyReader::Keep::rows, seed);
+  void take_times_of(const Log& log, const std::optional<Copies>& copies, std::uint64_t seed) {
+    times_.emplace(log, copies, CopyReader::Keep::rows, seed);
   }
 
   std::size_t next(std::span<Request> block) override {
@@ -248,20 +289,20 @@ std::string plural(std::int64_t n, const std::string& noun) {
 }
 
 // How the rate asked for was made.
-std::string rate_text(const Trace& trace, const Copies& copies, double asked, double achieved, const char* what) {
+std::string rate_text(const Log& log, const Copies& copies, double asked, double achieved, const char* what) {
   std::string how;
   if (copies.whole == 0) {
-    how = text(100 * copies.part) + "% of the " + what + " of " + trace.format.file;
+    how = text(100 * copies.part) + "% of the " + what + " of " + log.file();
   } else if (copies.whole == 1 && copies.part == 0) {
-    how = trace.format.file + " as it is";
+    how = log.file() + " as it is";
   } else {
     how = copies.whole == 1 ? "one copy" : std::to_string(copies.whole) + " copies";
-    how += " of " + trace.format.file;
+    how += " of " + log.file();
     if (copies.part > 0) how += " and " + text(100 * copies.part) + "% of the " + std::string(what) + " of one more";
     how += ", shifted in time";
   }
   return "rate: " + how + ": " + text(achieved) + " requests/s where " + text(asked) +
-         " were asked for and the file has " + text(trace.requests_per_s());
+         " were asked for and the file has " + text(log.requests_per_s());
 }
 
 }  // namespace
@@ -280,12 +321,17 @@ std::unique_ptr<RequestSource> Workload::requests(std::uint64_t replication) con
   const Impl& w = *impl_;
   const std::uint64_t seed = seed_of(w.options, replication);
   if (!w.synthetic()) {
-    return std::make_unique<TraceSource>(*w.trace, w.copies, w.candidates ? &*w.candidates : nullptr, w.options,
-                                         w.most(), seed);
+    return std::make_unique<TraceSource>(*w.log, w.copies, w.candidates ? &*w.candidates : nullptr, w.options, w.most(),
+                                         seed);
   }
   auto source = std::make_unique<SyntheticSource>(w.options, *w.history, *w.candidates, *w.users, w.most(), seed);
-  if (w.trace) source->take_times_of(*w.trace, w.copies, seed);
+  if (w.log) source->take_times_of(*w.log, w.copies, seed);
   return source;
+}
+
+std::int64_t Workload::count() const {
+  const Impl& w = *impl_;
+  return w.log ? std::min(w.most(), w.of_log(seed_of(w.options, 0))) : w.most();
 }
 
 WorkloadSummary Workload::summary() const {
@@ -312,9 +358,9 @@ WorkloadSummary Workload::summary() const {
   }
   const WorkloadOptions& options = w.options;
   if (summary.requests == 0) {
-    throw ConfigError(
-        "--qps", format_double(options.requests_per_s.value_or(0)) + "/s leaves no request of " + w.trace->format.file,
-        "nearer to the rate of the file, " + text(w.trace->requests_per_s()) + "/s");
+    throw ConfigError("--qps",
+                      format_double(options.requests_per_s.value_or(0)) + "/s leaves no request of " + w.log->file(),
+                      "nearer to the rate of the file, " + text(w.log->requests_per_s()) + "/s");
   }
   summary.users = users.users();
   summary.duration_s = last_s;
@@ -324,34 +370,44 @@ WorkloadSummary Workload::summary() const {
                      users.requests_per_user().column("requests_per_user", "requests", 1)};
 
   std::vector<std::string>& said = summary.assumptions;
-  if (w.trace) summary.skipped_rows = w.trace->skipped_rows;
-  if (summary.skipped_rows > 0) {
-    said.push_back(plural(summary.skipped_rows, "bad row") + " of " + w.trace->format.file + " left out");
+  if (w.log) {
+    summary.log_file = w.log->file();
+    summary.skipped_rows = w.log->skipped_rows();
+    summary.log_rows = w.log->size() + summary.skipped_rows;
+    summary.ticks = w.log->ticks();
+    summary.reading = w.log->reading();
+    if (options.spread == "none" && !summary.ticks.text.empty()) {
+      summary.reading.push_back(
+          "rows with the same timestamp are taken to arrive together, as --spread-timestamps none says");
+    }
   }
-  if (w.trace) {
-    const TraceFormat& format = w.trace->format;
-    const std::string taken = taken_for(format.heading, format.numbers, w.trace->comment_lines);
-    if (!taken.empty()) said.push_back(format.file + ": read with " + taken);
-  }
+  const auto say_cut = [&] {
+    const std::int64_t all = w.of_log(seed_of(options, 0));
+    if (options.requests || all <= summary.requests) return;
+    said.push_back("requests: the first " + std::to_string(summary.requests) + " of " + std::to_string(all) +
+                   " of these copies; --requests takes more");
+  };
   if (!w.synthetic()) {
-    if (w.trace->unrecorded > 0) {
-      said.push_back("candidates: not recorded in " + std::to_string(w.trace->unrecorded) + " of " +
-                     plural(w.trace->rows, "row") + ", there " + w.candidates->text());
+    if (w.log->unrecorded() > 0) {
+      said.push_back("candidates: not recorded in " + std::to_string(w.log->unrecorded()) + " of " +
+                     plural(w.log->size(), "row") + ", there " + w.candidates->text());
     }
     if (options.history_scale != 1) {
       said.push_back("histories: those of the trace times " + format_double(options.history_scale) + ", rounded");
     }
     if (w.copies) {
-      said.push_back(rate_text(*w.trace, *w.copies, *options.requests_per_s, summary.requests_per_s, "users"));
+      said.push_back(rate_text(*w.log, *w.copies, *options.requests_per_s, summary.requests_per_s, "users"));
+      say_cut();
       if (w.copies->whole + (w.copies->part > 0 ? 1 : 0) > 1) {
         said.push_back("copies: each has users of its own; a user on both sides of where a copy begins counts as two");
       }
     }
   } else {
-    said.push_back(w.trace ? "arrivals: the times of " + w.trace->format.file
-                           : "arrivals: Poisson, " + format_double(*options.requests_per_s) + " requests/s");
+    said.push_back(w.log ? "arrivals: the times of " + w.log->file()
+                         : "arrivals: Poisson, " + format_double(*options.requests_per_s) + " requests/s");
     if (w.copies) {
-      said.push_back(rate_text(*w.trace, *w.copies, *options.requests_per_s, summary.requests_per_s, "rows"));
+      said.push_back(rate_text(*w.log, *w.copies, *options.requests_per_s, summary.requests_per_s, "rows"));
+      say_cut();
     }
     said.push_back("users: drawn independently of each other and of the time, user k of " +
                    std::to_string(options.users) + " in proportion to 1/k^" + format_double(options.zipf));

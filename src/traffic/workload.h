@@ -9,13 +9,18 @@
 #include <vector>
 
 #include "kvcast/traffic.h"
+#include "traffic/log.h"
 #include "traffic/request.h"
 
 namespace kvcast::traffic {
 
 /// What a first pass over a workload tells.
 struct WorkloadSummary {
-  std::int64_t requests = 0, users = 0, skipped_rows = 0;
+  std::int64_t requests = 0, users = 0;
+  std::string log_file;                         ///< of a trace or of arrivals; empty: none
+  std::int64_t log_rows = 0, skipped_rows = 0;  ///< of it, in all, and bad ones
+  Ticks ticks;                                  ///< of its clock; none once they are spread
+  std::vector<std::string> reading;             ///< how the file was read, in words
   double duration_s = 0, requests_per_s = 0;
   std::vector<WorkloadColumn> columns;
   std::vector<std::string> assumptions;  ///< what was filled in, scaled or cut, in words
@@ -23,8 +28,8 @@ struct WorkloadSummary {
 
 class Workload {
  public:
-  /// Reads a trace once, to check it and to know its span and rate; keeps an index of it, not the rows. Memory grows
-  /// with the users of a synthetic workload (8 bytes each, 4 more in each source) and with nothing else.
+  /// Reads a trace once, and keeps its rows (log_rows.h). Memory grows with them up to 64 MiB, and with the users of a
+  /// synthetic workload (8 bytes each, 4 more in each source).
   /// Errors: IoError; ConfigError naming file, line, column and value, or the option that is missing.
   explicit Workload(const WorkloadOptions& options);
   Workload(Workload&&) noexcept;
@@ -36,8 +41,10 @@ class Workload {
 
   /// The requests of one replication, the same for the same number. A trace has the same rows in every replication:
   /// what differs is what is drawn, the time shifts of its copies and the users that a part of a copy keeps.
-  /// The workload must outlive the source, and may serve many threads. Errors: IoError, also when a file has changed.
+  /// The workload must outlive the source, and may serve many threads.
   std::unique_ptr<RequestSource> requests(std::uint64_t replication) const;
+  /// How many there are of replication 0, without going through them.
+  std::int64_t count() const;
   /// Of replication 0, by going through it. Quantiles are to 0.2%. Errors: ConfigError when there are no requests.
   WorkloadSummary summary() const;
 

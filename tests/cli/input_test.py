@@ -156,7 +156,7 @@ class InputTest(unittest.TestCase):
         traffic = self.simulated("--trace", self.write("log.csv", trace), "--columns", names)
         self.assertEqual(traffic["latencies"], wanted["latencies"])
         line = self.refused("simulate", *COSTS, "--trace", "log.csv")
-        self.assertIn("log.csv:1: no column timestamp_ms among 'ts,uid,hist_len,n'", line)
+        self.assertIn("log.csv:1: no column user_id among 'ts,uid,hist_len,n'", line)
         self.assertIn("--columns", line)
         line = self.refused("simulate", *COSTS, "--qps", "10", "--history", "5", "--candidates", "5", "--columns", names)
         self.assertIn("--columns: no trace is read", line)
@@ -217,7 +217,7 @@ class InputTest(unittest.TestCase):
         for name, (content, taken) in cases.items():
             with self.subTest(name):
                 traffic = self.simulated("--trace", self.write(name, content))
-                said = [text for text in traffic["assumptions"] if "read with" in text]
+                said = [text for text in traffic["reading"] if "read with" in text]
                 self.assertEqual(said, [f"{name}: {taken}"] if taken else [])
                 self.assertEqual(traffic["latencies"], wanted["latencies"])
         line = self.refused("simulate", *COSTS, "--trace", self.write("b.xlsx", b"PK\x03\x04\x14\x00\x06\x00"))

@@ -15,7 +15,9 @@ import tempfile
 import time
 import unicodedata
 import unittest
+from datetime import datetime, timezone
 from pathlib import Path
+from random import Random
 
 import jsonschema
 
@@ -154,7 +156,7 @@ class SimulateTest(TrafficTest):
             elif isinstance(value, (int, float)):
                 self.assertEqual(float(row["value"]), value)
             elif isinstance(value, list):
-                self.assertTrue(row["text"])
+                self.assertTrue(row["text"] or value == [])
             else:
                 self.assertEqual(row["text"], value)
         for section, part in traffic.items():
@@ -168,7 +170,7 @@ class SimulateTest(TrafficTest):
                 for name, value in part.items():
                     if name != "source":
                         compare(section, 0, name, value)
-            elif part != []:
+            elif part != [] or section == "reading":
                 compare("traffic", 0, section, part)
         self.assertEqual(list(values), [])
         self.assertGreater(compared, 500)
@@ -225,7 +227,8 @@ class SimulateTest(TrafficTest):
             ("tail", "nan", "a number"), ("shape", "smoke", "only with a report"),
             ("layers", "2", "only with a report"),
             ("scheme", "naive", "only with a report"), ("output", "", "-o out"),
-            ("write-trace", "", "log.csv"),
+            ("write-trace", "", "log.csv"), ("timestamps", "min", "s, ms, us or ns"),
+            ("spread-timestamps", "yes", "random, even or none"),
         ]
         for flag, value, allowed in wrong:
             with self.subTest(flag=flag, value=value):
@@ -237,6 +240,9 @@ class SimulateTest(TrafficTest):
                 if flag not in ("batch-window", "shape", "layers", "scheme", "output", "write-trace") and \
                         (flag, value) != ("find", "qps"):
                     self.assertIn(f"'{value}'", problem)
+        for value, problem in (("x", "'x' is not a number"), ("101%", "'101%' is out of range"), ("-1%", "'-1%' is out")):
+            self.assertIn("--skip-bad-rows: " + problem, self.refused("simulate", *flags(**self.BASE),
+                                                                      "--skip-bad-rows=" + value))
         error = self.refused("simulate", *flags(**{**self.BASE, "token_bytes": None, "cache": "1MiB"}))
         self.assertIn("--cache: constants do not tell how large a cached history is; add --token-bytes", error)
         self.assertIn("--workers = x", self.refused("simulate", *flags(**self.BASE), "--workers", "x"))
@@ -264,11 +270,11 @@ class SimulateTest(TrafficTest):
     def test_bad_rows(self):
         good = ["0,7,10,5", "5,8,20,5"]
         bad = {
-            "x,7,10,5": "timestamp_ms 'x' is not a number; milliseconds",
-            "-1,7,10,5": "timestamp_ms '-1' is negative; milliseconds",
-            "1e300,7,10,5": "timestamp_ms '1e300' is out of range; milliseconds",
-            "2,7,10,5": "timestamp_ms '2' is before 5 of the row before it; rows are in order of time",
-            ",7,10,5": "timestamp_ms is empty; milliseconds",
+            "x,7,10,5": "timestamp_ms 'x' is not a number or date; a number from 0, or a date as in 2024-08-01T12:",
+            "-1,7,10,5": "timestamp_ms '-1' is negative; a number",
+            "1e300,7,10,5": "timestamp_ms '1e300' is out of range; a number",
+            "2024-13-01,7,10,5": "timestamp_ms '2024-13-01' is not a number or date; ",
+            ",7,10,5": "timestamp_ms is empty; a number",
             "6,,10,5": "user_id is empty; any text or number",
             "6,7,ten,5": "history_len 'ten' is not a whole number; a whole number from 0 to ",
             "6,7,1.5,5": "history_len '1.5' is not a whole number; a whole number from 0 to ",
@@ -290,17 +296,118 @@ class SimulateTest(TrafficTest):
                 base = ["simulate", "--trace", log, "--service", "1ms", "--replications", "2"]
                 error = self.refused(*base)
                 self.assertTrue(error.startswith(f"kvcast: log.csv:4: {problem}"), error)
-                traffic = self.report(*base, "--skip-bad-rows")["traffic"]
-                self.assertEqual((traffic["requests"], traffic["users"], traffic["skipped_rows"]), (3, 3, 1))
-                self.assertIn("1 bad row of log.csv left out", traffic["assumptions"])
+                self.assertIn("--skip-bad-rows: 1 of 4 rows of log.csv are bad (25%), the first at line 4: ",
+                              self.refused(*base, "--skip-bad-rows"))
+                traffic = self.report(*base, "--skip-bad-rows=25%")["traffic"]
+                self.assertEqual((traffic["requests"], traffic["users"], traffic["log_rows"], traffic["skipped_rows"]),
+                                 (3, 3, 4, 1))
+                self.assertIn("; 1 of the log's 4 rows (25.00%) left out as bad", traffic["answer"])
         log = self.trace([*good, *(row for row in bad if "\0" not in row), "9,9,30,5"])
-        traffic = self.report("simulate", "--trace", log, "--service", "1ms", "--skip-bad-rows")["traffic"]
+        traffic = self.report("simulate", "--trace", log, "--service", "1ms", "--skip-bad-rows=100%")["traffic"]
         self.assertEqual((traffic["requests"], traffic["skipped_rows"]), (3, len(bad) - 1))
+
+    # 150 requests a second, and one worker that is two thirds busy: docs/method.md §23.
+    STEADY = dict(service="1ms", token_time="10us", candidate_time="20us", token_bytes="8KiB", replications=2)
+
+    @staticmethod
+    def steady(rows=12000, stamp=lambda ms: f"{ms:.3f}"):
+        """Rows of Poisson arrivals."""
+        random, now = Random(7), 0.0
+        for i in range(rows):
+            now += random.expovariate(150) * 1000
+            yield f"{stamp(now)},{i % 900},{random.randrange(100, 400)},50"
+
+    def test_timestamps_in_any_unit_give_the_same_rate(self):
+        epoch = 1722470400000
+        date = lambda ms: datetime.fromtimestamp((epoch + ms) / 1000, timezone.utc)
+        own = self.report("simulate", "--trace", self.trace(self.steady()), *flags(**self.STEADY))["traffic"]
+        self.assertEqual(own["reading"], [])
+        self.assertAlmostEqual(own["requests_per_s"], 150, delta=10)
+        for column, stamp, said in (
+                ("timestamp_ms", lambda ms: f"{(epoch + ms) / 1000:.6f}", "timestamps read as epoch seconds (17224704"),
+                ("timestamp", lambda ms: f"{epoch + ms:.3f}", "timestamps read as epoch milliseconds (17224704"),
+                ("timestamp_ms", lambda ms: round(1000 * (epoch + ms)), "timestamps read as epoch microseconds (1722"),
+                ("ts", lambda ms: round(1000000 * (epoch + ms)), "timestamps read as epoch nanoseconds (1722"),
+                ("Time", lambda ms: date(ms).isoformat(), "timestamps read as dates (the first is 2024-08-01 00:00:00."),
+                ("timestamp_ms", lambda ms: date(ms).strftime("%Y-%m-%d %H:%M:%S.%f"), "timestamps read as dates (the "),
+                ("Timestamp (s)", lambda ms: f"{ms / 1000:.6f}", None)):
+            with self.subTest(column=column, said=said):
+                log = self.trace(self.steady(stamp=stamp))
+                text = (self.dir / log).read_text()
+                (self.dir / log).write_text(text.replace("timestamp_ms", column, 1))
+                traffic = self.report("simulate", "--trace", log, *flags(**self.STEADY))["traffic"]
+                self.assertAlmostEqual(traffic["requests_per_s"] / own["requests_per_s"], 1, delta=1e-3)
+                self.assertAlmostEqual(latency(traffic, "mean")["value"] / latency(own, "mean")["value"], 1, delta=0.02)
+                self.assertEqual([how[:len(said or "")] for how in traffic["reading"]], [said] if said else [])
+                table = self.kvcast("simulate", "--trace", log, *flags(**self.STEADY)).stdout
+                if said:
+                    self.assertIn(said[1:30], "".join(table.splitlines()[:5]))
+        log = self.trace(self.steady(stamp=lambda ms: f"{ms / 1000:.4f}"))
+        error = self.refused("simulate", "--trace", log, *flags(**self.STEADY))
+        self.assertRegex(error, r"^kvcast: log.csv: 12,000 requests in [0-9.]+ ms: is timestamp_ms in seconds\?")
+        traffic = self.report("simulate", "--trace", log, "--timestamps", "s", *flags(**self.STEADY))["traffic"]
+        self.assertAlmostEqual(traffic["requests_per_s"] / own["requests_per_s"], 1, delta=1e-3)
+        (self.dir / log).write_text((self.dir / log).read_text().replace("timestamp_ms", "ts", 1))
+        self.assertIn("log.csv: nothing tells the unit of 'ts', which begins with 0.0",
+                      self.refused("simulate", "--trace", log, *flags(**self.STEADY)))
+
+    def test_a_log_stamped_to_a_tick_has_no_waits_until_they_are_spread(self):
+        base = dict(**self.STEADY, p99="100ms", find="workers")
+        fine = self.report("simulate", "--trace", self.trace(self.steady()), *flags(**base))["traffic"]
+        self.assertEqual(fine["find"][0]["value"], 1)
+        self.assertEqual(fine["reading"], [])
+        for tick in (1000, 10000):
+            log = self.trace(self.steady(stamp=lambda ms: int(ms // tick * tick)))
+            for form in ("table", "json", "csv", "md"):
+                error = self.refused("simulate", "--trace", log, "--format", form, *flags(**base))
+                self.assertRegex(error, rf"^kvcast: log.csv: 12,000 rows have [0-9]+ distinct timestamps, all multiples "
+                                        rf"of {tick} ms: the log is stamped to {tick // 1000} s; waits are not known; "
+                                        r"--spread-timestamps random ")
+            for how in ("random", "even"):
+                spread = self.report("simulate", "--trace", log, "--spread-timestamps", how, *flags(**base))["traffic"]
+                self.assertEqual(spread["find"][0]["value"], 1)
+                self.assertAlmostEqual(spread["requests_per_s"], fine["requests_per_s"], delta=8)
+                self.assertIn(f"timestamps stamped to {tick // 1000} s spread ", spread["reading"][0])
+            result = self.kvcast("simulate", "--trace", log, "--spread-timestamps", "none", "--format", "json",
+                                 *flags(**base))
+            self.assertIn(result.returncode, (0, 4), result.stderr)  # 4: found, but not shown beyond doubt
+            asked = report_of(result.stdout)["traffic"]
+            self.assertGreater(asked["find"][0]["value"], 4)
+            self.assertIn("rows with the same timestamp are taken to arrive together", asked["reading"][0])
+        # Milliseconds, and a service of several, are no reason.
+        log = self.trace(self.steady(stamp=round))
+        whole = self.report("simulate", "--trace", log, *flags(**base))["traffic"]
+        self.assertEqual((whole["find"][0]["value"], whole["reading"]), (1, []))
+
+    def test_rows_out_of_order_are_sorted_and_a_wrong_clock_is_named(self):
+        rows = list(self.steady(1000))
+        own = self.report("simulate", "--trace", self.trace(rows), *flags(**self.STEADY))["traffic"]
+        mixed = [row for i in range(0, 1000, 4) for row in reversed(rows[i:i + 4])]
+        traffic = self.report("simulate", "--trace", self.trace(mixed), *flags(**self.STEADY))["traffic"]
+        self.assertRegex(traffic["reading"][0], r"^[0-9]+ rows out of order by up to [0-9.]+ ms, sorted \(up to 1 min is\)")
+        self.assertEqual(latency(traffic, "p99"), latency(own, "p99"))
+        for at in (20, 999):
+            wrong = rows.copy()
+            ms, rest = wrong[at].split(",", 1)
+            wrong[at] = f"{float(ms) + 3600000:.3f},{rest}"
+            log = self.trace(wrong)
+            error = self.refused("simulate", "--trace", log, *flags(**self.STEADY))
+            self.assertTrue(error.startswith(f"kvcast: log.csv:{at + 2}: timestamp_ms '36"), error)
+            traffic = self.report("simulate", "--trace", log, "--skip-bad-rows", *flags(**self.STEADY))["traffic"]
+            self.assertEqual((traffic["requests"], traffic["skipped_rows"]), (999, 1))
+            self.assertIn("; 1 of the log's 1,000 rows (0.10%) left out as bad", traffic["answer"])
+            self.assertAlmostEqual(traffic["requests_per_s"], 150, delta=15)
+
+    def test_a_sparse_log_at_other_rates_is_cut_to_what_shows_them(self):
+        log = self.trace(f"{36000 * i},{i % 300},{100 + i % 400},50" for i in range(1000))
+        traffic = self.report("simulate", "--trace", log, *flags(**self.STEADY), "--qps", "100")["traffic"]
+        self.assertEqual(traffic["requests"], 1000000)
+        self.assertIn("requests: the first 1000000 of 36", " ".join(traffic["assumptions"]))
 
     def test_traces_that_are_none(self):
         for name, text, problem in (("empty.csv", "", "empty.csv: is empty"),
                                     ("head.csv", HEAD, "head.csv: has no rows"),
-                                    ("bad.csv", HEAD + "x\n", "bad.csv: none of its 1 rows is good"),
+                                    ("bad.csv", HEAD + "x\n", "bad.csv: none of its 1 rows is good; line 2: 1 cell: 'x'"),
                                     ("other.csv", "a,b\n1,2\n", "other.csv:1: no column timestamp_ms among 'a,b'"),
                                     ("twice.csv", "user_id," + HEAD, "twice.csv:1: the column user_id is there twice")):
             (self.dir / name).write_text(text)

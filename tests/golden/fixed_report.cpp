@@ -189,7 +189,9 @@ Traffic fixed_traffic() {
   traffic.users = 4321;
   traffic.duration_s = 600.5;
   traffic.requests_per_s = 199.75;
+  traffic.log_rows = 1203;
   traffic.skipped_rows = 3;
+  traffic.reading = {"timestamps read as epoch seconds (1.5 is <b>)", "=naïve \x1b[31m | 候选"};
   traffic.server = {4, "shortest", 0.002, 8};
   traffic.cache = {8589934592, 16, 3600.5};
   traffic.costs.knots = {{0, 0.0005, 0.00025, 0.0001}, {1000, 0.0125, 0.00075, 0.000125}};

@@ -1047,6 +1047,7 @@ function makeTop() {
     for (const caveat of sizing ? sizing.caveats : []) {
       conclusions.append(element('p', {class: 'warning'}, `${prefix(one)}${caveat}.`));
     }
+    for (const how of traffic ? traffic.reading : []) warnings.append(element('p', {class: 'warning'}, element('b', {}, `${prefix(one)}log`), `: ${how}`));
     for (const warning of one.report.warnings) {
       warnings.append(element('p', {class: 'warning'}, element('b', {}, prefix(one) + warning.code), `: ${warning.text}`, warning.advice ? ` — ${warning.advice}` : ''));
     }

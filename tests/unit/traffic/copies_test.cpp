@@ -24,8 +24,8 @@ using testing::write_file;
 constexpr int kRows = 5000, kUsers = 300;
 
 // Users who come back, each with a history that grows; no two gaps between requests of a user are alike.
-struct Log {
-  Log() : path((folder.path() / "t.csv").string()) {
+struct LogFile {
+  LogFile() : path((folder.path() / "t.csv").string()) {
     std::string text = "timestamp_ms,user_id,history_len,n_candidates\n";
     const RandomStream random(3, 3);
     std::map<std::uint64_t, std::int64_t> lengths;
@@ -37,19 +37,23 @@ struct Log {
       text += format_double(ms) + "," + std::to_string(user) + "," + std::to_string(++lengths[user]) + ",1\n";
     }
     write_file(path, text);
-    trace = index_trace(read_format(
-        path, {TraceColumn::timestamp, TraceColumn::user, TraceColumn::history, TraceColumn::candidates}, false));
+    read = read_log(
+        read_format(path, {TraceColumn::timestamp, TraceColumn::user, TraceColumn::history, TraceColumn::candidates},
+                    std::nullopt),
+        {});
   }
   std::vector<CopiedRow> rows(const Copies& copies, std::uint64_t key = 1,
                               CopyReader::Keep keep = CopyReader::Keep::users) const {
-    CopyReader reader(trace, copies, keep, key);
+    CopyReader reader(read, copies, keep, key);
     std::vector<CopiedRow> rows;
+    const std::int64_t count = reader.count();
     for (CopiedRow row; reader.next(row);) rows.push_back(row);
+    CHECK(count == static_cast<std::int64_t>(rows.size()));
     return rows;
   }
   TemporaryFolder folder;
   std::string path;
-  Trace trace;
+  Log read;
 };
 
 struct Requests {
@@ -79,22 +83,19 @@ std::map<std::int64_t, int> gaps(const std::map<std::uint64_t, Requests>& users)
 }  // namespace
 
 TEST_CASE("one copy is the trace", "[traffic]") {
-  const Log log;
+  const LogFile log;
   const auto rows = log.rows({1, 0});
   REQUIRE(rows.size() == kRows);
-  const TraceFile file(log.path);
-  TraceReader reader(log.trace.format, file, 4096);
-  TraceRow row;
-  for (const CopiedRow& copied : rows) {
-    REQUIRE(reader.next(row));
-    REQUIRE(copied.arrival_s == (row.timestamp_ms - log.trace.first_ms) / 1000);
-    REQUIRE(copied.user == row.user);
-    REQUIRE(copied.history == row.history);
+  for (std::size_t i = 0; i < rows.size(); ++i) {
+    const LogRow& row = log.read.rows()[i];
+    REQUIRE(rows[i].arrival_s == log.read.since_first_s(i));
+    REQUIRE(rows[i].user == row.user);
+    REQUIRE(rows[i].history == row.history);
   }
 }
 
 TEST_CASE("more copies add users and leave the gaps between the requests of each", "[traffic]") {
-  const Log log;
+  const LogFile log;
   const std::map<std::int64_t, int> once = gaps(by_user(log.rows({1, 0})));
   for (const std::int64_t copies : {2, 3, 17}) {
     INFO(copies << " copies");
@@ -103,7 +104,7 @@ TEST_CASE("more copies add users and leave the gaps between the requests of each
     CHECK(std::is_sorted(rows.begin(), rows.end(),
                          [](const CopiedRow& a, const CopiedRow& b) { return a.arrival_s < b.arrival_s; }));
     CHECK(rows.front().arrival_s >= 0);
-    CHECK(rows.back().arrival_s < log.trace.period_ms() / 1000);
+    CHECK(rows.back().arrival_s < log.read.period_s());
     std::set<std::uint64_t> ids;
     for (const CopiedRow& row : rows) ids.insert(row.id);
     CHECK(ids.size() == rows.size());
@@ -141,11 +142,11 @@ TEST_CASE("more copies add users and leave the gaps between the requests of each
 }
 
 TEST_CASE("copies are spread over the trace, otherwise in each replication", "[traffic]") {
-  const Log log;
+  const LogFile log;
   // The rate is even: in every tenth of the time there are as many as in the whole, within the noise of one copy.
   const auto rows = log.rows({50, 0});
   std::vector<int> tenths(10);
-  for (const CopiedRow& row : rows) ++tenths[static_cast<std::size_t>(row.arrival_s / (log.trace.period_ms() / 1e4))];
+  for (const CopiedRow& row : rows) ++tenths[static_cast<std::size_t>(row.arrival_s / (log.read.period_s() / 10))];
   for (const int tenth : tenths) CHECK(tenth == Approx(5 * kRows).epsilon(0.05));
   const auto times = [&](std::uint64_t key) {
     std::vector<double> arrivals;
@@ -157,7 +158,7 @@ TEST_CASE("copies are spread over the trace, otherwise in each replication", "[t
 }
 
 TEST_CASE("a part of a copy keeps whole users, and a larger part keeps them too", "[traffic]") {
-  const Log log;
+  const LogFile log;
   const auto all = by_user(log.rows({1, 0}));
   std::set<std::uint64_t> before;
   for (const double part : {0.1, 0.4, 0.8}) {
@@ -188,19 +189,19 @@ TEST_CASE("a part of a copy keeps whole users, and a larger part keeps them too"
 }
 
 TEST_CASE("copies for a rate", "[traffic]") {
-  const Log log;
-  const double own = log.trace.requests_per_s();
-  CHECK(own == Approx((kRows - 1) / log.trace.span_ms() * 1000));
+  const LogFile log;
+  const double own = log.read.requests_per_s();
+  CHECK(own == Approx((kRows - 1) / log.read.span_s()));
   for (const auto& [rate, whole, part] : std::vector<std::tuple<double, int, double>>{
            {1, 1, 0}, {3, 3, 0}, {0.25, 0, 0.25}, {2.75, 2, 0.75}, {3 * (1 + 1e-15), 3, 0}, {3 * (1 - 1e-15), 3, 0}}) {
-    const Copies copies = copies_for(log.trace, rate * own);
+    const Copies copies = copies_for(log.read, rate * own);
     CHECK(copies.whole == whole);
     CHECK(copies.part == Approx(part).margin(1e-12));
   }
-  CHECK_THROWS_WITH(copies_for(log.trace, 65537 * own), Catch::Contains("--qps") && Catch::Contains("at most 65536"));
-  Trace still = log.trace;
-  still.last_ms = still.first_ms;
-  CHECK_THROWS_WITH(copies_for(still, 1), Catch::Contains("have the same timestamp_ms: it has no rate"));
+  CHECK_THROWS_WITH(copies_for(log.read, 65537 * own), Catch::Contains("--qps") && Catch::Contains("at most 65536"));
+  write_file(log.path, "timestamp_ms,user_id\n7,1\n7,2\n");
+  const Log still = read_log(read_format(log.path, {TraceColumn::timestamp}, std::nullopt), {});
+  CHECK_THROWS_WITH(copies_for(still, 1), Catch::Contains("have the same timestamp: it has no rate"));
 }
 
 }  // namespace kvcast::traffic

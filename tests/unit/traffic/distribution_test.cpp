@@ -23,7 +23,7 @@ using testing::write_file;
 constexpr int kDraws = 1'000'000;
 
 Sampler sampler(const std::string& text, std::int64_t least = 0, const std::string& column = "history_len") {
-  return Sampler(parse_distribution(text, "--x"), column, least, false, "--x");
+  return Sampler(parse_distribution(text, "--x"), column, least, std::nullopt, "--x");
 }
 
 // Chi-square of counts against probabilities, bins of fewer than 10 expected taken together. The bound is exceeded once
@@ -140,7 +140,7 @@ TEST_CASE("an empirical distribution draws the values of a file", "[traffic]") {
       "--x: nothing to draw from in " + path + "; n_candidates is 0, which means not recorded, in all of its rows");
   CHECK_THROWS_WITH(sampler("file:" + path), Catch::Contains(":1: no column history_len"));
   write_file(path, "n_candidates\n");
-  CHECK_THROWS_WITH(sampler("file:" + path, 1, "n_candidates"), Catch::Contains("it has no rows"));
+  CHECK_THROWS_WITH(sampler("file:" + path, 1, "n_candidates"), Catch::Contains("has no rows"));
   CHECK_THROWS_AS(sampler("file:" + path + ".no"), IoError);
 }
 

@@ -1,14 +1,15 @@
 #include "traffic/trace.h"
 
 #include <algorithm>
-#include <chrono>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/random.h"
 #include "catch.h"
 #include "kvcast/error.h"
+#include "traffic/log.h"
 #include "unit/files.h"
 
 namespace kvcast::traffic {
@@ -21,10 +22,9 @@ const std::string kHeader = "timestamp_ms,user_id,history_len,n_candidates\n";
 const std::vector<TraceColumn> kAll = {TraceColumn::timestamp, TraceColumn::user, TraceColumn::history,
                                        TraceColumn::candidates};
 
-std::vector<TraceRow> rows_of(const TraceFormat& format, std::size_t block, const TraceMark* from = nullptr) {
+std::vector<TraceRow> rows_of(const TraceFormat& format, std::size_t block) {
   const TraceFile file(format);
   TraceReader reader(format, file, block);
-  if (from != nullptr) reader.seek(*from);
   std::vector<TraceRow> rows;
   for (TraceRow row; reader.next(row);) rows.push_back(row);
   return rows;
@@ -32,17 +32,20 @@ std::vector<TraceRow> rows_of(const TraceFormat& format, std::size_t block, cons
 
 struct TextFile {
   explicit TextFile(const std::string& text) : path((folder.path() / "t.csv").string()) { write_file(path, text); }
-  std::vector<TraceRow> rows(bool skip = false, std::size_t block = 4096) const {
-    return rows_of(read_format(path, kAll, skip), block);
+  TraceFormat format(bool skip = false) const {
+    return read_format(path, kAll, skip ? std::optional(1.0) : std::nullopt);
   }
-  Trace index(bool skip = false) const { return index_trace(read_format(path, kAll, skip)); }
+  std::vector<TraceRow> rows(bool skip = false, std::size_t block = 4096) const { return rows_of(format(skip), block); }
   TemporaryFolder folder;
   std::string path;
 };
 
+bool same_stamp(const Stamp& a, const Stamp& b) {
+  return a.whole == b.whole && a.billionths == b.billionths && a.date == b.date;
+}
 bool equal(const TraceRow& a, const TraceRow& b) {
-  return a.timestamp_ms == b.timestamp_ms && a.user == b.user && a.history == b.history &&
-         a.candidates == b.candidates && a.number == b.number && a.line == b.line;
+  return same_stamp(a.stamp, b.stamp) && a.user == b.user && a.history == b.history && a.candidates == b.candidates &&
+         a.line == b.line;
 }
 
 template <typename Action>
@@ -73,8 +76,8 @@ std::string long_text(int rows, bool with_bad) {
 TEST_CASE("a trace's rows are read by the names of its columns", "[traffic]") {
   const auto rows = TextFile(kHeader + "1000,7,20,3\n1000.5,8,0,0\n").rows();
   REQUIRE(rows.size() == 2);
-  CHECK(equal(rows[0], {1000, 7, 20, 3, 0, 2}));
-  CHECK(equal(rows[1], {1000.5, 8, 0, 0, 1, 3}));
+  CHECK(equal(rows[0], {{1000}, 7, 20, 3, 2}));
+  CHECK(equal(rows[1], {{1000, 500'000'000}, 8, 0, 0, 3}));
 
   // A BOM, CRLF, another order, a column more, quotes, blanks, an empty line, and no line end behind the last row.
   const auto odd = TextFile(
@@ -83,8 +86,8 @@ TEST_CASE("a trace's rows are read by the names of its columns", "[traffic]") {
                        "3,\"a, \"\"b\"\"\",20,7,1000\r\n\r\n 0 , , \"5\" ,\"8\",1e3")
                        .rows();
   REQUIRE(odd.size() == 2);
-  CHECK(equal(odd[0], {1000, 7, 20, 3, 0, 2}));
-  CHECK(equal(odd[1], {1000, 8, 5, 0, 1, 4}));
+  CHECK(equal(odd[0], {{1000}, 7, 20, 3, 2}));
+  CHECK(equal(odd[1], {{1000}, 8, 5, 0, 4}));
 }
 
 TEST_CASE("users are any text, and only a plain number is that number", "[traffic]") {
@@ -107,17 +110,18 @@ TEST_CASE("a bad row is named with its line, column and value, or left out", "[t
   struct Case {
     std::string row, problem;
   };
-  const std::string whole = "; a whole number from 0 to 1000000000", ms = "; milliseconds as a number from 0 to 2^53";
+  const std::string whole = "; a whole number from 0 to 1000000000",
+                    ms = "; a number from 0, or a date as in 2024-08-01T12:00:00.25Z";
   const std::vector<Case> cases = {
-      {"abc,1,1,1", "timestamp_ms 'abc' is not a number" + ms},
-      {"nan,1,1,1", "timestamp_ms 'nan' is not a number" + ms},
-      {"12x,1,1,1", "timestamp_ms '12x' is not a number" + ms},
+      {"abc,1,1,1", "timestamp_ms 'abc' is not a number or date" + ms},
+      {"nan,1,1,1", "timestamp_ms 'nan' is not a number or date" + ms},
+      {"12x,1,1,1", "timestamp_ms '12x' is not a number or date" + ms},
       {"-1,1,1,1", "timestamp_ms '-1' is negative" + ms},
       {"1e300,1,1,1", "timestamp_ms '1e300' is out of range" + ms},
       {"1e400,1,1,1", "timestamp_ms '1e400' is out of range" + ms},
       {"99999999999999999999,1,1,1", "timestamp_ms '99999999999999999999' is out of range" + ms},
       {",1,1,1", "timestamp_ms is empty" + ms},
-      {"9.5,1,1,1", "timestamp_ms '9.5' is before 10 of the row before it; rows are in order of time"},
+      {"2024-02-30,1,1,1", "timestamp_ms '2024-02-30' is not a number or date" + ms},
       {"11,,1,1", "user_id is empty; any text or number"},
       {"11,1,x,1", "history_len 'x' is not a whole number" + whole},
       {"11,1,1.5,1", "history_len '1.5' is not a whole number" + whole},
@@ -144,11 +148,16 @@ TEST_CASE("a bad row is named with its line, column and value, or left out", "[t
       for (const std::size_t block : {64u, 4096u, 1u << 18}) {
         CHECK_THAT(config_error([&] { file.rows(false, block); }), Catch::StartsWith(file.path + ":3: " + bad.problem));
       }
-      CHECK_THAT(config_error([&] { file.index(); }), Catch::StartsWith(file.path + ":3: " + bad.problem));
-      const Trace trace = file.index(true);
-      CHECK(trace.skipped_rows == 1);
-      CHECK(trace.rows == (behind.empty() ? 1 : 2));
-      CHECK(trace.last_ms == (behind.empty() ? 10 : 12));
+      const TraceFormat format = file.format(true);
+      const TraceFile opened(file.path);
+      TraceReader reader(format, opened, 4096);
+      std::int64_t good = 0;
+      for (TraceRow row; reader.next(row); ++good) CHECK(row.stamp.whole == (good == 0 ? 10 : 12));
+      CHECK(good == (behind.empty() ? 1 : 2));
+      CHECK(reader.skipped().count == 1);
+      CHECK(reader.skipped().line == 3);
+      const std::string& problem = reader.skipped().problem;
+      CHECK(problem.substr(0, bad.problem.size()) == bad.problem.substr(0, problem.size()));
     }
   }
 }
@@ -161,7 +170,7 @@ TEST_CASE("the longest line that is allowed is read", "[traffic]") {
 TEST_CASE("a trace without what it needs is refused", "[traffic]") {
   const auto error = [](const std::string& text) {
     const TextFile file(text);
-    const std::string what = config_error([&] { file.index(); });
+    const std::string what = config_error([&] { read_log(file.format(), {}); });
     return what.starts_with(file.path) ? what.substr(file.path.size()) : what;
   };
   const std::string columns = "; a trace has the columns timestamp_ms, user_id, history_len, n_candidates";
@@ -175,14 +184,17 @@ TEST_CASE("a trace without what it needs is refused", "[traffic]") {
   CHECK(error("user_id," + kHeader) == ":1: the column user_id is there twice");
   CHECK(error(std::string(kMaxLineBytes + 1, 'x')).starts_with(":1: the line is longer than 65536 bytes"));
   const TextFile bad(kHeader + "x,1,1,1\ny,1,1,1\n");
-  CHECK(config_error([&] { bad.index(true); }) ==
-        bad.path + ": none of its 2 rows is good; a trace has a row per request");
+  CHECK(config_error([&] { read_log(bad.format(true), {}); }) ==
+        bad.path +
+            ": none of its 2 rows is good; line 2: timestamp_ms 'x' is not a number or date; a trace has a row "
+            "per request");
 
   const TemporaryFolder folder;
-  CHECK_THROWS_WITH(read_format(folder.path() / "no.csv", kAll, false), Catch::Contains("cannot be opened: No such"));
-  CHECK_THROWS_AS(read_format(folder.path() / "no.csv", kAll, false), IoError);
-  CHECK_THROWS_WITH(read_format(folder.path(), kAll, false), Catch::Contains("is a folder"));
-  CHECK_THROWS_WITH(read_format("/dev/null", kAll, false), Catch::Contains("is no regular file"));
+  CHECK_THROWS_WITH(read_format(folder.path() / "no.csv", kAll, std::nullopt),
+                    Catch::Contains("cannot be opened: No such"));
+  CHECK_THROWS_AS(read_format(folder.path() / "no.csv", kAll, std::nullopt), IoError);
+  CHECK_THROWS_WITH(read_format(folder.path(), kAll, std::nullopt), Catch::Contains("is a folder"));
+  CHECK_THROWS_WITH(read_format("/dev/null", kAll, std::nullopt), Catch::Contains("is no regular file"));
 }
 
 TEST_CASE("traces as other programs write them are read", "[traffic]") {
@@ -220,66 +232,97 @@ TEST_CASE("traces as other programs write them are read", "[traffic]") {
       CHECK(equal(rows[i], wanted));
     }
     CHECK(rows[0].line == one.first_line);
-    CHECK(file.index().comment_lines == one.comments);
-    CHECK(file.index(true).skipped_rows == 0);
+    const TraceFormat format = file.format(true);
+    const TraceFile opened(format);
+    TraceReader reader(format, opened, 64);
+    for (TraceRow row; reader.next(row);) {
+    }
+    CHECK(format.heading.comments + reader.comments() == one.comments);
+    CHECK(reader.skipped().count == 0);
   }
-  CHECK_THAT(config_error([] { TextFile(kHeader + "\"1,234\",a,5,1\n").index(); }),
-             Catch::Contains("t.csv: '1,234' in line 2 may be 1.234 or 1234"));
+  const auto problem = [](const std::string& text) {
+    const TextFile file(text);
+    return config_error([&] { read_log(file.format(), {}); });
+  };
+  CHECK_THAT(problem(kHeader + "\"1,234\",a,5,1\n"), Catch::Contains("t.csv: '1,234' in line 2 may be 1.234 or 1234"));
   CHECK_THAT(
-      config_error([] { TextFile(kHeader + "0.5,a,5,1\n\"1,5\",a,5,1\n").index(); }),
+      problem(kHeader + "0.5,a,5,1\n\"1,5\",a,5,1\n"),
       Catch::Contains("t.csv: numbers have decimal points and decimal commas: '0.5' in line 2, '1,5' in line 3"));
-  CHECK_THAT(config_error([] { TextFile("timestamp_ms user_id history_len n_candidates\n1 a 5 1\n").index(); }),
-             Catch::Contains("not by spaces"));
-  CHECK_THAT(config_error([] { TextFile("timestamp_ms,user_id,history_len,n_candidates\r1,a,5,1\r").index(); }),
+  CHECK_THAT(problem("timestamp_ms user_id history_len n_candidates\n1 a 5 1\n"), Catch::Contains("not by spaces"));
+  CHECK_THAT(problem("timestamp_ms,user_id,history_len,n_candidates\r1,a,5,1\r"),
              Catch::Contains("end in a carriage return alone"));
+  CHECK_THAT(problem("PK\x03\x04 and more of it"), Catch::Contains("is an Excel workbook"));
 }
 
-TEST_CASE("a trace in UTF-16 is read through a plain copy, again and from any place", "[traffic]") {
+TEST_CASE("dates are read whatever separates the cells and the decimals", "[traffic]") {
+  for (const std::string text :
+       {"timestamp;user_id;history_len;n_candidates\n2024-08-01 12:00:00,25;alice;20;3\n2024-08-01 "
+        "12:00:01,5;bob;5;3\n",
+        "timestamp\tuser_id\thistory_len\tn_candidates\n2024-08-01T14:00:00.25+02:00\talice\t20\t3\n"
+        "2024-08-01T14:00:01.5+02:00\tbob\t5\t3\n",
+        "sep=;\nTime (s);user_id;history_len;n_candidates\n1722513600,25;alice;20;3\n1722513601,5;bob;5;3\n"}) {
+    CAPTURE(text);
+    const TextFile file(text);
+    const Log log = read_log(file.format(), {});
+    REQUIRE(log.size() == 2);
+    CHECK(log.rows()[0].time_ns == 1'722'513'600'250'000'000);
+    CHECK(log.rows()[1].time_ns == 1'722'513'601'500'000'000);
+  }
+}
+
+TEST_CASE("a trace in UTF-16 is read through a plain copy", "[traffic]") {
   const std::string text = long_text(20000, false);
   std::string wide = "\xff\xfe";
   for (const char c : text) wide += std::string{c, '\0'};
   const TextFile file(wide), plain(text);
-  const Trace trace = file.index();
-  CHECK(trace.format.plain.open());
-  CHECK_FALSE(plain.index().format.plain.open());
-  const std::vector<TraceRow> rows = plain.rows();
-  REQUIRE(trace.rows == 20000);
-  REQUIRE(trace.marks.size() > 2);
-  for (const TraceMark& mark : {trace.marks.front(), trace.marks[trace.marks.size() / 2]}) {
-    const Trace copy = trace;
-    const std::vector<TraceRow> rest = rows_of(copy.format, 4096, &mark);
-    CHECK(std::equal(rest.begin(), rest.end(), rows.begin() + mark.number, rows.end(), equal));
-  }
-  check_unchanged(trace.format, TraceFile(trace.format));
-  CHECK_THAT(config_error([] { TextFile("PK\x03\x04 and more of it").index(); }),
-             Catch::Contains("is an Excel workbook"));
+  const TraceFormat format = file.format();
+  CHECK(format.plain.open());
+  CHECK_FALSE(plain.format().plain.open());
+  const std::vector<TraceRow> rows = plain.rows(), copied = rows_of(format, 4096), again = rows_of(format, 4096);
+  REQUIRE(rows.size() == 20000);
+  CHECK(std::equal(copied.begin(), copied.end(), rows.begin(), rows.end(), equal));
+  CHECK(std::equal(again.begin(), again.end(), rows.begin(), rows.end(), equal));
 }
 
 TEST_CASE("columns of a trace have the names that they are given", "[traffic]") {
   const TextFile file("ts,uid,hist len,n,n_candidates\n1000,7,20,3,x\n2000,8,30,-1,x\n");
   const ColumnNames names = {{"timestamp", "ts"}, {"user", "uid"}, {"history", "hist len"}, {"candidates", "n"}};
-  const TraceFormat format = read_format(file.path, kAll, true, names);
+  const TraceFormat format = read_format(file.path, kAll, 1.0, names);
   const auto rows = rows_of(format, 64);
   REQUIRE(rows.size() == 1);
-  CHECK(equal(rows[0], {1000, 7, 20, 3, 0, 2}));
-  CHECK(config_error([&] { index_trace(read_format(file.path, kAll, false, names)); }) ==
+  CHECK(equal(rows[0], {{1000}, 7, 20, 3, 2}));
+  CHECK(config_error([&] { read_log(read_format(file.path, kAll, std::nullopt, names), {}); }) ==
         file.path + ":3: n '-1' is negative; a whole number from 0 to 1000000000");
   CHECK_THAT(config_error([&] {
-               read_format(file.path, kAll, false, {{"timestamp", "ts"}, {"user", "who"}});
+               read_format(file.path, kAll, std::nullopt, {{"timestamp", "ts"}, {"user", "who"}});
              }),
              Catch::Contains(":1: no column who among 'ts,uid,hist len,n,n_candidates'"));
+  // Who names the column says that it is what timestamp_ms is; who does not may mean seconds.
+  const TextFile log("ts;uid;h;n\n0;a;20;3\n2500,5;b;30;1\n");
+  const ColumnNames own = {{"timestamp", "ts"}, {"user", "uid"}, {"history", "h"}, {"candidates", "n"}};
+  const Log read = read_log(read_format(log.path, kAll, std::nullopt, own), {});
+  CHECK(read.span_s() == 2.5005);
+  CHECK(read.reading().front() ==
+        "timestamps read as milliseconds, as nothing tells their unit; --timestamps says another");
+  CHECK_THAT(config_error([&] {
+               read_log(read_format(log.path, kAll, std::nullopt, {own.begin() + 1, own.end()}), {});
+             }),
+             Catch::Contains("nothing tells the unit of 'ts'"));
+  write_file(log.path, "when;uid;h;n\n2024-08-01 12:00:00,25;a;20;3\n2024-08-01 12:00:01,5;b;30;1\n");
+  const ColumnNames dates = {{"timestamp", "when"}, {"user", "uid"}, {"history", "h"}, {"candidates", "n"}};
+  CHECK(read_log(read_format(log.path, kAll, std::nullopt, dates), {}).span_s() == 1.25);
 }
 
 TEST_CASE("columns that are not needed are not checked", "[traffic]") {
   const TextFile file("timestamp_ms,history_len\n1,x\n2,\n");
-  CHECK(rows_of(read_format(file.path, {TraceColumn::timestamp}, false), 64).size() == 2);
+  CHECK(rows_of(read_format(file.path, {TraceColumn::timestamp}, std::nullopt), 64).size() == 2);
 }
 
 TEST_CASE("rows are the same whatever the block, and a reader holds one block", "[traffic]") {
   const bool skip = GENERATE(false, true);
   const TextFile file(long_text(20000, skip));
-  const TraceFormat format = read_format(file.path, kAll, skip);
-  const std::vector<TraceRow> whole = rows_of(format, format.bytes + 1);
+  const TraceFormat format = file.format(skip);
+  const std::vector<TraceRow> whole = rows_of(format, 1 << 22);
   REQUIRE(whole.size() == 20000);
   for (const std::size_t block : {64u, 65u, 127u, 1000u, 4096u}) {
     const std::vector<TraceRow> rows = rows_of(format, block);
@@ -291,7 +334,7 @@ TEST_CASE("rows are the same whatever the block, and a reader holds one block", 
   for (TraceRow row; reader.next(row);) {
   }
   CHECK(reader.buffer_bytes() == 128);
-  CHECK(reader.skipped() == (skip ? 20000 / 7 : 0));
+  CHECK(reader.skipped().count == (skip ? 20000 / 7 : 0));
 }
 
 TEST_CASE("damaged files give the same rows, or the same error, whatever the block", "[traffic]") {
@@ -312,8 +355,8 @@ TEST_CASE("damaged files give the same rows, or the same error, whatever the blo
       std::string out;
       try {
         for (const TraceRow& row : file.rows(skip, block)) {
-          out += std::to_string(row.timestamp_ms) + " " + std::to_string(row.user) + " " + std::to_string(row.history) +
-                 " " + std::to_string(row.candidates) + " " + std::to_string(row.line) + "\n";
+          out += stamp_text(row.stamp) + " " + std::to_string(row.user) + " " + std::to_string(row.history) + " " +
+                 std::to_string(row.candidates) + " " + std::to_string(row.line) + "\n";
         }
       } catch (const ConfigError& error) {
         out = error.what();
@@ -331,42 +374,22 @@ TEST_CASE("damaged files give the same rows, or the same error, whatever the blo
   CHECK(refused < 290);
 }
 
-TEST_CASE("from any mark of the index the rest of the rows follows", "[traffic]") {
-  const bool skip = GENERATE(false, true);
-  const TextFile file(long_text(20000, skip));
-  const Trace trace = file.index(skip);
-  const std::vector<TraceRow> whole = rows_of(trace.format, 4096);
-  REQUIRE(trace.rows == 20000);
-  CHECK(trace.first_ms == whole.front().timestamp_ms);
-  CHECK(trace.last_ms == whole.back().timestamp_ms);
-  REQUIRE(trace.marks.size() > 50);
-  for (const TraceMark& mark : trace.marks) {
-    const std::vector<TraceRow> rest = rows_of(trace.format, 4096, &mark);
-    REQUIRE(rest.size() == whole.size() - static_cast<std::size_t>(mark.number));
-    REQUIRE(std::equal(rest.begin(), rest.end(), whole.begin() + mark.number, equal));
-  }
-  for (double since = -5; since < trace.span_ms() + 100; since += 997.3) {
-    const TraceMark& mark = trace.mark_before(since);
-    const auto first = std::find_if(whole.begin(), whole.end(),
-                                    [&](const TraceRow& row) { return row.timestamp_ms - trace.first_ms >= since; });
-    CHECK(mark.number <= first - whole.begin());
-    // Near enough: within two marks.
-    CHECK((first - whole.begin()) - mark.number < 2 * 20000 / static_cast<std::int64_t>(trace.marks.size() - 2));
-  }
-}
-
-TEST_CASE("a file that changed between two passes is noticed", "[traffic]") {
-  const TextFile file(kHeader + "1,1,1,1\n");
-  const Trace trace = file.index();
-  write_file(file.path, kHeader + "1,1,1,1\n2,1,1,1\n");
-  const TraceFile opened(file.path);
-  CHECK_THROWS_WITH(check_unchanged(trace.format, opened), Catch::Contains("changed while it was in use"));
-  // Of the same size, at another time.
-  const TextFile other(kHeader + "1,1,1,1\n");
-  const Trace before = other.index();
-  check_unchanged(before.format, TraceFile(other.path));
-  testing::fs::last_write_time(other.path, testing::fs::last_write_time(other.path) + std::chrono::seconds(1));
-  CHECK_THROWS_AS(check_unchanged(before.format, TraceFile(other.path)), IoError);
+TEST_CASE("timestamps are in timestamp_ms, or else in the one column whose name says so", "[traffic]") {
+  const std::string rest = ",user_id,history_len,n_candidates\n";
+  const auto stamps = [&](const std::string& head, const std::string& row) {
+    const TextFile file(head + rest + row + ",1,1,1\n");
+    const std::vector<TraceRow> rows = file.rows();
+    CHECK(file.format().name(TraceColumn::timestamp) ==
+          (head.find("timestamp_ms") != std::string::npos ? "timestamp_ms" : "Time (s)"));
+    return stamp_text(rows.at(0).stamp);
+  };
+  CHECK(stamps("Time (s)", "5") == "5");
+  CHECK(stamps("ts,timestamp_ms", "5,6") == "6");
+  CHECK(stamps("Time (s)", "2024-08-01T12:00:00+02:00") == "2024-08-01 10:00:00");
+  CHECK(stamps("Time (s)", "\"2024-08-01 12:00:00,5\"") == "2024-08-01 12:00:00.5");
+  const TextFile two("ts,time" + rest);
+  CHECK(config_error([&] { two.format(); }) ==
+        two.path + ":1: the columns ts and time are both times; --columns timestamp=ts takes the first");
 }
 
 }  // namespace kvcast::traffic

@@ -44,8 +44,8 @@ WorkloadOptions synthetic() {
   return options;
 }
 
-struct Log {
-  explicit Log(const std::string& rows) : path((folder.path() / "t.csv").string()) {
+struct LogFile {
+  explicit LogFile(const std::string& rows) : path((folder.path() / "t.csv").string()) {
     write_file(path, "timestamp_ms,user_id,history_len,n_candidates\n" + rows);
   }
   WorkloadOptions options() const {
@@ -65,7 +65,7 @@ bool says(const WorkloadSummary& summary, const std::string& text) {
 }  // namespace
 
 TEST_CASE("a trace without a rate is the trace", "[traffic]") {
-  const Log log("5000,7,10,3\n5500,8,21,4\n7000,7,11,5\n");
+  const LogFile log("5000,7,10,3\n5500,8,21,4\n7000,7,11,5\n");
   const Workload workload(log.options());
   for (const std::uint64_t replication : {0u, 1u}) {
     CHECK(equal(all(workload, replication), {{0, 7, 10, 3}, {0.5, 8, 21, 4}, {2, 7, 11, 5}}));
@@ -98,7 +98,7 @@ TEST_CASE("a trace without a rate is the trace", "[traffic]") {
 }
 
 TEST_CASE("candidates that a trace does not record are asked for, and drawn", "[traffic]") {
-  const Log log("1,1,10,3\n2,2,10,0\n3,3,10,0\n");
+  const LogFile log("1,1,10,3\n2,2,10,0\n3,3,10,0\n");
   CHECK_THROWS_WITH(Workload(log.options()), Catch::StartsWith(log.path + ":3: n_candidates is 0, which means not "
                                                                           "recorded; --candidates says"));
   WorkloadOptions options = log.options();
@@ -121,14 +121,16 @@ TEST_CASE("candidates that a trace does not record are asked for, and drawn", "[
 }
 
 TEST_CASE("bad rows are refused, or left out and counted", "[traffic]") {
-  const Log log("1,1,10,3\n2,2,x,1\n3,3,10,1\n");
+  const LogFile log("1,1,10,3\n2,2,x,1\n3,3,10,1\n");
   CHECK_THROWS_WITH(Workload(log.options()), Catch::StartsWith(log.path + ":3: history_len 'x' is not a whole number"));
   WorkloadOptions options = log.options();
-  options.skip_bad_rows = true;
+  options.skip_bad_rows = 0.5;
   const Workload workload(options);
   CHECK(equal(all(workload), {{0, 1, 10, 3}, {0.002, 3, 10, 1}}));
   CHECK(workload.summary().skipped_rows == 1);
-  CHECK(says(workload.summary(), "1 bad row of " + log.path + " left out"));
+  CHECK(workload.summary().log_rows == 3);
+  options.skip_bad_rows = 0.3;
+  CHECK_THROWS_WITH(Workload(options), Catch::StartsWith("--skip-bad-rows: 1 of 3 rows of " + log.path + " are bad"));
 }
 
 TEST_CASE("a trace at another rate has other users, and says what it has", "[traffic]") {
@@ -137,13 +139,14 @@ TEST_CASE("a trace at another rate has other users, and says what it has", "[tra
   for (int i = 0; i < 1000; ++i) {
     rows += std::to_string(1000 * i) + "," + std::to_string(i % 100) + "," + std::to_string(i / 100) + ",1\n";
   }
-  const Log log(rows);
+  const LogFile log(rows);
   const Workload once(log.options());
   for (const double rate : {0.5, 1.0, 2.5, 40.0}) {
     WorkloadOptions options = log.options();
     options.requests_per_s = rate;
     const Workload workload = once.with(options);
     const WorkloadSummary summary = workload.summary();
+    CHECK(workload.count() == summary.requests);
     // Users of 10 requests each are kept whole: a binomial number of 100.
     const double part = rate - std::floor(rate);
     CHECK(std::fabs(static_cast<double>(summary.requests) - 1000 * rate) <= 50 * std::sqrt(100 * part * (1 - part)));
@@ -268,7 +271,7 @@ TEST_CASE("arrivals, users, first histories and candidates are independent of ea
 }
 
 TEST_CASE("a synthetic workload takes the times of a file and nothing else", "[traffic]") {
-  const Log log("1000,1,1,1\n1500,1,1,1\n4000,1,1,1\n5000,1,1,1\n");
+  const LogFile log("1000,1,1,1\n1500,1,1,1\n4000,1,1,1\n5000,1,1,1\n");
   WorkloadOptions options = synthetic();
   options.requests_per_s.reset();
   options.arrivals = log.path;
@@ -282,6 +285,7 @@ TEST_CASE("a synthetic workload takes the times of a file and nothing else", "[t
   CHECK(says(workload.summary(), "arrivals: the times of " + log.path));
   options.requests_per_s = 0.75 * 10;  // 0.75/s as it is
   CHECK(all(workload.with(options)).size() == 40);
+  CHECK(workload.with(options).count() == 40);
   write_file(log.path, "timestamp_ms\n1\n2\n");
   options.requests_per_s.reset();
   CHECK(all(Workload(options)).size() == 2);
@@ -310,6 +314,8 @@ TEST_CASE("what a workload lacks is asked for by its flag", "[traffic]") {
   refused(changed([](auto& o) { o.zipf = -1; }), "--zipf: '-1' is out of range");
   refused(changed([](auto& o) { o.growth = -1; }), "--growth: '-1' is out of range");
   refused(changed([](auto& o) { o.history_scale = 0; }), "--history-scale: '0' is out of range");
+  refused(changed([](auto& o) { o.timestamps = "min"; }), "--timestamps: 'min' is no unit; s, ms, us or ns");
+  refused(changed([](auto& o) { o.spread = "yes"; }), "--spread-timestamps: 'yes' is not known; random, even or none");
   refused(changed([](auto& o) { o.trace = "x"; }), "--history: a trace has histories of its own");
   refused(changed([](auto& o) { o.trace = "x", o.arrivals = "y", o.history.reset(); }), "--arrivals: a trace has");
   CHECK_THROWS_AS(Workload(changed([](auto& o) { o.trace = "/no/such", o.history.reset(); })), IoError);
