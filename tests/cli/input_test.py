@@ -156,7 +156,7 @@ class InputTest(unittest.TestCase):
         traffic = self.simulated("--trace", self.write("log.csv", trace), "--columns", names)
         self.assertEqual(traffic["latencies"], wanted["latencies"])
         line = self.refused("simulate", *COSTS, "--trace", "log.csv")
-        self.assertIn("log.csv:1: no column timestamp_ms among 'ts,uid,hist_len,n'", line)
+        self.assertIn("log.csv:1: no column user_id among 'ts,uid,hist_len,n'", line)
         self.assertIn("--columns", line)
         line = self.refused("simulate", *COSTS, "--qps", "10", "--history", "5", "--candidates", "5", "--columns", names)
         self.assertIn("--columns: no trace is read", line)
