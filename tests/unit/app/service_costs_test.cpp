@@ -276,7 +276,7 @@ TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
   };
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.service_s = 1; }), Contains("both a report and constant times"));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.token_bytes = 1; }), Contains("--token-bytes: "));
-  CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.tail = 2; }), Contains("--tail: "));
+  CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.tail = 0.5; }), Contains("--tail: "));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.scheme = "naive"; }),
                     Contains("--scheme: 'naive' keeps no KV cache"));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.scheme = "nobody"; }), Contains("--scheme: 'nobody'"));

@@ -298,12 +298,14 @@ TEST_CASE("a cut shape keeps every kind of layer", "[model][reference]") {
 }
 
 TEST_CASE("the reference's own cost", "[model][reference]") {
-  // One token of one layer: 2·12·(24 + 12 + 2·24) products; attention 4·12 per pair of rows.
-  const double dense = 2.0 * 12 * (24 + 12 + 48), kv_only = 2.0 * 12 * 24;
-  CHECK(reference_flops(small_shape(2), 10) == 2 * (10 * dense + 48 * 100));
+  // One token of one layer: 2·12·(24 + 12 + 2·24) products; attention 4·12 per pair of rows, and what a pair and each
+  // of its 6 heads take beside the products.
+  const double dense = 2.0 * 12 * (24 + 12 + 48), kv_only = 2.0 * 12 * 24, pair = 48 + 10 + 6 * 20;
+  CHECK(reference_flops(small_shape(2), 10) == 2 * (10 * dense + pair * 100));
   // Layer 0: all 10 rows project, 4 go on over 10 keys. Layer 1: 4 rows.
-  CHECK(reference_flops(small_shape(2, 3), 10) == 10 * kv_only + 4 * (dense - kv_only) + 48 * 40 + 4 * dense + 48 * 16);
-  CHECK(reference_flops(small_shape(1, 3), 10) == 10 * dense + 48 * 100);
+  CHECK(reference_flops(small_shape(2, 3), 10) ==
+        10 * kv_only + 4 * (dense - kv_only) + pair * 40 + 4 * dense + pair * 16);
+  CHECK(reference_flops(small_shape(1, 3), 10) == 10 * dense + pair * 100);
   CHECK(reference_flops(small_shape(3, 50), 10) == reference_flops(small_shape(3), 10));
   const auto each = [](const ModelShape& shape) {
     return reference_shared_flops(shape, 9, 6) - reference_shared_flops(shape, 9, 5);
