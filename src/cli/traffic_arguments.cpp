@@ -10,7 +10,7 @@ void TrafficArguments::attach(CLI::App& app) {
   const auto more = [&](const char* flag, auto& value, const char* type, const char* doc) {
     add(flag, value, type, doc)->group(kMoreOptions);
   };
-  add("--trace", workload_.trace, "FILE", "CSV with timestamp_ms,user_id,history_len,n_candidates, or - [synthetic]");
+  add("--trace", workload_.trace, "FILE", "CSV of timestamp_ms,user_id,history_len,n_candidates; or - [none]");
   add("--qps", qps_, "RATE", "Requests that arrive; of a trace by its number of users");
   more("--requests", requests_, "N", "Most requests [the trace once; synthetic 1000000]");
   add("--candidates", candidates_, "DIST", "N, of a trace where it has 0: 200, lognormal:200,900, file:TRACE");
