@@ -26,7 +26,7 @@ void TrafficArguments::attach(CLI::App& app) {
   more("--columns", columns_, "MAP", "Of traces: timestamp=ts,user=uid,history=len,candidates=n");
   more("--timestamps", workload_.timestamps, "UNIT", "Of a trace: s, ms, us, ns [by their size and the column's name]");
   more("--spread-timestamps", workload_.spread, "HOW",
-       "Of a trace stamped to seconds: random, even, none within each [refused]");
+       "Trace stamped to seconds: random, even, none within each [refused]");
   app.add_flag("--skip-bad-rows{5%}", skip_bad_rows_, "Leave out bad rows of a trace, at most 5%; =20%: at most that")
       ->group(kMoreOptions);
   add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");

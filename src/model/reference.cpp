@@ -11,8 +11,8 @@ namespace {
 
 constexpr double kEpsilon = 1e-5;
 constexpr std::int64_t kRowsPerTask = 8;
-// Of an attended pair beside its products, measured at head_dim 1: asking whether it is seen, and an exponential a
-// head.
+// Of an attended pair beside its products: asking whether it is seen, and an exponential a head. Estimates, not
+// measured.
 constexpr double kPairFlops = 10, kHeadFlops = 20;
 
 class Reference {

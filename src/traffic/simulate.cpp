@@ -789,9 +789,10 @@ Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const S
       latency.wait = quantile(pooled.wait, LogParts::beyond_wait).value;
       const double each = static_cast<double>(simulation.requests) / static_cast<double>(pooled.each.size());
       if (!total.value) {
-        latency.missing = "it needs about " +
-                          format_significant(about(kToBeSure * each * total.enough / std::max(1.0, arrivals.copies)), 3) +
-                          (of_a_log ? " requests in the log" : " requests in each replication");
+        latency.missing =
+            "it needs about " +
+            format_significant(about(kToBeSure * each * total.enough / std::max(1.0, arrivals.copies)), 3) +
+            (of_a_log ? " requests in the log" : " requests in each replication");
       }
     } else if (!counted) {
       latency.missing = "no request is counted";

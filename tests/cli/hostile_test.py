@@ -86,7 +86,7 @@ class FormatTest(CliTest):
     def rendered(self, text):
         golden = json.loads((SOURCE / "tests/golden/approved/fixed.json.txt").read_text())
         self.write("report.json", spoilt(golden, text))
-        result = self.kvcast("report", "report.json", "--to", FORMATS, "-o", "out", "-q")
+        result = self.kvcast("report", "report.json", "--to", FORMATS, "-o", "out", "--force", "-q")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         return self.dir / "out"
 

@@ -72,7 +72,7 @@ class MemoryTest(LimitTest):
     def test_entries_of_a_simulated_cache(self):
         result = self.limited("simulate", "--service", "1ms", "--history", "1", "--candidates", "1", "--qps", "9",
                               "--users", "2000000", "--requests", "2000000", "--zipf", "0", "--token-bytes", "1",
-                              "--cache", "1TB", "--threads", "2", "--replications", "2", memory=GIB // 4)
+                              "--cache", "1TB", "--threads", "2", "--replications", "2", memory=3 * GIB // 8)
         self.assert_one_line(result, 2, "--cache", "users in it", "GiB of memory", "fewer --users")
 
     def test_memory_that_runs_out_nonetheless(self):

@@ -208,7 +208,7 @@ class SimulateTest(TrafficTest):
     def test_bad_values_are_refused_by_name(self):
         # flag, value, what is allowed in the words of the message.
         wrong = [
-            ("qps", "0", "above 0"), ("qps", "-1", "rate"), ("qps", "fast", "a number"), ("qps", "2000000000", "1e9"),
+            ("qps", "0", "above 0"), ("qps", "-1", "rate"), ("qps", "fast", "a rate"), ("qps", "2000000000", "1e9"),
             ("history", "long", "lognormal:MEDIAN,P99"), ("history", "lognormal:5", "two numbers"),
             ("history", "lognormal:9,5", "MEDIAN <= P99"), ("history", "lognormal:0,5", "0 < MEDIAN"),
             ("history", "-1", "a whole number"), ("history", "1.5", "a whole number"), ("history", "file:", "file:"),

@@ -305,8 +305,7 @@ Sizing fixed_sizing() {
   sizing.memory = {{"bf16", 12, 153600000, 6.99, 15360000000, 100, 3075072, "computed"}};
   sizing.frontiers = {
       {"history_length", "tokens", 2000, 1, 0, 4000, 1.0, 0.5, 0.5, "assumed"},
-      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt,
-       "fitted"}};
+      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
   sizing.parameters = {{"L", "1000", "500", 9, 200, "assumed"},
                        {"dtype", "fp32", "bf16", std::nullopt, std::nullopt, "assumed"}};
   sizing.alternatives = {{"naive instead of shared", 1, "fitted"}, {"twice the workers", std::nullopt, "assumed"}};
