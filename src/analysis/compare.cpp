@@ -259,11 +259,11 @@ Comparison compare_schemes(const Report& a, const Report& b, const std::vector<C
       }
       for (const std::int64_t n : counts) {
         const Subject subject{n, in_a, in_b};
-        ComparedPoint point = point_of(before, after, subject, [&] {
+        ComparedPoint point = point_of(before, after, subject, [&, own = in_a, other = in_b] {
           ComparedPoint ratios = compared(before, after, subject, true);
           if (&a != &b) return ratios;
           ratios.normalised_ratio.reset();
-          const auto paired = paired_ratio(after.timings(n, in_b), before.timings(n, in_a));
+          const auto paired = paired_ratio(after.timings(n, other), before.timings(n, own));
           if (paired) ratios.time_ratio = paired;
           return ratios;
         });

@@ -198,8 +198,8 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   }
   const Line by_form{c * model.speedup_line->user, c * model.speedup_line->candidate};
   const Predictor predictor(samples, fit, extrapolate);
-  const Curve relative = predictor.relative(), time = time_curve(scheme, by_form),
-              naive_time = time_curve(naive, {0, c});
+  const Curve& relative = predictor.relative();
+  const Curve time = time_curve(scheme, by_form), naive_time = time_curve(naive, {0, c});
   const Line line = scheme.size() >= 2 ? time_line(scheme) : by_form;
   std::map<std::int64_t, double> measured;
   for (const Level& level : levels) measured[level.candidates] = observed_speedup(level).value;
