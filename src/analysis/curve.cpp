@@ -14,9 +14,7 @@ double at(const Line& line, std::int64_t candidates) { return line.time(static_c
 
 /// Half-width of ln(median) that the rounds leave for the next run; 0 where a single one says nothing of it.
 double noise_of(const PointTimings& point) {
-  std::vector<double> seconds;
-  for (const Timing& timing : prevailing(point)) seconds.push_back(timing.seconds);
-  const Estimate estimate = ratio_of_run(std::move(seconds));
+  const Estimate estimate = seconds_of_run(point);
   return estimate.ci95 ? std::log(estimate.ci95->hi / estimate.value) : 0;
 }
 
@@ -44,9 +42,10 @@ double Curve::operator()(std::int64_t candidates) const {
   return low.value * std::pow(high.value / low.value, part(std::log(n), std::log(from), std::log(to)));
 }
 
-bool Curve::measured(std::int64_t candidates) const {
-  return std::any_of(anchors_.begin(), anchors_.end(),
-                     [&](const Anchor& anchor) { return anchor.candidates == candidates; });
+Estimate seconds_of_run(const PointTimings& point) {
+  std::vector<double> seconds;
+  for (const Timing& timing : prevailing(point)) seconds.push_back(timing.seconds);
+  return ratio_of_run(std::move(seconds));
 }
 
 std::vector<Curve::Anchor> time_anchors(const TimesByN& points) {

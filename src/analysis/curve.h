@@ -28,8 +28,7 @@ class Curve {
   double operator()(std::int64_t candidates) const;
   const std::vector<Anchor>& anchors() const { return anchors_; }
   bool straight() const { return straight_; }
-  /// Whether this N is an anchor.
-  bool measured(std::int64_t candidates) const;
+  const std::optional<Line>& line() const { return line_; }
 
  private:
   std::vector<Anchor> anchors_;
@@ -46,6 +45,8 @@ inline constexpr std::int64_t kReach = 4;
 /// Times of one scheme by N.
 using TimesByN = std::map<std::int64_t, PointTimings>;
 
+/// Seconds of the prevailing timings of one N, with the interval of the next run's: ratio_of_run.
+Estimate seconds_of_run(const PointTimings& point);
 /// Median seconds of the prevailing timings at each N: the figure that a report gives for the point.
 std::vector<Curve::Anchor> time_anchors(const TimesByN& points);
 /// a + b N by relative least squares over trimmed mean times, a and b not negative. Needs two N.

@@ -71,9 +71,7 @@ std::optional<double> run_half(const TimesByN& points, const Curve& curve) {
 std::map<std::int64_t, double> measured_half(const TimesByN& points, const Curve& curve) {
   std::map<std::int64_t, double> halves;
   for (const auto& [candidates, point] : points) {
-    std::vector<double> seconds;
-    for (const Timing& timing : prevailing(point)) seconds.push_back(timing.seconds);
-    const Estimate estimate = ratio_of_run(std::move(seconds));
+    const Estimate estimate = seconds_of_run(point);
     if (estimate.ci95) halves[candidates] = std::max(0.0, std::log(estimate.ci95->hi / curve(candidates)));
   }
   return halves;
@@ -200,7 +198,7 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   const Predictor predictor(samples, fit, extrapolate);
   const Curve& relative = predictor.relative();
   const Curve time = time_curve(scheme, by_form), naive_time = time_curve(naive, {0, c});
-  const Line line = scheme.size() >= 2 ? time_line(scheme) : by_form;
+  const Line& line = *time.line();
   std::map<std::int64_t, double> measured;
   for (const Level& level : levels) measured[level.candidates] = observed_speedup(level).value;
   model.speedup = [relative, measured](std::int64_t n) {

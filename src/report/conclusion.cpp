@@ -24,13 +24,10 @@ const SchemePoint* last_speedup(const Case& one, const std::string& scheme, std:
   return nullptr;
 }
 
-/// Half-width over value from which a ceiling has two digits.
-constexpr double kWide = 0.125;
-
 /// The ceiling and the N with 90% of it, with no more digits than the interval of the cost behind them supports.
 std::string ceiling_of(const Fit& fit) {
   const std::optional<Estimate>& cost = fit.preferred == "affine" ? fit.marginal_r : fit.r;
-  const bool wide = cost && cost->ci95 && cost->ci95->hi - cost->ci95->lo > 2 * kWide * cost->value;
+  const bool wide = cost && cost->ci95 && cost->ci95->hi - cost->ci95->lo > 2 * kWideInterval * cost->value;
   const auto shown = [wide](double value) {
     if (!wide || !(value >= 10)) return value;
     const double step = std::pow(10.0, std::floor(std::log10(value)) - 1);

@@ -193,16 +193,13 @@ std::string percent(const std::optional<double>& value) {
   return with_unit(value, 2, "%");
 }
 
-/// Half-width over value from which a digit less is shown.
-constexpr double kWide = 0.125;
-
 int estimate_decimals(const Estimate& estimate, int digits) {
   const int base = decimals_for(estimate.value, digits);
   if (!estimate.ci95) return base;
   const double half = (estimate.ci95->hi - estimate.ci95->lo) / 2;
   if (!(half > 0) || !std::isfinite(half)) return base;
   // Nor more digits than an interval that wide supports.
-  const int least = half > kWide * std::fabs(estimate.value) ? std::max(base - 1, 0) : base;
+  const int least = half > kWideInterval * std::fabs(estimate.value) ? std::max(base - 1, 0) : base;
   return std::clamp(decimals_for(half, 1), least, base + 2);
 }
 

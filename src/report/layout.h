@@ -63,6 +63,8 @@ std::string percent(const std::optional<double>& value);
 /// "84.5%" of 0.845.
 std::string share(double fraction, int decimals);
 std::string share(const std::optional<double>& fraction, int decimals);
+/// Half-width over value from which an estimate is shown with a digit less.
+inline constexpr double kWideInterval = 0.125;
 /// Decimals of an estimate: `digits` digits of the value, more where they hide the width of its interval.
 int estimate_decimals(const Estimate& estimate, int digits);
 /// "9.56x".
