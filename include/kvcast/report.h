@@ -84,6 +84,16 @@ struct SchemeEquivalence {
   bool agrees = false;
 };
 
+/// Every layer of naive at the full shape, judged by float64 from the layer's own inputs (docs/model.md §7).
+struct LayerSamples {
+  std::int64_t layers = 0;   ///< all of the shape
+  std::int64_t outputs = 0;  ///< positions whose outputs were recomputed, of all layers together
+  std::int64_t keys = 0;     ///< positions whose K and V were recomputed, of all layers together
+  double error = 0;          ///< the largest, in units of what rounding explains: above 1 is a fault
+  std::string where;         ///< "V at position 4,096 of layer 3"
+  bool agrees = false;
+};
+
 struct Equivalence {
   bool shareable = false;
   std::int64_t checked_candidates = 0;
@@ -93,6 +103,7 @@ struct Equivalence {
   std::optional<double> bound_reference;      ///< absolute, what naive itself is held to against float64
   std::int64_t top_k = 0;
   std::string reference_shape;             ///< "full" or "L=…, layers=…": where float64 was run
+  std::optional<LayerSamples> layers;      ///< null in a report that is older than these samples
   std::vector<SchemeEquivalence> schemes;  ///< one per scheme that ran
   bool agrees = false;
 };

@@ -18,7 +18,7 @@ struct EqualityPlan {
 EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std::int64_t cases);
 
 /// Bytes that the check takes beyond weights, tokens and schemes: the float64 reference, and the weights of a smaller
-/// model where it is cut.
-double check_bytes(const ModelShape& shape, const ReferenceShape& cut);
+/// model where it is cut; or the samples of the layers at the full shape, which come later.
+double check_bytes(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut);
 
 }  // namespace kvcast::app

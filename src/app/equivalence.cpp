@@ -7,12 +7,34 @@
 #include "app/problem.h"
 #include "base/text.h"
 #include "kvcast/words.h"
+#include "schemes/layer_check.h"
 
 namespace kvcast::app {
 namespace {
 
 // Outputs by candidate, [dim] each.
 using Outputs = std::map<std::int64_t, std::vector<double>>;
+
+// Share of the reference's cost that the samples of the layers may add.
+constexpr double kLayerShare = 0.25;
+
+// Tokens of candidates `picked`, one behind the other.
+std::vector<float> tokens_of(const Problem& problem, const std::vector<std::int64_t>& picked) {
+  const std::int64_t dim = problem.shape().dim;
+  std::vector<float> tokens;
+  for (const std::int64_t i : picked) {
+    const float* token = problem.candidates().data() + i * dim;
+    tokens.insert(tokens.end(), token, token + dim);
+  }
+  return tokens;
+}
+
+LayerSamples samples_of(const LayerCheck& check) {
+  const LayerCheck::Result found = check.result();
+  LayerSamples samples{found.layers, found.outputs_judged, found.keys, found.worst.ratio, found.worst.where, false};
+  samples.agrees = samples.error <= 1;
+  return samples;
+}
 
 // Outputs of candidates `picked`. A scheme that shares runs its whole batch, so that its row blocking is part of what
 // is checked; the baseline only the picked ones.
@@ -29,11 +51,8 @@ Outputs outputs_of(const Problem& problem, const NamedScheme& named, const std::
     for (const std::int64_t i : picked) result[i] = row(outputs.data(), i);
     return result;
   }
-  std::vector<float> inputs, outputs(picked.size() * static_cast<std::size_t>(dim));
-  for (const std::int64_t i : picked) {
-    const float* token = problem.candidates().data() + i * dim;
-    inputs.insert(inputs.end(), token, token + dim);
-  }
+  const std::vector<float> inputs = tokens_of(problem, picked);
+  std::vector<float> outputs(inputs.size());
   const auto count = static_cast<std::int64_t>(picked.size());
   named.scheme->prepare(std::vector<std::int64_t>{count});
   named.scheme->candidate_pass(inputs.data(), count, outputs.data());
@@ -186,8 +205,17 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
       row.reference_kendall_tau = analysis::kendall_tau(true_scores, scores(at_reference));
     }
     if (stopped()) return std::nullopt;
+    std::optional<LayerCheck> layers;
+    const std::vector<float> tokens_run = tokens_of(problem, picked[s]);
+    if (s == 0) {
+      layers.emplace(shape, problem.source(), mask, problem.history(), tokens_run,
+                     LayerCheck::rows_for(shape, positions(config.model), kLayerShare * reference_flops), threads);
+      schemes[s].scheme->listen(&*layers);
+    }
     const Outputs outputs = outputs_of(problem, schemes[s], picked[s]);
     if (s == 0) {
+      schemes[s].scheme->listen(nullptr);
+      result.layers = samples_of(*layers);
       result.tolerance_reference = 4 * row.vs_reference->max_abs;
       result.tolerance_naive =
           *result.tolerance_reference * (cut.full ? 1.0 : growth(shape, positions(config.model), cut));
@@ -197,7 +225,7 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
       // The first candidates, and where float64 has ranked more, all of those: nothing else judges naive.
       const ErrorPair of_ranked = error_between(at_reference, ranked_truth);
       if (!(of_ranked.max_abs <= *result.bound_reference)) row.vs_reference = of_ranked;
-      row.agrees = row.vs_reference->max_abs <= *result.bound_reference;
+      row.agrees = row.vs_reference->max_abs <= *result.bound_reference && result.layers->agrees;
     } else {
       const Outputs naive = part_of(naive_outputs, picked[s]);
       row.vs_naive = error_between(outputs, naive);
@@ -217,6 +245,15 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
 
 namespace kvcast {
 
+namespace {
+
+std::string describe(const LayerSamples& layers) {
+  if (!std::isfinite(layers.error)) return "more than any number: " + layers.where;
+  return format_significant(layers.error, 3) + " x what rounding explains: " + layers.where;
+}
+
+}  // namespace
+
 std::string disagreement(const Equivalence& equivalence) {
   std::vector<std::string> faults;
   for (const SchemeEquivalence& row : equivalence.schemes) {
@@ -230,6 +267,7 @@ std::string disagreement(const Equivalence& equivalence) {
     const bool baseline = !row.vs_naive;
     judge("float64", row.vs_reference, baseline ? equivalence.bound_reference : equivalence.tolerance_reference);
     judge("naive", row.vs_naive, equivalence.tolerance_naive);
+    if (baseline && equivalence.layers && !equivalence.layers->agrees) off.push_back(describe(*equivalence.layers));
     faults.push_back(in_quotes(row.scheme) + " is off by " + join(off, " and "));
   }
   return join(faults, "; ");

@@ -9,6 +9,7 @@
 #include "app/equality_plan.h"
 #include "app/prepared_case.h"
 #include "app/problem.h"
+#include "schemes/layer_check.h"
 #include "schemes/scheme.h"
 
 namespace kvcast {
@@ -63,13 +64,15 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std
   return plan;
 }
 
-double check_bytes(const ModelShape& shape, const ReferenceShape& cut) {
+double check_bytes(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut) {
   // The reference holds float64 activations and one weight matrix in both precisions.
   const double reference =
       static_cast<double>(cut.history_length + 1) *
           static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
       static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
-  return reference + (cut.full ? 0.0 : Model::bytes(cut.cut(shape)));
+  // One after the other.
+  return std::max(reference + (cut.full ? 0.0 : Model::bytes(cut.cut(shape))),
+                  LayerCheck::bytes(shape, history_length));
 }
 
 }  // namespace app
@@ -169,7 +172,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
   const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape, equality.batch),
                                              app::reference_budget(equality.reference_s, config.run.threads));
-  costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + app::check_bytes(shape, cut) +
+  costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + app::check_bytes(shape, length, cut) +
                       app::cold_bytes(config) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;
   if (config.model.head_width > 0) add_head(costs, config, machine, evict_s);

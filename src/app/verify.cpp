@@ -36,7 +36,7 @@ double bytes_needed(const Config& config, const std::vector<SchemeInstance>& ins
   const std::int64_t length = positions(config.model);
   const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape, n),
                                              app::reference_budget(kReferenceSeconds, config.run.threads));
-  double bytes = Model::bytes(shape) + app::check_bytes(shape, cut) + 32e6 +
+  double bytes = Model::bytes(shape) + app::check_bytes(shape, length, cut) + 32e6 +
                  static_cast<double>(length + 2 * n) * static_cast<double>(shape.dim) * sizeof(float);
   for (const SchemeInstance& instance : instances) {
     bytes += instance.entry->bytes(shape, app::scheme_size(config, instance.options, n));

@@ -46,6 +46,13 @@ std::string equivalence_text(const Equivalence& equivalence) {
   out += fmt::format("tolerance (max abs): {} against float64, {} against naive; naive itself {} against float64\n",
                      human_error(equivalence.tolerance_reference), human_error(equivalence.tolerance_naive),
                      human_error(equivalence.bound_reference));
+  if (equivalence.layers) {
+    const LayerSamples& layers = *equivalence.layers;
+    out += fmt::format(
+        "layers at the full shape, from their own inputs: {} keys and {} outputs of {} layers; largest "
+        "error {} of what rounding explains ({})\n",
+        layers.keys, layers.outputs, layers.layers, human_error(layers.error), layers.where);
+  }
   return out + fmt::format("float64 ran at shape: {}\n", equivalence.reference_shape);
 }
 
@@ -136,7 +143,16 @@ std::string result_json(const VerifyResult& result) {
   json.field("tolerance_reference", equivalence.tolerance_reference);
   json.field("bound_reference", equivalence.bound_reference);
   json.field("tolerance_naive", equivalence.tolerance_naive).field("top_k", equivalence.top_k);
-  json.field("reference_shape", equivalence.reference_shape).begin_list("schemes");
+  json.field("reference_shape", equivalence.reference_shape);
+  if (equivalence.layers) {
+    const LayerSamples& layers = *equivalence.layers;
+    json.begin_object("layers").field("layers", layers.layers).field("outputs", layers.outputs);
+    json.field("keys", layers.keys).field("error", layers.error).field("where", layers.where);
+    json.field("agrees", layers.agrees).end_object();
+  } else {
+    json.null("layers");
+  }
+  json.begin_list("schemes");
   for (const SchemeEquivalence& scheme : equivalence.schemes) {
     json.begin_object().field("scheme", scheme.scheme).field("agrees", scheme.agrees);
     write_error(json, "vs_reference", scheme.vs_reference);

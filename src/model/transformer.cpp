@@ -645,6 +645,7 @@ void Forward::prepare(const LayerWork& w, const CandidatePass& options) {
 void Forward::run(const LayerWork& w, const CandidatePass& options, const KvCache& read, KvCache* write) noexcept {
   const Model::Layer& layer = t_.model_->layer(w.layer);
   if (w.rows() == 0) return;
+  if (listener_ != nullptr) listener_->layer_begins(w.layer, stream(w.rows()));
   project(layer, w);
   if (write != nullptr) pack(w, *write);
   if (w.kept_rows() == 0) return;
@@ -653,6 +654,7 @@ void Forward::run(const LayerWork& w, const CandidatePass& options, const KvCach
     attend(candidate_attention(w, options, first, std::min(kPartRows, w.candidates - first)), w.layer, read);
   }
   tail(layer, w.kept_rows());
+  if (listener_ != nullptr) listener_->layer_ends(w.layer, stream(w.kept_rows()), read);
 }
 
 // ---- passes

@@ -98,11 +98,15 @@ bool products_by_rows(const ModelShape& shape, std::int64_t rows, int threads);
 
 /// What a pass is doing, for a profile.
 enum class Step { norm, matmul, gelu, pack, attention, copy };
-/// Hears of every step of a pass, on the thread that leads it, right after the step.
+/// Hears of every step of a pass, on the thread that leads it, right after the step; and of its layers, with the rows
+/// of the stream as they are then, x: [rows][dim].
 class StepListener {
  public:
   virtual ~StepListener() = default;
-  virtual void step_done(Step step) noexcept = 0;
+  virtual void step_done(Step) noexcept {}
+  virtual void layer_begins(std::int64_t /*layer*/, std::span<const float> /*x*/) noexcept {}
+  /// x: the rows that go on. cache: what the layer's attention has read.
+  virtual void layer_ends(std::int64_t /*layer*/, std::span<const float> /*x*/, const KvCache& /*cache*/) noexcept {}
 };
 
 /// One team of threads with its primitives and activations. Make it on the thread that will use it.
@@ -232,6 +236,9 @@ class Forward {
                  std::int64_t rows, bool alone) noexcept;
   void done(Step step) noexcept {
     if (listener_ != nullptr) listener_->step_done(step);
+  }
+  std::span<const float> stream(std::int64_t rows) const noexcept {
+    return t_.x_.span().first(static_cast<std::size_t>(rows * t_.model_->shape().dim));
   }
 
   Team& t_;

@@ -146,6 +146,19 @@ const std::vector<Column<Equivalence>>& equivalence_columns() {
   return columns;
 }
 
+const std::vector<Column<LayerSamples>>& layer_sample_columns() {
+  using T = LayerSamples;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("layers", "", "layers that were judged: all of the shape", &T::layers),
+      describe<T>("outputs", "", "positions whose outputs were recomputed, of all layers together", &T::outputs),
+      describe<T>("keys", "", "positions whose K and V were recomputed, of all layers together", &T::keys),
+      describe<T>("error", "", "largest error ÷ what rounding explains; above 1 is a fault", &T::error),
+      describe<T>("where", "", "where that was", known(&T::where)),
+      describe<T>("agrees", "", "no error is above 1", &T::agrees),
+  };
+  return columns;
+}
+
 const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns() {
   using T = SchemeEquivalence;
   static const std::vector<Column<T>> columns = {

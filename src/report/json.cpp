@@ -19,6 +19,7 @@ Json or_null(const std::vector<Column<Row>>& columns, const std::optional<Row>& 
 
 Json equivalence(const Equivalence& value) {
   Json result = to_json(equivalence_columns(), value);
+  result["layers"] = or_null(layer_sample_columns(), value.layers);
   Json& schemes = result["schemes"] = Json::object();
   for (const auto& scheme : value.schemes) {
     schemes[valid_utf8(scheme.scheme)] = to_json(scheme_equivalence_columns(), scheme);

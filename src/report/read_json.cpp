@@ -21,6 +21,7 @@ std::optional<Row> optional_row(const JsonPlace& place, const std::vector<Column
 std::optional<Equivalence> equivalence(const JsonPlace& place) {
   auto value = optional_row(place, equivalence_columns());
   if (!value) return value;
+  value->layers = optional_row(place.at("layers"), layer_sample_columns());
   for (const auto& [name, scheme] : place.at("schemes").members()) {
     from_json(scheme, scheme_equivalence_columns(), value->schemes.emplace_back());
     value->schemes.back().scheme = name;

@@ -483,6 +483,12 @@ std::string equality(const Equivalence& e) {
     summary +=
         e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + one_line(e.reference_shape);
   }
+  if (e.layers) {
+    summary +=
+        fmt::format("; every layer at the full shape: {} of {} and {} {} float64", counted(e.layers->keys, "key"),
+                    counted(e.layers->layers, "layer"), counted(e.layers->outputs, "output"),
+                    e.layers->agrees ? "agree with" : bad("DIFFER") + " from");
+  }
   if (!e.shareable) summary += "; sharing is " + bad("NOT") + " valid under this mask";
   const std::string text = paragraph("equality", summary, kMargin);
   Grid grid({{"", "scheme", false},

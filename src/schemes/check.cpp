@@ -7,26 +7,18 @@
 #include <limits>
 
 #include "kernels/attention.h"
+#include "schemes/literal.h"
 
 namespace kvcast {
 namespace {
 
 constexpr std::size_t kRankedAtOnce = 256;
 
-// Where history and candidate stand in the whole sequence, and what takes part where.
-struct Layout {
+// Runs of float64 over it.
+struct Layout : LiteralSequence {
   Layout(const ModelShape& model, Mask seen_by, std::span<const float> history)
-      : shape(model),
-        mask(seen_by),
-        length(static_cast<std::int64_t>(history.size()) / model.dim),
-        candidate(candidate_position(seen_by, length)),
+      : LiteralSequence(model, seen_by, static_cast<std::int64_t>(history.size()) / model.dim),
         first_history(candidate == 0 ? 1 : 0) {}
-
-  // Whether a position takes part in a layer.
-  bool active(std::int64_t layer, std::int64_t position) const {
-    if (position == candidate) return layer >= shape.candidate_from_layer;
-    return layer == 0 || shape.query_tokens == 0 || std::abs(position - candidate) <= shape.query_tokens;
-  }
 
   // The history by itself, its rows numbered from 0.
   ReferenceRun history_alone(const TensorSource& source, std::span<const float> history, int threads,
@@ -53,9 +45,7 @@ struct Layout {
     return reference_forward(shape, source, sequence, threads);
   }
 
-  const ModelShape& shape;
-  Mask mask;
-  std::int64_t length, candidate, first_history;
+  std::int64_t first_history;
 };
 
 std::vector<double> row(const std::vector<double>& rows, std::int64_t i, std::int64_t width) {

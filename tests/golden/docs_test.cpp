@@ -149,7 +149,9 @@ Json report_schema() {
   defs["shape"] = object_of(properties_of(shape_columns()));
 
   defs["scheme_equivalence"] = object_of(properties_of(scheme_equivalence_columns()));
+  defs["layer_samples"] = object_of(properties_of(layer_sample_columns()));
   Json equivalence = properties_of(equivalence_columns());
+  equivalence["layers"] = or_null(reference("layer_samples"));
   equivalence["schemes"] = map_of(reference("scheme_equivalence"));
   defs["equivalence"] = object_of(equivalence);
 
@@ -295,6 +297,7 @@ std::vector<Table> tables() {
                                {"machine", markdown(machine_columns(), false)},
                                {"shape", markdown(shape_columns(), true)},
                                {"equivalence", markdown(equivalence_columns(), false)},
+                               {"layer_samples", markdown(layer_sample_columns(), false)},
                                {"scheme_equivalence", markdown(scheme_equivalence_columns(), false)},
                                {"point", markdown(point_columns(), true)},
                                {"scheme_point", markdown(scheme_point_columns(), true)},

@@ -1,8 +1,10 @@
 #!/usr/bin/env python3
-"""Plants the faults of faults.toml, one at a time, and sees whether the tests that each names fail.
+"""Plants the faults of faults.toml, one at a time, and sees whether the tests that each names fail, and whether the
+program itself stops where it should: `product` commands exit 4.
 
 Works in a copy of the tree under build/mutate, so that no fault is ever in yours, however a run ends. A missed one is a
-test to write. Exit 0: at least 95% are caught; 1: fewer, or a fault that does not compile; 2: the list is stale, or the
+test to write. Exit 0: at least 98% are caught, and
+every product stops; 1: fewer, or a fault that does not compile; 2: the list is stale, or the
 tests fail without a fault.
 """
 import argparse
@@ -24,10 +26,11 @@ import tomllib
 HERE = pathlib.Path(__file__).resolve().parent
 ROOT = HERE.parents[1]
 GROUPS = ("engine", "analysis")
-WANTED = 0.95
+WANTED = 0.98
 BY_FILE = "--filenames-as-tags"  # of Catch2: [#x_test] is what x_test.cpp holds
 # A fault may go on allocating for ever, on a machine that others use too.
 MOST_BYTES = 16 << 30
+CHECK_FAILED = 4  # exit code of kvcast
 # Of a test that takes no time; of one that does, a multiple, for other things may run beside it.
 LEAST_LIMIT_S, LIMIT_FACTOR = 60, 20
 
@@ -45,17 +48,18 @@ class Fault:
     becomes: str
     tests: tuple
     why: str
+    product: tuple = ()  # commands of kvcast that must not call the fault sound
 
 
 def load(path):
     """The faults of a list, in its order."""
-    keys = {field.name for field in dataclasses.fields(Fault)}
+    keys = {field.name for field in dataclasses.fields(Fault)} - {"product"}
     faults = []
     for entry in tomllib.loads(pathlib.Path(path).read_text())["fault"]:
         name = entry.get("name", f"entry {len(faults) + 1}")
-        if set(entry) != keys:
+        if set(entry) - {"product"} != keys:
             raise Stale(f"{name}: lacks a key or has one too many: {', '.join(sorted(set(entry) ^ keys))}")
-        faults.append(Fault(**{**entry, "tests": tuple(entry["tests"])}))
+        faults.append(Fault(**{**entry, "tests": tuple(entry["tests"]), "product": tuple(entry.get("product", ()))}))
     return faults
 
 
@@ -156,13 +160,14 @@ class Run:
         self.root, self.say = root, say
         self.limits = {}
 
-    def prepare(self, tests):
-        """A build without a fault, in which all these tests pass."""
+    def prepare(self, tests, commands):
+        """A build without a fault, in which all these tests and commands pass."""
         self.tree.mkdir(parents=True, exist_ok=True)
         copy_tree(self.root, self.tree)
         launcher = ["-DCMAKE_CXX_COMPILER_LAUNCHER=ccache"] if shutil.which("ccache") else []
         self.must(["cmake", "--preset", "release", *launcher])
-        self.targets = sorted({"kvcast_cli" if is_python(test) else "kvcast_tests" for test in tests})
+        self.targets = sorted({"kvcast_cli" if is_python(test) else "kvcast_tests" for test in tests} |
+                              ({"kvcast_cli"} if commands else set()))
         self.say(f"building {' and '.join(self.targets)} in {self.tree}")
         self.must(["cmake", "--build", "--preset", "release", "--target", *self.targets])
         for test in tests:
@@ -175,9 +180,13 @@ class Run:
             taken = time.monotonic() - before
             self.limits[test] = max(LEAST_LIMIT_S, LIMIT_FACTOR * taken)
             self.say(f"passes without a fault in {taken:.1f} s: {test}")
+        for command in commands:
+            if (code := self.product(command)) != 0:
+                raise Stale(f"without a fault 'kvcast {command}' exits {code}")
+            self.say(f"exits 0 without a fault: kvcast {command}")
 
     def judge(self, fault):
-        """'caught by ...', 'MISSED' or 'INVALID: ...'."""
+        """'caught by ...', 'MISSED' or 'INVALID: ...'; and what the product says where it is asked."""
         file = self.tree / fault.file
         sound = file.read_text()
         try:
@@ -186,11 +195,14 @@ class Run:
             if built.returncode != 0:
                 error = next((line for line in built.stdout.splitlines() if "error" in line), "the build fails")
                 return "INVALID: " + error
+            codes = [(command, self.product(command)) for command in fault.product]
+            product = "".join(f"; kvcast {command}: " + ("stops" if code == CHECK_FAILED else f"NOT STOPPED, exit {code}")
+                              for command, code in codes)
             for test in fault.tests:
                 verdict = self.run(test, self.limits[test])
                 if verdict is not None:
-                    return "caught by " + verdict
-            return "MISSED"
+                    return "caught by " + verdict + product
+            return "MISSED" + product
         finally:
             file.write_text(sound)
 
@@ -215,6 +227,11 @@ class Run:
         names = re.findall(r'<TestCase name="([^"]*)"', done.stdout)
         how = f" (signal {-done.returncode})" if done.returncode < 0 else ""
         return f"'{names[-1]}'{how}" if names else f"'{test}', exit {done.returncode}"
+
+    def product(self, command):
+        """Exit code of kvcast with these arguments."""
+        binary = self.tree / "build/release/kvcast"
+        return self.command([binary, *command.split()], 600, {"KVCAST_SOURCE_DIR": self.tree}).returncode
 
     def must(self, command):
         done = self.command(command)
@@ -282,21 +299,25 @@ def main():
         except BlockingIOError:
             raise Stale(f"another run is in {folder}") from None
         run = Run(ROOT, folder, say)
-        run.prepare(list(dict.fromkeys(test for fault in faults for test in fault.tests)))
+        run.prepare(list(dict.fromkeys(test for fault in faults for test in fault.tests)),
+                    list(dict.fromkeys(command for fault in faults for command in fault.product)))
         verdicts = {}
         for fault in faults:
             verdicts[fault] = run.judge(fault)
             say(f"{fault.name}: {verdicts[fault]}")
-    missed = [fault for fault in faults if verdicts[fault] == "MISSED"]
+    missed = [fault for fault in faults if verdicts[fault].startswith("MISSED")]
+    unstopped = [fault for fault in faults if "NOT STOPPED" in verdicts[fault]]
     invalid = [fault for fault in faults if verdicts[fault].startswith("INVALID")]
     judged = len(faults) - len(invalid)
     caught = judged - len(missed)
     say(f"\n{caught} of {judged} faults caught" + (f" ({100 * caught / judged:.1f}%)" if judged else ""))
+    for fault in unstopped:
+        say(f"not stopped by the product: {fault.name}: {verdicts[fault]}")
     for fault in missed:
         say(f"missed: {fault.name} ({fault.file}): {fault.why}\n  - {fault.line}\n  + {fault.becomes}")
     for fault in invalid:
         say(f"invalid: {fault.name}: {verdicts[fault]}")
-    return 0 if not invalid and caught >= WANTED * judged else 1
+    return 0 if not invalid and not unstopped and caught >= WANTED * judged else 1
 
 
 if __name__ == "__main__":
