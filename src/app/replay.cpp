@@ -20,6 +20,7 @@
 #include "base/input.h"
 #include "base/quantile.h"
 #include "base/stop.h"
+#include "base/reading.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "traffic/estimates.h"
@@ -315,8 +316,10 @@ class Replayer {
     WorkloadOptions replayed = request_.workload;
     replayed.requests = static_cast<std::int64_t>(requests.size());
     traffic::WorkloadSummary summary = workload.with(replayed).summary();
+    std::optional<ReadingScope> reading(observer.on_read);
     traffic::ReplayOptions options;
     options.workers = request_.workers;
+    reading.reset();
     options.threads = config_.run.threads;
     options.cache = request_.cache;
     options.max_history = request_.workload.max_history;

@@ -18,6 +18,7 @@
 #include "app/refuse.h"
 #include "app/service_costs.h"
 #include "base/input.h"
+#include "base/reading.h"
 #include "base/temporary.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
@@ -377,9 +378,10 @@ class Fleet {
 
 }  // namespace
 
-void write_trace(const WorkloadOptions& options, const std::string& path) {
+void write_trace(const WorkloadOptions& options, const std::string& path, const Observer& observer) {
   namespace fs = std::filesystem;
   const traffic::Workload workload(options);
+  const ReadingScope reading(observer.on_read);
   const fs::path temporary = path + ".tmp";
   const Temporary registered(temporary.string());
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);
@@ -395,7 +397,8 @@ void write_trace(const WorkloadOptions& options, const std::string& path) {
   throw IoError(path, "cannot be written whole");
 }
 
-Report simulate(const TrafficOptions& options) {
+Report simulate(const TrafficOptions& options, const Observer& observer) {
+  const ReadingScope reading(observer.on_read);
   check(options);
   refuse_users(options);
   app::require_team("--threads", threads_of(options));

@@ -70,8 +70,10 @@ class SimulateCommand : public Command {
     if (candidate_) options.candidate_s = parse_seconds(*candidate_, "--candidate-time");
     if (token_bytes_) options.token_bytes = static_cast<double>(parse_size(*token_bytes_, "--token-bytes"));
     if (tail_) options.tail = parse_tail(*tail_);
-    const Report report = simulate(options);
-    if (write_trace_) write_trace(options.workload, *write_trace_);
+    Progress progress(quiet_);
+    const Report report = simulate(options, progress.observer());
+    if (write_trace_) write_trace(options.workload, *write_trace_, progress.observer());
+    progress.finish();
     print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
     if (traffic_holds(*report.traffic)) return kExitOk;
     print_error(traffic_answer(*report.traffic));

@@ -31,6 +31,10 @@ HEAD = "timestamp_ms,user_id,history_len,n_candidates\n"
 TINY = ["-d", "64", "--heads", "2", "--layers", "2"]
 VALIDATOR = jsonschema.Draft202012Validator(json.loads((SOURCE / "docs/report.schema.json").read_text()))
 
+# Not under ThreadSanitizer, where everything takes many times as long: what reads a log, refuses or words is on one
+# thread, and the fleets behind it run the same threads as those of the other tests.
+ON_ONE_THREAD = unittest.skipIf("TSAN_OPTIONS" in os.environ, "its threads are those of other tests")
+
 
 def kvcast(*args, cwd):
     return run_beside_others(BIN, *args, cwd=cwd, timeout=TIMEOUT_S)
@@ -429,6 +433,27 @@ class SimulateTest(TrafficTest):
 
     def test_saturation_quotes_no_percentile(self):
         args = flags(**{**self.BASE, "qps": None, "service": "5ms", "p99": "150ms"})
+    @ON_ONE_THREAD
+    def test_a_log_that_takes_long_to_read_says_so(self):
+        command = [BIN, "simulate", "--trace", "-", "--service", "1ms", "--replications", "1"]
+        for quiet, seconds, lines in (([], 2.6, 1), ([], 0.2, 0), (["-q"], 2.6, 0)):
+            with self.subTest(quiet=quiet, seconds=seconds):
+                process = subprocess.Popen([*command, *quiet], cwd=self.dir, stdin=subprocess.PIPE,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(process.kill)
+                process.stdin.write(HEAD)
+                began, i = time.monotonic(), 0
+                while time.monotonic() - began < seconds:
+                    process.stdin.write(f"{10 * i},{i % 7},10,5\n#{60000 * '-'}\n")  # blocks are 64 KiB
+                    process.stdin.flush()
+                    time.sleep(0.05)
+                    i += 1
+                said = process.communicate(timeout=TIMEOUT_S)[1]
+                self.assertEqual(process.returncode, 0, said)
+                self.assertEqual([line for line in said.splitlines() if "reading" in line],
+                                 lines * ["reading standard input"])
+
+    @ON_ONE_THREAD
         # A request takes 5 ms, 50 candidates of 20 us, and 2 us for each of some 370 tokens.
         args[args.index("--history") + 1] = "300"
         for qps, exit_code in ((100, 0), (200, 4)):
