@@ -96,6 +96,7 @@ struct TrafficOptions {
   // Service times: from a report, or constants.
   std::string report;             ///< whatever fit() reads
   std::string scheme = "shared";  ///< of the report
+  ColumnNames columns;            ///< of it, by kTimingRoles
   std::optional<std::int64_t> layers;
   std::string shape;                  ///< preset or file with the shape that the report does not tell
   std::optional<double> service_s;    ///< every request takes this, hit or miss

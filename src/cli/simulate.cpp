@@ -17,7 +17,7 @@ class SimulateCommand : public Command {
         force_(*app_) {
     app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, your own CSV, or -")
         ->option_text(" ");
-    traffic_.attach(*app_);
+    traffic_.attach(*app_, true);
     const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
       return app_->add_option(flag, value, doc)->type_name(type);
     };
@@ -61,6 +61,7 @@ class SimulateCommand : public Command {
     if (options.report == "-" && options.workload.trace == "-") {
       throw ConfigError("--trace", "standard input has the timings", "one of the two in a file");
     }
+    options.columns = traffic_.timing_columns();
     options.cache = traffic_.cache();
     options.p99_s = traffic_.p99_s();
     options.warm_up = traffic_.warm_up();

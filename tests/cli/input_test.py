@@ -153,6 +153,7 @@ class InputTest(unittest.TestCase):
         trace = table(("ts", "uid", "hist_len", "n"), REQUESTS)
         wanted = self.simulated("--trace", self.write("plain.csv", table(TRACE_HEAD, REQUESTS)))
         names = "timestamp=ts,user=uid,history=hist_len,candidates=n"
+        self.own_columns_of_a_fleet(names)
         traffic = self.simulated("--trace", self.write("log.csv", trace), "--columns", names)
         self.assertEqual(traffic["latencies"], wanted["latencies"])
         line = self.refused("simulate", *COSTS, "--trace", "log.csv")
@@ -164,6 +165,23 @@ class InputTest(unittest.TestCase):
     def test_times_and_rates_say_what_they_are(self):
         """Case 15."""
         self.write("base.csv", table(HEAD, ROWS))
+    def own_columns_of_a_fleet(self, names):
+        """simulate PATH: the times of both, told apart from a trace's columns by what they name."""
+        fleet = ("--shape", "default", "--workers", "4")
+        synthetic = (*fleet, "--qps", "10", "--history", "64", "--candidates", "5", "--requests", "2000")
+        def latencies(*args):
+            return self.report("simulate", *args)["traffic"]["latencies"]
+        self.assertEqual(latencies("own.csv", "--columns", names, *synthetic), latencies("s.csv", *synthetic))
+        log = (*fleet, "--trace", self.write("log.csv", table(("ts", "uid", "len", "n"), REQUESTS)),
+               "--columns", "timestamp=ts,user=uid,history=len,candidates=n")
+        self.assertEqual(latencies("own.csv", *log, "--columns", names), latencies("s.csv", *log))
+        for more, problem in ((("own.csv", *synthetic), "--columns"), (("own.csv", *log), "no column"),
+                              (("own.csv", *synthetic, "--columns", names, "--columns", names), "given twice"),
+                              ((*COSTS, *synthetic[4:], "--columns", names), "constant times are read from no file"),
+                              (("s.csv", *log, *log[-2:]), "given twice")):
+            with self.subTest(more=more):
+                self.assertIn(problem, self.refused("simulate", *more))
+
         for flag in ("--p99", "--naive-candidate"):
             self.assertIn(f"{flag}: '50' of what? 50ms or 50s", self.refused("size", "base.csv", flag, "50"))
         for flag in ("--service", "--token-time", "--candidate-time", "--ttl", "--p99", "--batch-window"):
