@@ -195,6 +195,9 @@ struct StoredOutputs {
   std::string why_not;  ///< why they were not compared; else empty
 };
 struct VerifyResult {
+/// What the file's own outputs are off by, and what was assumed of its model; empty when none is. warnings: the notes
+/// on the import.
+std::string disagreement(const std::vector<StoredOutputs>& stored, const std::vector<Warning>& warnings);
   Shape shape;
   MachineInfo machine;
   std::vector<Warning> warnings;

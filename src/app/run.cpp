@@ -153,6 +153,12 @@ class Run {
             "the schemes do not give the same outputs, so nothing was timed: " + disagreement(*equivalence);
         return false;
       }
+      const std::vector<StoredOutputs>& stored = cases.back()->stored_outputs();
+      if (const std::string other = disagreement(stored, app::notes_on(cases.back()->problem())); !other.empty()) {
+        result_.checks_passed = false;
+        result_.failure = "the outputs in the file are not those of this model, so nothing was timed: " + other;
+        return false;
+      }
     }
     if (!stopped() && !cases.empty()) take_rounds(batch, cases);
     for (const auto& one : cases) {
@@ -164,9 +170,23 @@ class Run {
       }
       if (one == cases.front() && batch == 0) {
         for (Warning& note : app::notes_on(one->problem())) result_.report.warnings.push_back(std::move(note));
+        note_stored(one->stored_outputs());
       }
     }
     return true;
+  }
+
+  // Those that were not compared; the others agree.
+  void note_stored(const std::vector<StoredOutputs>& stored) {
+    std::string names, why;
+    for (const StoredOutputs& one : stored) {
+      if (one.why_not.empty() || (!why.empty() && one.why_not != why)) continue;
+      names += (names.empty() ? "" : ", ") + one.name;
+      why = one.why_not;
+    }
+    if (names.empty()) return;
+    result_.report.warnings.push_back(
+        {"import-outputs", names + " of the file not compared: " + why, "the weights are used all the same"});
   }
 
   void take_rounds(std::int64_t batch, const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
