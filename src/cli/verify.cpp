@@ -186,10 +186,6 @@ class VerifyCommand : public Command {
     Progress progress(quiet_);
     const VerifyResult result = verify(config, export_file_.value_or(""), progress.observer());
     progress.finish();
-    if (result.interrupted) {
-      print_error("interrupted before the comparison was complete");
-      return kExitSignal + pending_signal();
-    }
 
     write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
     if (export_file_ && !quiet_) write_paths({*export_file_});
