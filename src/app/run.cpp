@@ -301,27 +301,43 @@ class Run {
     judge();
   }
 
-  // Rows of the plan that would have made a fit, and how many of them have a time; nothing where it asked for none.
-  std::optional<std::pair<std::int64_t, std::int64_t>> without_fit() const {
-    std::int64_t planned = 0, timed = 0;
-    bool naive = false, shares = false;
+  // What the budget was not enough for: a scheme that was planned and has no time at a shape, or any fit.
+  struct Missing {
+    std::string what;                     // empty: nothing
+    std::int64_t planned = 0, timed = 0;  // points
+  };
+  Missing missing() const {
+    Missing missing;
+    std::map<std::pair<std::int64_t, std::string>, std::int64_t> times;  // points with a time, by case and scheme
+    bool naive = false, shares = false, fitted = false;
     for (const PlannedPoint& point : plan_.points) {
       if (point.status == Status::skipped || !has_row(point.scheme)) continue;
       const Case& one = result_.report.cases[static_cast<std::size_t>(point.case_index)];
-      if (std::any_of(one.fits.begin(), one.fits.end(), [](const Fit& fit) { return fit.r.has_value(); })) return {};
-      ++planned;
+      fitted =
+          fitted || std::any_of(one.fits.begin(), one.fits.end(), [](const Fit& fit) { return fit.r.has_value(); });
       if (point.candidates > 1) {
-        const auto fit =
-            std::find_if(one.fits.begin(), one.fits.end(), [&](const Fit& f) { return f.scheme == point.scheme; });
+        const bool has_fit =
+            std::any_of(one.fits.begin(), one.fits.end(), [&](const Fit& f) { return f.scheme == point.scheme; });
         naive = naive || point.scheme == app::baseline().label;
-        shares = shares || fit != one.fits.end();
+        shares = shares || has_fit;
       }
-      timed += std::any_of(one.samples.begin(), one.samples.end(), [&](const Sample& sample) {
+      const bool timed = std::any_of(one.samples.begin(), one.samples.end(), [&](const Sample& sample) {
         return sample.scheme == point.scheme && sample.candidates == point.candidates;
       });
+      ++missing.planned;
+      missing.timed += timed ? 1 : 0;
+      times[{point.case_index, point.scheme}] += timed ? 1 : 0;
     }
-    if (!naive || !shares) return {};
-    return std::pair(timed, planned);
+    if (naive && shares && !fitted) missing.what = "no speed-up could be fitted";
+    for (const auto& [key, timed] : times) {
+      if (timed > 0 || !missing.what.empty()) continue;
+      const PlannedCase& one = plan_.cases[static_cast<std::size_t>(key.first)];
+      missing.what = "nothing was timed of " + key.second;
+      if (plan_.cases.size() > 1) {
+        missing.what += " at L=" + std::to_string(one.history_length) + ", layers=" + std::to_string(one.layers);
+      }
+    }
+    return missing;
   }
 
   void judge() {
@@ -330,10 +346,10 @@ class Run {
       result_.failure = none;
       return;
     }
-    if (const auto rows = without_fit(); rows && !result_.interrupted) {
+    if (const Missing lost = missing(); !lost.what.empty() && !result_.interrupted) {
       result_.checks_passed = false;
-      result_.failure = "no speed-up could be fitted: " + budget_text(config_) + " was enough for " +
-                        std::to_string(rows->first) + " of " + std::to_string(rows->second) +
+      result_.failure = lost.what + ": " + budget_text(config_) + " was enough for " + std::to_string(lost.timed) +
+                        " of " + std::to_string(lost.planned) +
                         " points; raise --budget, or ask for fewer -N or a smaller shape";
     }
     for (const Case& one : result_.report.cases) {
