@@ -179,7 +179,8 @@ void write_trace(const WorkloadOptions& workload, const std::string& path, const
 Report replay(const Config& config, const ReplayRequest& request, const Observer& observer);
 /// The answer in a sentence.
 std::string traffic_answer(const Traffic& traffic);
-/// Whether the workers keep up, what was searched for was found, and the P99 asked for is shown to be met.
+/// Whether the figures are the program's, the workers keep up, what was searched for was found, and the P99 asked for
+/// is shown to be met.
 bool traffic_holds(const Traffic& traffic);
 
 struct SkippedScheme {
@@ -194,10 +195,10 @@ struct StoredOutputs {
   bool agrees = false;
   std::string why_not;  ///< why they were not compared; else empty
 };
-struct VerifyResult {
 /// What the file's own outputs are off by, and what was assumed of its model; empty when none is. warnings: the notes
 /// on the import.
 std::string disagreement(const std::vector<StoredOutputs>& stored, const std::vector<Warning>& warnings);
+struct VerifyResult {
   Shape shape;
   MachineInfo machine;
   std::vector<Warning> warnings;

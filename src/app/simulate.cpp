@@ -145,6 +145,7 @@ class Fleet {
     traffic.server = simulator_.server;
     traffic.cache = simulator_.cache;
     traffic.costs = costs_;
+    traffic.doubt = costs_.doubt;
     traffic.replications = options_.replications;
     traffic.saturated = simulation.saturation.saturated;
     traffic.saturation = simulation.saturation.text;
@@ -380,8 +381,8 @@ class Fleet {
 
 void write_trace(const WorkloadOptions& options, const std::string& path, const Observer& observer) {
   namespace fs = std::filesystem;
-  const traffic::Workload workload(options);
   const ReadingScope reading(observer.on_read);
+  const traffic::Workload workload(options);
   const fs::path temporary = path + ".tmp";
   const Temporary registered(temporary.string());
   std::ofstream file(temporary, std::ios::binary | std::ios::trunc);

@@ -429,20 +429,6 @@ class SimulateTest(TrafficTest):
             error = self.refused("simulate", "--trace", name, "--service", "1ms", "--skip-bad-rows")
             self.assertTrue(error.startswith("kvcast: " + problem), error)
 
-    def test_candidates_that_were_not_recorded(self):
-        log = self.trace(["0,1,10,5", "10,2,10,0", "20,1,11,7"])
-        base = dict(trace=log, service="1ms", replications=2)
-        error = self.refused("simulate", *flags(**base))
-        problem = "kvcast: log.csv:3: n_candidates is 0, which means not recorded; --candidates"
-        self.assertTrue(error.startswith(problem), error)
-        filled = self.report("simulate", *flags(**base, candidates=90))["traffic"]
-        self.assertEqual((column(filled, "candidates")["mean"], column(filled, "candidates")["max"]), (34, 90))
-        self.assertIn("candidates: not recorded in 1 of 3 rows, there 90", filled["assumptions"])
-        replaced = self.report("simulate", *flags(**base, candidates=90, replace_candidates=True))["traffic"]
-        self.assertEqual(column(replaced, "candidates")["mean"], 90)
-
-    def test_saturation_quotes_no_percentile(self):
-        args = flags(**{**self.BASE, "qps": None, "service": "5ms", "p99": "150ms"})
     @ON_ONE_THREAD
     def test_a_log_that_takes_long_to_read_says_so(self):
         command = [BIN, "simulate", "--trace", "-", "--service", "1ms", "--replications", "1"]
@@ -464,6 +450,20 @@ class SimulateTest(TrafficTest):
                                  lines * ["reading standard input"])
 
     @ON_ONE_THREAD
+    def test_candidates_that_were_not_recorded(self):
+        log = self.trace(["0,1,10,5", "10,2,10,0", "20,1,11,7"])
+        base = dict(trace=log, service="1ms", replications=2)
+        error = self.refused("simulate", *flags(**base))
+        problem = "kvcast: log.csv:3: n_candidates is 0, which means not recorded; --candidates"
+        self.assertTrue(error.startswith(problem), error)
+        filled = self.report("simulate", *flags(**base, candidates=90))["traffic"]
+        self.assertEqual((column(filled, "candidates")["mean"], column(filled, "candidates")["max"]), (34, 90))
+        self.assertIn("candidates: not recorded in 1 of 3 rows, there 90", filled["assumptions"])
+        replaced = self.report("simulate", *flags(**base, candidates=90, replace_candidates=True))["traffic"]
+        self.assertEqual(column(replaced, "candidates")["mean"], 90)
+
+    def test_saturation_quotes_no_percentile(self):
+        args = flags(**{**self.BASE, "qps": None, "service": "5ms", "p99": "150ms"})
         # A request takes 5 ms, 50 candidates of 20 us, and 2 us for each of some 370 tokens.
         args[args.index("--history") + 1] = "300"
         for qps, exit_code in ((100, 0), (200, 4)):
