@@ -93,6 +93,8 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const RunOption
 struct Observer {
   std::function<void(const std::string& stage)> on_stage;  ///< "weights", "checks", "warm-up", ...
   std::function<void(double fraction, double eta_s, const std::string& current)> on_progress;  ///< while measuring
+  /// While a log is read; share: nullopt where its length is not known.
+  std::function<void(const std::string& file, std::optional<double> share)> on_read;
   std::function<bool()> stop_requested;  ///< polled between samples
 };
 
@@ -169,15 +171,16 @@ std::string sizing_answer(const Sizing& sizing);
 /// Simulates requests on a fleet whose service times come from a report (whatever fit() reads) or from constants. The
 /// report holds its traffic and nothing else of that report. Pure but for reading; the numbers do not depend on
 /// threads. Errors: IoError; ConfigError naming file and line, or the flag.
-Report simulate(const TrafficOptions& options);
+Report simulate(const TrafficOptions& options, const Observer& observer = {});
 /// The requests of a workload as a trace. Errors: those of simulate().
-void write_trace(const WorkloadOptions& workload, const std::string& path);
+void write_trace(const WorkloadOptions& workload, const std::string& path, const Observer& observer = {});
 /// Serves requests on this machine's engine and simulates the same ones with times of the very passes that they take.
 /// The report holds both and how they differ. Errors: those of simulate() and run().
 Report replay(const Config& config, const ReplayRequest& request, const Observer& observer);
 /// The answer in a sentence.
 std::string traffic_answer(const Traffic& traffic);
-/// Whether the workers keep up, what was searched for was found, and the P99 asked for is shown to be met.
+/// Whether the figures are the program's, the workers keep up, what was searched for was found, and the P99 asked for
+/// is shown to be met.
 bool traffic_holds(const Traffic& traffic);
 
 struct SkippedScheme {
@@ -192,6 +195,9 @@ struct StoredOutputs {
   bool agrees = false;
   std::string why_not;  ///< why they were not compared; else empty
 };
+/// What the file's own outputs are off by, and what was assumed of its model; empty when none is. warnings: the notes
+/// on the import.
+std::string disagreement(const std::vector<StoredOutputs>& stored, const std::vector<Warning>& warnings);
 struct VerifyResult {
   Shape shape;
   MachineInfo machine;

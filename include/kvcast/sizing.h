@@ -196,6 +196,7 @@ struct SizingModel {
 
 struct Sizing {
   bool feasible = true;  ///< an N meets every budget and is worth it
+  std::string doubt;     ///< what is asked of the timings before the answer is believed; empty: nothing
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< nullopt: no limit, or unknown

@@ -79,6 +79,7 @@ struct ServiceCosts {
   double bytes_per_token = 0;                 ///< keys and values of all layers
   std::string source;                         ///< "measured", "fitted", "extrapolated", "assumed"
   std::string basis;                          ///< in words: of which report, by what
+  std::string doubt;                          ///< of that report; empty: nothing
   std::optional<std::int64_t> threads, cpus;  ///< of a worker, of the machine that was measured
 };
 
@@ -95,6 +96,7 @@ struct TrafficOptions {
 
   // Service times: from a report, or constants.
   std::string report;             ///< whatever fit() reads
+  ColumnNames columns;            ///< of it, by kTimingRoles
   std::string scheme = "shared";  ///< of the report
   std::optional<std::int64_t> layers;
   std::string shape;                  ///< preset or file with the shape that the report does not tell
@@ -192,6 +194,9 @@ struct ReplayComparison {
 
 /// What the requests of a trace meet.
 struct Traffic {
+  /// Why the figures are not those of the program ("No usable result: …"), and what is asked of the timings behind them
+  /// before they are believed; empty: nothing.
+  std::string no_result, doubt;
   std::string workload;  ///< file, or "synthetic"
   std::int64_t requests = 0, users = 0;
   double duration_s = 0, requests_per_s = 0;

@@ -16,6 +16,9 @@ std::string one_line(std::string_view text);
 inline constexpr const char* kNoResult = "no-result";
 /// "No usable result: other processes used 83% of the CPUs"; empty where the timings are the program's.
 std::string no_result(const Report& report);
+/// What is asked before figures that rest on the timings of a report are believed: "Are the columns swapped, …? shared
+/// takes 50 times as long as naive at N=100"; empty: nothing.
+std::string doubt(const Report& report);
 
 /// Which schemes are off, by how much, and what is allowed; empty when all agree.
 std::string disagreement(const Equivalence& equivalence);

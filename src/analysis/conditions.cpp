@@ -81,11 +81,8 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases) {
 
 namespace {
 
-/// Of the CPU time that the threads of a run ask for, what was not there.
-double missing_share(const Report& report) {
-  if (!report.conditions) return 0;
-  const double taken =
-      (report.conditions->foreign_cpu_pct.value_or(0) + report.conditions->steal_pct.value_or(0)) / 100;
+/// Of the CPU time that the threads of a run ask for all the while, what was not there.
+double missing_share(const Report& report, double taken) {
   double wanted = 1;  // of all CPUs
   if (report.config && report.machine && report.machine->threads > 0) {
     wanted = std::clamp(static_cast<double>(report.config->run.threads) / static_cast<double>(report.machine->threads),
@@ -127,18 +124,28 @@ bool a_check_failed(const std::vector<Case>& cases) {
 
 }  // namespace
 
-std::string interference(const Report& report) {
-  const double missing = missing_share(report), slow = slow_share(report.cases);
-  if (missing < kContended && slow < kSlowShare) return "";
-  const double spread = disagreement_of_rounds(report.cases);
-  const bool unknown = spread == 0 && missing >= kMostlyContended;
-  if (missing < kHopeless && spread < kDisagreement && !unknown && !a_check_failed(report.cases)) return "";
+std::string interference(const Interference& seen) {
+  const double missing = seen.missing;
+  if (missing < kContended && seen.slow < kSlowShare) return "";
+  const bool unknown = seen.spread == 0 && missing >= kMostlyContended;
+  if (missing < kHopeless && seen.spread < kDisagreement && !unknown && !seen.check_failed) return "";
   const auto percent = [](double value) { return format_significant(value, 2) + "%"; };
-  if (missing < kContended) return percent(100 * slow) + " of the timings ran beside a slowed CPU";
-  const double foreign = report.conditions->foreign_cpu_pct.value_or(0);
-  const double stolen = report.conditions->steal_pct.value_or(0);
-  return foreign >= stolen ? "other processes used " + percent(foreign) + " of the CPUs"
-                           : "the hypervisor took " + percent(stolen) + " of the CPUs' time";
+  if (missing < kContended) return percent(100 * seen.slow) + " of the timings ran beside a slowed CPU";
+  return seen.foreign_pct >= seen.steal_pct ? "other processes used " + percent(seen.foreign_pct) + " of the CPUs"
+                                            : "the hypervisor took " + percent(seen.steal_pct) + " of the CPUs' time";
+}
+
+std::string interference(const Report& report) {
+  Interference seen;
+  if (report.conditions) {
+    seen.foreign_pct = report.conditions->foreign_cpu_pct.value_or(0);
+    seen.steal_pct = report.conditions->steal_pct.value_or(0);
+  }
+  seen.missing = missing_share(report, (seen.foreign_pct + seen.steal_pct) / 100);
+  seen.slow = slow_share(report.cases);
+  seen.spread = disagreement_of_rounds(report.cases);
+  seen.check_failed = a_check_failed(report.cases);
+  return interference(seen);
 }
 
 }  // namespace kvcast::analysis

@@ -17,6 +17,15 @@ namespace kvcast::analysis {
 /// the first to the last; 0 when its slope is not significant at 1% (Student t). Unknown below eight rounds.
 void diagnose(Conditions& conditions, const std::vector<Case>& cases);
 
+/// What is seen of others while something was timed.
+struct Interference {
+  double foreign_pct = 0, steal_pct = 0;  ///< of all CPUs' time: by other processes, by the hypervisor
+  double missing = 0;                     ///< of the CPU time that the threads asked for, what was not there
+  double slow = 0;                        ///< share of the timings beside a slow canary
+  double spread = 0;  ///< how far repeats of the same disagree: their 90th over their 10th percentile; 0: unknown
+  bool check_failed = false;
+};
+
 /// Who used the CPUs so much that the timings are not the program's: "other processes used 83% of the CPUs"; empty
 /// where the figures hold. Pure.
 ///
@@ -30,5 +39,7 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases);
 /// With fewer than three rounds nothing tells whether they agree: then half of the CPU time decides, and four fifths
 /// always do.
 std::string interference(const Report& report);
+/// By the same rule, of other timings than those of a run.
+std::string interference(const Interference& seen);
 
 }  // namespace kvcast::analysis

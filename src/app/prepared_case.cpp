@@ -7,6 +7,7 @@
 #include "analysis/composition.h"
 #include "app/equality_plan.h"
 #include "app/profile.h"
+#include "app/stored_outputs.h"
 #include "measure/machine.h"
 #include "model/weights.h"
 
@@ -132,8 +133,14 @@ std::optional<Equivalence> PreparedCase::check(const MachineInfo& machine, std::
     p.scheme->prepare(std::vector<std::int64_t>{batch});
     named.push_back({p.instance, p.scheme.get(), batch});
   }
-  return check_equality(problem_, named, equality.checked, reference_budget(equality.reference_s, config_.run.threads),
-                        stop_requested);
+  std::optional<Equivalence> equivalence = check_equality(
+      problem_, named, equality.checked, reference_budget(equality.reference_s, config_.run.threads), stop_requested);
+  if (equivalence) {
+    NamedScheme few = named.front();
+    few.batch = std::min(few.batch, equality.checked);  // naive runs no more of them for the check
+    stored_ = compare_stored_outputs(problem_, few, stop_requested);
+  }
+  return equivalence;
 }
 
 void PreparedCase::next_user(Prepared& prepared) const {

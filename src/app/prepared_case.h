@@ -28,6 +28,8 @@ class PreparedCase {
   /// nullopt when stop_requested said so.
   std::optional<Equivalence> check(const MachineInfo& machine, std::int64_t cases,
                                    const std::function<bool()>& stop_requested);
+  /// The outputs that an imported file holds against naive, as far as check() went; set by it.
+  const std::vector<StoredOutputs>& stored_outputs() const { return stored_; }
   /// The schemes as measure sees them, and the ranking head alone and behind each; they refer to this object.
   std::vector<measure::Workload> workloads();
   /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
@@ -59,6 +61,7 @@ class PreparedCase {
   Buffer<float> scores_;             ///< of the head
   std::vector<Prepared> prepared_;
   std::vector<ResidentMemory> memory_;
+  std::vector<StoredOutputs> stored_;
   std::vector<std::vector<float>> users_;  ///< histories to rotate through in cold mode; the first is the problem's
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "analysis/statistics.h"
+#include "app/interference.h"
 #include "app/known_waits.h"
 #include "app/notes.h"
 #include "app/problem.h"
@@ -19,9 +20,11 @@
 #include "base/budget.h"
 #include "base/input.h"
 #include "base/quantile.h"
+#include "base/reading.h"
 #include "base/stop.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "measure/machine.h"
 #include "traffic/estimates.h"
 #include "traffic/saturation.h"
 #include "traffic/service.h"
@@ -145,10 +148,8 @@ std::vector<double> taught_residuals(const traffic::ReplayResult& result, const 
   return residuals;
 }
 
-/// How much longer services took in the slowest window than in the middle one, by the table. The simulator draws
-/// service times independently of each other; a machine that is slow for a while builds up a queue that it does not
-/// know.
-double slowest_window(const traffic::ReplayResult& result, const traffic::ServiceTable& table) {
+/// Of each window: how much longer its services took than by the table.
+std::vector<double> window_ratios(const traffic::ReplayResult& result, const traffic::ServiceTable& table) {
   std::vector<double> ratios;
   for (const traffic::ReplayWindow& window : result.windows) {
     double taken = 0, expected = 0;
@@ -159,6 +160,12 @@ double slowest_window(const traffic::ReplayResult& result, const traffic::Servic
     }
     if (expected > 0) ratios.push_back(taken / expected);
   }
+  return ratios;
+}
+
+/// How much longer services took in the slowest window than in the middle one. The simulator draws service times
+/// independently of each other; a machine that is slow for a while builds up a queue that it does not know.
+double slowest_window(const std::vector<double>& ratios) {
   if (ratios.empty()) return 1;
   return *std::max_element(ratios.begin(), ratios.end()) / analysis::median(ratios);
 }
@@ -309,8 +316,10 @@ class Replayer {
     app::require_team("--workers", request_.workers * config_.run.threads);
     const double calibration_s = kCalibrationShare * config_.measure.budget_s;
     const double serving_s = config_.measure.budget_s - calibration_s;
+    std::optional<ReadingScope> reading(observer.on_read);
     const traffic::Workload workload(request_.workload);
     const std::vector<traffic::Request> requests = requests_within(workload, request_, serving_s);
+    reading.reset();
     if (requests.empty()) refuse("--budget", "no request arrives in its time", "a longer one, or --closed-loop");
     WorkloadOptions replayed = request_.workload;
     replayed.requests = static_cast<std::int64_t>(requests.size());
@@ -347,10 +356,17 @@ class Replayer {
       app::require_known_waits(summary, request_.workload, traffic::ServiceTable(calibration.costs),
                                request_.cache.bytes > 0);
     }
+    const auto before = measure::cpu_times();
     const traffic::ReplayResult result = replay.run(observer);
+    const auto after = measure::cpu_times();
     stoppable.reset();
     if (result.requests.empty()) throw CheckError("replay: no request was served before it was stopped");
     report.traffic = traffic_of(summary, calibration, result, requests.size());
+    if (before && after) {
+      report.traffic->no_result =
+          app::interference(result, window_ratios(result, traffic::ServiceTable(calibration.costs)),
+                            config_.run.threads, *before, *after);
+    }
     return report;
   }
 
@@ -503,7 +519,7 @@ class Replayer {
           " times what they take one after the other: every other window tells that and the scatter, and the "
           "windows between them are compared");
     }
-    const double slowest = slowest_window(result, traffic::ServiceTable(calibration.costs));
+    const double slowest = slowest_window(window_ratios(result, traffic::ServiceTable(calibration.costs)));
     if (slowest > kSlowWindow) {
       notes.push_back("in the slowest window services took " + format_significant(slowest, 3) +
                       " times what they took in the middle one: slow phases, which the simulator does not have, make "

@@ -153,6 +153,12 @@ class Run {
             "the schemes do not give the same outputs, so nothing was timed: " + disagreement(*equivalence);
         return false;
       }
+      const std::vector<StoredOutputs>& stored = cases.back()->stored_outputs();
+      if (const std::string other = disagreement(stored, app::notes_on(cases.back()->problem())); !other.empty()) {
+        result_.checks_passed = false;
+        result_.failure = "the outputs in the file are not those of this model, so nothing was timed: " + other;
+        return false;
+      }
     }
     if (!stopped() && !cases.empty()) take_rounds(batch, cases);
     for (const auto& one : cases) {
@@ -164,9 +170,23 @@ class Run {
       }
       if (one == cases.front() && batch == 0) {
         for (Warning& note : app::notes_on(one->problem())) result_.report.warnings.push_back(std::move(note));
+        note_stored(one->stored_outputs());
       }
     }
     return true;
+  }
+
+  // Those that were not compared; the others agree.
+  void note_stored(const std::vector<StoredOutputs>& stored) {
+    std::string names, why;
+    for (const StoredOutputs& one : stored) {
+      if (one.why_not.empty() || (!why.empty() && one.why_not != why)) continue;
+      names += (names.empty() ? "" : ", ") + one.name;
+      why = one.why_not;
+    }
+    if (names.empty()) return;
+    result_.report.warnings.push_back(
+        {"import-outputs", names + " of the file not compared: " + why, "the weights are used all the same"});
   }
 
   void take_rounds(std::int64_t batch, const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
@@ -281,27 +301,43 @@ class Run {
     judge();
   }
 
-  // Rows of the plan that would have made a fit, and how many of them have a time; nothing where it asked for none.
-  std::optional<std::pair<std::int64_t, std::int64_t>> without_fit() const {
-    std::int64_t planned = 0, timed = 0;
-    bool naive = false, shares = false;
+  // What the budget was not enough for: a scheme that was planned and has no time at a shape, or any fit.
+  struct Missing {
+    std::string what;                     // empty: nothing
+    std::int64_t planned = 0, timed = 0;  // points
+  };
+  Missing missing() const {
+    Missing missing;
+    std::map<std::pair<std::int64_t, std::string>, std::int64_t> times;  // points with a time, by case and scheme
+    bool naive = false, shares = false, fitted = false;
     for (const PlannedPoint& point : plan_.points) {
       if (point.status == Status::skipped || !has_row(point.scheme)) continue;
       const Case& one = result_.report.cases[static_cast<std::size_t>(point.case_index)];
-      if (std::any_of(one.fits.begin(), one.fits.end(), [](const Fit& fit) { return fit.r.has_value(); })) return {};
-      ++planned;
+      fitted =
+          fitted || std::any_of(one.fits.begin(), one.fits.end(), [](const Fit& fit) { return fit.r.has_value(); });
       if (point.candidates > 1) {
-        const auto fit =
-            std::find_if(one.fits.begin(), one.fits.end(), [&](const Fit& f) { return f.scheme == point.scheme; });
+        const bool has_fit =
+            std::any_of(one.fits.begin(), one.fits.end(), [&](const Fit& f) { return f.scheme == point.scheme; });
         naive = naive || point.scheme == app::baseline().label;
-        shares = shares || fit != one.fits.end();
+        shares = shares || has_fit;
       }
-      timed += std::any_of(one.samples.begin(), one.samples.end(), [&](const Sample& sample) {
+      const bool timed = std::any_of(one.samples.begin(), one.samples.end(), [&](const Sample& sample) {
         return sample.scheme == point.scheme && sample.candidates == point.candidates;
       });
+      ++missing.planned;
+      missing.timed += timed ? 1 : 0;
+      times[{point.case_index, point.scheme}] += timed ? 1 : 0;
     }
-    if (!naive || !shares) return {};
-    return std::pair(timed, planned);
+    if (naive && shares && !fitted) missing.what = "no speed-up could be fitted";
+    for (const auto& [key, timed] : times) {
+      if (timed > 0 || !missing.what.empty()) continue;
+      const PlannedCase& one = plan_.cases[static_cast<std::size_t>(key.first)];
+      missing.what = "nothing was timed of " + key.second;
+      if (plan_.cases.size() > 1) {
+        missing.what += " at L=" + std::to_string(one.history_length) + ", layers=" + std::to_string(one.layers);
+      }
+    }
+    return missing;
   }
 
   void judge() {
@@ -310,10 +346,10 @@ class Run {
       result_.failure = none;
       return;
     }
-    if (const auto rows = without_fit(); rows && !result_.interrupted) {
+    if (const Missing lost = missing(); !lost.what.empty() && !result_.interrupted) {
       result_.checks_passed = false;
-      result_.failure = "no speed-up could be fitted: " + budget_text(config_) + " was enough for " +
-                        std::to_string(rows->first) + " of " + std::to_string(rows->second) +
+      result_.failure = lost.what + ": " + budget_text(config_) + " was enough for " + std::to_string(lost.timed) +
+                        " of " + std::to_string(lost.planned) +
                         " points; raise --budget, or ask for fewer -N or a smaller shape";
     }
     for (const Case& one : result_.report.cases) {

@@ -94,11 +94,17 @@ MeasuredLength measured_length(const Case& one, const analysis::ServiceFit& fit,
 
 double over(double after, double before) { return before > 0 ? after / before : 1; }
 
+Report read(const TrafficOptions& options) {
+  FitOptions fitting;
+  fitting.columns = options.columns;
+  return fit(options.report, fitting);
+}
+
 class FromReport {
  public:
   FromReport(const TrafficOptions& options, std::int64_t most_history, std::int64_t most_candidates)
       : options_(options),
-        report_(fit(options.report, {})),
+        report_(read(options)),
         most_(std::max<std::int64_t>(1, most_history)),
         most_candidates_(most_candidates) {
     refuse_implausible(report_, options.report);
@@ -269,8 +275,9 @@ class FromReport {
     costs_.basis = printable(input_name(options_.report), 200) + ", " + options_.scheme + " at " + lengths + ", " +
                    std::to_string(layers_) + (layers_ == 1 ? " layer, " : " layers, ") +
                    (surface_ != nullptr ? "other lengths by the surface" : "other lengths by FLOPs");
+    costs_.doubt = doubt(report_);
     for (const Warning& warning : report_.warnings) {
-      if (warning.code == "read-as" || warning.code == "swapped" || warning.code == "units") {
+      if (warning.code == "read-as" || warning.code == kNoResult) {
         costs_.basis += "; " + warning.text + (warning.advice.empty() ? "" : ": " + warning.advice);
       }
     }
@@ -319,6 +326,7 @@ ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_hist
            "a report, or --service, or --token-time and --candidate-time");
   }
   require_tail(options.tail);
+  if (!options.columns.empty()) refuse("--columns", "constant times are read from no file", "only with a report");
   if (!options.shape.empty()) refuse("--shape", "constant times are of no shape", "only with a report");
   if (options.layers) refuse("--layers", "constant times are of no shape", "only with a report");
   if (options.scheme != TrafficOptions().scheme)

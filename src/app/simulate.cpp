@@ -18,6 +18,7 @@
 #include "app/refuse.h"
 #include "app/service_costs.h"
 #include "base/input.h"
+#include "base/reading.h"
 #include "base/temporary.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
@@ -144,6 +145,7 @@ class Fleet {
     traffic.server = simulator_.server;
     traffic.cache = simulator_.cache;
     traffic.costs = costs_;
+    traffic.doubt = costs_.doubt;
     traffic.replications = options_.replications;
     traffic.saturated = simulation.saturation.saturated;
     traffic.saturation = simulation.saturation.text;
@@ -377,8 +379,9 @@ class Fleet {
 
 }  // namespace
 
-void write_trace(const WorkloadOptions& options, const std::string& path) {
+void write_trace(const WorkloadOptions& options, const std::string& path, const Observer& observer) {
   namespace fs = std::filesystem;
+  const ReadingScope reading(observer.on_read);
   const traffic::Workload workload(options);
   const fs::path temporary = path + ".tmp";
   const Temporary registered(temporary.string());
@@ -395,7 +398,8 @@ void write_trace(const WorkloadOptions& options, const std::string& path) {
   throw IoError(path, "cannot be written whole");
 }
 
-Report simulate(const TrafficOptions& options) {
+Report simulate(const TrafficOptions& options, const Observer& observer) {
+  const ReadingScope reading(observer.on_read);
   check(options);
   refuse_users(options);
   app::require_team("--threads", threads_of(options));

@@ -678,6 +678,7 @@ Report size(const std::string& path, const SizingOptions& options) {
     app::refuse_implausible(report, path);
   }
   report.sizing = Sizer(report, path, options).size();
+  report.sizing->doubt = doubt(report);
   return report;
 }
 

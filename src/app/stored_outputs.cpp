@@ -88,3 +88,21 @@ std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const 
 }
 
 }  // namespace kvcast::app
+
+namespace kvcast {
+
+std::string disagreement(const std::vector<StoredOutputs>& stored, const std::vector<Warning>& warnings) {
+  for (const StoredOutputs& one : stored) {
+    if (!one.why_not.empty() || one.agrees) continue;
+    std::string text = one.name + " of the imported file differ by " + format_significant(one.error.max_abs, 3) +
+                       " of " + format_significant(one.largest, 3) + " (allowed " + format_significant(one.allowed, 3) +
+                       ")";
+    for (const Warning& warning : warnings) {
+      if (warning.code == "import-assumed") text += "; " + warning.text;
+    }
+    return text;
+  }
+  return "";
+}
+
+}  // namespace kvcast

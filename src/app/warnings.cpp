@@ -1,3 +1,4 @@
+#include <cctype>
 #include <cmath>
 #include <set>
 #include <string>
@@ -16,8 +17,8 @@
 namespace kvcast::app {
 namespace {
 
-// Of times that are not those of whole requests.
-constexpr const char* kNotRequests = "not-requests";
+// Of times that are not those of whole requests, that are in each other's columns, and in different units.
+constexpr const char *kNotRequests = "not-requests", *kSwapped = "swapped", *kUnits = "units";
 // What a share of the CPUs' time, a spread or a trend must reach to be worth a word, percent.
 constexpr double kStolenPct = 1, kForeignPct = 5, kCanarySpreadPct = 5, kOutlierPct = 5;
 
@@ -116,8 +117,8 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   for (const Fit& fit : report.config ? std::vector<Fit>() : one.fits) {
     if (const auto problem = analysis::implausible(one.samples, fit.scheme)) {
       using Kind = analysis::Implausible::Kind;
-      const char* const code = problem->kind == Kind::swapped ? "swapped"
-                               : problem->kind == Kind::units ? "units"
+      const char* const code = problem->kind == Kind::swapped ? kSwapped
+                               : problem->kind == Kind::units ? kUnits
                                                               : kNotRequests;
       warnings.push_back({code, problem->problem + at, problem->question});
     }
@@ -150,7 +151,7 @@ void refresh_warnings(Report& report) {
   static const std::set<std::string> kOurs = {
       kNoResult,    "interrupted", "few-rounds", "precision", "noisy-machine", "cpu-steal",
       "other-load", "frequency",   "outliers",   "drift",     "composition",   "composition-unchecked",
-      "form",       "self-check",  "no-model",   "swapped",   "units",         kNotRequests};
+      "form",       "self-check",  "no-model",   kSwapped,    kUnits,          kNotRequests};
   std::vector<Warning> warnings;
   if (const std::string who = analysis::interference(report); !who.empty()) {
     warnings.push_back({kNoResult, "No usable result: " + who,
@@ -172,6 +173,16 @@ namespace kvcast {
 std::string no_result(const Report& report) {
   for (const Warning& warning : report.warnings) {
     if (warning.code == kNoResult) return one_line(warning.text);
+  }
+  return "";
+}
+
+std::string doubt(const Report& report) {
+  for (const Warning& warning : report.warnings) {
+    if (warning.code != app::kNotRequests && warning.code != app::kSwapped && warning.code != app::kUnits) continue;
+    std::string question = one_line(warning.advice);
+    if (!question.empty()) question[0] = static_cast<char>(std::toupper(static_cast<unsigned char>(question[0])));
+    return question + (question.empty() ? "" : " ") + one_line(warning.text);
   }
   return "";
 }

@@ -17,7 +17,7 @@ class SimulateCommand : public Command {
         force_(*app_) {
     app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, your own CSV, or -")
         ->option_text(" ");
-    traffic_.attach(*app_);
+    traffic_.attach(*app_, true);
     const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
       return app_->add_option(flag, value, doc)->type_name(type);
     };
@@ -61,6 +61,7 @@ class SimulateCommand : public Command {
     if (options.report == "-" && options.workload.trace == "-") {
       throw ConfigError("--trace", "standard input has the timings", "one of the two in a file");
     }
+    options.columns = traffic_.timing_columns();
     options.cache = traffic_.cache();
     options.p99_s = traffic_.p99_s();
     options.warm_up = traffic_.warm_up();
@@ -70,8 +71,10 @@ class SimulateCommand : public Command {
     if (candidate_) options.candidate_s = parse_seconds(*candidate_, "--candidate-time");
     if (token_bytes_) options.token_bytes = static_cast<double>(parse_size(*token_bytes_, "--token-bytes"));
     if (tail_) options.tail = parse_tail(*tail_);
-    const Report report = simulate(options);
-    if (write_trace_) write_trace(options.workload, *write_trace_);
+    Progress progress(quiet_);
+    const Report report = simulate(options, progress.observer());
+    if (write_trace_) write_trace(options.workload, *write_trace_, progress.observer());
+    progress.finish();
     print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
     if (traffic_holds(*report.traffic)) return kExitOk;
     print_error(traffic_answer(*report.traffic));

@@ -11,6 +11,7 @@
 #include <string_view>
 
 #include "common.h"
+#include "kvcast/words.h"
 
 namespace kvcast::cli {
 namespace {
@@ -19,6 +20,7 @@ constexpr std::size_t kBarWidth = 24;
 constexpr std::size_t kLineWidth = 79;
 constexpr auto kRedrawInterval = std::chrono::milliseconds(100);
 constexpr auto kLineInterval = std::chrono::seconds(5);
+constexpr auto kSilentReading = std::chrono::seconds(2);
 constexpr double kLineStep = 0.1;
 
 bool is_terminal(Stream stream) {
@@ -83,12 +85,30 @@ void Progress::update(double fraction, double eta_s, const std::string& current)
        tail.substr(0, kLineWidth - kBarWidth - 2));
 }
 
+void Progress::reading(const std::string& file, std::optional<double> share) {
+  if (style_ == Style::none) return;
+  const Clock::time_point now = Clock::now();
+  if (silent_until_ == Clock::time_point()) silent_until_ = now + kSilentReading;
+  const bool lines = style_ == Style::lines;
+  if ((lines && now < silent_until_) || now - last_ < (lines ? Clock::duration(kLineInterval) : kRedrawInterval))
+    return;
+  last_ = now;
+  std::string text = "reading " + one_line(file);
+  if (share) text += fmt::format(" {:3}%", static_cast<int>(100 * *share));
+  if (lines) {
+    write_stderr(text + "\n");
+  } else {
+    draw(text.substr(0, kLineWidth));
+  }
+}
+
 Observer Progress::observer() {
   Observer observer;
   observer.on_stage = [this](const std::string& name) { stage(name); };
   observer.on_progress = [this](double fraction, double eta_s, const std::string& current) {
     update(fraction, eta_s, current);
   };
+  observer.on_read = [this](const std::string& file, std::optional<double> share) { reading(file, share); };
   observer.stop_requested = [] { return pending_signal() != 0; };
   return observer;
 }

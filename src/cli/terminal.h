@@ -2,6 +2,7 @@
 #pragma once
 
 #include <chrono>
+#include <optional>
 #include <string>
 
 #include "kvcast/kvcast.h"
@@ -29,6 +30,9 @@ class Progress {
   void stage(const std::string& name);
   /// fraction in [0,1]; eta_s: seconds left; current: what is being measured.
   void update(double fraction, double eta_s, const std::string& current);
+  /// A log is being read; share: of it, where that is known. On a terminal at once; elsewhere only what takes longer
+  /// than two seconds is told of.
+  void reading(const std::string& file, std::optional<double> share);
   /// What a long command is to tell its progress to; it stops at a signal.
   Observer observer();
   /// Takes the bar away. Nothing is shown after it.
@@ -43,6 +47,7 @@ class Progress {
   bool drawn_ = false;
   double line_fraction_ = -1;  // of the last plain line; negative before the first
   Clock::time_point last_{};
+  Clock::time_point silent_until_{};  // before that a log that is read has no line
 };
 
 }  // namespace kvcast::cli

@@ -2,7 +2,18 @@
 
 namespace kvcast::cli {
 
-void TrafficArguments::attach(CLI::App& app) {
+namespace {
+
+/// N has one name in both; the times tell them apart.
+bool of_timings(const std::string& map) {
+  const std::string padded = "," + map;
+  return padded.find(",naive=") != std::string::npos || padded.find(",shared=") != std::string::npos;
+}
+
+}  // namespace
+
+void TrafficArguments::attach(CLI::App& app, bool timings) {
+  timings_ = timings;
   app.set_help_all_flag("--help-all", "Print all options and exit");
   const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {
     return app.add_option(flag, value, doc)->type_name(type);
@@ -23,7 +34,14 @@ void TrafficArguments::attach(CLI::App& app) {
   more("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
   more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
-  more("--columns", columns_, "MAP", "Of traces: timestamp=ts,user=uid,history=len,candidates=n");
+  app.add_option(
+         "--columns", columns_,
+         timings ? "Of traces: timestamp=ts,user=uid,history=len,candidates=n; of PATH: candidates=n,naive=a,shared=b"
+                 : "Of traces: timestamp=ts,user=uid,history=len,candidates=n")
+      ->type_name("MAP")
+      ->expected(1)
+      ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
+      ->group(kMoreOptions);
   more("--timestamps", workload_.timestamps, "UNIT", "Of a trace: s, ms, us, ns [by their size and the column's name]");
   more("--spread-timestamps", workload_.spread, "HOW",
        "Trace stamped to seconds: random, even, none within each [refused]");
@@ -50,8 +68,10 @@ WorkloadOptions TrafficArguments::workload() const {
   if (qps_) options.requests_per_s = parse_rate(*qps_, "--qps");
   if (history_) options.history = parse_distribution(*history_, "--history");
   if (candidates_) options.candidates = parse_distribution(*candidates_, "--candidates");
-  if (columns_) {
-    options.columns = parse_columns(*columns_, kTraceRoles, "--columns");
+  for (const std::string& map : columns_) {
+    if (timings_ && of_timings(map)) continue;
+    if (!options.columns.empty()) throw ConfigError("--columns", "traces are given twice", "one list for all traces");
+    options.columns = parse_columns(map, kTraceRoles, "--columns");
     const auto reads = [](const std::optional<Distribution>& drawn) { return drawn && drawn->kind == "empirical"; };
     if (options.trace.empty() && options.arrivals.empty() && !reads(options.history) && !reads(options.candidates)) {
       throw ConfigError("--columns", "no trace is read", "with --trace, --arrivals or file:TRACE");
@@ -72,6 +92,16 @@ UserCacheOptions TrafficArguments::cache() const {
 
 std::optional<double> TrafficArguments::p99_s() const {
   return p99_ ? std::optional(parse_seconds(*p99_, "--p99")) : std::nullopt;
+}
+
+ColumnNames TrafficArguments::timing_columns() const {
+  ColumnNames columns;
+  for (const std::string& map : columns_) {
+    if (!of_timings(map)) continue;
+    if (!columns.empty()) throw ConfigError("--columns", "timings are given twice", "one list");
+    columns = parse_columns(map, kTimingRoles, "--columns");
+  }
+  return columns;
 }
 
 double TrafficArguments::warm_up() const { return parse_fraction(warm_up_, "--warm-up"); }

@@ -79,21 +79,6 @@ std::string stored_text(const VerifyResult& result) {
   return out;
 }
 
-/// What the file's own outputs are off by; empty when none is.
-std::string stored_failure(const VerifyResult& result) {
-  for (const StoredOutputs& stored : result.stored) {
-    if (!stored.why_not.empty() || stored.agrees) continue;
-    std::string text =
-        fmt::format("{} of the imported file differ by {} of {} (allowed {})", stored.name,
-                    human_error(stored.error.max_abs), human_error(stored.largest), human_error(stored.allowed));
-    for (const Warning& warning : result.warnings) {
-      if (warning.code == "import-assumed") text += "; " + warning.text;
-    }
-    return text;
-  }
-  return "";
-}
-
 std::string stale_text(const StaleError& stale) {
   std::vector<std::vector<std::string>> rows;
   for (std::size_t layer = 0; layer < stale.kv_per_layer.size(); ++layer) {
@@ -217,10 +202,6 @@ class VerifyCommand : public Command {
     Progress progress(quiet_);
     const VerifyResult result = verify(config, export_file_.value_or(""), progress.observer());
     progress.finish();
-    if (result.interrupted) {
-      print_error("interrupted before the comparison was complete");
-      return kExitSignal + pending_signal();
-    }
 
     write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
     if (export_file_ && !quiet_) write_paths({*export_file_});
@@ -234,7 +215,7 @@ class VerifyCommand : public Command {
       print_error("check failed: outputs differ: " + disagreement(result.equivalence));
       return kExitCheck;
     }
-    if (const std::string failure = stored_failure(result); !failure.empty()) {
+    if (const std::string failure = disagreement(result.stored, result.warnings); !failure.empty()) {
       print_error("check failed: " + failure);
       return kExitCheck;
     }

@@ -11,6 +11,9 @@
 namespace kvcast::plan {
 namespace {
 
+// The ratio of a single round has no interval.
+constexpr std::int64_t kFewestChecks = 2;
+
 // What a larger N may be multiplied up from. A pass of many units is as many passes of one.
 bool scalable(const Costs& costs, const SchemeCost& scheme, std::int64_t n) {
   const std::int64_t unit = scheme.runs_on ? costs.schemes[*scheme.runs_on].unit : scheme.unit;
@@ -210,10 +213,11 @@ Plan build_plan(const Config& config, const std::vector<Costs>& cases, double st
       plan.whole_check_rounds = kMaxRounds;
       plan.rounds = always;
     } else {
-      // The rounds that make an answer come first, whole runs of what they leave; none where that is less than one.
+      // The rounds that make an answer come first, whole runs of what they leave; none where that is less than tells
+      // anything.
       const double beside = available - static_cast<double>(kMinRounds) * plan.round_s;
       const auto affordable = static_cast<std::int64_t>(std::max(0.0, beside) / plan.check_s);
-      plan.whole_check_rounds = std::min(affordable, kMinRounds);
+      plan.whole_check_rounds = affordable < kFewestChecks ? 0 : std::min(affordable, kMinRounds);
       const double checks = static_cast<double>(plan.whole_check_rounds) * plan.check_s;
       plan.rounds = static_cast<std::int64_t>(std::max(0.0, available - checks) / plan.round_s);
     }

@@ -4,6 +4,7 @@
 #include <cmath>
 
 #include "base/text.h"
+#include "kvcast/words.h"
 #include "report/describe.h"
 
 namespace kvcast {
@@ -213,6 +214,20 @@ const std::vector<Column<SchemePoint>>& scheme_point_columns() {
                   Role::sharing_only),
       describe<T>("gain_over_shared", "ratio", "throughput over shared's: what a cache from an earlier request gains",
                   &T::gain_over_shared, Role::sharing_only),
+  };
+  return columns;
+}
+
+const std::vector<Column<Report>>& summary_columns() {
+  using T = Report;
+  static const auto doubts = [](const Report& report) -> std::optional<std::string> {
+    std::string text = no_result(report);
+    if (text.empty()) text = doubt(report);
+    return text.empty() ? std::nullopt : std::optional(std::move(text));
+  };
+  static const std::vector<Column<T>> columns = {
+      describe<T>("doubt", "",
+                  "why the figures are not those of the program, or what is asked before they are believed", doubts),
   };
   return columns;
 }

@@ -60,6 +60,8 @@ const std::vector<Column<LayerSamples>>& layer_sample_columns();
 const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns();
 const std::vector<Column<Point>>& point_columns();
 const std::vector<Column<SchemePoint>>& scheme_point_columns();
+/// Of the whole report, in every row of its summary.
+const std::vector<Column<Report>>& summary_columns();
 const std::vector<Column<Fit>>& fit_columns();
 const std::vector<Column<Residual>>& residual_columns();
 const std::vector<Column<Prediction>>& prediction_columns();

@@ -76,6 +76,9 @@ const Case* main_case(const Report& report) {
 
 std::string conclusion(const Report& report) {
   if (const std::string none = no_result(report); !none.empty()) return none + ".";
+  if (const std::string question = doubt(report); !question.empty()) {
+    return (report.sizing ? sizing_answer(*report.sizing) : question) + ".";
+  }
   const Case* one = main_case(report);
   if (one == nullptr) return without_fit(report);
   const Fit& fit = *main_fit(*one);

@@ -8,7 +8,8 @@
 namespace kvcast::report {
 
 /// Of the largest shape with a fit: the speed-up at its largest N, where 90% of the ceiling is reached, and the queue
-/// where it was sized. Empty without a fit that has an r.
+/// where it was sized; in their place what is wrong with the timings, or asked of them. Empty without a fit that has
+/// an r.
 std::string conclusion(const Report& report);
 
 /// The fit that stands for a case: that of `shared`, else the first with an r; null when there is none.

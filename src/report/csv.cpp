@@ -55,6 +55,7 @@ std::string render_summary_csv(const Report& report) {
   append(head, flat_names(shape_columns()));
   append(head, flat_names(point_columns()));
   append(head, flat_names(scheme_point_columns()));
+  append(head, flat_names(summary_columns()));
   std::string text = csv_row(head);
   for (const auto& one : report.cases) {
     for (const auto& point : one.points) {
@@ -64,6 +65,7 @@ std::string render_summary_csv(const Report& report) {
                                 : std::vector<Value>(flat_names(shape_columns()).size()));
         append(cells, flat_values(point_columns(), point));
         append(cells, flat_values(scheme_point_columns(), scheme));
+        append(cells, flat_values(summary_columns(), report));
         text += csv_row(cells);
       }
     }

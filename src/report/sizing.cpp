@@ -159,8 +159,9 @@ std::string what_would_do(const std::vector<SizingChange>& changes) {
 
 std::string sizing_answer(const Sizing& sizing) {
   using namespace report;
+  const std::string doubt = sizing.doubt.empty() ? "" : one_line(sizing.doubt) + ". If the columns are right: ";
   if (!sizing.feasible) {
-    return "infeasible: " + failing(sizing) + what_would_do(sizing.changes);
+    return doubt + "infeasible: " + failing(sizing) + what_would_do(sizing.changes);
   }
   std::string text;
   const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing, sizing.safe_candidates) + ")" : "";
@@ -189,7 +190,7 @@ std::string sizing_answer(const Sizing& sizing) {
     text += "; worth it from N = " + integer(*sizing.least_candidates) + " (improvement of " +
             format_significant(100 * sizing.min_improvement.value_or(0), 4) + "%)";
   }
-  return text;
+  return doubt + text;
 }
 
 namespace report {

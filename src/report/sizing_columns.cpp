@@ -14,6 +14,8 @@ const std::vector<Column<Sizing>>& sizing_columns() {
   using T = Sizing;
   static const std::vector<Column<T>> columns = {
       describe<T>("answer", "", "in a sentence", sizing_answer),
+      describe<T>("doubt", "", "what is asked of the timings before the answer is believed; null: nothing",
+                  known(&T::doubt), Role::added),
       describe<T>("feasible", "", "an N meets every budget and is worth it", &T::feasible),
       describe<T>("scheme", "", "scheme", &T::scheme),
       describe<T>("history_length", "tokens", "L; null where nothing tells", &T::history_length),

@@ -132,10 +132,12 @@ std::string over_cpus(const Traffic& traffic) {
 
 std::string traffic_answer(const Traffic& traffic) {
   using namespace report;
+  if (!traffic.no_result.empty()) return one_line(traffic.no_result);
   const TrafficFind* find = traffic.find.empty() ? nullptr : &traffic.find.front();
   const auto found = [&](const char* what) { return find != nullptr && find->value && find->what == what; };
   std::string text;
-  if (find != nullptr) text = find_answer(*find, traffic.p99_limit_s.value_or(0)) + (find->value ? ": " : "; here ");
+  if (!traffic.doubt.empty()) text = one_line(traffic.doubt) + ". If the columns are right: ";
+  if (find != nullptr) text += find_answer(*find, traffic.p99_limit_s.value_or(0)) + (find->value ? ": " : "; here ");
   if (traffic.saturated) {
     text += "no steady state: " + one_line(traffic.saturation) + ",";
   } else {
@@ -162,7 +164,8 @@ std::string traffic_answer(const Traffic& traffic) {
 }
 
 bool traffic_holds(const Traffic& traffic) {
-  if (traffic.saturated || (!traffic.find.empty() && !traffic.find.front().value)) return false;
+  if (!traffic.no_result.empty() || traffic.saturated || (!traffic.find.empty() && !traffic.find.front().value))
+    return false;
   if (!traffic.p99_limit_s) return true;
   const TrafficLatency* p99 = report::latency(traffic, "p99");
   return p99 != nullptr && p99->total && within_budget(p99->total->value, *traffic.p99_limit_s);

@@ -9,6 +9,10 @@ const std::vector<Column<Traffic>>& traffic_columns() {
   using T = Traffic;
   static const std::vector<Column<T>> columns = {
       describe<T>("answer", "", "in a sentence", traffic_answer),
+      describe<T>("no_result", "", "why the figures are not those of the program; null: they are", known(&T::no_result),
+                  Role::added),
+      describe<T>("doubt", "", "what is asked of the timings before the figures are believed; null: nothing",
+                  known(&T::doubt), Role::added),
       describe<T>("workload", "", "file of the trace, or `synthetic`", &T::workload),
       describe<T>("requests", "", "of one replication", &T::requests),
       describe<T>("users", "", "distinct users of them", &T::users),

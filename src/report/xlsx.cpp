@@ -120,7 +120,8 @@ void write_summary(Sheet& sheet, const Report& report) {
     return;
   }
   const auto middle = heads(sheet, {row, 0}, shape_columns());
-  const auto last = heads(sheet, {row, heads(sheet, {row, middle}, point_columns())}, scheme_point_columns());
+  const auto whole = heads(sheet, {row, heads(sheet, {row, middle}, point_columns())}, scheme_point_columns());
+  const auto last = heads(sheet, {row, whole}, summary_columns());
   for (const Case& one : report.cases) {
     for (const Point& point : one.points) {
       for (const SchemePoint& scheme : point.schemes) {
@@ -128,6 +129,7 @@ void write_summary(Sheet& sheet, const Report& report) {
         ++row;
         cells(sheet, {row, 0}, shape_columns(), pointer(one.shape));
         cells(sheet, {row, cells(sheet, {row, middle}, point_columns(), &point)}, scheme_point_columns(), &scheme);
+        cells(sheet, {row, whole}, summary_columns(), &report);
       }
     }
   }

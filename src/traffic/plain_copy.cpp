@@ -7,6 +7,7 @@
 #include <cstring>
 #include <string_view>
 
+#include "base/reading.h"
 #include "base/text_decoder.h"
 #include "kvcast/error.h"
 
@@ -39,11 +40,14 @@ Descriptor plain_copy(const std::string& path) {
     if (!write_all(copy, text.data(), text.size())) throw fail("cannot be copied to $TMPDIR or /tmp: ");
     text.clear();
   };
+  std::uint64_t done = 0;
   for (;;) {
     const std::ptrdiff_t got = read_some(file, block.data(), block.size());
     if (got < 0) throw fail("cannot be read: ");
     if (got == 0) break;
     put(decoder.take({block.data(), static_cast<std::size_t>(got)}, text));
+    done += static_cast<std::uint64_t>(got);
+    tell_reading(input_name(path), done, regular ? static_cast<std::uint64_t>(status.st_size) : 0);
   }
   put(decoder.end(text));
   if (standard_input && ::dup2(copy.number(), STDIN_FILENO) < 0) throw fail("cannot be kept: ");

@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "base/random.h"
+#include "base/reading.h"
 #include "base/text.h"
 #include "kvcast/error.h"
 #include "traffic/plain_copy.h"
@@ -236,6 +237,7 @@ TraceReader::Line TraceReader::take_line(const char*& begin, const char*& end) {
     const std::size_t got = file_->read(buffer_offset_ + filled_, buffer_.data() + filled_, buffer_.size() - filled_);
     file_ended_ = got < buffer_.size() - filled_;
     filled_ += got;
+    tell_reading(format_->file, buffer_offset_ + filled_, file_->bytes());
   }
 }
 

@@ -128,6 +128,16 @@ class VariablesTest(CliTest):
         self.assertNotIn("\x1b[3", self.on_terminal(["run", *QUICK], "stderr", NO_COLOR="1", code=None))
 
 
+class ReadingTest(CliTest):
+    def test_a_terminal_shows_how_far_a_log_is_read(self):
+        with open(self.dir / "log.csv", "w") as file:  # several blocks
+            file.write("timestamp_ms,user_id,history_len,n_candidates\n")
+            file.writelines(f"{10 * i},{i % 9},10,5\n" for i in range(40_000))
+        command = ["simulate", "--trace", "log.csv", "--service", "1ms", "--replications", "1"]
+        self.assertRegex(self.on_terminal(command, "stderr"), r"reading log\.csv +[0-9]+%")
+        self.assertNotIn("reading", self.on_terminal([*command, "-q"], "stderr"))
+
+
 class SignalTest(CliTest):
     def big(self, name, rows):
         """Timings that take seconds to read."""
@@ -173,6 +183,29 @@ class SignalTest(CliTest):
                 with self.subTest(signal=number, args=args):
                     quiet = [] if args[0] in ("compare", "info") else ["-q"]
                     self.ends(number, 0.3 if args[0] == "info" else 0.5, *args, *quiet)
+
+    def test_the_first_signal_ends_what_reads_reports(self):
+        grid = ["-d", "16", "--heads", "2", "--layers", "1", "-L", "16,24", "-N", "1,2,5", "--budget", "10s",
+                "--precision", "0.9", "-q"]
+        parts = [f"part-{i}" for i in (1, 2)]
+        for i, part in enumerate(parts, 1):
+            result = self.kvcast("run", *grid, "--shard", f"{i}/2", "-o", part)
+            self.assertIn(result.returncode, (0, 4), result.stderr)  # others may use the CPUs
+            # The same rounds again and again: seconds to read.
+            samples = self.dir / part / "samples.csv"
+            with samples.open(newline="") as file:
+                rows = list(csv.DictReader(file))
+            with samples.open("w", newline="") as file:
+                writer = csv.DictWriter(file, rows[0])
+                writer.writeheader()
+                rounds = 1 + max(int(row["round"]) for row in rows)
+                for again in range(1 + 300_000 // len(rows)):
+                    writer.writerows({**row, "round": int(row["round"]) + again * rounds} for row in rows)
+        for number in (signal.SIGINT, signal.SIGTERM):
+            for args in (["merge", *parts, "-o", "whole", "-q"], ["report", parts[0], "--to", "html,xlsx,csv", "-o", "again",
+                                                                  "-q"]):
+                with self.subTest(signal=number, args=args):
+                    self.ends(number, 0.3, *args)
 
     def test_a_second_signal_does_not_wait(self):
         process = subprocess.Popen([BIN, "run", *LONG, "-L", "3000", "-d", "1024", "-N", "1", "--budget", "999s", "-q"],

@@ -377,8 +377,17 @@ class ImportTest(CaseTest):
                          {name for name in tensors if name.startswith("outputs.")})
         self.assertTrue(all(one["agrees"] for one in whole["stored_outputs"]))
 
-        run = self.kvcast("run", "--import", "R.safetensors", "-N", "1,5", "--budget", "3s", "--precision", "0.9")
-        self.assertIn("not in R.safetensors: assumed heads 4", " ".join(run.stdout.split()))
+        run = ["run", "--import", "R.safetensors", "-N", "1,5", "--budget", "3s", "--precision", "0.9"]
+        wrong = self.kvcast(*run, "-q")
+        self.assertEqual(wrong.returncode, 4, wrong.stderr)
+        self.assertRegex(wrong.stderr, r"^kvcast: check failed: the outputs in the file are not those of this model, so "
+                         r"nothing was timed: outputs\.reference of the imported file differ by .*assumed heads 4")
+        right = self.kvcast(*run, "--heads", "2")
+        self.assertIn("not in R.safetensors: assumed mask causal", " ".join(right.stdout.split()))
+        self.assertNotIn("import-outputs", right.stdout)
+        other = self.kvcast(*run, "--heads", "2", "-L", "8")
+        self.assertIn("of the file not compared: they are those of L=12",
+                      " ".join(other.stdout.split()))
         dry = self.kvcast("run", "--import", "R.safetensors", "--dry-run")
         self.assertIn("not in R.safetensors: assumed heads 4", dry.stderr)
 

@@ -3,12 +3,15 @@
 
 KVCAST_BIN is the binary, KVCAST_SOURCE_DIR the repository. No test judges a time that was measured.
 """
+import csv
 import gzip
 import json
 import os
+import re
 import subprocess
 import tempfile
 import unittest
+import zipfile
 from pathlib import Path
 
 SOURCE = Path(os.environ.get("KVCAST_SOURCE_DIR", Path(__file__).resolve().parents[2]))
@@ -150,6 +153,7 @@ class InputTest(unittest.TestCase):
             with self.subTest(columns):
                 self.assertIn(problem, self.refused("fit", "own.csv", "--columns", columns))
         self.assertIn("--columns: no file is read", self.refused("size", "--r", "0.2", "--columns", names))
+        self.own_columns_of_a_fleet(names)
         trace = table(("ts", "uid", "hist_len", "n"), REQUESTS)
         wanted = self.simulated("--trace", self.write("plain.csv", table(TRACE_HEAD, REQUESTS)))
         names = "timestamp=ts,user=uid,history=hist_len,candidates=n"
@@ -160,6 +164,23 @@ class InputTest(unittest.TestCase):
         self.assertIn("--columns", line)
         line = self.refused("simulate", *COSTS, "--qps", "10", "--history", "5", "--candidates", "5", "--columns", names)
         self.assertIn("--columns: no trace is read", line)
+
+    def own_columns_of_a_fleet(self, names):
+        """simulate PATH: the times of both, told apart from a trace's columns by what they name."""
+        fleet = ("--shape", "default", "--workers", "4")
+        synthetic = (*fleet, "--qps", "10", "--history", "64", "--candidates", "5", "--requests", "2000")
+        def latencies(*args):
+            return self.report("simulate", *args)["traffic"]["latencies"]
+        self.assertEqual(latencies("own.csv", "--columns", names, *synthetic), latencies("s.csv", *synthetic))
+        log = (*fleet, "--trace", self.write("log.csv", table(("ts", "uid", "len", "n"), REQUESTS)),
+               "--columns", "timestamp=ts,user=uid,history=len,candidates=n")
+        self.assertEqual(latencies("own.csv", *log, "--columns", names), latencies("s.csv", *log))
+        for more, problem in ((("own.csv", *synthetic), "--columns"), (("own.csv", *log), "no column"),
+                              (("own.csv", *synthetic, "--columns", names, "--columns", names), "given twice"),
+                              ((*COSTS, *synthetic[4:], "--columns", names), "constant times are read from no file"),
+                              (("s.csv", *log, *log[-2:]), "given twice")):
+            with self.subTest(more=more):
+                self.assertIn(problem, self.refused("simulate", *more))
 
     def test_times_and_rates_say_what_they_are(self):
         """Case 15."""
@@ -176,6 +197,32 @@ class InputTest(unittest.TestCase):
             self.assertIn("a rate above 0, such as 200, 200/s or 12000/min", line)
             self.assertNotIn("percentage", line)
 
+    def leads(self, text, question, then=""):
+        """The question is the first that is said, and `then` follows."""
+        flat = " ".join(text.split())
+        self.assertTrue(flat.startswith(question[0].upper() + question[1:]), flat[:300])
+        self.assertIn(then, flat)
+
+    def asks_first(self, name, question):
+        """fit: in place of the speed-up, wherever there is a conclusion."""
+        result = self.kvcast("fit", name, "-o", f"asked-{name}", "--force")
+        self.assertEqual(result.returncode, 0, result.stderr)
+        self.leads(result.stdout, question)
+        folder = self.dir / f"asked-{name}"
+        text = (folder / "report.md").read_text()
+        self.leads(text[text.index("**") + 2:], question)
+        page = (folder / "report.html").read_text()
+        conclusion = json.loads(re.search(r'"conclusion": ("(?:[^"\\]|\\.)*")', page).group(1))
+        self.leads(conclusion, question)
+        with zipfile.ZipFile(folder / "report.xlsx") as book:
+            texts = book.read("xl/sharedStrings.xml").decode() + book.read("xl/worksheets/sheet1.xml").decode()
+        self.assertIn(question[1:], texts)
+        for said in (result.stdout, text, conclusion, texts):
+            self.assertNotRegex(said, "Sharing gives|Sharing is slower")
+        with (folder / "summary.csv").open(newline="") as file:
+            for row in csv.DictReader(file):
+                self.leads(row["doubt"], question)
+
     def test_times_that_are_not_of_whole_requests(self):
         """Case 04: fit asks, nothing is sized. Case 05: fit asks, and goes on."""
         per = [(n, naive / n, shared / n) for n, naive, shared in ROWS]
@@ -191,10 +238,33 @@ class InputTest(unittest.TestCase):
                 self.assertIn(question[0], line)
                 self.assertIn(question[0], self.refused("simulate", name, "--shape", "default", "--qps", "1",
                                                         "--history", "64", "--candidates", "5"))
+                self.asks_first(name, question[0])
         swapped = [(n, shared, naive) for n, naive, shared in ROWS]
         warnings = self.report("fit", self.write("swapped.csv", table(HEAD, [(n, b * 0.2, a) for n, b, a in swapped])))["warnings"]
         self.assertEqual([w["advice"] for w in warnings if w["code"] == "swapped"],
                          ["are the columns swapped, or in different units, or does it run candidates one by one?"])
+        question = "are the columns swapped, or in different units, or does it run candidates one by one?"
+        self.asks_first("swapped.csv", question)
+        self.write("units.csv", table(HEAD, [(n, 1e3 * naive, shared) for n, naive, shared in ROWS]))
+        units = "naive of N candidates is about N requests of one: are the columns in different units?"
+        self.asks_first("units.csv", units)
+        # What they are taken as is said in front of the answer.
+        for name, asked in (("swapped.csv", question), ("units.csv", units)):
+            sized = self.kvcast("size", name, "--p99", "60s", "-o", f"sized-{name}")
+            self.assertEqual(sized.returncode, 0, sized.stderr)
+            self.leads(sized.stdout, asked, "If the columns are right: at P99 60.0 s score ")
+            sizing = json.loads((self.dir / f"sized-{name}" / "report.json").read_text())["sizing"]
+            self.leads(sizing["answer"], asked, "If the columns are right: at P99 60.0 s score ")
+            self.assertTrue(sizing["answer"].startswith(sizing["doubt"]))
+            for file, mark in (("sizing.md", "**"), ("report.md", "**")):
+                text = (self.dir / f"sized-{name}" / file).read_text()
+                self.leads(text[text.index(mark) + 2:], asked, "If the columns are right: at P99 60.0 s score ")
+            one = self.kvcast("size", name, "--p99", "1ms")
+            self.assertEqual(one.returncode, 4)
+            self.leads(one.stderr.splitlines()[-1].removeprefix("kvcast: "), asked, "If the columns are right: infeasible: ")
+            fleet = self.kvcast("simulate", name, "--shape", "smoke", "--qps", "0.1", "--history", "32",
+                                "--candidates", "5", "--format", "json")
+            self.leads(json.loads(fleet.stdout)["traffic"]["answer"], asked, "If the columns are right: ")
         warnings = self.report("fit", self.write("fine.csv", table(HEAD, ROWS)))["warnings"]
         self.assertFalse({w["code"] for w in warnings} & {"swapped", "not-requests"})
 

@@ -31,6 +31,10 @@ HEAD = "timestamp_ms,user_id,history_len,n_candidates\n"
 TINY = ["-d", "64", "--heads", "2", "--layers", "2"]
 VALIDATOR = jsonschema.Draft202012Validator(json.loads((SOURCE / "docs/report.schema.json").read_text()))
 
+# Not under ThreadSanitizer, where everything takes many times as long: what reads a log, refuses or words is on one
+# thread, and the fleets behind it run the same threads as those of the other tests.
+ON_ONE_THREAD = unittest.skipIf("TSAN_OPTIONS" in os.environ, "its threads are those of other tests")
+
 
 def kvcast(*args, cwd):
     return run_beside_others(BIN, *args, cwd=cwd, timeout=TIMEOUT_S)
@@ -196,6 +200,7 @@ class SimulateTest(TrafficTest):
         self.assertEqual(again.returncode, 0, again.stderr)
         self.assertEqual(report_of(again.stdout)["traffic"], report["traffic"])
 
+    @ON_ONE_THREAD
     def test_what_is_missing_is_asked_for(self):
         for flag, gone in (("--qps", "qps"), ("--history", "history"), ("--candidates", "candidates")):
             error = self.refused("simulate", *flags(**{**self.BASE, gone: None}), "-o", "out")
@@ -205,6 +210,7 @@ class SimulateTest(TrafficTest):
         self.assertIn("nothing tells how long a request takes; a report, or --service", error)
         self.assertEqual(list(self.dir.iterdir()), [])
 
+    @ON_ONE_THREAD
     def test_bad_values_are_refused_by_name(self):
         # flag, value, what is allowed in the words of the message.
         wrong = [
@@ -250,6 +256,7 @@ class SimulateTest(TrafficTest):
         self.assertIn("--bogus", self.refused("simulate", *flags(**self.BASE), "--bogus", "1"))
         self.assertEqual(list(self.dir.iterdir()), [])
 
+    @ON_ONE_THREAD
     def test_what_cannot_be_read_or_written_is_exit_3(self):
         for changed in (dict(history="file:none.csv"), dict(arrivals="none.csv"), dict(write_trace="none/log.csv"),
                         dict(trace="none.csv", history=None), dict(trace=".", history=None),
@@ -259,6 +266,7 @@ class SimulateTest(TrafficTest):
             self.assertIn(str(list(changed.values())[0]).removeprefix("file:"), result.stderr)
         self.assertEqual(list(self.dir.iterdir()), [])
 
+    @ON_ONE_THREAD
     def test_flags_that_contradict_a_trace(self):
         log = self.trace(["0,1,10,5", "10,1,11,5"])
         base = {**self.BASE, "trace": log, "qps": None, "history": None}
@@ -268,6 +276,7 @@ class SimulateTest(TrafficTest):
             error = self.refused("simulate", *flags(**{**base, **changed}))
             self.assertTrue(error.startswith(f"kvcast: {flag}: "), error)
 
+    @ON_ONE_THREAD
     def test_bad_rows(self):
         good = ["0,7,10,5", "5,8,20,5"]
         bad = {
@@ -318,6 +327,7 @@ class SimulateTest(TrafficTest):
             now += random.expovariate(150) * 1000
             yield f"{stamp(now)},{i % 900},{random.randrange(100, 400)},50"
 
+    @ON_ONE_THREAD
     def test_timestamps_in_any_unit_give_the_same_rate(self):
         epoch = 1722470400000
         date = lambda ms: datetime.fromtimestamp((epoch + ms) / 1000, timezone.utc)
@@ -352,6 +362,7 @@ class SimulateTest(TrafficTest):
         self.assertIn("log.csv: nothing tells the unit of 'ts', which begins with 0.0",
                       self.refused("simulate", "--trace", log, *flags(**self.STEADY)))
 
+    @ON_ONE_THREAD
     def test_a_log_stamped_to_a_tick_has_no_waits_until_they_are_spread(self):
         base = dict(**self.STEADY, p99="100ms", find="workers")
         fine = self.report("simulate", "--trace", self.trace(self.steady()), *flags(**base))["traffic"]
@@ -380,6 +391,7 @@ class SimulateTest(TrafficTest):
         whole = self.report("simulate", "--trace", log, *flags(**base))["traffic"]
         self.assertEqual((whole["find"][0]["value"], whole["reading"]), (1, []))
 
+    @ON_ONE_THREAD
     def test_rows_out_of_order_are_sorted_and_a_wrong_clock_is_named(self):
         rows = list(self.steady(1000))
         own = self.report("simulate", "--trace", self.trace(rows), *flags(**self.STEADY))["traffic"]
@@ -399,12 +411,14 @@ class SimulateTest(TrafficTest):
             self.assertIn("; 1 of the log's 1,000 rows (0.10%) left out as bad", traffic["answer"])
             self.assertAlmostEqual(traffic["requests_per_s"], 150, delta=15)
 
+    @ON_ONE_THREAD
     def test_a_sparse_log_at_other_rates_is_cut_to_what_shows_them(self):
         log = self.trace(f"{36000 * i},{i % 300},{100 + i % 400},50" for i in range(1000))
         traffic = self.report("simulate", "--trace", log, *flags(**self.STEADY), "--qps", "100")["traffic"]
         self.assertEqual(traffic["requests"], 1000000)
         self.assertIn("requests: the first 1000000 of 36", " ".join(traffic["assumptions"]))
 
+    @ON_ONE_THREAD
     def test_traces_that_are_none(self):
         for name, text, problem in (("empty.csv", "", "empty.csv: is empty"),
                                     ("head.csv", HEAD, "head.csv: has no rows"),
@@ -415,6 +429,27 @@ class SimulateTest(TrafficTest):
             error = self.refused("simulate", "--trace", name, "--service", "1ms", "--skip-bad-rows")
             self.assertTrue(error.startswith("kvcast: " + problem), error)
 
+    @ON_ONE_THREAD
+    def test_a_log_that_takes_long_to_read_says_so(self):
+        command = [BIN, "simulate", "--trace", "-", "--service", "1ms", "--replications", "1"]
+        for quiet, seconds, lines in (([], 2.6, 1), ([], 0.2, 0), (["-q"], 2.6, 0)):
+            with self.subTest(quiet=quiet, seconds=seconds):
+                process = subprocess.Popen([*command, *quiet], cwd=self.dir, stdin=subprocess.PIPE,
+                                           stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+                self.addCleanup(process.kill)
+                process.stdin.write(HEAD)
+                began, i = time.monotonic(), 0
+                while time.monotonic() - began < seconds:
+                    process.stdin.write(f"{10 * i},{i % 7},10,5\n#{60000 * '-'}\n")  # blocks are 64 KiB
+                    process.stdin.flush()
+                    time.sleep(0.05)
+                    i += 1
+                said = process.communicate(timeout=TIMEOUT_S)[1]
+                self.assertEqual(process.returncode, 0, said)
+                self.assertEqual([line for line in said.splitlines() if "reading" in line],
+                                 lines * ["reading standard input"])
+
+    @ON_ONE_THREAD
     def test_candidates_that_were_not_recorded(self):
         log = self.trace(["0,1,10,5", "10,2,10,0", "20,1,11,7"])
         base = dict(trace=log, service="1ms", replications=2)
@@ -544,6 +579,7 @@ class SimulateTest(TrafficTest):
         found = self.report("simulate", *flags(find="candidates", **exact))["traffic"]
         self.assertEqual(found["find"][0]["value"], 10)
 
+    @ON_ONE_THREAD
     def test_a_missed_limit_is_said_first_and_ends_with_4(self):
         args = ["simulate", *flags(**{**self.BASE, "p99": "2ms"})]
         for form in ("table", "md", "csv", "json"):
@@ -602,6 +638,7 @@ class SimulateTest(TrafficTest):
         self.assertTrue(any(note.startswith("intervals hold the figure in the next log") for note in
                             found[0]["assumptions"]))
 
+    @ON_ONE_THREAD
     def test_the_rate_of_the_answer_is_that_of_its_percentiles(self):
         # Slow until the warm-up is over, then ten times as fast.
         log = self.trace(f"{i * 10 if i < 200 else 2000 + i - 200},{i % 37},10,5" for i in range(2000))
@@ -616,6 +653,7 @@ class SimulateTest(TrafficTest):
         self.assertIn("hit rate, after the warm-up", text)
         self.assertIn("what a cache finds, by its size, of all requests from an empty cache on", text)
 
+    @ON_ONE_THREAD
     def test_no_line_is_wider_than_a_terminal(self):
         def columns(line):
             return sum(2 if unicodedata.east_asian_width(c) in "WF" else 0 if unicodedata.combining(c) else 1 for c in line)
@@ -628,6 +666,7 @@ class SimulateTest(TrafficTest):
                 self.assertLessEqual(max(map(columns, text.splitlines())), 100, name)
                 self.assertGreater(max(map(columns, text.splitlines())), 80)
 
+    @ON_ONE_THREAD
     def test_no_exponents_in_sentences(self):
         for changed in (dict(qps=1e5, exit_code=4), dict(qps=1e-5), dict(token_time="1s", qps=5, exit_code=4),
                         dict(p99="100000h", qps=1), dict(qps=1, requests=1000, p99="1ms", exit_code=4)):

@@ -125,6 +125,18 @@ TEST_CASE("columns that look swapped are asked about", "[plausibility]") {
   CHECK_THAT(flat->question, Catch::Contains("are the columns swapped, or are these rates?"));
 }
 
+TEST_CASE("a scheme that loses less than a third of its time is still one of requests", "[plausibility]") {
+  // Steadily cheaper per step, as when every N runs on a CPU that is a little more awake than at the one before.
+  const auto falling = [](double to) {
+    return Law([=](double n) { return 5e-3 * std::pow(to, std::log(n) / std::log(8)); });
+  };
+  for (const double to : {0.8, 0.72, 0.69}) {
+    CAPTURE(to);
+    CHECK(kind_of(timings(line, falling(to), {1, 2, 4, 8}, 0)).empty());
+  }
+  CHECK(kind_of(timings(line, falling(0.65), {1, 2, 4, 8}, 0)) == "not requests");
+}
+
 TEST_CASE("scaled and skipped timings tell nothing of their course", "[plausibility]") {
   std::vector<Sample> samples = timings(line, sharing);
   for (Sample& sample : samples) {

@@ -7,6 +7,7 @@
 
 #include "catch.h"
 #include "kvcast/kvcast.h"
+#include "kvcast/words.h"
 #include "report/plot.h"
 
 using Catch::Contains;
@@ -75,6 +76,37 @@ TEST_CASE("sharing that is slower says so", "[report][conclusion]") {
   // An interval that holds 1 leaves it open.
   report.cases[0].points.back().schemes[0].speedup = Estimate{0.95, Interval{0.85, 1.06}};
   CHECK_THAT(conclusion(report), Contains("Sharing gives 0.950x at N = 100"));
+}
+
+TEST_CASE("timings that are asked about have the question in place of a speed-up", "[report][conclusion]") {
+  Report report;
+  report.cases = {case_of(64, 0.1)};
+  for (const char* code : {"not-requests", "swapped", "units"}) {
+    INFO(code);
+    report.warnings = {{"form", "the affine form", "use a, b and c"}, {code, "naive takes 4 ms", "are these rates?"}};
+    CHECK(conclusion(report) == "Are these rates? naive takes 4 ms.");
+    CHECK_THAT(render(report, "csv"), Contains("doubt\r\n") && Contains(",Are these rates? naive takes 4 ms\r\n"));
+    for (const char* format : {"table", "md", "html"}) {
+      INFO(format);
+      CHECK_THAT(render(report, format), Contains("Are these rates?") && !Contains("Sharing gives"));
+    }
+  }
+  Sizing sizing;
+  sizing.doubt = doubt(report);
+  sizing.budgets.push_back({"p99", "s", 0.05, 0.04, 20.0, 12, 12, true, true, "fitted"});
+  sizing.binding = "p99";
+  sizing.likely_candidates = sizing.safe_candidates = 12;
+  report.sizing = sizing;
+  CHECK(
+      conclusion(report) ==
+      "Are these rates? naive takes 4 ms. If the columns are right: at P99 50.0 ms score up to N = 12 (safe: 12); P99 "
+      "latency binds.");
+  sizing.feasible = false;
+  CHECK_THAT(sizing_answer(sizing), Contains("4 ms. If the columns are right: infeasible: "));
+  // Timings that are not the program's leave nothing to ask.
+  report.warnings.push_back({kNoResult, "No usable result: other processes used 83% of the CPUs", "again"});
+  CHECK(conclusion(report) == "No usable result: other processes used 83% of the CPUs.");
+  CHECK_THAT(render(report, "csv"), Contains(",No usable result: other processes used 83% of the CPUs\r\n"));
 }
 
 TEST_CASE("a sized report says so in its conclusion", "[report][conclusion]") {
