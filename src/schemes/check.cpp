@@ -193,8 +193,8 @@ double key_error_growth(std::int64_t keys) {
 std::int64_t rounding_draws(const ModelShape& shape) { return shape.dim >= 32 ? 1 : shape.dim >= 8 ? 2 : 8; }
 
 // The norm of two elements is nearly always (1, -1) or (-1, 1). Keys then repeat, and their rounding with them, so that
-// it adds up where draws cancel.
-double rounding_factor(const ModelShape& shape) { return shape.dim >= 3 ? 4 : 16; }
+// it adds up where draws cancel; in bf16 few elements have few values, and it does the same.
+double rounding_factor(const ModelShape& shape) { return shape.dim > 4 ? 4 : 16; }
 
 std::optional<double> rounding_error(const ModelShape& shape, const TensorSource& source,
                                      std::span<const float> history, Mask mask, std::span<const float> candidates,

@@ -74,7 +74,7 @@ std::optional<double> rounding_error(const ModelShape& shape, const TensorSource
                                      std::span<const float> history, Mask mask, std::span<const float> candidates,
                                      std::span<const double> truth, int threads,
                                      const std::function<bool()>& stop_requested = {});
-/// Times rounding_error that an output may be off: 4, where vectors have one or two elements 16 (docs/model.md §7).
+/// Times rounding_error that an output may be off: 4, where vectors have at most four elements 16 (docs/model.md §7).
 /// Naive and sharing schemes alike. It follows from the model alone, so a fault of a kernel that all schemes share does
 /// not raise it.
 double rounding_factor(const ModelShape& shape);

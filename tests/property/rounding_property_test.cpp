@@ -209,10 +209,13 @@ TEST_CASE("random sound models stay within what rounding is allowed", "[schemes]
   check_models(20, kDims, "bf16", "bf16");
 }
 
-TEST_CASE("a thousand random sound models stay within what rounding is allowed", "[schemes][rounding][slow]") {
-  check_models(1000, kDims, "fp32", "fp32");
-  check_models(200, kDims, "fp32", "bf16");
-  check_models(200, kDims, "bf16", "bf16");
+// 1,000 and 200 take three minutes of one core: KVCAST_MODELS=1000, after a change of what is allowed.
+TEST_CASE("many random sound models stay within what rounding is allowed", "[schemes][rounding][slow]") {
+  const char* const asked = std::getenv("KVCAST_MODELS");
+  const std::int64_t models = asked == nullptr ? 250 : std::atoll(asked);
+  check_models(models, kDims, "fp32", "fp32");
+  check_models(models / 5, kDims, "fp32", "bf16");
+  check_models(models / 5, kDims, "bf16", "bf16");
 }
 
 TEST_CASE("an attention scale that is off by a ten thousandth is more than rounding", "[schemes][rounding]") {
