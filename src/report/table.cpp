@@ -484,13 +484,13 @@ std::string in_fp32(const Equivalence& e) {
   for (const SchemeEquivalence& s : e.schemes) {
     if (!s.vs_reference_fp32) continue;
     const double error = s.vs_reference_fp32->max_abs;
-    if (!(error <= worst)) worst = error;
+    if (!std::isnan(worst) && !(error <= worst)) worst = error;
     agrees = agrees && error <= *e.tolerance_fp32;
   }
   const std::string text = std::isfinite(worst) ? fmt::format("{:.1e}", worst) : "NaN";
-  return paragraph("",
-                   fmt::format("the schemes in fp32, which sees single keys: {}, off by {} at most, allowed {:.1e}",
-                               agrees ? "agree" : bad("DISAGREE"), text, *e.tolerance_fp32),
+  return paragraph("in fp32",
+                   fmt::format("{}: off float64 by {} at most, allowed {:.1e}", agrees ? "agrees" : bad("DISAGREES"),
+                               text, *e.tolerance_fp32),
                    kMargin);
 }
 
