@@ -76,12 +76,14 @@ struct ErrorPair {
 struct SchemeEquivalence {
   std::string scheme;
   std::optional<ErrorPair> vs_reference;  ///< at `reference_shape`
-  std::optional<ErrorPair> vs_naive;      ///< at the full shape
-  std::optional<double> top_k_overlap;    ///< of the candidates scored by the readout vector, against naive, in [0,1]
+  std::optional<ErrorPair> vs_naive;    ///< at the full shape
+  std::optional<double> top_k_overlap;  ///< of the candidates scored by the readout vector, against naive, in [0,1]
   std::optional<double> kendall_tau;
   /// The same against the ranking by float64, of the first Equivalence::ranked_candidates at `reference_shape`.
   std::optional<double> reference_top_k_overlap, reference_kendall_tau;
   bool agrees = false;
+  /// As vs_reference, with everything in fp32, where the run's types are not: their rounding can hide a lost key.
+  std::optional<ErrorPair> vs_reference_fp32{};
 };
 
 /// Every layer of naive at the full shape, judged by float64 from the layer's own inputs (docs/model.md §7).
@@ -96,11 +98,13 @@ struct LayerSamples {
 
 struct Equivalence {
   bool shareable = false;
-  std::int64_t checked_candidates = 0;
-  std::int64_t ranked_candidates = 0;         ///< ranked by float64 too; 0 where sharing is not valid
-  std::optional<double> tolerance_reference;  ///< absolute, at reference_shape: 4 x naive's own max_abs there
-  std::optional<double> tolerance_naive;      ///< absolute, at the full shape
-  std::optional<double> bound_reference;      ///< absolute, what naive itself is held to against float64
+  std::int64_t checked_candidates = 0;              ///< compared with naive
+  std::optional<std::int64_t> judged_candidates{};  ///< compared with float64 too
+  std::int64_t ranked_candidates = 0;               ///< ranked by float64 too; 0 where sharing is not valid
+  std::optional<double> tolerance_reference;        ///< absolute, at reference_shape
+  std::optional<double> tolerance_naive;            ///< absolute, at the full shape
+  std::optional<double> bound_reference;            ///< absolute, what naive itself is held to against float64
+  std::optional<double> tolerance_fp32{};           ///< of vs_reference_fp32; nullopt where the run is in fp32
   std::int64_t top_k = 0;
   std::string reference_shape;             ///< "full" or "L=…, layers=…": where float64 was run
   std::optional<LayerSamples> layers;      ///< null in a report that is older than these samples
@@ -112,7 +116,10 @@ struct Equivalence {
 struct StaleError {
   std::vector<ErrorPair> kv_per_layer;  ///< stale K,V against true K,V, per layer
   ErrorPair output;
-  std::string read_at;  ///< "candidate" or "last position"
+  std::string read_at;               ///< "candidate" or "last position"
+  std::string shape;                 ///< "full" or "L=…, layers=…": where it was computed
+  std::int64_t candidates = 0;       ///< each error is the largest of so many
+  std::int64_t worst_candidate = 0;  ///< whose output has it
 };
 
 struct SecondsSummary {

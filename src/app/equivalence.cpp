@@ -76,19 +76,66 @@ Outputs part_of(const Outputs& all, const std::vector<std::int64_t>& picked) {
   return part;
 }
 
-// How much larger naive's own rounding error may be at the full shape than at the cut one: errors of layers add at
-// most linearly, and a blocked sum over L keys in tiles has the factor tile + L/tile (docs/model.md §7).
+// How much larger rounding errors may be at the full shape than at the cut one: errors of layers add at most linearly,
+// those of a sum over L keys in tiles grow with sqrt(tile + L/tile) (docs/model.md §7).
 double growth(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut) {
   return static_cast<double>(shape.layers) / static_cast<double>(cut.layers) * key_error_growth(history_length) /
          key_error_growth(cut.history_length);
 }
 
-double largest_of(const Outputs& truth) {
-  double largest = 0;
-  for (const auto& [candidate, exact] : truth) {
-    for (const double value : exact) largest = worse(largest, std::abs(value));
+std::vector<double> joined(const Outputs& rows) {
+  std::vector<double> all;
+  for (const auto& [candidate, row] : rows) all.insert(all.end(), row.begin(), row.end());
+  return all;
+}
+
+// What outputs of the first candidates may be off from `truth` of them; nullopt: told to stop.
+std::optional<double> allowed_error(const Problem& problem, const Outputs& truth,
+                                    const std::function<bool()>& stop_requested) {
+  const Config& config = problem.config();
+  const std::vector<double> exact = joined(truth);
+  const auto error = rounding_error(problem.shape(), problem.source(), problem.history(), config.model.mask,
+                                    problem.candidates().first(exact.size()), exact,
+                                    static_cast<int>(config.run.threads), stop_requested);
+  return error ? std::optional(rounding_factor(problem.shape()) * *error) : std::nullopt;
+}
+
+bool in_bf16(const ModelShape& shape) {
+  return shape.element == kernels::Element::bf16 || shape.kv_element == kernels::Element::bf16;
+}
+
+// Most candidates of the check in fp32, unless float64 has judged more: it is about keys, not about blocks of rows, and
+// the memory of a scheme grows with them.
+constexpr std::int64_t kFp32Candidates = 16;
+
+// Where rounding to bf16 hides a key, the logic of the schemes is judged once more with everything in fp32, on the
+// problem of the reference. schemes: as they ran there. False: told to stop.
+bool judge_in_fp32(const Problem& problem, std::vector<NamedScheme> schemes, const Outputs& truth, Equivalence& result,
+                   const std::function<bool()>& stop_requested) {
+  Config config = problem.config();
+  config.run.dtype = config.run.kv_dtype = "fp32";
+  const auto known = static_cast<std::int64_t>(truth.size());
+  const Problem fp32(config, known);
+  const auto allowed = allowed_error(fp32, truth, stop_requested);
+  if (!allowed) return false;
+  result.tolerance_fp32 = *allowed;
+  for (std::size_t s = 0; s < schemes.size(); ++s) {
+    if (stop_requested && stop_requested()) return false;
+    NamedScheme& named = schemes[s];
+    named.batch = std::min(named.batch, known);
+    std::int64_t& micro_batch = named.instance.options.micro_batch;
+    if (micro_batch > 0) micro_batch = std::min(micro_batch, (named.batch + 1) / 2);
+    const std::unique_ptr<Scheme> scheme = fp32.make(named.instance, named.batch);
+    scheme->prepare(std::vector<std::int64_t>{named.batch});
+    named.scheme = scheme.get();
+    std::vector<std::int64_t> first;
+    for (std::int64_t i = 0; i < named.batch; ++i) first.push_back(i);
+    SchemeEquivalence& row = result.schemes[s];
+    row.vs_reference_fp32 = error_between(outputs_of(fp32, named, first), part_of(truth, first));
+    row.agrees = row.agrees && row.vs_reference_fp32->max_abs <= *allowed;
+    result.agrees = result.agrees && row.agrees;
   }
-  return largest;
+  return true;
 }
 
 }  // namespace
@@ -134,7 +181,9 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
   const std::int64_t fewest =
       result.shareable ? std::min(ranked, result.checked_candidates) : result.checked_candidates;
   result.top_k = std::clamp<std::int64_t>(fewest / 4, 1, 10);
-  const ReferenceShape cut = reference_shape(shape, positions(config.model), referenced, reference_flops);
+  result.judged_candidates = referenced;
+  const ReferenceShape cut = reference_shape(shape, positions(config.model),
+                                             reference_sequences(shape, referenced, result.shareable), reference_flops);
   result.reference_shape = cut.text;
   std::optional<Problem> smaller;
   std::vector<std::unique_ptr<Scheme>> owned;
@@ -187,6 +236,13 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     result.ranked_candidates = ranked;
   }
 
+  // Of every candidate that float64 has ranked, since naive is judged on all of them.
+  const auto allowed =
+      allowed_error(reference_problem, ranked_truth.size() > truth.size() ? ranked_truth : truth, stop_requested);
+  if (!allowed) return std::nullopt;
+  result.bound_reference = result.tolerance_reference = *allowed;
+  result.tolerance_naive = *allowed * (cut.full ? 1.0 : growth(shape, positions(config.model), cut));
+
   Outputs naive_outputs;
   result.agrees = true;
   for (std::size_t s = 0; s < schemes.size(); ++s) {
@@ -216,11 +272,6 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     if (s == 0) {
       schemes[s].scheme->listen(nullptr);
       result.layers = samples_of(*layers);
-      result.tolerance_reference = 4 * row.vs_reference->max_abs;
-      result.tolerance_naive =
-          *result.tolerance_reference * (cut.full ? 1.0 : growth(shape, positions(config.model), cut));
-      result.bound_reference =
-          naive_bound(reference_problem.shape(), positions(reference_problem.config().model), largest_of(truth));
       naive_outputs = outputs;
       // The first candidates, and where float64 has ranked more, all of those: nothing else judges naive.
       const ErrorPair of_ranked = error_between(at_reference, ranked_truth);
@@ -236,6 +287,14 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     }
     result.agrees = result.agrees && row.agrees;
     result.schemes.push_back(row);
+  }
+  if (in_bf16(shape)) {
+    const auto most = static_cast<std::size_t>(std::max(referenced, kFp32Candidates));
+    Outputs known = truth;
+    for (const auto& [candidate, exact] : ranked_truth) {
+      if (known.size() < most) known.try_emplace(candidate, exact);
+    }
+    if (!judge_in_fp32(reference_problem, small, known, result, stop_requested)) return std::nullopt;
   }
   if (stopped()) return std::nullopt;  // loops that are told to end leave out what they like
   return result;
@@ -268,6 +327,7 @@ std::string disagreement(const Equivalence& equivalence) {
     judge("float64", row.vs_reference, baseline ? equivalence.bound_reference : equivalence.tolerance_reference);
     judge("naive", row.vs_naive, equivalence.tolerance_naive);
     if (baseline && equivalence.layers && !equivalence.layers->agrees) off.push_back(describe(*equivalence.layers));
+    judge("float64, all in fp32,", row.vs_reference_fp32, equivalence.tolerance_fp32);
     faults.push_back(in_quotes(row.scheme) + " is off by " + join(off, " and "));
   }
   return join(faults, "; ");

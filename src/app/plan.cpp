@@ -64,15 +64,27 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std
   return plan;
 }
 
+ReferenceShape checked_shape(const Config& config, std::int64_t candidates, double seconds) {
+  const ModelShape shape = model_shape(config);
+  const std::int64_t sequences =
+      reference_sequences(shape, reference_candidates(shape, candidates), shareable(config.model));
+  return reference_shape(shape, positions(config.model), sequences, reference_budget(seconds, config.run.threads));
+}
+
 double check_bytes(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut) {
   // The reference holds float64 activations and one weight matrix in both precisions.
   const double reference =
       static_cast<double>(cut.history_length + 1) *
           static_cast<double>(3 * shape.dim + 2 * shape.qkv_dim() * cut.layers + 2 * shape.ffn_dim) * 8 +
       static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
+  ModelShape smaller = cut.cut(shape);
+  double models = cut.full ? 0.0 : Model::bytes(smaller);
+  if (shape.element != kernels::Element::f32 || shape.kv_element != kernels::Element::f32) {
+    smaller.element = smaller.kv_element = kernels::Element::f32;
+    models += Model::bytes(smaller);
+  }
   // One after the other.
-  return std::max(reference + (cut.full ? 0.0 : Model::bytes(cut.cut(shape))),
-                  LayerCheck::bytes(shape, history_length));
+  return std::max(reference + models, LayerCheck::bytes(shape, history_length));
 }
 
 }  // namespace app
@@ -170,8 +182,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
     if (!cost.baseline) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
   }
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
-  const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape, equality.batch),
-                                             app::reference_budget(equality.reference_s, config.run.threads));
+  const ReferenceShape cut = app::checked_shape(config, equality.batch, equality.reference_s);
   costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + app::check_bytes(shape, length, cut) +
                       app::cold_bytes(config) + 32e6;
   costs.bytes_per_candidate = 2 * row_bytes;

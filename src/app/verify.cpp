@@ -34,8 +34,7 @@ std::vector<double> joined(const ReferenceKv& kv) {
 double bytes_needed(const Config& config, const std::vector<SchemeInstance>& instances, std::int64_t n) {
   const ModelShape shape = app::model_shape(config);
   const std::int64_t length = positions(config.model);
-  const ReferenceShape cut = reference_shape(shape, length, reference_candidates(shape, n),
-                                             app::reference_budget(kReferenceSeconds, config.run.threads));
+  const ReferenceShape cut = app::checked_shape(config, n, kReferenceSeconds);
   double bytes = Model::bytes(shape) + app::check_bytes(shape, length, cut) + 32e6 +
                  static_cast<double>(length + 2 * n) * static_cast<double>(shape.dim) * sizeof(float);
   for (const SchemeInstance& instance : instances) {
@@ -65,6 +64,46 @@ std::int64_t exported_candidates(const Config& config, std::int64_t n) {
                     format_significant(kExportSeconds, 2) + " s for " + std::to_string(kFewestExported) +
                         " of them at most: such as --history " + std::to_string(smaller.model.history_length) +
                         ", or fewer layers; without --export the shape is verified");
+}
+
+void take_worse(ErrorPair& worst, const ErrorPair& error) {
+  worst.max_abs = worse(worst.max_abs, error.max_abs);
+  worst.max_rel = worse(worst.max_rel, error.max_rel);
+}
+
+// The error that sharing would make, the largest over as many of the candidates as float64 has the time for. One alone
+// may understate it by far.
+StaleError stale_error(const app::Problem& problem, std::int64_t candidates,
+                       const std::function<bool()>& stop_requested) {
+  const Config& config = problem.config();
+  const double budget = app::reference_budget(kReferenceSeconds, config.run.threads);
+  // The history alone, and it with each of two candidates.
+  const ReferenceShape cut = reference_shape(problem.shape(), positions(config.model), 3, budget);
+  const ModelShape shape = cut.cut(problem.shape());
+  const auto dim = static_cast<std::size_t>(shape.dim);
+  const auto history = problem.history().first(static_cast<std::size_t>(cut.history_length) * dim);
+  const double affordable = budget / reference_flops(shape, cut.history_length + 1) - 1;
+  StaleError stale;
+  stale.shape = cut.text;
+  const auto wanted = static_cast<std::int64_t>(std::clamp(affordable, 1.0, static_cast<double>(candidates)));
+  std::optional<StaleRun> run;
+  for (const std::int64_t candidate : app::sampled_candidates(candidates, wanted)) {
+    if (run && stop_requested && stop_requested()) break;
+    run = stale_run(shape, problem.source(), history, config.model.mask,
+                    problem.candidates().subspan(static_cast<std::size_t>(candidate) * dim, dim),
+                    static_cast<int>(config.run.threads), run ? &*run : nullptr);
+    stale.kv_per_layer.resize(run->true_kv.size());
+    for (std::size_t layer = 0; layer < run->true_kv.size(); ++layer) {
+      take_worse(stale.kv_per_layer[layer],
+                 app::vector_error(joined(run->stale_kv[layer]), joined(run->true_kv[layer])));
+    }
+    const ErrorPair output = app::vector_error(run->stale_output, run->true_output);
+    if (!(output.max_abs <= stale.output.max_abs)) stale.worst_candidate = candidate;
+    take_worse(stale.output, output);
+    stale.read_at = run->read_at;
+    ++stale.candidates;
+  }
+  return stale;
 }
 
 // New positions for `append` where the config does not say: a tenth of the history.
@@ -152,20 +191,11 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
 
   if (!can_share) {
     stage("stale keys and values");
-    const ReferenceShape cut = reference_shape(problem.shape(), positions(config.model), 3,
-                                               app::reference_budget(kReferenceSeconds, config.run.threads));
-    const ModelShape shape = cut.cut(problem.shape());
-    const auto dim = static_cast<std::size_t>(shape.dim);
-    const auto history = problem.history().first(static_cast<std::size_t>(cut.history_length) * dim);
-    const StaleRun run =
-        stale_run(shape, problem.source(), history, config.model.mask, problem.candidates().first(dim), threads);
-    StaleError stale;
-    for (std::size_t layer = 0; layer < run.true_kv.size(); ++layer) {
-      stale.kv_per_layer.push_back(app::vector_error(joined(run.stale_kv[layer]), joined(run.true_kv[layer])));
+    result.stale = stale_error(problem, n, observer.stop_requested);
+    if (stopped()) {
+      result.interrupted = true;
+      return result;
     }
-    stale.output = app::vector_error(run.stale_output, run.true_output);
-    stale.read_at = run.read_at;
-    result.stale = stale;
   }
   if (!export_file.empty()) {
     const std::string estimate = format_significant(static_cast<double>(exported) * export_seconds(config), 2);

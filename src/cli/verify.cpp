@@ -53,6 +53,14 @@ std::string equivalence_text(const Equivalence& equivalence) {
         "error {} of what rounding explains ({})\n",
         layers.keys, layers.outputs, layers.layers, human_error(layers.error), layers.where);
   }
+  if (equivalence.tolerance_fp32) {
+    std::vector<std::string> errors;
+    for (const SchemeEquivalence& scheme : equivalence.schemes) {
+      errors.push_back(scheme.scheme + " " + human_error(max_abs(scheme.vs_reference_fp32)));
+    }
+    out += fmt::format("the same schemes in fp32, which sees single keys, against float64: {}; allowed {}\n",
+                       fmt::join(errors, ", "), human_error(equivalence.tolerance_fp32));
+  }
   return out + fmt::format("float64 ran at shape: {}\n", equivalence.reference_shape);
 }
 
@@ -87,7 +95,10 @@ std::string stale_text(const StaleError& stale) {
   }
   rows.push_back({fmt::format("output at the {}", stale.read_at), human_error(stale.output.max_abs),
                   human_error(stale.output.max_rel)});
+  const std::string over = stale.candidates == 1 ? "1 candidate" : fmt::format("{} candidates", stale.candidates);
   return coloured("sharing the history would be wrong by:", Colour::red, Stream::out) + "\n" +
+         fmt::format("(largest over {}, the output of candidate {}; computed at shape: {})\n", over,
+                     stale.worst_candidate, stale.shape) +
          text_table({"", "max abs", "max rel"}, rows, {true, false, false});
 }
 
@@ -124,10 +135,12 @@ std::string result_json(const VerifyResult& result) {
   const Equivalence& equivalence = result.equivalence;
   json.begin_object("equivalence").field("shareable", equivalence.shareable).field("agrees", equivalence.agrees);
   json.field("checked_candidates", equivalence.checked_candidates);
+  json.field("judged_candidates", equivalence.judged_candidates);
   json.field("ranked_candidates", equivalence.ranked_candidates);
   json.field("tolerance_reference", equivalence.tolerance_reference);
   json.field("bound_reference", equivalence.bound_reference);
-  json.field("tolerance_naive", equivalence.tolerance_naive).field("top_k", equivalence.top_k);
+  json.field("tolerance_naive", equivalence.tolerance_naive);
+  json.field("tolerance_fp32", equivalence.tolerance_fp32).field("top_k", equivalence.top_k);
   json.field("reference_shape", equivalence.reference_shape);
   if (equivalence.layers) {
     const LayerSamples& layers = *equivalence.layers;
@@ -141,6 +154,7 @@ std::string result_json(const VerifyResult& result) {
   for (const SchemeEquivalence& scheme : equivalence.schemes) {
     json.begin_object().field("scheme", scheme.scheme).field("agrees", scheme.agrees);
     write_error(json, "vs_reference", scheme.vs_reference);
+    write_error(json, "vs_reference_fp32", scheme.vs_reference_fp32);
     write_error(json, "vs_naive", scheme.vs_naive);
     json.field("reference_top_k_overlap", scheme.reference_top_k_overlap);
     json.field("reference_kendall_tau", scheme.reference_kendall_tau);
@@ -165,6 +179,8 @@ std::string result_json(const VerifyResult& result) {
 
   if (!result.stale) return json.null("stale").end_object().str();
   json.begin_object("stale").field("read_at", result.stale->read_at);
+  json.field("shape", result.stale->shape).field("candidates", result.stale->candidates);
+  json.field("worst_candidate", result.stale->worst_candidate);
   write_error(json, "output", result.stale->output);
   json.begin_list("kv_per_layer");
   for (const ErrorPair& error : result.stale->kv_per_layer) write_error(json, "", error);
@@ -224,8 +240,10 @@ class VerifyCommand : public Command {
 
  private:
   static std::string result_text(const VerifyResult& result) {
-    std::string text = fmt::format("{}\n{} candidates checked on {}, dense products {}\n", shape_text(result.shape),
-                                   result.equivalence.checked_candidates, result.machine.isa, result.machine.dense_isa);
+    std::string text =
+        fmt::format("{}\n{} candidates checked, {} of them by float64, on {}, dense products {}\n",
+                    shape_text(result.shape), result.equivalence.checked_candidates,
+                    result.equivalence.judged_candidates.value_or(0), result.machine.isa, result.machine.dense_isa);
     text += equivalence_text(result.equivalence) + skipped_text(result.skipped) + stored_text(result);
     for (const Warning& warning : result.warnings)
       text += coloured("note: ", Colour::yellow, Stream::out) + one_line(warning.text) + "\n";

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <vector>
 
@@ -32,6 +33,9 @@ struct ReferenceSequence {
   std::function<bool(std::int64_t i, std::int64_t cached_row)> sees_cached = {};
   /// Polled on the calling thread, every few rows; true ends the forward early.
   std::function<bool()> stop_requested = {};
+  /// A seed: every result is put off at random by as much as the rounding of the shape's types may put it off, so that
+  /// the run differs from the exact one as a sound engine would (docs/model.md §7). nullopt: exact.
+  std::optional<std::uint64_t> rounding = {};
 };
 
 struct ReferenceRun {

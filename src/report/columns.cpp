@@ -121,7 +121,10 @@ const std::vector<Column<Equivalence>>& equivalence_columns() {
   using S = SchemeEquivalence;
   static const std::vector<Column<T>> columns = {
       describe<T>("shareable", "", "no history position depends on a candidate, so sharing is valid", &T::shareable),
-      describe<T>("checked_candidates", "candidates", "candidates whose outputs were compared", &T::checked_candidates),
+      describe<T>("checked_candidates", "candidates", "candidates whose outputs were compared with naive's",
+                  &T::checked_candidates),
+      describe<T>("judged_candidates", "candidates", "of them compared with float64 too, at `reference_shape`",
+                  &T::judged_candidates, Role::added),
       describe<T>("vs_reference", "", "errors against float64, worst over the schemes", worst(&S::vs_reference)),
       describe<T>("vs_naive", "", "errors against naive, worst over the schemes", worst(&S::vs_naive)),
       describe<T>("tolerance", "", "largest `vs_reference.max_abs` that agrees (at `reference_shape`)",
@@ -130,6 +133,8 @@ const std::vector<Column<Equivalence>>& equivalence_columns() {
                   &T::tolerance_naive),
       describe<T>("bound_reference", "", "largest `vs_reference.max_abs` that naive itself may have",
                   &T::bound_reference),
+      describe<T>("tolerance_fp32", "", "largest `vs_reference_fp32.max_abs` that agrees", &T::tolerance_fp32,
+                  Role::added),
       describe<T>("top_k", "candidates", "k of both overlaps", &T::top_k),
       describe<T>("top_k_overlap", "0..1", "overlap of the top k by readout score with naive's, smallest",
                   smallest(&S::top_k_overlap)),
@@ -165,6 +170,8 @@ const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("scheme", "", "scheme", &T::scheme, Role::key),
       describe<T>("vs_reference", "", "errors against float64 at `reference_shape`", &T::vs_reference),
+      describe<T>("vs_reference_fp32", "", "the same of the scheme in fp32; null in a run that is in fp32",
+                  &T::vs_reference_fp32, Role::added),
       describe<T>("vs_naive", "", "errors against naive at the full shape", &T::vs_naive),
       describe<T>("top_k_overlap", "0..1", "overlap of the top k by readout score with naive's", &T::top_k_overlap),
       describe<T>("kendall_tau", "-1..1", "rank agreement by readout score with naive", &T::kendall_tau),

@@ -79,7 +79,10 @@ std::string case_text(const Case& one) {
   for (const Fit& fit : one.fits) text += fit_text(fit);
   if (one.equivalence) {
     text += bullet(std::string("outputs ") + (one.equivalence->agrees ? "agree" : "DISAGREE") + ": " +
-                   counted(one.equivalence->checked_candidates, "candidate") + " checked, float64 at " +
+                   counted(one.equivalence->checked_candidates, "candidate") + " checked, " +
+                   (one.equivalence->judged_candidates
+                        ? integer(*one.equivalence->judged_candidates) + " of them by float64 at "
+                        : "float64 at ") +
                    one_line_or_dash(one.equivalence->reference_shape));
   }
   for (const CompositionCheck& check : one.composition) {

@@ -476,12 +476,30 @@ std::string conditions(const Conditions& c) {
   return paragraph_of_items("run", items, kMargin);
 }
 
+// The check in fp32 of a run whose types could hide what it finds.
+std::string in_fp32(const Equivalence& e) {
+  if (!e.tolerance_fp32) return "";
+  double worst = 0;
+  bool agrees = true;
+  for (const SchemeEquivalence& s : e.schemes) {
+    if (!s.vs_reference_fp32) continue;
+    const double error = s.vs_reference_fp32->max_abs;
+    if (!std::isnan(worst) && !(error <= worst)) worst = error;
+    agrees = agrees && error <= *e.tolerance_fp32;
+  }
+  const std::string text = std::isfinite(worst) ? fmt::format("{:.1e}", worst) : "NaN";
+  return paragraph("in fp32",
+                   fmt::format("{}: off float64 by {} at most, allowed {:.1e}", agrees ? "agrees" : bad("DISAGREES"),
+                               text, *e.tolerance_fp32),
+                   kMargin);
+}
+
 std::string equality(const Equivalence& e) {
   std::string summary =
       (e.agrees ? "agrees" : bad("DISAGREES")) + ": " + counted(e.checked_candidates, "candidate") + " checked";
   if (!e.reference_shape.empty()) {
-    summary +=
-        e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + one_line(e.reference_shape);
+    summary += ", " + (e.judged_candidates ? integer(*e.judged_candidates) + " of them by float64" : "float64") +
+               " at " + (e.reference_shape == "full" ? "the full shape" : one_line(e.reference_shape));
   }
   if (e.layers) {
     summary +=
@@ -515,7 +533,7 @@ std::string equality(const Equivalence& e) {
   grid.add({"tolerance", e.tolerance_reference ? error(*e.tolerance_reference) : "-", "",
             e.tolerance_naive ? error(*e.tolerance_naive) : "-", "", "k=" + integer(e.top_k), "",
             e.ranked_candidates > 0 ? "of " + integer(e.ranked_candidates) : "", "", ""});
-  return text + grid.text("  ");
+  return text + grid.text("  ") + in_fp32(e);
 }
 
 std::string composition(const Case& one) {

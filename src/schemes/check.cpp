@@ -4,7 +4,6 @@
 #include <cassert>
 #include <cmath>
 #include <cstdlib>
-#include <limits>
 
 #include "kernels/attention.h"
 #include "schemes/literal.h"
@@ -22,19 +21,22 @@ struct Layout : LiteralSequence {
 
   // The history by itself, its rows numbered from 0.
   ReferenceRun history_alone(const TensorSource& source, std::span<const float> history, int threads,
-                             const std::function<bool()>& stop_requested = {}) const {
+                             const std::function<bool()>& stop_requested = {},
+                             std::optional<std::uint64_t> rounding = {}) const {
     const std::vector<double> tokens(history.begin(), history.end());
     ReferenceSequence sequence;
     sequence.tokens = tokens;
     sequence.active = [&](std::int64_t layer, std::int64_t row) { return active(layer, first_history + row); };
     sequence.sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, first_history + i, first_history + j); };
     sequence.stop_requested = stop_requested;
+    sequence.rounding = rounding;
     return reference_forward(shape, source, sequence, threads);
   }
 
   // History and candidate, every row at its position.
   ReferenceRun whole(const TensorSource& source, std::span<const float> history, std::span<const float> token,
-                     int threads, const std::function<bool()>& stop_requested = {}) const {
+                     int threads, const std::function<bool()>& stop_requested = {},
+                     std::optional<std::uint64_t> rounding = {}) const {
     std::vector<double> tokens(history.begin(), history.end());
     tokens.insert(tokens.begin() + candidate * shape.dim, token.begin(), token.end());
     ReferenceSequence sequence;
@@ -42,11 +44,17 @@ struct Layout : LiteralSequence {
     sequence.active = [&](std::int64_t layer, std::int64_t row) { return active(layer, row); };
     sequence.sees = [&](std::int64_t i, std::int64_t j) { return sees(mask, i, j); };
     sequence.stop_requested = stop_requested;
+    sequence.rounding = rounding;
     return reference_forward(shape, source, sequence, threads);
   }
 
   std::int64_t first_history;
 };
+
+// Another draw for each sequence.
+std::optional<std::uint64_t> rounding_of(std::optional<std::uint64_t> seed, std::size_t sequence) {
+  return seed ? std::optional(*seed + 0x9e3779b97f4a7c15U * sequence) : std::nullopt;
+}
 
 std::vector<double> row(const std::vector<double>& rows, std::int64_t i, std::int64_t width) {
   return {rows.begin() + i * width, rows.begin() + (i + 1) * width};
@@ -106,12 +114,14 @@ ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_len
 
 std::vector<double> reference_outputs(const ModelShape& shape, const TensorSource& source,
                                       std::span<const float> history, Mask mask, std::span<const float> candidates,
-                                      int threads, const std::function<bool()>& stop_requested) {
+                                      int threads, const std::function<bool()>& stop_requested,
+                                      std::optional<std::uint64_t> rounding) {
   const Layout layout(shape, mask, history);
   const auto dim = static_cast<std::size_t>(shape.dim);
   std::vector<double> outputs;
   for (std::size_t c = 0; c < candidates.size(); c += dim) {
-    const ReferenceRun run = layout.whole(source, history, candidates.subspan(c, dim), threads, stop_requested);
+    const ReferenceRun run = layout.whole(source, history, candidates.subspan(c, dim), threads, stop_requested,
+                                          rounding_of(rounding, c / dim));
     if (run.stopped) break;
     const std::vector<double> out = row(run.outputs, layout.candidate, shape.dim);
     outputs.insert(outputs.end(), out.begin(), out.end());
@@ -122,14 +132,15 @@ std::vector<double> reference_outputs(const ModelShape& shape, const TensorSourc
 std::vector<double> reference_shared_outputs(const ModelShape& shape, const TensorSource& source,
                                              std::span<const float> history, Mask mask,
                                              std::span<const float> candidates, int threads,
-                                             const std::function<bool()>& stop_requested) {
+                                             const std::function<bool()>& stop_requested,
+                                             std::optional<std::uint64_t> rounding) {
   assert(history.empty() || shareable(mask, shape.layers, shape.candidate_from_layer));
   const Layout layout(shape, mask, history);
-  const ReferenceRun alone = layout.history_alone(source, history, threads, stop_requested);
+  const ReferenceRun alone = layout.history_alone(source, history, threads, stop_requested, rounding);
   if (alone.stopped) return {};
   const std::vector<ReferenceKv>& cache = alone.kv;
   // Blocks bound the memory; in one block the rows are candidates, and each sees itself and the cache only.
-  const std::size_t block = kRankedAtOnce * static_cast<std::size_t>(shape.dim);
+  const std::size_t dim = static_cast<std::size_t>(shape.dim), block = kRankedAtOnce * dim;
   std::vector<double> outputs;
   for (std::size_t c = 0; c < candidates.size(); c += block) {
     const auto tokens = candidates.subspan(c, std::min(block, candidates.size() - c));
@@ -143,6 +154,7 @@ std::vector<double> reference_shared_outputs(const ModelShape& shape, const Tens
       return sees(mask, layout.candidate, layout.first_history + j);
     };
     sequence.stop_requested = stop_requested;
+    sequence.rounding = rounding_of(rounding, c / dim + 1);
     const ReferenceRun run = reference_forward(shape, source, sequence, threads);
     if (run.stopped) break;
     outputs.insert(outputs.end(), run.outputs.begin(), run.outputs.end());
@@ -164,28 +176,40 @@ double reference_shared_flops(const ModelShape& shape, std::int64_t history_leng
 double worse(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
 double key_error_growth(std::int64_t keys) {
-  return static_cast<double>(kernels::kKeyTile) + static_cast<double>(keys) / static_cast<double>(kernels::kKeyTile);
+  return std::sqrt(static_cast<double>(kernels::kKeyTile) +
+                   static_cast<double>(keys) / static_cast<double>(kernels::kKeyTile));
 }
 
-// In fp32 a sum of n terms is wrong by eps·n relative to its size, and a layer sums over dim, the FFN width, head_dim
-// and the keys in turn. bf16 rounds operands, not sums: 8 activations and 4 weight matrices of a layer by 2^-8 each, K
-// and V alone when only they are stored so; the errors of a sum of random signs stay in proportion to it. Layers add at
-// most linearly. Far above real rounding, far below any fault that all schemes could share.
-double naive_bound(const ModelShape& shape, std::int64_t history_length, double largest) {
-  constexpr double kBf16Rounding = 1.0 / 256;
-  const double terms =
-      static_cast<double>(2 * shape.dim + shape.ffn_dim + shape.head_dim()) + key_error_growth(history_length);
-  double relative = std::numeric_limits<float>::epsilon() * terms;
-  if (shape.element == kernels::Element::bf16) {
-    relative += 12 * kBf16Rounding;
-  } else if (shape.kv_element == kernels::Element::bf16) {
-    relative += 2 * kBf16Rounding;
+std::int64_t rounding_draws(const ModelShape& shape) { return shape.dim >= 32 ? 1 : shape.dim >= 8 ? 2 : 8; }
+
+// The norm of two elements is nearly always (1, -1) or (-1, 1). Keys then repeat, and their rounding with them, so that
+// it adds up where draws cancel; in bf16 few elements have few values, and it does the same.
+double rounding_factor(const ModelShape& shape) { return shape.dim > 4 ? 4 : 16; }
+
+std::optional<double> rounding_error(const ModelShape& shape, const TensorSource& source,
+                                     std::span<const float> history, Mask mask, std::span<const float> candidates,
+                                     std::span<const double> truth, int threads,
+                                     const std::function<bool()>& stop_requested) {
+  const bool shares = history.empty() || shareable(mask, shape.layers, shape.candidate_from_layer);
+  const auto outputs = shares ? reference_shared_outputs : reference_outputs;
+  double worst = 0;
+  for (std::int64_t draw = 0; draw < rounding_draws(shape); ++draw) {
+    const std::vector<double> rounded = outputs(shape, source, history, mask, candidates, threads, stop_requested,
+                                                static_cast<std::uint64_t>(draw + 1));
+    if (rounded.size() < truth.size()) return std::nullopt;
+    for (std::size_t i = 0; i < truth.size(); ++i) worst = worse(worst, std::abs(rounded[i] - truth[i]));
   }
-  return relative * static_cast<double>(shape.layers) * largest;
+  return worst;
+}
+
+std::int64_t reference_sequences(const ModelShape& shape, std::int64_t candidates, bool shareable) {
+  const bool bf16 = shape.element == kernels::Element::bf16 || shape.kv_element == kernels::Element::bf16;
+  const std::int64_t draws = rounding_draws(shape) * (bf16 ? 2 : 1);  // the second time for the check in fp32
+  return candidates + draws * (shareable ? 1 : candidates);
 }
 
 StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::span<const float> history, Mask mask,
-                   std::span<const float> candidate, int threads) {
+                   std::span<const float> candidate, int threads, const StaleRun* before) {
   assert(shape.query_tokens == 0);
   const Layout layout(shape, mask, history);
   StaleRun result;
@@ -203,7 +227,7 @@ StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::spa
     for (std::int64_t& position : kv.rows) position -= layout.first_history;
     result.true_kv.push_back(std::move(kv));
   }
-  result.stale_kv = layout.history_alone(source, history, threads).kv;
+  result.stale_kv = before != nullptr ? before->stale_kv : layout.history_alone(source, history, threads).kv;
 
   const bool at_candidate = mask != Mask::target_first_causal;
   result.read_at = at_candidate ? "candidate" : "last position";

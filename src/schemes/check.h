@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
@@ -45,7 +46,8 @@ ReferenceShape reference_shape(const ModelShape& shape, std::int64_t history_len
 /// stop_requested, polled on the calling thread, ends it early with the outputs of fewer candidates.
 std::vector<double> reference_outputs(const ModelShape& shape, const TensorSource& source,
                                       std::span<const float> history, Mask mask, std::span<const float> candidates,
-                                      int threads, const std::function<bool()>& stop_requested = {});
+                                      int threads, const std::function<bool()>& stop_requested = {},
+                                      std::optional<std::uint64_t> rounding = {});
 
 /// The same outputs for many candidates: the history runs once, and every candidate against its K and V, all in
 /// float64. Mathematically the same where sharing is valid, which must be so (asserted). It assumes what is to be
@@ -53,28 +55,43 @@ std::vector<double> reference_outputs(const ModelShape& shape, const TensorSourc
 std::vector<double> reference_shared_outputs(const ModelShape& shape, const TensorSource& source,
                                              std::span<const float> history, Mask mask,
                                              std::span<const float> candidates, int threads,
-                                             const std::function<bool()>& stop_requested = {});
+                                             const std::function<bool()>& stop_requested = {},
+                                             std::optional<std::uint64_t> rounding = {});
 /// FLOPs of reference_shared_outputs, for deciding how many candidates it can be asked.
 double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates);
 
 /// The larger of two errors, where NaN is larger than any number and stays.
 double worse(double a, double b);
-/// How the bound of a blocked sum over this many keys grows with them: tile + L/tile (docs/model.md §7).
+/// How the rounding of a sum over this many keys in tiles grows with them: sqrt(tile + L/tile) (docs/model.md §7).
 double key_error_growth(std::int64_t keys);
-/// What naive itself is held to against float64, so that a fault of a kernel that all schemes share does not raise the
-/// tolerance instead of failing (docs/model.md §7). largest: |element| of the reference.
-double naive_bound(const ModelShape& shape, std::int64_t history_length, double largest);
+
+/// Draws of rounding_error. The shorter the vectors, the more one candidate decides.
+std::int64_t rounding_draws(const ModelShape& shape);
+/// How far a sound engine's rounding puts outputs off: the largest |element| between `truth` and float64 with every
+/// result rounded at random, over all candidates and rounding_draws. It knows the model and its inputs: large scores,
+/// and norms of nearly equal elements, magnify rounding. truth: the outputs of `candidates`. nullopt: told to stop.
+std::optional<double> rounding_error(const ModelShape& shape, const TensorSource& source,
+                                     std::span<const float> history, Mask mask, std::span<const float> candidates,
+                                     std::span<const double> truth, int threads,
+                                     const std::function<bool()>& stop_requested = {});
+/// Times rounding_error that an output may be off: 4, where vectors have at most four elements 16 (docs/model.md §7).
+/// Naive and sharing schemes alike. It follows from the model alone, so a fault of a kernel that all schemes share does
+/// not raise it.
+double rounding_factor(const ModelShape& shape);
+/// Whole sequences that float64 runs to judge `candidates` of them, draws of rounding among them.
+std::int64_t reference_sequences(const ModelShape& shape, std::int64_t candidates, bool shareable);
 
 /// What sharing would do wrong: K and V of a history computed without the candidate against those computed with it,
 /// and the output read where the error shows (at the candidate; under target-first-causal, where the candidate sees
 /// only itself, at the last position). All in float64, one candidate. Layers below candidate_from_layer hold no
-/// candidate. Needs query_tokens = 0: a mask that cannot share has none.
+/// candidate. Needs query_tokens = 0: a mask that cannot share has none. `before`, a run of another candidate against
+/// the same history, spares the history alone.
 struct StaleRun {
   std::vector<ReferenceKv> true_kv, stale_kv;     ///< per layer, history positions
   std::vector<double> true_output, stale_output;  ///< [dim]
   std::string read_at;
 };
 StaleRun stale_run(const ModelShape& shape, const TensorSource& source, std::span<const float> history, Mask mask,
-                   std::span<const float> candidate, int threads);
+                   std::span<const float> candidate, int threads, const StaleRun* before = nullptr);
 
 }  // namespace kvcast

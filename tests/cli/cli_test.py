@@ -538,6 +538,9 @@ class VerifyTest(CliTest):
             self.assertIn(word, result.stdout)
         report = json.loads(self.kvcast("verify", "smoke", "-q", "--format", "json").stdout)
         self.assertTrue(report["equivalence"]["agrees"])
+        self.assertEqual((report["equivalence"]["checked_candidates"], report["equivalence"]["judged_candidates"]), (64, 4))
+        self.assertIn("64 candidates checked, 4 of them by float64, on ", result.stdout)
+        self.assertIsNone(report["equivalence"]["tolerance_fp32"])
         self.assertIsNone(report["stale"])
         self.assertEqual(report["skipped"], [])
 
@@ -574,6 +577,17 @@ class VerifyTest(CliTest):
                 stale = json.loads(self.kvcast("verify", "smoke", "-q", "--mask", mask, "--format", "json").stdout)["stale"]
                 self.assertEqual(len(stale["kv_per_layer"]), 2)
                 self.assertGreater(stale["output"]["max_abs"], 0)
+                self.assertEqual((stale["shape"], stale["candidates"]), ("full", 64))
+                self.assertIn(f"largest over 64 candidates, the output of candidate {stale['worst_candidate']};", result.stdout)
+                self.assertIn("computed at shape: full", result.stdout)
+
+    def test_names_the_shape_that_sharing_would_be_wrong_at(self):
+        args = ("verify", "-q", "-L500", "-d256", "--heads=4", "--layers=24", "--mask=bidirectional", "--threads=1")
+        result = self.kvcast(*args)
+        shape = re.search(r"computed at shape: L=\d+, layers=(\d+)\)", result.stdout)
+        self.assertTrue(shape, result.stdout)
+        self.assertLess(int(shape[1]), 24)
+        self.assertEqual(result.stdout.count("K,V of layer "), int(shape[1]))
 
     def test_one_bidirectional_layer_shares(self):
         result = self.kvcast("verify", "smoke", "-q", "--mask", "bidirectional", "--layers", "1")

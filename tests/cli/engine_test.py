@@ -197,6 +197,12 @@ class NumberTypeTest(EngineTest):
                 report = self.verify(*args)
                 self.assertEqual((report["shape"]["dtype"], report["shape"]["kv_dtype"]), types)
                 self.assertGreater(report["equivalence"]["bound_reference"], fp32["equivalence"]["bound_reference"])
+                # The check in fp32 is that of a run in fp32.
+                allowed = report["equivalence"]["tolerance_fp32"]
+                self.assertLess(allowed, 2 * fp32["equivalence"]["bound_reference"])
+                for row in report["equivalence"]["schemes"]:
+                    self.assertLessEqual(row["vs_reference_fp32"]["max_abs"], allowed)
+                    self.assertLess(row["vs_reference_fp32"]["max_abs"], row["vs_reference"]["max_abs"] / 64)
                 for row, finer in zip(report["equivalence"]["schemes"], fp32["equivalence"]["schemes"], strict=True):
                     # bf16 has 16 bits of mantissa less; some errors cancel.
                     self.assertGreater(row["vs_reference"]["max_abs"], 64 * finer["vs_reference"]["max_abs"])

@@ -45,17 +45,9 @@ Case sharing_case() {
   Case one;
   one.shape = Shape{1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true, 1024, 3};
 
-  one.equivalence = Equivalence{true,
-                                4,
-                                4,
-                                1.5e-5,
-                                2.75e-5,
-                                1.25e-4,
-                                3,
-                                "L=125, layers=2",
-                                LayerSamples{4, 96, 1004, 0.375, "V at position 83 of layer 2", true},
-                                {},
-                                true};
+  one.equivalence =
+      Equivalence{true, 4, 2, 4, 1.5e-5, 2.75e-5, 1.25e-4, std::nullopt, 3, "L=125, layers=2", std::nullopt, {}, true};
+  one.equivalence->layers = LayerSamples{4, 96, 1004, 0.375, "V at position 83 of layer 2", true};
   one.equivalence->schemes = {
       {"naive", ErrorPair{3.75e-6, 1.25e-6}, std::nullopt, std::nullopt, std::nullopt, 1.0, 0.996, true},
       {"shared", ErrorPair{3.5e-6, 1.125e-6}, ErrorPair{0, 0}, 1.0, 1.0, 0.9, 0.9875, true},
@@ -180,7 +172,8 @@ Case sharing_case() {
 Case naive_only_case() {
   Case one;
   one.shape = Shape{0, 64, 4, 1, 1, 4, 1, 0, std::nullopt, "fp32", "fp32", 1, "bidirectional", false};
-  one.equivalence = Equivalence{false, 1, 0, std::nullopt, std::nullopt, std::nullopt, 0, "", std::nullopt, {}, true};
+  one.equivalence = Equivalence{false, 1,  std::nullopt, 0,  std::nullopt, std::nullopt, std::nullopt, std::nullopt,
+                                0,     "", std::nullopt, {}, true};
   one.equivalence->schemes = {
       {"naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true}};
   SchemePoint bare;

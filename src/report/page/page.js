@@ -1099,7 +1099,7 @@ function caseTables(c) {
   }
   if (c.equivalence) {
     const errors = (pair) => pair ? significant(pair.max_abs, 2) : '-';
-    parts.push(table(`Equality check: ${c.equivalence.agrees ? 'outputs agree' : 'outputs DISAGREE'}; ${integer(c.equivalence.checked_candidates)} candidates, float64 at ${text(c.equivalence.reference_shape)}`,
+    parts.push(table(`Equality check: ${c.equivalence.agrees ? 'outputs agree' : 'outputs DISAGREE'}; ${integer(c.equivalence.checked_candidates)} candidates, ${known(c.equivalence.judged_candidates) ? `${integer(c.equivalence.judged_candidates)} of them by float64` : 'float64'} at ${text(c.equivalence.reference_shape)}`,
         ['scheme', 'largest error against float64', 'against naive', `top-${text(c.equivalence.top_k)} overlap`, 'Kendall tau', 'agrees'],
         Object.entries(c.equivalence.schemes).map(([scheme, row]) => [scheme, errors(row.vs_reference), errors(row.vs_naive), significant(row.top_k_overlap), significant(row.kendall_tau), row.agrees])));
   }

@@ -16,12 +16,6 @@ namespace {
 // FLOPs of one float64 reference: a few seconds of its plain loops.
 constexpr double kReferenceFlops = 4e9;
 
-double largest_of(const std::vector<double>& values) {
-  double largest = 0;
-  for (const double value : values) largest = worse(largest, std::abs(value));
-  return largest;
-}
-
 double largest_difference(const std::vector<float>& values, const std::vector<double>& truth) {
   double worst = 0;
   for (std::size_t i = 0; i < truth.size(); ++i) {
@@ -51,15 +45,16 @@ class Checker {
     const std::vector<float> history = history_of(small);
     const std::vector<double> truth = reference_outputs(state_.shape, state_.source, history, state_.config.model.mask,
                                                         candidates_of(small), threads());
-    const double own = largest_difference(naive(small), truth);
-    // Else a fault in what naive and the replay share would only widen the tolerance.
-    refuse(kind, "naive", "float64", own, naive_bound(state_.shape, small.length, largest_of(truth)));
-    refuse(kind, "the replay", "float64", largest_difference(replayed(small, kind.grown), truth), 4 * own);
+    const double allowed =
+        rounding_factor(state_.shape) * *rounding_error(state_.shape, state_.source, history, state_.config.model.mask,
+                                                        candidates_of(small), truth, threads());
+    refuse(kind, "naive", "float64", largest_difference(naive(small), truth), allowed);
+    refuse(kind, "the replay", "float64", largest_difference(replayed(small, kind.grown), truth), allowed);
     // The same at its own length, where only naive can be asked; its error grows with the keys (docs/model.md §7).
     const std::vector<float> exact = naive(kind.work);
     const std::vector<double> baseline(exact.begin(), exact.end());
     refuse(kind, "the replay", "naive", largest_difference(replayed(kind.work, kind.grown), baseline),
-           4 * own * key_error_growth(kind.work.length) / key_error_growth(small.length));
+           allowed * key_error_growth(kind.work.length) / key_error_growth(small.length));
   }
 
  private:

@@ -71,6 +71,73 @@ TEST_CASE("a good scheme agrees, at the full shape and against a cut-down refere
   }
 }
 
+namespace {
+
+// The check of all schemes, of which `entry` has this fault.
+Equivalence check_all(const Config& config, const SchemeEntry& entry, const Fault& fault) {
+  constexpr std::int64_t kBatch = 6;
+  const SchemeEntry faulty = broken(entry, fault);
+  const app::Problem problem(config, kBatch);
+  std::vector<std::unique_ptr<Scheme>> owned;
+  std::vector<app::NamedScheme> named;
+  for (SchemeInstance instance : all_instances(config)) {
+    if (instance.entry->name == entry.name) instance.entry = &faulty;
+    owned.push_back(problem.make(instance, kBatch));
+    owned.back()->prepare(std::vector<std::int64_t>{kBatch});
+    named.push_back({instance, owned.back().get(), kBatch});
+  }
+  return *app::check_equality(problem, named, 4, kPlenty, {});
+}
+
+}  // namespace
+
+// What a fault of a kernel that all schemes share runs into (tests/mutate/faults.toml).
+TEST_CASE("the engine as it is agrees with float64 at the shapes that people start with", "[app][equivalence]") {
+  for (const auto& [length, dim, heads, layers] :
+       std::vector<std::array<std::int64_t, 4>>{{64, 64, 2, 2}, {256, 256, 4, 4}}) {
+    CAPTURE(length);
+    const auto result = check(small_config(length, dim, heads, layers), {"none"}, kPlenty);
+    REQUIRE(result);
+    CHECK(result->agrees);
+    CHECK(result->judged_candidates == reference_candidates(app::model_shape(small_config(length, dim, heads, 1)), 9));
+    CHECK(result->tolerance_reference == result->bound_reference);
+    CHECK(result->tolerance_naive == result->bound_reference);
+    // Of outputs of about 5. Half a factor from what rounding comes to, so that a change of the bound shows.
+    CHECK(*result->bound_reference < (dim == 64 ? 2e-5 : 6e-5));
+    CHECK_FALSE(result->tolerance_fp32);
+  }
+}
+
+TEST_CASE("a fault of naive does not raise what the others may be off by", "[app][equivalence]") {
+  const Config config = small_config(40, 32, 4, 2);
+  const SchemeEntry& naive = *find_scheme("naive");
+  const Equivalence sound = check_all(config, naive, {"none"});
+  const Equivalence faulty = check_all(config, naive, fault_named(naive, "wrong-scale"));
+  CHECK_FALSE(faulty.agrees);
+  CHECK(faulty.tolerance_reference == sound.tolerance_reference);
+  CHECK(faulty.tolerance_naive == sound.tolerance_naive);
+}
+
+TEST_CASE("one key lost in a bf16 run is seen by the check in fp32", "[app][equivalence]") {
+  for (const auto& [dtype, kv_dtype] :
+       std::vector<std::pair<std::string, std::string>>{{"bf16", "bf16"}, {"fp32", "bf16"}, {"bf16", "fp32"}}) {
+    CAPTURE(dtype, kv_dtype);
+    Config config = small_config(200, 64, 4, 2);
+    config.run.dtype = dtype;
+    config.run.kv_dtype = kv_dtype;
+    const auto sound = check(config, {"none"}, kPlenty);
+    CHECK(sound->agrees);
+    REQUIRE(sound->tolerance_fp32);
+    CHECK(*sound->tolerance_fp32 < 0.05 * *sound->tolerance_reference);
+    for (const SchemeEquivalence& row : sound->schemes) CHECK(row.vs_reference_fp32->max_abs > 0);
+    const auto lost = check(config, fault_named(*find_scheme("shared"), "lost-key"), kPlenty);
+    CHECK_FALSE(lost->agrees);
+    CHECK(lost->schemes[0].agrees);
+    CHECK(lost->schemes[1].vs_reference_fp32->max_abs > *lost->tolerance_fp32);
+    CHECK(disagreement(*lost).find("float64, all in fp32,") != std::string::npos);
+  }
+}
+
 TEST_CASE("every planted fault makes the check fail, at the full shape and against a cut-down reference",
           "[app][equivalence]") {
   const Config config = small_config(90, 48, 4, 6);
@@ -100,26 +167,6 @@ TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at 
     CHECK_FALSE(check(config, fault_named(*find_scheme("shared"), "swapped-values"), 1e9)->agrees);
   }
 }
-
-namespace {
-
-// The check of all schemes, of which `entry` has this fault.
-Equivalence check_all(const Config& config, const SchemeEntry& entry, const Fault& fault) {
-  constexpr std::int64_t kBatch = 6;
-  const SchemeEntry faulty = broken(entry, fault);
-  const app::Problem problem(config, kBatch);
-  std::vector<std::unique_ptr<Scheme>> owned;
-  std::vector<app::NamedScheme> named;
-  for (SchemeInstance instance : all_instances(config)) {
-    if (instance.entry->name == entry.name) instance.entry = &faulty;
-    owned.push_back(problem.make(instance, kBatch));
-    owned.back()->prepare(std::vector<std::int64_t>{kBatch});
-    named.push_back({instance, owned.back().get(), kBatch});
-  }
-  return *app::check_equality(problem, named, 4, kPlenty, {});
-}
-
-}  // namespace
 
 TEST_CASE("every scheme of the list is stopped by each of its faults", "[app][equivalence]") {
   const Config config = small_config(40, 32, 4, 2);

@@ -259,6 +259,30 @@ TEST_CASE("a failed check is loud", "[report]") {
   CHECK_THAT(text, Contains("NaN"));
 }
 
+TEST_CASE("the table says who judged how many, and what the check in fp32 found", "[report]") {
+  Report report = small_report();
+  Equivalence equivalence;
+  equivalence.agrees = true;
+  equivalence.checked_candidates = 64;
+  equivalence.judged_candidates = 4;
+  equivalence.reference_shape = "L=200, layers=2";
+  equivalence.schemes = {{"naive", ErrorPair{1e-2, 1}}, {"shared", ErrorPair{1e-2, 1}}};
+  report.cases[0].equivalence = equivalence;
+  CHECK_THAT(table(report), Contains("64 candidates checked, 4 of them by float64 at L=200, layers=2"));
+  CHECK_THAT(table(report), !Contains("in fp32"));
+
+  std::vector<SchemeEquivalence>& schemes = report.cases[0].equivalence->schemes;
+  report.cases[0].equivalence->tolerance_fp32 = 1e-5;
+  schemes[0].vs_reference_fp32 = ErrorPair{2e-6, 1};
+  schemes[1].vs_reference_fp32 = ErrorPair{9e-6, 1};
+  CHECK_THAT(table(report), Contains("agrees: off float64 by 9.0e-06 at most, allowed 1.0e-05"));
+  schemes[0].vs_reference_fp32 = ErrorPair{2e-5, 1};
+  CHECK_THAT(table(report), Contains("DISAGREES: off float64 by 2.0e-05 at most"));
+  // The number that follows must not hide it.
+  schemes[0].vs_reference_fp32 = ErrorPair{std::numeric_limits<double>::quiet_NaN(), 1};
+  CHECK_THAT(table(report), Contains("DISAGREES: off float64 by NaN at most"));
+}
+
 TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[report]") {
   Report report = small_report();
   const std::string hostile =

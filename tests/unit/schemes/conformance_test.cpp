@@ -21,7 +21,7 @@ const std::string kForcedIsa = [] {
   return std::string(isa == nullptr ? "" : isa);
 }();
 
-// 4 x naive's own error against float64 in the same run (docs/model.md §7).
+// 4 x naive's own error against float64 in the same run, and a bound on that.
 void check_case(const Config& config, std::int64_t count) {
   const app::Problem problem(config, count);
   const std::vector<double> truth = reference_of(problem, count);
