@@ -58,6 +58,7 @@ const std::vector<Column<Shape>>& shape_columns();
 const std::vector<Column<Equivalence>>& equivalence_columns();
 const std::vector<Column<LayerSamples>>& layer_sample_columns();
 const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns();
+const std::vector<Column<TimedOutputs>>& timed_outputs_columns();
 const std::vector<Column<Point>>& point_columns();
 const std::vector<Column<SchemePoint>>& scheme_point_columns();
 /// Of the whole report, in every row of its summary.

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "kvcast/report.h"
 
@@ -11,6 +12,9 @@ namespace kvcast::report {
 /// where it was sized; in their place what is wrong with the timings, or asked of them. Empty without a fit that has
 /// an r.
 std::string conclusion(const Report& report);
+
+/// What was judged behind the timing, and how far the worst is off; "not judged" where it was not.
+std::string judged_after_timing(const std::vector<TimedOutputs>& rows);
 
 /// The fit that stands for a case: that of `shared`, else the first with an r; null when there is none.
 const Fit* main_fit(const Case& one);

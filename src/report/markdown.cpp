@@ -83,7 +83,8 @@ std::string case_text(const Case& one) {
                    (one.equivalence->judged_candidates
                         ? integer(*one.equivalence->judged_candidates) + " of them by float64 at "
                         : "float64 at ") +
-                   one_line_or_dash(one.equivalence->reference_shape));
+                   one_line_or_dash(one.equivalence->reference_shape) +
+                   (one.after_timing.empty() ? "" : "; " + judged_after_timing(one.after_timing)));
   }
   for (const CompositionCheck& check : one.composition) {
     if (!check.agrees) {

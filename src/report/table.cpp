@@ -494,7 +494,7 @@ std::string in_fp32(const Equivalence& e) {
                    kMargin);
 }
 
-std::string equality(const Equivalence& e) {
+std::string equality(const Equivalence& e, const std::vector<TimedOutputs>& timed) {
   std::string summary =
       (e.agrees ? "agrees" : bad("DISAGREES")) + ": " + counted(e.checked_candidates, "candidate") + " checked";
   if (!e.reference_shape.empty()) {
@@ -508,7 +508,8 @@ std::string equality(const Equivalence& e) {
                     e.layers->agrees ? "agree with" : bad("DIFFER") + " from");
   }
   if (!e.shareable) summary += "; sharing is " + bad("NOT") + " valid under this mask";
-  const std::string text = paragraph("equality", summary, kMargin);
+  const std::string text = paragraph("equality", summary, kMargin) +
+                           (timed.empty() ? "" : paragraph("", judged_after_timing(timed), kMargin));
   Grid grid({{"", "scheme", false},
              {"vs float64", "max abs", true},
              {"", "max rel", true},
@@ -583,7 +584,7 @@ std::string case_block(const Report& report, const Case& one) {
   for (const auto& fit : one.fits) section(fit_block(fit));
   section(degradation_block(report.degradation, one));
   section(profiles(one.profiles));
-  if (one.equivalence) section(equality(*one.equivalence));
+  if (one.equivalence) section(equality(*one.equivalence, one.after_timing));
   section(composition(one));
   section(self_check(one.self_check));
   return text;
