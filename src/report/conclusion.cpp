@@ -29,18 +29,20 @@ const SchemePoint* last_speedup(const Case& one, const std::string& scheme, std:
   return nullptr;
 }
 
-/// The ceiling and the N with 90% of it, with no more digits than the interval of the cost behind them supports.
-std::string ceiling_of(const Fit& fit) {
+/// With no more digits than the interval of the cost behind the ceiling supports; and whether that cost two.
+std::pair<double, bool> supported(const Fit& fit, double value) {
   const std::optional<Estimate>& cost = fit.preferred == "affine" ? fit.marginal_r : fit.r;
   const bool wide = cost && cost->ci95 && cost->ci95->hi - cost->ci95->lo > 2 * kWideInterval * cost->value;
-  const auto shown = [wide](double value) {
-    if (!wide || !(value >= 10)) return value;
-    const double step = std::pow(10.0, std::floor(std::log10(value)) - 1);
-    return step * std::round(value / step);
-  };
-  const std::string ceiling = factor(shown(*fit.asymptote), wide ? (*fit.asymptote < 10 ? 1 : 0) : 1);
-  if (!fit.candidates_for_90) return "ceiling " + ceiling + ", extrapolated";
-  return "90% of the ceiling of " + ceiling + " at N = " + whole(shown(static_cast<double>(*fit.candidates_for_90)));
+  if (!wide || !(value >= 10)) return {value, wide};
+  const double step = std::pow(10.0, std::floor(std::log10(value)) - 1);
+  return {step * std::round(value / step), wide};
+}
+
+/// The ceiling and the N with 90% of it.
+std::string ceiling_of(const Fit& fit) {
+  if (!fit.candidates_for_90) return "ceiling " + ceiling(fit) + ", extrapolated";
+  return "90% of the ceiling of " + ceiling(fit) +
+         " at N = " + whole(supported(fit, static_cast<double>(*fit.candidates_for_90)).first);
 }
 
 /// Of a run that was to fit something, and did not.
@@ -56,6 +58,12 @@ std::string without_fit(const Report& report) {
 }
 
 }  // namespace
+
+std::string ceiling(const Fit& fit) {
+  if (!fit.asymptote) return "-";
+  const auto [value, wide] = supported(fit, *fit.asymptote);
+  return factor(value, wide && value >= 10 ? 0 : 1);
+}
 
 const Fit* main_fit(const Case& one) {
   const Fit* found = nullptr;

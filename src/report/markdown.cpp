@@ -51,7 +51,7 @@ std::string fit_text(const Fit& fit) {
     text += "; r = " + fixed(fit.r->value, decimals);
     if (fit.r->ci95) text += " " + interval(*fit.r, decimals);
   }
-  if (fit.asymptote) text += "; ceiling " + factor(*fit.asymptote, 1);
+  if (fit.asymptote) text += "; ceiling " + ceiling(fit);
   for (const std::string& loss : fit.losses) text += "; " + one_line(loss);
   return bullet(text);
 }

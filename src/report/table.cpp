@@ -386,7 +386,7 @@ std::string fit_block(const Fit& fit) {
   text += row("  marginal r", estimate(fit.marginal_r), "the same, fixed costs apart: b/c of the affine form");
   text += row("  r by FLOPs", significant(fit.r_flops, 3), "the same by arithmetic alone");
   text += row("  rho", significant(fit.rho, 3), "candidate pass over history pass, C_f/C_u");
-  text += row("  ceiling", with_unit(fit.asymptote, 3, "x"), "limit of the speed-up as N grows, by the form in use");
+  text += row("  ceiling", ceiling(fit), "limit of the speed-up as N grows, by the form in use");
   text += row("  R^2", fit.r_squared ? fixed(*fit.r_squared, 4) : "-",
               "near 1 for any rising curve: judge by the residuals");
   text += row("  residual", percent(fit.max_residual_pct) + " (affine " + percent(fit.affine_max_residual_pct) + ")",
