@@ -146,8 +146,8 @@ std::string judged_after_timing(const std::vector<TimedOutputs>& rows) {
          " (" + join({schemes.begin(), schemes.end()}, ", ") + "; N = " + integer(*counts.begin()) +
          (counts.size() > 1 ? " to " + integer(*counts.rbegin()) : "") + ", up to " + counted(most, "candidate") +
          " each, against " + join({judges.begin(), judges.end()}, ", ") + "); the worst is off by " +
-         size(worst->max_abs) + " of " + size(worst->allowed) + " allowed (" +
-         one_line(worst->scheme) + ", N = " + integer(worst->candidates) + ")";
+         size(worst->max_abs) + " of " + size(worst->allowed) + " allowed (" + one_line(worst->scheme) +
+         ", N = " + integer(worst->candidates) + ")";
 }
 
 }  // namespace kvcast::report
