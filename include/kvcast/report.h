@@ -97,6 +97,21 @@ struct Equivalence {
   bool agrees = false;
 };
 
+/// What the last timing of a scheme at one N left behind, judged when all was timed. Its outputs were spoilt before it,
+/// so a pass that left work out has none.
+struct TimedOutputs {
+  std::string scheme;           ///< as it was timed: "shared", "shared+head", "head"
+  std::int64_t candidates = 0;  ///< in the pass that was timed
+  std::string what;             ///< "outputs", or "scores" of the ranking head
+  std::int64_t user = 0;        ///< of the users that --cold rotates through; 0: the first, or the only one
+  std::int64_t judged = 0;      ///< candidates that were compared, first and last of the pass among them
+  std::int64_t worst = 0;       ///< of them, the one with the largest error, counted from 0
+  double max_abs = 0;           ///< its error
+  double allowed = 0;
+  std::string against;  ///< who computed the same before anything was timed: "naive", another scheme; "float64"
+  bool agrees = false;
+};
+
 /// Error that sharing would make under a mask that cannot share.
 struct StaleError {
   std::vector<ErrorPair> kv_per_layer;  ///< stale K,V against true K,V, per layer
@@ -258,6 +273,7 @@ struct Case {
   /// Where this case was measured, when a merged report has cases of several machines.
   std::optional<MachineInfo> machine;
   std::optional<Equivalence> equivalence;
+  std::vector<TimedOutputs> after_timing;  ///< empty when nothing was timed here
   std::vector<Point> points;
   std::vector<Fit> fits;
   std::vector<CompositionCheck> composition;

@@ -107,4 +107,26 @@ std::optional<Implausible> implausible(const std::vector<Sample>& samples, const
                      "are the columns swapped, or in different units, or does it run candidates one by one?"};
 }
 
+std::string faster_than_possible(const Report& report) {
+  double least = kLeastOverMinimum;
+  std::string which;
+  for (const Case& one : report.cases) {
+    const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;
+    if (!machine) continue;
+    const bool bf16 = one.shape && one.shape->dtype == "bf16";
+    if (bf16 && machine->dense_isa.find("amx") != std::string::npos) continue;
+    for (const Point& point : one.points) {
+      for (const SchemePoint& scheme : point.schemes) {
+        if (!scheme.time_over_minimum || !(*scheme.time_over_minimum < least)) continue;
+        least = *scheme.time_over_minimum;
+        const double peak = *scheme.gflops_per_s * least;
+        which = in_quotes(scheme.scheme) + " at N=" + std::to_string(point.candidates) + " took " +
+                format_significant(least, 2) + " of the least time that its arithmetic takes at " +
+                format_significant(peak, 3) + " GFLOP/s";
+      }
+    }
+  }
+  return which;
+}
+
 }  // namespace kvcast::analysis

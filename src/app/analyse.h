@@ -3,6 +3,8 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
+#include <string>
 #include <vector>
 
 #include "kvcast/kvcast.h"
@@ -17,6 +19,14 @@ void analyse(Report& report, const FitOptions& options);
 /// Every speed-up over naive at every N of every case has an interval no wider than the precision; where there are no
 /// speed-ups, every scheme's time has. samples: by case.
 bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision);
+
+/// Why no figure of a report may be used, and what to do about it.
+struct Unusable {
+  std::string why, advice;
+};
+/// Outputs that were wrong when they were timed, times that no machine reaches, timings that others spoilt; nullopt
+/// where the figures hold.
+std::optional<Unusable> unusable(const Report& report);
 
 /// Replaces the warnings that follow from the rest of the report.
 void refresh_warnings(Report& report);

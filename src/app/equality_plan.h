@@ -13,6 +13,9 @@ struct EqualityPlan {
   std::int64_t checked = 2;  ///< candidates compared at the full shape
   std::int64_t batch = 2;    ///< candidates that sharing schemes run, the checked ones among them
   double reference_s = 1;    ///< seconds for the float64 reference
+  /// After the timing (docs/method.md §9): candidates that naive computes beforehand, and of the users that --cold
+  /// rotates through, those whose outputs are judged.
+  std::int64_t expected_naive = 0, judged_users = 1;
 };
 /// Of one case; `cases` of them share the budget.
 EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std::int64_t cases);

@@ -9,7 +9,6 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/conditions.h"
 #include "analysis/summarise.h"
 #include "app/analyse.h"
 #include "base/text.h"
@@ -66,8 +65,8 @@ Part read_part(const std::string& folder) {
   if (report.conditions && report.conditions->stopped_by == "interrupt") {
     throw ConfigError(shown, "was interrupted, so a part of it is missing", "measure this part again");
   }
-  if (const std::string who = analysis::interference(report); !who.empty()) {
-    throw CheckError(shown + ": no usable result: " + who + "; measure this part again");
+  if (const auto fault = app::unusable(report)) {
+    throw CheckError(shown + ": no usable result: " + fault->why + "; measure this part again");
   }
   for (const Case& one : report.cases) {
     if (!one.shape) throw ConfigError(shown, "has a case without shape", "a folder that kvcast run wrote");

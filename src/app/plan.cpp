@@ -59,6 +59,15 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std
   // The form that spreads candidates over the threads is checked too where it is cheap.
   const std::int64_t unit = baseline().entry->unit(scheme_size(config, {}, most));
   if (unit <= 64) plan.checked = std::max(plan.checked, std::min(unit, plan.batch));
+  // A hundredth of the budget. Without a scheme that keeps a cache nothing else can say what to expect.
+  const auto within = [&](double each) { return 0.01 * config.measure.budget_s * share / std::max(each, 1e-9); };
+  const std::vector<SchemeInstance> instances = scheme_instances(config);
+  const bool cache = std::any_of(instances.begin(), instances.end(),
+                                 [](const SchemeInstance& i) { return i.entry->shares && !i.entry->runs_history; });
+  plan.expected_naive = static_cast<std::int64_t>(std::clamp(within(naive_candidate_s), cache ? 0.0 : 1.0, 1e3));
+  // One beside the first at least, else a history that is never changed would not show.
+  const double history_s = pass_seconds(config, machine, history_flops(work_shape(config)));
+  if (config.measure.cold) plan.judged_users += static_cast<std::int64_t>(std::clamp(within(history_s), 1.0, 1e3));
   plan.reference_s = std::clamp(0.1 * config.measure.budget_s * share, 0.2 * share, 3.0);
   return plan;
 }
@@ -161,6 +170,9 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   // The check runs naive on `checked` candidates and sharing on a batch; calibration runs naive twice in each form.
   costs.setup_s += kWeightSeconds * elements / threads + 1.5 * equality.reference_s +
                    static_cast<double>(equality.checked) * naive_s;
+  const auto users = static_cast<double>(std::min<std::int64_t>(equality.judged_users, std::int64_t{app::kColdUsers}));
+  costs.setup_s += users * static_cast<double>(std::min<std::int64_t>(equality.expected_naive, 32)) * naive_s +
+                   (users - 1) * pass_s(history_flops(work));
   const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, 1));
   if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
   for (const plan::SchemeCost& cost : costs.schemes) {

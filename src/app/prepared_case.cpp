@@ -13,10 +13,6 @@
 namespace kvcast::app {
 namespace {
 
-/// Users whose requests follow one another in cold mode. The caches are emptied between them, so that more would
-/// change nothing but the memory.
-constexpr std::size_t kColdUsers = 4;
-
 /// N of the points of a case that run under this name, ascending; with `timed` also those that they are scaled from.
 std::vector<std::int64_t> planned_counts(const Plan& plan, std::int64_t case_index, const std::string& name,
                                          bool timed = false) {
@@ -47,6 +43,11 @@ PreparedCase::PreparedCase(const Config& config, const Plan& plan, std::int64_t 
       outputs_(most_ * problem_.shape().dim) {
   if (config.model.head_width > 0) make_head(plan);
   for (const SchemeInstance& instance : measured_instances(config, options)) make(instance, plan);
+  for (const PlannedPoint& point : plan.points) {
+    if (point.case_index != case_index || point.status == Status::skipped) continue;
+    timed_.push_back(point.candidates);
+    timed_.push_back(point.measured_candidates);
+  }
   if (!config.measure.cold) return;
   users_.emplace_back(problem_.history().begin(), problem_.history().end());
   while (users_.size() < kColdUsers) {
@@ -136,9 +137,84 @@ std::optional<Equivalence> PreparedCase::check(const MachineInfo& machine, std::
                         stop_requested);
 }
 
-void PreparedCase::next_user(Prepared& prepared) const {
-  prepared.user = (prepared.user + 1) % users_.size();
-  prepared.scheme->take_history(users_[prepared.user]);
+void PreparedCase::switch_to(Prepared& prepared, std::size_t user) const {
+  prepared.user = user;
+  prepared.scheme->take_history(users_[user]);
+}
+void PreparedCase::next_user(Prepared& prepared) const { switch_to(prepared, (prepared.user + 1) % users_.size()); }
+
+// The picked candidates side by side in as few passes as they fit: elsewhere in a batch, and of another size, than when
+// they are timed.
+void PreparedCase::expect_by(Scheme& scheme, const std::string& name, std::int64_t most, std::int64_t user,
+                             const std::vector<std::int64_t>& picked) {
+  const std::int64_t dim = problem_.shape().dim;
+  const auto all = static_cast<std::int64_t>(picked.size());
+  for (std::int64_t first = 0; first < all; first += most) {
+    const std::int64_t count = std::min(most, all - first);
+    std::vector<float> inputs, outputs(static_cast<std::size_t>(count * dim));
+    for (std::int64_t i = 0; i < count; ++i) {
+      const float* const token = problem_.candidates().data() + picked[static_cast<std::size_t>(first + i)] * dim;
+      inputs.insert(inputs.end(), token, token + dim);
+    }
+    scheme.prepare(std::vector<std::int64_t>{count});
+    scheme.candidate_pass(inputs.data(), count, outputs.data());
+    for (std::int64_t i = 0; i < count; ++i) {
+      after_->expect(user, picked[static_cast<std::size_t>(first + i)], outputs.data() + i * dim, name);
+    }
+  }
+}
+
+void PreparedCase::expect(const MachineInfo& machine, std::int64_t cases, const std::function<bool()>& stop_requested) {
+  const EqualityPlan equality = plan_equality(config_, machine, cases);
+  after_.emplace(timed_, problem_.shape().dim);
+  std::vector<std::int64_t> picked = after_->candidates();
+  Prepared *naive = nullptr, *cache = nullptr;
+  for (Prepared& p : prepared_) {
+    if (!p.instance.entry->shares && naive == nullptr) naive = &p;
+    if (p.instance.entry->shares && !p.instance.entry->runs_history && cache == nullptr) cache = &p;
+  }
+  // Naive's own last pass has the first candidates alone where larger N are multiplied up from it; then the last ones.
+  std::vector<std::int64_t> by_naive = {picked.front()};
+  for (auto i = picked.rbegin(); i + 1 != picked.rend(); ++i) by_naive.push_back(*i);
+  by_naive.resize(std::min(by_naive.size(), static_cast<std::size_t>(equality.expected_naive)));
+  const std::int64_t few = std::min<std::int64_t>(static_cast<std::int64_t>(picked.size()), most_);
+  std::unique_ptr<Scheme> own;
+  if (naive == nullptr && !by_naive.empty()) own = problem_.make(baseline(), few);
+
+  const std::size_t users =
+      std::max<std::size_t>(1, std::min(users_.size(), static_cast<std::size_t>(equality.judged_users)));
+  // The first user first: his keys and values are there, until another's are computed.
+  for (std::size_t user = 0; user < users; ++user) {
+    if (cache != nullptr) {
+      if (user > 0) {
+        switch_to(*cache, user);
+        cache->scheme->user_pass();
+      }
+      expect_by(*cache->scheme, cache->instance.label, cache->counts.back(), static_cast<std::int64_t>(user), picked);
+    }
+    if (!by_naive.empty()) {
+      Scheme& scheme = naive != nullptr ? *naive->scheme : *own;
+      if (user > 0) scheme.take_history(users_[user]);
+      if (naive != nullptr) naive->user = user;
+      expect_by(scheme, baseline().label, naive != nullptr ? naive->counts.back() : few,
+                static_cast<std::int64_t>(user), by_naive);
+    }
+    if (stop_requested()) {  // loops that are told to end leave out what they like
+      after_.reset();
+      return;
+    }
+  }
+}
+
+std::vector<TimedOutputs> PreparedCase::after_timing(double tolerance,
+                                                     const std::function<bool()>& stop_requested) const {
+  if (!after_) return {};
+  std::vector<TimedOutputs> judged = after_->judge_outputs(tolerance);
+  if (!head_ || stop_requested()) return judged;
+  const auto scores = after_->judge_scores(head_shape(config_), static_cast<std::uint64_t>(config_.run.seed),
+                                           static_cast<int>(config_.run.threads));
+  if (!stop_requested()) judged.insert(judged.end(), scores.begin(), scores.end());
+  return judged;
 }
 
 std::vector<measure::Workload> PreparedCase::workloads() {
@@ -155,6 +231,15 @@ std::vector<measure::Workload> PreparedCase::workloads() {
     };
     load.case_index = case_index_;
     if (!users_.empty()) load.next_user = [this, &p] { next_user(p); };
+    const std::int64_t dim = problem_.shape().dim;
+    const auto keep = [this, &p](const std::string& name, std::int64_t n) {
+      after_->keep(name, n, static_cast<std::int64_t>(p.user), outputs_.data());
+    };
+    if (after_) {
+      if (load.has_user_pass) load.spoil_history = [scheme] { scheme->spoil_history(); };
+      load.spoil_outputs = [this, dim](std::int64_t n) { after_->spoil(outputs_.data(), n, dim); };
+      load.keep_outputs = [keep, name = load.name](std::int64_t n) { keep(name, n); };
+    }
     workloads.push_back(load);
     if (!head_ || p.instance.label.ends_with(kAgain)) continue;
     // The same scheme in the same memory and form, so that nothing but the head differs.
@@ -164,6 +249,16 @@ std::vector<measure::Workload> PreparedCase::workloads() {
       head_->run(outputs_.data(), n, scores_.data());
     };
     load.checked_whole = false;
+    if (after_) {
+      load.spoil_outputs = [this, dim](std::int64_t n) {
+        after_->spoil(outputs_.data(), n, dim);
+        after_->spoil(scores_.data(), n, 1);
+      };
+      load.keep_outputs = [this, keep, name = load.name](std::int64_t n) {
+        keep(name, n);
+        after_->keep_scores(name, n, outputs_.data(), scores_.data());
+      };
+    }
     workloads.push_back(std::move(load));
   }
   if (head_) {
@@ -171,6 +266,12 @@ std::vector<measure::Workload> PreparedCase::workloads() {
     alone.name = analysis::kHead;
     alone.candidate_pass = [this, candidates](std::int64_t n) { head_->run(candidates, n, scores_.data()); };
     alone.case_index = case_index_;
+    if (after_) {
+      alone.spoil_outputs = [this](std::int64_t n) { after_->spoil(scores_.data(), n, 1); };
+      alone.keep_outputs = [this, candidates, name = alone.name](std::int64_t n) {
+        after_->keep_scores(name, n, candidates, scores_.data());
+      };
+    }
     workloads.push_back(std::move(alone));
   }
   return workloads;

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "app/after_timing.h"
 #include "app/problem.h"
 #include "base/buffer.h"
 #include "measure/measure.h"
@@ -28,6 +29,12 @@ class PreparedCase {
   /// nullopt when stop_requested said so.
   std::optional<Equivalence> check(const MachineInfo& machine, std::int64_t cases,
                                    const std::function<bool()>& stop_requested);
+  /// Computes what will be judged after the timing, by naive as far as the time for it goes, else by a scheme whose
+  /// keys and values the check has just left behind. Nothing is judged when stop_requested said so.
+  void expect(const MachineInfo& machine, std::int64_t cases, const std::function<bool()>& stop_requested);
+  /// What the last timing of every scheme left behind at every N, against that. Scores of a ranking head take a moment
+  /// and are left out when stop_requested says so.
+  std::vector<TimedOutputs> after_timing(double tolerance, const std::function<bool()>& stop_requested) const;
   /// The schemes as measure sees them, and the ranking head alone and behind each; they refer to this object.
   std::vector<measure::Workload> workloads();
   /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
@@ -49,6 +56,9 @@ class PreparedCase {
   void make(const SchemeInstance& instance, const Plan& plan);
   void make_head(const Plan& plan);
   void next_user(Prepared& prepared) const;
+  void switch_to(Prepared& prepared, std::size_t user) const;
+  void expect_by(Scheme& scheme, const std::string& name, std::int64_t most, std::int64_t user,
+                 const std::vector<std::int64_t>& picked);
 
   Config config_;
   std::int64_t case_index_;
@@ -59,8 +69,14 @@ class PreparedCase {
   Buffer<float> scores_;             ///< of the head
   std::vector<Prepared> prepared_;
   std::vector<ResidentMemory> memory_;
+  std::vector<std::int64_t> timed_;  ///< N of every pass that may be timed
+  std::optional<AfterTiming> after_;
   std::vector<std::vector<float>> users_;  ///< histories to rotate through in cold mode; the first is the problem's
 };
+
+/// Users whose requests follow one another in cold mode. The caches are emptied between them, so that more would
+/// change nothing but the memory.
+inline constexpr std::size_t kColdUsers = 4;
 
 /// Bytes that cold mode takes beyond the schemes: histories of other users, memory that empties the caches.
 double cold_bytes(const Config& config);

@@ -6,6 +6,7 @@
 #include "analysis/composition.h"
 #include "analysis/conditions.h"
 #include "analysis/plausibility.h"
+#include "app/after_timing.h"
 #include "app/analyse.h"
 #include "base/input.h"
 #include "base/text.h"
@@ -140,6 +141,24 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
 
 }  // namespace
 
+std::optional<Unusable> unusable(const Report& report) {
+  for (const Case& one : report.cases) {
+    if (const std::string wrong = wrong_after_timing(one.after_timing); !wrong.empty()) {
+      return Unusable{wrong + place(report, one),
+                      "work was left out while the clock ran: a fault of kvcast or of the "
+                      "machine; please report it with the folder of the run"};
+    }
+  }
+  if (const std::string what = analysis::faster_than_possible(report); !what.empty()) {
+    return Unusable{what + ": work was skipped, or the peak is wrong",
+                    "run again; where it stays, a fault of kvcast: please report it with the folder of the run"};
+  }
+  if (const std::string who = analysis::interference(report); !who.empty()) {
+    return Unusable{who, "run again when the machine is free, or where CPUs are kept for it (taskset)"};
+  }
+  return std::nullopt;
+}
+
 void refuse_implausible(const Report& report, const std::string& path) {
   for (const Warning& warning : report.warnings) {
     if (warning.code == kNotRequests) throw ConfigError(printable(input_name(path), 200), warning.text, warning.advice);
@@ -152,9 +171,8 @@ void refresh_warnings(Report& report) {
       "other-load", "frequency",   "outliers",   "drift",     "composition",   "composition-unchecked",
       "form",       "self-check",  "no-model",   "swapped",   "units",         kNotRequests};
   std::vector<Warning> warnings;
-  if (const std::string who = analysis::interference(report); !who.empty()) {
-    warnings.push_back({kNoResult, "No usable result: " + who,
-                        "run again when the machine is free, or where CPUs are kept for it (taskset)"});
+  if (const auto fault = unusable(report)) {
+    warnings.push_back({kNoResult, "No usable result: " + fault->why, fault->advice});
   }
   about_the_end(report, warnings);
   about_the_machine(report, warnings);

@@ -257,6 +257,14 @@ class Rounds {
     workloads_[workload_of(*fewest)].candidate_pass(fewest->measured_candidates);
   }
 
+  // What a pass is to make anew must not be there from the one before. A warm candidate pass keeps the K,V that are its
+  // input.
+  void spoil(const Workload& load, const Step& step) const {
+    const bool history = step.kind != Step::Kind::candidates || env_.evict;
+    if (history && load.spoil_history) load.spoil_history();
+    if (step.kind != Step::Kind::user && load.spoil_outputs) load.spoil_outputs(step.candidates);
+  }
+
   struct Timing {
     double user = 0, candidates = 0;
     std::size_t canary = 0;  // index of the canary before; the one after follows it
@@ -268,6 +276,7 @@ class Rounds {
     touch(step);
     if (env_.evict) {
       if (load.next_user) load.next_user();
+      spoil(load, step);
       env_.evict();
       // A request's candidates meet the K,V that its own history pass has just left.
       if (step.kind == Step::Kind::candidates && load.has_user_pass) load.user_pass();
@@ -278,6 +287,7 @@ class Rounds {
     const double begin = env_.now();
     double end = begin;
     do {
+      if (!env_.evict) spoil(load, step);
       const double t0 = env_.now();
       if (step.kind != Step::Kind::candidates && load.has_user_pass) load.user_pass();
       const double t1 = env_.now();
@@ -351,6 +361,7 @@ class Rounds {
         users[step.workload] = timing;
         continue;
       }
+      if (load.keep_outputs) load.keep_outputs(step.candidates);
       for (const PlannedPoint& point : plan_.points) {
         if (point.scheme != load.name || point.case_index != load.case_index) continue;
         if (point.status == Status::skipped) continue;

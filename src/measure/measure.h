@@ -19,6 +19,10 @@ struct Workload {
   std::int64_t case_index = 0;        ///< of the plan
   std::function<void()> next_user{};  ///< makes the next request another user's; only called in cold mode
   bool checked_whole = true;          ///< takes part in the check of composed and scaled times
+  /// Outside of every timing, so that work that was left out shows. Before a pass: spoil what the history pass leaves,
+  /// where one follows, and the outputs; behind it: take the outputs to be judged when all is timed. Each may be empty.
+  std::function<void()> spoil_history{};
+  std::function<void(std::int64_t candidates)> spoil_outputs{}, keep_outputs{};
 };
 
 /// A timing and the case of the plan that it belongs to.

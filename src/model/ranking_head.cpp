@@ -2,6 +2,9 @@
 
 #include <algorithm>
 #include <cassert>
+#include <cmath>
+#include <limits>
+#include <utility>
 
 #include "base/parallel.h"
 #include "kernels/gelu.h"
@@ -108,6 +111,51 @@ void RankingHead::block(const float* x, std::int64_t rows, float* scores) noexce
     input = hidden_.data();
   }
   dense_.run(layers_.back(), input, rows, Epilogue::none, scores, Element::f32);
+}
+
+// Errors are taken as independent, so that squares add up. A sum of n terms w·h of random signs rounds every one of its
+// n partial sums by up to eps/2 of it; they are of the size of sqrt(k) terms after k of them, so the sum is off by no
+// more than eps·sqrt(n)·|w∘h|, three standard deviations (|·|: the Euclidean norm). bf16 rounds w and h by up to 2^-9
+// each, which 2^-8·|w∘h| covers. The errors e of h come through as |w∘e|, and through GELU, whose slope is below 1.13,
+// with 2e-7·max(1, |h|) of its own. Four times the sum, since all of that is a size and no bound; a score from another
+// candidate, a lost unit of a hidden layer or a lost bias are hundreds of times that.
+HeadReference reference_head(const RankingHeadShape& shape, std::uint64_t seed, std::span<const float> x, int threads) {
+  constexpr double kBf16 = 1.0 / 256, kSlope = 1.13, kGelu = 2e-7, kSafety = 4;
+  const auto rows = static_cast<std::int64_t>(x.size()) / shape.dim;
+  std::vector<double> values(x.begin(), x.end()), errors(x.size(), 0.0);
+  for (std::int64_t i = 0; i <= shape.layers; ++i) {
+    const std::int64_t in = input_width(shape, i), out = output_width(shape, i);
+    Buffer<float> weight(out * in), bias(out);
+    seeded_head_layer(seed, i, in, weight.span(), bias.span(), threads);
+    const double eps = std::numeric_limits<float>::epsilon() * std::sqrt(static_cast<double>(in));
+    const double rounding = eps * eps + (shape.element == Element::f32 ? 0.0 : kBf16 * kBf16);
+    std::vector<double> next(static_cast<std::size_t>(rows * out)), next_errors(next.size());
+    parallel_for(threads, out, [&](std::int64_t j, int) {
+      const float* const w = weight.data() + j * in;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        double sum = 0, terms = 0, carried = 0;
+        for (std::int64_t k = 0; k < in; ++k) {
+          const auto at = static_cast<std::size_t>(r * in + k);
+          const double term = static_cast<double>(w[k]) * values[at], error = static_cast<double>(w[k]) * errors[at];
+          sum += term;
+          terms += term * term;
+          carried += error * error;
+        }
+        double value = sum + static_cast<double>(bias.data()[j]);
+        double error = std::sqrt(rounding * terms + carried);
+        if (i < shape.layers) {
+          error = kSlope * error + kGelu * std::max(1.0, std::abs(value));
+          value = 0.5 * value * std::erfc(-value / std::sqrt(2.0));
+        }
+        next[static_cast<std::size_t>(r * out + j)] = value;
+        next_errors[static_cast<std::size_t>(r * out + j)] = error;
+      }
+    });
+    values = std::move(next);
+    errors = std::move(next_errors);
+  }
+  for (double& error : errors) error *= kSafety;
+  return {std::move(values), std::move(errors)};
 }
 
 }  // namespace kvcast

@@ -51,4 +51,13 @@ class RankingHead {
   Buffer<std::byte> hidden_;   ///< [rows][width], behind it
 };
 
+/// The same in float64, by plain loops that share no kernel with it, for a few rows.
+struct HeadReference {
+  std::vector<double> scores;
+  /// By how much the head's own scores may differ. Derivation: ranking_head.cpp.
+  std::vector<double> allowed;
+};
+/// x: [rows][dim].
+HeadReference reference_head(const RankingHeadShape& shape, std::uint64_t seed, std::span<const float> x, int threads);
+
 }  // namespace kvcast

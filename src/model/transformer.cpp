@@ -274,6 +274,29 @@ void KvCache::copy_history(const KvCache& from, std::int64_t positions, int thre
   });
 }
 
+void KvCache::spoil(std::int64_t first, std::int64_t positions) noexcept {
+  for (const Block& b : blocks_) {
+    const kernels::KvShape& s = b.shape;
+    const bool pairs = s.element != Element::f32;
+    const std::int64_t bytes = element_bytes(s.element);
+    const std::int64_t from = s.capacity < positions ? 0 : first;
+    // Of many copies one key each is enough.
+    const std::int64_t step = sequences_ > 1 ? s.capacity : kernels::kKeyPanel;
+    for (std::int64_t head = 0; head < sequences_ * s.kv_heads; ++head) {
+      std::byte* const k = keys_.data() + b.keys + head * s.key_bytes_per_head();
+      std::byte* const v = values_.data() + b.values + head * s.value_bytes_per_head();
+      for (std::int64_t at = from; at < s.capacity; at += step) {
+        // The first element of the key and of the value, as pack_kv lays them out; 0xFF is NaN in both types.
+        const std::int64_t lane =
+            (at / kernels::kKeyPanel * s.panel_rows()) * kernels::kKeyPanel + at % kernels::kKeyPanel;
+        std::memset(k + lane * 4, 0xFF, static_cast<std::size_t>(bytes));
+        std::memset(v + (pairs ? at / 2 * s.value_stride() * 4 + at % 2 * bytes : at * s.value_stride() * 4), 0xFF,
+                    static_cast<std::size_t>(bytes));
+      }
+    }
+  }
+}
+
 // ---- team
 
 Team::Team(const Model& model, int threads, std::int64_t max_rows)

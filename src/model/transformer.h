@@ -66,6 +66,11 @@ class KvCache {
   /// all layers, and there is room. Where they end a panel of keys, what is written behind them meanwhile does no harm.
   void copy_history(const KvCache& from, std::int64_t positions, int threads) noexcept;
 
+  /// Spoils what a history pass is to make anew: an element of K and V becomes NaN in every head of every sequence, at
+  /// every 64th position from `first` on, of several sequences at one (blocks of fewer than `positions`, which no pass
+  /// fills in parts: from 0 on).
+  void spoil(std::int64_t first, std::int64_t positions) noexcept;
+
   /// History positions that the last pass left per sequence; a hybrid's later layers hold their share of them.
   std::int64_t length = 0;
 

@@ -162,6 +162,24 @@ const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns() {
   return columns;
 }
 
+const std::vector<Column<TimedOutputs>>& timed_outputs_columns() {
+  using T = TimedOutputs;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("scheme", "", "scheme as it was timed; `+head`: with the ranking head behind it; `head`: that alone",
+                  &T::scheme),
+      describe<T>("candidates", "candidates", "in the pass that was timed", &T::candidates),
+      describe<T>("what", "", "`outputs`, or `scores` of the ranking head", &T::what),
+      describe<T>("user", "", "of the users of `--cold`, from 0", &T::user),
+      describe<T>("judged", "candidates", "compared, first and last of the pass among them", &T::judged),
+      describe<T>("worst", "", "the one of them with the largest error, from 0", &T::worst),
+      describe<T>("max_abs", "", "its error; null when that is not a number", &T::max_abs),
+      describe<T>("allowed", "", "largest `max_abs` that agrees", &T::allowed),
+      describe<T>("against", "", "who computed the same before anything was timed; of scores `float64`", &T::against),
+      describe<T>("agrees", "", "`max_abs` is within `allowed`", &T::agrees),
+  };
+  return columns;
+}
+
 const std::vector<Column<Point>>& point_columns() {
   using T = Point;
   static const std::vector<Column<T>> columns = {

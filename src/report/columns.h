@@ -57,6 +57,7 @@ const std::vector<Column<MachineInfo>>& machine_columns();
 const std::vector<Column<Shape>>& shape_columns();
 const std::vector<Column<Equivalence>>& equivalence_columns();
 const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns();
+const std::vector<Column<TimedOutputs>>& timed_outputs_columns();
 const std::vector<Column<Point>>& point_columns();
 const std::vector<Column<SchemePoint>>& scheme_point_columns();
 const std::vector<Column<Fit>>& fit_columns();

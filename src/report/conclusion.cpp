@@ -1,12 +1,17 @@
 #include "report/conclusion.h"
 
+#include <fmt/format.h>
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
+#include <set>
 #include <utility>
 
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
+#include "report/format.h"
 #include "report/layout.h"
 
 namespace kvcast::report {
@@ -101,6 +106,37 @@ std::string conclusion(const Report& report) {
   }
   if (report.sizing && !report.sizing->budgets.empty()) text += "; " + sizing_answer(*report.sizing);
   return text + ".";
+}
+
+std::string judged_after_timing(const std::vector<TimedOutputs>& rows) {
+  if (rows.empty()) return "not judged after the timing";
+  std::set<std::string> schemes, judges;
+  std::set<std::int64_t> counts;
+  std::int64_t disagree = 0, most = 0;
+  const TimedOutputs* worst = nullptr;
+  // A NaN is the worst of all.
+  const auto share = [](const TimedOutputs& row) {
+    const double part = row.max_abs / row.allowed;
+    return std::isnan(part) ? std::numeric_limits<double>::infinity() : part;
+  };
+  const auto size = [](double value) { return std::isfinite(value) ? fmt::format("{:.1e}", value) : "NaN"; };
+  for (const TimedOutputs& row : rows) {
+    schemes.insert(one_line(row.scheme));
+    judges.insert(one_line(row.against));
+    counts.insert(row.candidates);
+    disagree += row.agrees ? 0 : 1;
+    most = std::max(most, row.judged);
+    if (worst == nullptr || share(row) > share(*worst)) worst = &row;
+  }
+  return "after the timing " +
+         (disagree == 0
+              ? counted(static_cast<std::int64_t>(rows.size()), "timing") + " agree"
+              : integer(disagree) + " of " + counted(static_cast<std::int64_t>(rows.size()), "timing") + " DISAGREE") +
+         " (" + join({schemes.begin(), schemes.end()}, ", ") + "; N = " + integer(*counts.begin()) +
+         (counts.size() > 1 ? " to " + integer(*counts.rbegin()) : "") + ", up to " + counted(most, "candidate") +
+         " each, against " + join({judges.begin(), judges.end()}, ", ") + "); the worst is off by " +
+         size(worst->max_abs) + " of " + size(worst->allowed) + " allowed (" + one_line(worst->scheme) +
+         ", N = " + integer(worst->candidates) + ")";
 }
 
 }  // namespace kvcast::report

@@ -58,6 +58,7 @@ Json one_case(const Case& value) {
   result["shape"] = or_null(shape_columns(), value.shape);
   result["machine"] = or_null(machine_columns(), value.machine);
   result["equivalence"] = value.equivalence ? equivalence(*value.equivalence) : Json(nullptr);
+  result["after_timing"] = to_json(timed_outputs_columns(), value.after_timing);
   Json& points = result["points"] = Json::array();
   for (const auto& p : value.points) points.push_back(point(p));
   Json& fits = result["fits"] = Json::object();

@@ -80,7 +80,8 @@ std::string case_text(const Case& one) {
   if (one.equivalence) {
     text += bullet(std::string("outputs ") + (one.equivalence->agrees ? "agree" : "DISAGREE") + ": " +
                    counted(one.equivalence->checked_candidates, "candidate") + " checked, float64 at " +
-                   one_line_or_dash(one.equivalence->reference_shape));
+                   one_line_or_dash(one.equivalence->reference_shape) +
+                   (one.after_timing.empty() ? "" : "; " + judged_after_timing(one.after_timing)));
   }
   for (const CompositionCheck& check : one.composition) {
     if (!check.agrees) {

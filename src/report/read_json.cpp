@@ -54,6 +54,10 @@ Case one_case(const JsonPlace& place) {
   value.shape = optional_row(place.at("shape"), shape_columns());
   value.machine = optional_row(place.at("machine"), machine_columns());
   value.equivalence = equivalence(place.at("equivalence"));
+  // Absent from files that were written before it was judged.
+  if (place.value().contains("after_timing")) {
+    value.after_timing = rows_from_json(place.at("after_timing"), timed_outputs_columns());
+  }
   for (const auto& item : place.at("points").items()) value.points.push_back(point(item));
   for (const auto& [name, item] : place.at("fits").members()) {
     value.fits.push_back(fit(item));

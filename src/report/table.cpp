@@ -476,7 +476,7 @@ std::string conditions(const Conditions& c) {
   return paragraph_of_items("run", items, kMargin);
 }
 
-std::string equality(const Equivalence& e) {
+std::string equality(const Equivalence& e, const std::vector<TimedOutputs>& timed) {
   std::string summary =
       (e.agrees ? "agrees" : bad("DISAGREES")) + ": " + counted(e.checked_candidates, "candidate") + " checked";
   if (!e.reference_shape.empty()) {
@@ -484,7 +484,8 @@ std::string equality(const Equivalence& e) {
         e.reference_shape == "full" ? ", float64 at the full shape" : ", float64 at " + one_line(e.reference_shape);
   }
   if (!e.shareable) summary += "; sharing is " + bad("NOT") + " valid under this mask";
-  const std::string text = paragraph("equality", summary, kMargin);
+  const std::string text = paragraph("equality", summary, kMargin) +
+                           (timed.empty() ? "" : paragraph("", judged_after_timing(timed), kMargin));
   Grid grid({{"", "scheme", false},
              {"vs float64", "max abs", true},
              {"", "max rel", true},
@@ -559,7 +560,7 @@ std::string case_block(const Report& report, const Case& one) {
   for (const auto& fit : one.fits) section(fit_block(fit));
   section(degradation_block(report.degradation, one));
   section(profiles(one.profiles));
-  if (one.equivalence) section(equality(*one.equivalence));
+  if (one.equivalence) section(equality(*one.equivalence, one.after_timing));
   section(composition(one));
   section(self_check(one.self_check));
   return text;

@@ -15,7 +15,8 @@ class Cached final : public SharingScheme {
     SharingScheme::take_history(history);
     SharingScheme::user_pass();
   }
-  void user_pass() noexcept override {}  // the earlier request did it
+  void spoil_history() noexcept override {}  // the earlier request did it
+  void user_pass() noexcept override {}
 };
 
 class Append final : public SharingScheme {
@@ -32,6 +33,7 @@ class Append final : public SharingScheme {
     const std::int64_t known = context_.history_length - fresh_;
     fill(known, known);
   }
+  void spoil_history() noexcept override { cache_.spoil(context_.history_length - fresh_, context_.history_length); }
   void user_pass() noexcept override { fill(context_.history_length, fresh_); }
   std::string form_at(std::int64_t) const override { return std::to_string(fresh_) + " new"; }
 

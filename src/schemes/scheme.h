@@ -49,6 +49,10 @@ class Scheme {
   /// user would have left in a cache is made here, outside of any timer.
   virtual void take_history(std::span<const float> history) = 0;
 
+  /// Spoils, with NaN, what the history pass is to make anew: for a request whose history pass would do nothing. No
+  /// candidate pass may follow without one. Nothing for a scheme without a history pass.
+  virtual void spoil_history() noexcept {}
+
   /// Ways to run that give the same outputs at different speeds; the fastest is picked by timing. At least one.
   virtual std::size_t forms() const { return 1; }
   virtual void choose_form(std::size_t) {}

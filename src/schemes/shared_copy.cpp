@@ -14,6 +14,10 @@ class SharedCopy final : public SharingScheme {
         copies_(KvCache::copies(context.model->shape(), context.max_candidates, context.history_length,
                                 context.model->shape().candidate_from_layer)) {}
 
+  void spoil_history() noexcept override {
+    SharingScheme::spoil_history();
+    copies_.spoil(0, context_.history_length);
+  }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     copies_.broadcast_from(cache_, count, context_.threads);
     run_blocks(candidates, count, outputs, copies_);

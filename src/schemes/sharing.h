@@ -44,6 +44,7 @@ class SharingScheme : public Scheme {
     order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
   }
 
+  void spoil_history() noexcept override { cache_.spoil(0, context_.history_length); }
   void user_pass() noexcept override { fill(context_.history_length, context_.history_length); }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     run_blocks(candidates, count, outputs, cache_);

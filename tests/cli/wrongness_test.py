@@ -5,8 +5,10 @@ KVCAST_FAULTY is kvcast with a fault in one scheme of its list, chosen by KVCAST
 """
 import json
 import os
+import signal
 import struct
 import subprocess
+import time
 import unittest
 
 from cli_test import SOURCE, TIMEOUT_S, CliTest, environment
@@ -88,6 +90,109 @@ class FaultTest(WrongnessTest):
                 result = self.faulty(fault, "replay", "smoke", "--qps", "50", "--requests", "20", "--users", "5",
                                      "--history", "24", "--candidates", "3", "--budget", "5s", "--threads", "1", "-q")
                 self.assert_stopped(result, "the outputs of naive for a request", "are off those of float64 by ")
+
+
+class TimedFaultTest(WrongnessTest):
+    """Faults behind everything that is checked before the timing: `run` stops each, and none of its figures is used."""
+    MODEL = ["smoke", "-d", "16", "--threads", "1", "-N", "1,5,140"]
+    SOON = ["--precision", "50%", "--budget", "20s"]
+    SHAPE = [*MODEL, "-L", "24", *SOON]
+    ALL = ["--schemes", "naive,shared,shared-copy,packed", "--cached", "--append", "8"]
+
+    def run_with(self, fault, *args):
+        return self.faulty(fault, "run", *args, "-q", "--format", "json", "-o", "out", "--force")
+
+    def assert_unusable(self, result, *parts):
+        self.assert_stopped(result, "No usable result: ", *parts)
+        report = json.loads(result.stdout)
+        self.assertEqual(report, json.loads((self.dir / "out/report.json").read_text()))
+        self.assertFalse((self.dir / "out/journal.jsonl").exists())
+        self.assertIn("No usable result", (self.dir / "out/report.md").read_text())
+        self.assertEqual(report["warnings"][0]["code"], "no-result")
+        return report
+
+    def test_a_sound_program_says_what_was_judged(self):
+        for args in ([], ["--cold"], ["--head-width", "32"], ["--self-check"]):
+            with self.subTest(args=args):
+                result = self.run_with("", *self.SHAPE, *self.ALL, *args)
+                self.assertEqual(result.returncode, 0, result.stderr)
+                [case] = json.loads(result.stdout)["cases"]
+                rows = case["after_timing"]
+                self.assertTrue(all(row["agrees"] and row["max_abs"] <= row["allowed"] for row in rows))
+                timed = {(row["scheme"], row["candidates"]) for row in rows}
+                for scheme in case["points"][0]["schemes"]:
+                    for n in (1, 5, 140):
+                        self.assertIn((scheme, n), timed)
+                        if args == ["--self-check"]:
+                            self.assertIn((scheme + "/again", n), timed)
+                self.assertEqual("scores" in {row["what"] for row in rows}, "--head-width" in args)
+                self.assertEqual({0} < {row["user"] for row in rows}, "--cold" in args)
+                self.assertIn("after the timing", (self.dir / "out/report.md").read_text())
+
+    def test_every_scheme_and_every_fault(self):
+        schemes = self.listed("?")
+        for scheme in schemes:
+            faults = self.listed(f"{scheme}:timed?")
+            self.assertGreaterEqual(len(faults), 3, scheme)
+            for fault in faults:
+                if fault == "copied-prefill":
+                    continue
+                with self.subTest(scheme=scheme, fault=fault):
+                    self.assertEqual(self.faulty(f"{scheme}:{fault}", "verify", *FaultTest.SHAPE, "-q").returncode, 0)
+                    result = self.run_with(f"{scheme}:{fault}", *self.SHAPE, *self.ALL)
+                    report = self.assert_unusable(result, f"'{scheme}' at N=", "of candidate ", " was off by ", " (allowed ")
+                    wrong = {(row["scheme"], row["candidates"]) for row in report["cases"][0]["after_timing"]
+                             if not row["agrees"]}
+                    self.assertEqual({name for name, _ in wrong}, {scheme})
+                    if fault in ("zeroed-from-128", "large-stack"):
+                        self.assertEqual(wrong, {(scheme, 140)})
+                    for command in (["fit", "out"], ["size", "out", "--p99", "50ms"], ["merge", "out"]):
+                        again = self.kvcast(*command, "-q")
+                        self.assertEqual(again.returncode, 4, command)
+                        self.assertIn("No usable result: ", again.stderr + again.stdout, command)
+
+    def test_another_users_history_in_cold_mode(self):
+        for scheme in self.listed("?"):
+            with self.subTest(scheme=scheme):
+                result = self.run_with(f"{scheme}:same-user", *self.SHAPE, *self.ALL, "--cold")
+                self.assert_unusable(result, f"'{scheme}' at N=", " for user ")
+
+    def test_scores_of_a_ranking_head(self):
+        for scheme in ("head", "shared+head"):
+            result = self.run_with("head:zeroed-scores", *self.SHAPE, "--schemes", "naive,shared", "--head-width", "32")
+            report = self.assert_unusable(result, ": the score of candidate ", "from float64")
+            self.assertIn((scheme, 140, "scores"), {(row["scheme"], row["candidates"], row["what"])
+                                                    for row in report["cases"][0]["after_timing"] if not row["agrees"]})
+
+    def test_a_prefill_faster_than_the_machine(self):
+        # Its outputs are right: the time alone tells.
+        args = ["-L", "512", "-d", "128", "--heads", "4", "--layers", "4", "-N", "1,2", "--threads", "1", "--precision",
+                "50%", "--budget", "20s"]
+        result = self.run_with("shared:copied-prefill", *args)
+        report = self.assert_unusable(result, "'shared' at N=1 took 0.", "work was skipped, or the peak is wrong")
+        self.assertTrue(all(row["agrees"] for row in report["cases"][0]["after_timing"]))
+        self.assertEqual(self.kvcast("fit", "out", "-q").returncode, 4)
+
+    def test_a_part_of_a_grid_and_a_run_that_is_taken_up_again(self):
+        grid = [*self.MODEL, *self.SOON, "-L", "16,24"]
+        result = self.run_with("shared:zeroed-from-128", *grid, "--shard", "1/2")
+        self.assert_unusable(result, "'shared' at N=140")
+        whole = self.run_with("shared:zeroed-from-128", *grid)
+        self.assert_unusable(whole, "'shared' at N=140", "(L=")
+        env = environment(KVCAST_FAULT="shared:zeroed-from-128")
+        process = subprocess.Popen([FAULTY, "run", *self.MODEL, "-L", "24", "--precision", "0.1%", "--budget", "6s",
+                                    "-q", "-o", "cut"], cwd=self.dir,
+                                   stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env)
+        journal = self.dir / "cut/journal.jsonl"
+        deadline = time.monotonic() + 60
+        while time.monotonic() < deadline and (not journal.exists() or journal.read_bytes().count(b"\n") < 3):
+            time.sleep(0.02)
+        process.send_signal(signal.SIGINT)
+        stdout, _ = process.communicate(timeout=60)
+        self.assertEqual(process.returncode, 128 + signal.SIGINT)
+        self.assertIn(b"No usable result: ", stdout)
+        again = self.faulty("shared:zeroed-from-128", "run", "--resume", "cut", "-q", "--format", "json")
+        self.assert_stopped(again, "No usable result: ", "'shared' at N=140")
 
 
 class ExtremeTest(WrongnessTest):

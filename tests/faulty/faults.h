@@ -25,6 +25,10 @@ struct Fault {
   /// What it does to its outputs. [count][dim]
   std::function<void(std::vector<std::span<float>>&)> written = {};
   bool without_user_pass = false;
+  // By what was called before. -1: none.
+  std::int64_t user_passes = -1, candidate_passes = -1;  ///< that are run; later ones do nothing
+  bool copied_user_pass = false;                         ///< but for the first, keys and values are copied from there
+  bool same_user = false;                                ///< other users' histories are not taken
 };
 
 /// A scheme of the list with a fault in it.
@@ -40,9 +44,23 @@ class Faulty final : public Scheme {
 
   void prepare(std::span<const std::int64_t> counts) override { scheme_->prepare(counts); }
   void user_pass() noexcept override {
-    if (!fault_.without_user_pass) scheme_->user_pass();
+    if (fault_.without_user_pass || users_done_ == fault_.user_passes) return;
+    ++users_done_;
+    if (!fault_.copied_user_pass) return scheme_->user_pass();
+    KvCache& cache = dynamic_cast<SharingScheme&>(*scheme_).cache();
+    if (users_done_ == 1) {
+      scheme_->user_pass();
+      saved_ = KvCache::all_layers(context_.model->shape(), 1, context_.history_length,
+                                   context_.model->shape().candidate_from_layer);
+      saved_.broadcast_from(cache, 1, context_.threads);
+    } else {
+      cache.broadcast_from(saved_, 1, context_.threads);
+    }
   }
+  void spoil_history() noexcept override { scheme_->spoil_history(); }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
+    if (candidates_done_ == fault_.candidate_passes) return;
+    ++candidates_done_;
     if (cache_ != nullptr) fault_.cached(*cache_);
     scheme_->candidate_pass(candidates, count, outputs);
     if (!fault_.written) return;
@@ -52,6 +70,7 @@ class Faulty final : public Scheme {
     fault_.written(rows);
   }
   void take_history(std::span<const float> history) override {
+    if (fault_.same_user) return;
     SchemeContext bent = context_;
     scheme_->take_history(told(bent, history));
   }
@@ -72,6 +91,8 @@ class Faulty final : public Scheme {
   std::vector<float> history_;
   std::unique_ptr<Scheme> scheme_;
   KvCache* cache_ = nullptr;
+  KvCache saved_;
+  std::int64_t users_done_ = 0, candidates_done_ = 0;
 };
 
 /// Whether the scheme keeps a cache that a fault can reach.
@@ -135,6 +156,29 @@ inline std::vector<Fault> faults_of(const SchemeEntry& entry) {
                        cache.values(1) + block.value_bytes_per_head());
     });
   }
+  return faults;
+}
+
+/// Faults that show only in what is timed: behind a check of few candidates and few calls. `run` must stop every one.
+/// cold: those of runs with --cold.
+inline std::vector<Fault> timed_faults_of(const SchemeEntry& entry, bool cold) {
+  std::vector<Fault> faults;
+  const auto add = [&](const char* name) -> Fault& { return faults.emplace_back(Fault{name}); };
+  if (cold) {
+    add("same-user").same_user = true;
+    return faults;
+  }
+  const auto zeroed = [](const std::span<float> row) { std::fill(row.begin(), row.end(), 0.0f); };
+  add("zeroed-from-128").written = [=](std::vector<std::span<float>>& rows) {
+    for (std::size_t i = 128; i < rows.size(); ++i) zeroed(rows[i]);
+  };
+  // As a stack of sequences does that is larger than any that was checked.
+  add("large-stack").written = [=](std::vector<std::span<float>>& rows) {
+    if (rows.size() > 130) zeroed(rows.back());
+  };
+  add("skipped-scoring").candidate_passes = 4;
+  if (entry.user_pass) add("remembered-prefill").user_passes = 3;
+  if (entry.user_pass && entry.law) add("copied-prefill").copied_user_pass = true;
   return faults;
 }
 

@@ -153,6 +153,7 @@ Json report_schema() {
   equivalence["schemes"] = map_of(reference("scheme_equivalence"));
   defs["equivalence"] = object_of(equivalence);
 
+  defs["timed_outputs"] = object_of(properties_of(timed_outputs_columns()));
   defs["naive_point"] = object_of(properties_of(scheme_point_columns(), true));
   defs["scheme_point"] = object_of(properties_of(scheme_point_columns()));
   Json point = properties_of(point_columns());
@@ -182,6 +183,7 @@ Json report_schema() {
   defs["case"] = object_of({{"shape", or_null(reference("shape"))},
                             {"machine", or_null(reference("machine"))},
                             {"equivalence", or_null(reference("equivalence"))},
+                            {"after_timing", list_of(reference("timed_outputs"))},
                             {"points", list_of(reference("point"))},
                             {"fits", map_of(reference("fit"))},
                             {"composition", list_of(reference("composition"))},
@@ -296,6 +298,7 @@ std::vector<Table> tables() {
                                {"shape", markdown(shape_columns(), true)},
                                {"equivalence", markdown(equivalence_columns(), false)},
                                {"scheme_equivalence", markdown(scheme_equivalence_columns(), false)},
+                               {"timed_outputs", markdown(timed_outputs_columns(), false)},
                                {"point", markdown(point_columns(), true)},
                                {"scheme_point", markdown(scheme_point_columns(), true)},
                                {"fit", markdown(fit_columns(), false)},

@@ -53,6 +53,12 @@ Case sharing_case() {
        true},
   };
 
+  one.after_timing = {
+      {"naive", 2, "outputs", 0, 2, 1, 0, 2.75e-5, "naive", true},
+      {"shared", 1000, "outputs", 1, 12, 999, 2.25e-6, 2.75e-5, "naive, shared", true},
+      {"shared+head", 1000, "scores", 0, 2, 0, 1.5e-6, 1.25e-5, "float64", true},
+  };
+
   Point one_candidate{1, {}};
   auto naive = timed("naive", Status::measured, 1, 1, 6.75, 0.125);
   naive.form = "within";

@@ -1103,6 +1103,8 @@ function caseTables(c) {
         ['scheme', 'largest error against float64', 'against naive', `top-${text(c.equivalence.top_k)} overlap`, 'Kendall tau', 'agrees'],
         Object.entries(c.equivalence.schemes).map(([scheme, row]) => [scheme, errors(row.vs_reference), errors(row.vs_naive), significant(row.top_k_overlap), significant(row.kendall_tau), row.agrees])));
   }
+  // Files that were written before it was judged lack it.
+  if (c.after_timing && c.after_timing.length) parts.push(objectsTable('Outputs of the last timings, judged after them', c.after_timing));
   if (c.composition.length) parts.push(objectsTable('Whole runs against composition', c.composition));
   if (c.machine) parts.push(table('Measured on', ['field', 'value'], flat(c.machine)));
   return parts;

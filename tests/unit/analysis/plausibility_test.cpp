@@ -134,4 +134,36 @@ TEST_CASE("scaled and skipped timings tell nothing of their course", "[plausibil
   CHECK(kind_of({}).empty());
 }
 
+TEST_CASE("a time below what its arithmetic takes at the peak is named, the furthest below", "[plausibility]") {
+  Report report;
+  report.machine.emplace();
+  report.cases.resize(2);
+  const auto add = [&](std::size_t at, const char* scheme, double over) {
+    SchemePoint point;
+    point.scheme = scheme;
+    point.gflops_per_s = 100 / over;
+    point.time_over_minimum = over;
+    report.cases[at].points.push_back({10, {point}});
+  };
+  add(0, "naive", 1.07);
+  add(0, "shared", 0.95);
+  CHECK(faster_than_possible(report).empty());
+  add(1, "shared", 0.94);
+  add(1, "cached", 0.096);
+  CHECK(faster_than_possible(report) ==
+        "'cached' at N=10 took 0.096 of the least time that its arithmetic takes at 100 GFLOP/s");
+  // bf16 where the library may use what the peak did not.
+  report.machine->dense_isa = "avx512_core_amx";
+  CHECK_FALSE(faster_than_possible(report).empty());
+  report.cases[1].shape.emplace().dtype = "bf16";
+  CHECK(faster_than_possible(report).empty());
+  report.machine->dense_isa = "avx512_core_bf16";
+  CHECK_FALSE(faster_than_possible(report).empty());
+  // Timings of elsewhere have no peak.
+  for (Case& one : report.cases) {
+    for (Point& point : one.points) point.schemes[0].time_over_minimum.reset();
+  }
+  CHECK(faster_than_possible(report).empty());
+}
+
 }  // namespace kvcast::analysis

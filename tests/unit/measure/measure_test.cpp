@@ -556,3 +556,62 @@ TEST_CASE("CPU time passes and this process has some of it", "[measure]") {
   CHECK(after->total_s >= before->total_s);
   CHECK(after->busy_s + after->stolen_s <= after->total_s);
 }
+
+TEST_CASE("what a timing must make anew is spoilt before it, and kept behind it", "[measure]") {
+  World world;
+  const auto hooked = [&](Workload load) {
+    load.spoil_history = [&world] { world.log.emplace_back("spoil history"); };
+    load.spoil_outputs = [&world](std::int64_t n) { world.log.push_back("spoil " + std::to_string(n)); };
+    load.keep_outputs = [&world](std::int64_t n) { world.log.push_back("keep " + std::to_string(n)); };
+    return load;
+  };
+  const auto before = [&](const std::string& what) {
+    std::set<std::string> found;
+    for (std::size_t i = 0; i < world.log.size(); ++i) {
+      if (world.log[i] == what) found.insert(i == 0 ? "" : world.log[i - 1]);
+    }
+    return found;
+  };
+  using Words = std::set<std::string>;
+  SECTION("whole") {
+    run_rounds(whole_plan(), {world.naive(), hooked(world.shared())}, world.environment(), options_until(1e9));
+    CHECK(before("history") == Words{"spoil 1", "spoil 5", "spoil 10"});
+    CHECK(before("spoil 5") == Words{"spoil history"});
+    CHECK(before("keep 5") == Words{"shared 5"});
+    CHECK(std::count(world.log.begin(), world.log.end(), "keep 10") == 4);
+  }
+  SECTION("in parts the keys and values of the history stay until the next") {
+    run_rounds(composed_plan(), {world.naive(), hooked(world.shared())}, world.environment(), options_until(1e9));
+    CHECK(before("shared 100") == Words{"spoil 100"});
+    CHECK(std::count(world.log.begin(), world.log.end(), "spoil history") == 4 + 3);
+    CHECK(std::count(world.log.begin(), world.log.end(), "history") == 4 + 3);
+    CHECK(before("keep 100") == Words{"shared 100"});
+  }
+  SECTION("cold, before the caches are emptied") {
+    Environment cold = world.environment();
+    cold.evict = [&] { world.log.emplace_back("evict"); };
+    run_rounds(composed_plan(), {world.naive(), hooked(world.shared())}, cold, options_until(1e9));
+    CHECK(before("history") == Words{"evict"});
+    CHECK(before("shared 100") == Words{"history"});
+    CHECK(std::count(world.log.begin(), world.log.end(), "spoil history") ==
+          std::count(world.log.begin(), world.log.end(), "history"));
+  }
+  SECTION("a pass that was told to end is not kept") {
+    bool stop = false;
+    Workload naive = hooked(world.naive());
+    naive.candidate_pass = [&](std::int64_t n) {
+      world.log.push_back("naive " + std::to_string(n));
+      world.time += 1;
+      stop = stop || n == 10;
+    };
+    Options options = options_until(1e9);
+    options.stop_requested = [&] { return stop; };
+    Plan plan;
+    plan.max_rounds = 2;
+    plan.cases.emplace_back();
+    plan.points.push_back(point("naive", 10, Status::measured, 10));
+    run_rounds(plan, {naive}, world.environment(), options);
+    CHECK(std::count(world.log.begin(), world.log.end(), "spoil 10") == 1);
+    CHECK(std::count(world.log.begin(), world.log.end(), "keep 10") == 0);
+  }
+}

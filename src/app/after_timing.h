@@ -1,0 +1,64 @@
+// What timed passes left behind, against what the same candidates gave before anything was timed. Pure but for spoiling
+// and copying rows.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <string>
+#include <tuple>
+#include <vector>
+
+#include "kvcast/report.h"
+#include "model/ranking_head.h"
+
+namespace kvcast::app {
+
+class AfterTiming {
+ public:
+  /// `counts`: N of every pass that is timed. dim: of an output.
+  AfterTiming(const std::vector<std::int64_t>& counts, std::int64_t dim);
+
+  /// Candidates that are judged at one N or another, ascending: first and last of every N, and between them.
+  const std::vector<std::int64_t>& candidates() const { return candidates_; }
+  /// Of them, those that are judged at this N, one of `counts`.
+  const std::vector<std::int64_t>& candidates_of(std::int64_t count) const { return of_count_.at(count); }
+
+  /// Output of a candidate behind this user's history, [dim], and which scheme computed it. A later one takes the place
+  /// of an earlier one.
+  void expect(std::int64_t user, std::int64_t candidate, const float* output, const std::string& by);
+
+  /// Overwrites with NaN the rows of the candidates that are judged. rows: [count][width].
+  void spoil(float* rows, std::int64_t count, std::int64_t width) const;
+  /// Takes the outputs of a pass, [count][dim], in place of those of an earlier pass of the same scheme, N and user.
+  void keep(const std::string& scheme, std::int64_t count, std::int64_t user, const float* outputs);
+  /// Takes the scores that the ranking head made of x, [count][dim].
+  void keep_scores(const std::string& scheme, std::int64_t count, const float* x, const float* scores);
+
+  /// Outputs that are expected and were kept. tolerance: Equivalence::tolerance_naive.
+  std::vector<TimedOutputs> judge_outputs(double tolerance) const;
+  /// Scores against the head in float64, at first and last of every pass.
+  std::vector<TimedOutputs> judge_scores(const RankingHeadShape& head, std::uint64_t seed, int threads) const;
+
+ private:
+  struct Expected {
+    std::vector<float> output;
+    std::string by;
+  };
+  struct Scored {
+    std::vector<float> x, scores;  ///< first and last of the pass
+  };
+  using Rows = std::map<std::int64_t, std::vector<float>>;  // by candidate
+
+  std::vector<std::int64_t> candidates_;
+  std::map<std::int64_t, std::vector<std::int64_t>> of_count_;
+  std::int64_t dim_;
+  std::map<std::pair<std::int64_t, std::int64_t>, Expected> expected_;        // user, candidate
+  std::map<std::tuple<std::string, std::int64_t, std::int64_t>, Rows> kept_;  // scheme, N, user
+  std::map<std::pair<std::string, std::int64_t>, Scored> scored_;             // scheme, N
+};
+
+/// "shared at N=1,000: candidate 999 is off by 0.31 from naive (allowed 2.7e-05)"; empty when all agree.
+std::string wrong_after_timing(const std::vector<TimedOutputs>& rows);
+
+}  // namespace kvcast::app
