@@ -117,8 +117,8 @@ void RankingHead::block(const float* x, std::int64_t rows, float* scores) noexce
 // n partial sums by up to eps/2 of it; they are of the size of sqrt(k) terms after k of them, so the sum is off by no
 // more than eps·sqrt(n)·|w∘h|, three standard deviations (|·|: the Euclidean norm). bf16 rounds w and h by up to 2^-9
 // each, which 2^-8·|w∘h| covers. The errors e of h come through as |w∘e|, and through GELU, whose slope is below 1.13,
-// with 2e-7·max(1, |h|) of its own. Four times the sum, since all of that is a size and no bound; a score from another
-// candidate, a lost unit of a hidden layer or a lost bias are hundreds of times that.
+// with 2e-7·max(1, |h|) of its own. Four times the sum, since all of that is a size and no bound. The
+// score of another candidate is far beyond it, but for bf16 in heads of a few units and many layers.
 HeadReference reference_head(const RankingHeadShape& shape, std::uint64_t seed, std::span<const float> x, int threads) {
   constexpr double kBf16 = 1.0 / 256, kSlope = 1.13, kGelu = 2e-7, kSafety = 4;
   const auto rows = static_cast<std::int64_t>(x.size()) / shape.dim;

