@@ -266,7 +266,11 @@ TEST_CASE("the table says who judged how many, and what the check in fp32 found"
   equivalence.checked_candidates = 64;
   equivalence.judged_candidates = 4;
   equivalence.reference_shape = "L=200, layers=2";
-  equivalence.schemes = {{"naive", ErrorPair{1e-2, 1}}, {"shared", ErrorPair{1e-2, 1}}};
+  for (const char* scheme : {"naive", "shared"}) {
+    SchemeEquivalence& row = equivalence.schemes.emplace_back();
+    row.scheme = scheme;
+    row.vs_reference = ErrorPair{1e-2, 1};
+  }
   report.cases[0].equivalence = equivalence;
   CHECK_THAT(table(report), Contains("64 candidates checked, 4 of them by float64 at L=200, layers=2"));
   CHECK_THAT(table(report), !Contains("in fp32"));
