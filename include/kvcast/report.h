@@ -76,8 +76,8 @@ struct ErrorPair {
 struct SchemeEquivalence {
   std::string scheme;
   std::optional<ErrorPair> vs_reference;  ///< at `reference_shape`
-  std::optional<ErrorPair> vs_naive;    ///< at the full shape
-  std::optional<double> top_k_overlap;  ///< of the candidates scored by the readout vector, against naive, in [0,1]
+  std::optional<ErrorPair> vs_naive;      ///< at the full shape
+  std::optional<double> top_k_overlap;    ///< of the candidates scored by the readout vector, against naive, in [0,1]
   std::optional<double> kendall_tau;
   /// The same against the ranking by float64, of the first Equivalence::ranked_candidates at `reference_shape`.
   std::optional<double> reference_top_k_overlap, reference_kendall_tau;

@@ -24,8 +24,8 @@ EqualityPlan plan_equality(const Config& config, const MachineInfo& machine, std
 ReferenceShape checked_shape(const Config& config, std::int64_t candidates, double seconds);
 
 /// Bytes that the check takes beyond weights, tokens and schemes: the float64 reference, and the weights of a smaller
-/// model where it is cut, and of one in fp32 where the run is not; or the samples of the layers at the full shape, which
-/// come later.
+/// model where it is cut, and of one in fp32 where the run is not; or the samples of the layers at the full shape,
+/// which come later.
 double check_bytes(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut);
 
 }  // namespace kvcast::app

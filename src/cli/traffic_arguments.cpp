@@ -34,10 +34,9 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
   more("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
   more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
-  app.add_option(
-         "--columns", columns_,
-         timings ? "Of traces: timestamp=ts,user=uid,history=len,candidates=n; of PATH: candidates=n,naive=a,shared=b"
-                 : "Of traces: timestamp=ts,user=uid,history=len,candidates=n")
+  app.add_option("--columns", columns_,
+                 timings ? "Of traces: timestamp=ts,user=uid,history=len,...; of PATH: candidates=n,naive=a,..."
+                         : "Of traces: timestamp=ts,user=uid,history=len,candidates=n")
       ->type_name("MAP")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)

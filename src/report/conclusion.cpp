@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <cmath>
 #include <limits>
-#include <set>
 #include <utility>
 
 #include "base/text.h"
@@ -121,9 +120,7 @@ std::string conclusion(const Report& report) {
 
 std::string judged_after_timing(const std::vector<TimedOutputs>& rows) {
   if (rows.empty()) return "not judged after the timing";
-  std::set<std::string> schemes, judges;
-  std::set<std::int64_t> counts;
-  std::int64_t disagree = 0, most = 0;
+  std::int64_t agree = 0, most = 0;
   const TimedOutputs* worst = nullptr;
   // A NaN is the worst of all.
   const auto share = [](const TimedOutputs& row) {
@@ -132,22 +129,16 @@ std::string judged_after_timing(const std::vector<TimedOutputs>& rows) {
   };
   const auto size = [](double value) { return std::isfinite(value) ? fmt::format("{:.1e}", value) : "NaN"; };
   for (const TimedOutputs& row : rows) {
-    schemes.insert(one_line(row.scheme));
-    judges.insert(one_line(row.against));
-    counts.insert(row.candidates);
-    disagree += row.agrees ? 0 : 1;
+    agree += row.agrees ? 1 : 0;
     most = std::max(most, row.judged);
     if (worst == nullptr || share(row) > share(*worst)) worst = &row;
   }
+  const auto all = static_cast<std::int64_t>(rows.size());
   return "after the timing " +
-         (disagree == 0
-              ? counted(static_cast<std::int64_t>(rows.size()), "timing") + " agree"
-              : integer(disagree) + " of " + counted(static_cast<std::int64_t>(rows.size()), "timing") + " DISAGREE") +
-         " (" + join({schemes.begin(), schemes.end()}, ", ") + "; N = " + integer(*counts.begin()) +
-         (counts.size() > 1 ? " to " + integer(*counts.rbegin()) : "") + ", up to " + counted(most, "candidate") +
-         " each, against " + join({judges.begin(), judges.end()}, ", ") + "); the worst is off by " +
-         size(worst->max_abs) + " of " + size(worst->allowed) + " allowed (" + one_line(worst->scheme) +
-         ", N = " + integer(worst->candidates) + ")";
+         (agree == all ? counted(all, "timing") + " agree"
+                       : integer(all - agree) + " of " + counted(all, "timing") + " DISAGREE") +
+         ", by up to " + counted(most, "candidate") + " each; the worst is off by " + size(worst->max_abs) + " of " +
+         size(worst->allowed) + " allowed (" + one_line(worst->scheme) + ", N = " + integer(worst->candidates) + ")";
 }
 
 }  // namespace kvcast::report

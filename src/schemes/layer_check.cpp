@@ -264,8 +264,9 @@ void LayerCheck::judge_keys(std::int64_t layer, const std::vector<std::int64_t>&
   const std::int64_t d = shape_.dim, kv_dim = shape_.kv_dim();
   const std::vector<float> w = load(layer, Tensor::qkv_weight), b = load(layer, Tensor::qkv_bias);
   const std::vector<float> scale = load(layer, Tensor::attn_norm_weight), shift = load(layer, Tensor::attn_norm_bias);
-  const double unit = kKeyRounding * std::sqrt(static_cast<double>(d)) * kFloat32 +
-                      (shape_.kv_element == Element::bf16 ? kKeyBf16 * kBfloat16 : 0.0);
+  const double unit =
+      kKeyRounding * std::sqrt(static_cast<double>(d)) * kFloat32 +
+      (shape_.element == Element::bf16 || shape_.kv_element == Element::bf16 ? kKeyBf16 * kBfloat16 : 0.0);
   for (const bool values : {false, true}) {
     const std::int64_t first = d + (values ? kv_dim : 0);
     const RandomStream stream(kSeed + (values ? 1 : 0), static_cast<std::uint64_t>(layer));

@@ -215,7 +215,9 @@ class Base(unittest.TestCase):
         """Whether N follows from a P99; a small run may be too noisy to tell that candidates take time."""
         sizing = self.report(name)["sizing"]
         model = next(m for m in sizing["models"] if m["history_length"] == sizing["history_length"])
-        return model["candidate_s"] > 0 and any(p["scheme_s"] is not None for p in sizing["points"])
+        times = model["measured_s"] or []
+        rises = all(low < high for low, high in zip(times, times[1:]))
+        return rises and model["candidate_s"] > 0 and any(p["scheme_s"] is not None for p in sizing["points"])
 
     def main_fit(self, name):
         case = self.report(name)["cases"][-1]

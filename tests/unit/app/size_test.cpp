@@ -440,8 +440,8 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
       sample.measured_seconds = *sample.user_seconds + *sample.fusion_seconds;
     }
   }
-  whole.machine->peak_gflops = 100;
-  whole.machine->bf16_peak_gflops = 200;
+  whole.machine->peak_gflops = 1000;
+  whole.machine->bf16_peak_gflops = 2000;
   write_report(whole, folder.path().string());
   const std::string path = folder.path().string();
   std::int64_t least = 1'000'000, most = 0, layers = 0;
