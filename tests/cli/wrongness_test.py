@@ -155,7 +155,8 @@ class TimedFaultTest(WrongnessTest):
         for scheme in ("naive", "shared-copy", "cached", "append"):
             with self.subTest(scheme=scheme):
                 result = self.run_with(f"{scheme}:same-user", *self.SHAPE, *self.ALL, "--cold")
-                self.assert_unusable(result, f"'{scheme}' at N=", " for user ")
+                # Where naive is wrong nobody agrees with it.
+                self.assert_unusable(result, "" if scheme == "naive" else f"'{scheme}' at N=", " for user ")
 
     def test_scores_of_a_ranking_head(self):
         for scheme in ("head", "shared+head"):

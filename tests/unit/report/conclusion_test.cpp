@@ -181,4 +181,17 @@ TEST_CASE("Markdown begins with the conclusion and keeps tables whole", "[report
   CHECK_THAT(text, !Contains("<script") && !Contains("<b>"));
 }
 
+TEST_CASE("what was judged behind the timing is one sentence, about the worst of all", "[report][conclusion]") {
+  CHECK(judged_after_timing({}) == "not judged after the timing");
+  std::vector<TimedOutputs> rows = {{"naive", 2, "outputs", 0, 2, 0, 0, 1e-5, "naive", true},
+                                    {"shared", 1000, "outputs", 0, 12, 7, 2e-6, 1e-5, "naive, shared", true}};
+  CHECK(judged_after_timing(rows) ==
+        "after the timing 2 timings agree, by up to 12 candidates each; the worst is off by 2.0e-06 of 1.0e-05 allowed "
+        "(shared, N = 1,000)");
+  rows[0].max_abs = std::nan("");
+  rows[0].agrees = false;
+  CHECK_THAT(judged_after_timing(rows), Contains("1 of 2 timings DISAGREE"));
+  CHECK_THAT(judged_after_timing(rows), Contains("the worst is off by NaN of 1.0e-05 allowed (naive, N = 2)"));
+}
+
 }  // namespace kvcast::report
