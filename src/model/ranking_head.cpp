@@ -129,7 +129,8 @@ HeadReference reference_head(const RankingHeadShape& shape, std::uint64_t seed, 
     seeded_head_layer(seed, i, in, weight.span(), bias.span(), threads);
     const double eps = std::numeric_limits<float>::epsilon() * std::sqrt(static_cast<double>(in));
     const double rounding = eps * eps + (shape.element == Element::f32 ? 0.0 : kBf16 * kBf16);
-    std::vector<double> next(static_cast<std::size_t>(rows * out)), next_errors(next.size());
+    const auto elements = static_cast<std::size_t>(rows * out);
+    std::vector<double> next(elements), next_errors(elements);
     parallel_for(threads, out, [&](std::int64_t j, int) {
       const float* const w = weight.data() + j * in;
       for (std::int64_t r = 0; r < rows; ++r) {
