@@ -18,17 +18,6 @@ using Outputs = std::map<std::int64_t, std::vector<double>>;
 // Share of the reference's cost that the samples of the layers may add.
 constexpr double kLayerShare = 0.25;
 
-// Tokens of candidates `picked`, one behind the other.
-std::vector<float> tokens_of(const Problem& problem, const std::vector<std::int64_t>& picked) {
-  const std::int64_t dim = problem.shape().dim;
-  std::vector<float> tokens;
-  for (const std::int64_t i : picked) {
-    const float* token = problem.candidates().data() + i * dim;
-    tokens.insert(tokens.end(), token, token + dim);
-  }
-  return tokens;
-}
-
 LayerSamples samples_of(const LayerCheck& check) {
   const LayerCheck::Result found = check.result();
   LayerSamples samples{found.layers, found.outputs_judged, found.keys, found.worst.ratio, found.worst.where, false};
@@ -63,9 +52,7 @@ Outputs outputs_of(const Problem& problem, const NamedScheme& named, const std::
 ErrorPair error_between(const Outputs& values, const Outputs& truth) {
   ErrorPair error;
   for (const auto& [candidate, exact] : truth) {
-    const ErrorPair one = vector_error(values.at(candidate), exact);
-    error.max_abs = worse(error.max_abs, one.max_abs);
-    error.max_rel = worse(error.max_rel, one.max_rel);
+    take_worse(error, vector_error(values.at(candidate), exact));
   }
   return error;
 }
@@ -98,10 +85,6 @@ std::optional<double> allowed_error(const Problem& problem, const Outputs& truth
                                     problem.candidates().first(exact.size()), exact,
                                     static_cast<int>(config.run.threads), stop_requested);
   return error ? std::optional(rounding_factor(problem.shape()) * *error) : std::nullopt;
-}
-
-bool in_bf16(const ModelShape& shape) {
-  return shape.element == kernels::Element::bf16 || shape.kv_element == kernels::Element::bf16;
 }
 
 // Most candidates of the check in fp32, unless float64 has judged more: it is about keys, not about blocks of rows, and
@@ -140,6 +123,21 @@ bool judge_in_fp32(const Problem& problem, std::vector<NamedScheme> schemes, con
 
 }  // namespace
 
+std::vector<float> tokens_of(const Problem& problem, std::span<const std::int64_t> picked) {
+  const std::int64_t dim = problem.shape().dim;
+  std::vector<float> tokens;
+  for (const std::int64_t i : picked) {
+    const float* token = problem.candidates().data() + i * dim;
+    tokens.insert(tokens.end(), token, token + dim);
+  }
+  return tokens;
+}
+
+void take_worse(ErrorPair& worst, const ErrorPair& error) {
+  worst.max_abs = worse(worst.max_abs, error.max_abs);
+  worst.max_rel = worse(worst.max_rel, error.max_rel);
+}
+
 ErrorPair vector_error(std::span<const double> values, std::span<const double> truth) {
   ErrorPair error;
   double largest = 0;
@@ -172,7 +170,6 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     ranked = std::min(ranked, named.batch);
   }
   const std::vector<std::int64_t> everyone(all.begin(), all.end());
-  picked.front() = everyone;
   result.checked_candidates = static_cast<std::int64_t>(everyone.size());
 
   // Against float64: at the full shape on the first candidates, or with the same schemes on a smaller problem.
@@ -261,23 +258,20 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
       row.reference_kendall_tau = analysis::kendall_tau(true_scores, scores(at_reference));
     }
     if (stopped()) return std::nullopt;
-    std::optional<LayerCheck> layers;
-    const std::vector<float> tokens_run = tokens_of(problem, picked[s]);
     if (s == 0) {
-      layers.emplace(shape, problem.source(), mask, problem.history(), tokens_run,
-                     LayerCheck::rows_for(shape, positions(config.model), kLayerShare * reference_flops), threads);
-      schemes[s].scheme->listen(&*layers);
-    }
-    const Outputs outputs = outputs_of(problem, schemes[s], picked[s]);
-    if (s == 0) {
+      const std::vector<float> run = tokens_of(problem, everyone);
+      LayerCheck layers(shape, problem.source(), mask, problem.history(), run,
+                        LayerCheck::rows_for(shape, positions(config.model), kLayerShare * reference_flops), threads);
+      schemes[s].scheme->listen(&layers);
+      naive_outputs = outputs_of(problem, schemes[s], everyone);
       schemes[s].scheme->listen(nullptr);
-      result.layers = samples_of(*layers);
-      naive_outputs = outputs;
+      result.layers = samples_of(layers);
       // The first candidates, and where float64 has ranked more, all of those: nothing else judges naive.
       const ErrorPair of_ranked = error_between(at_reference, ranked_truth);
       if (!(of_ranked.max_abs <= *result.bound_reference)) row.vs_reference = of_ranked;
       row.agrees = row.vs_reference->max_abs <= *result.bound_reference && result.layers->agrees;
     } else {
+      const Outputs outputs = outputs_of(problem, schemes[s], picked[s]);
       const Outputs naive = part_of(naive_outputs, picked[s]);
       row.vs_naive = error_between(outputs, naive);
       row.top_k_overlap = analysis::top_k_overlap(scores(naive), scores(outputs), result.top_k);
@@ -288,7 +282,7 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
     result.agrees = result.agrees && row.agrees;
     result.schemes.push_back(row);
   }
-  if (in_bf16(shape)) {
+  if (!shape.in_fp32()) {
     const auto most = static_cast<std::size_t>(std::max(referenced, kFp32Candidates));
     Outputs known = truth;
     for (const auto& [candidate, exact] : ranked_truth) {

@@ -88,7 +88,7 @@ double check_bytes(const ModelShape& shape, std::int64_t history_length, const R
       static_cast<double>(shape.dim) * static_cast<double>(std::max(shape.ffn_dim, shape.qkv_dim())) * 12;
   ModelShape smaller = cut.cut(shape);
   double models = cut.full ? 0.0 : Model::bytes(smaller);
-  if (shape.element != kernels::Element::f32 || shape.kv_element != kernels::Element::f32) {
+  if (!shape.in_fp32()) {
     smaller.element = smaller.kv_element = kernels::Element::f32;
     models += Model::bytes(smaller);
   }

@@ -158,15 +158,13 @@ void PreparedCase::expect_by(Scheme& scheme, const std::string& name, std::int64
   const auto all = static_cast<std::int64_t>(picked.size());
   for (std::int64_t first = 0; first < all; first += most) {
     const std::int64_t count = std::min(most, all - first);
-    std::vector<float> inputs, outputs(static_cast<std::size_t>(count * dim));
-    for (std::int64_t i = 0; i < count; ++i) {
-      const float* const token = problem_.candidates().data() + picked[static_cast<std::size_t>(first + i)] * dim;
-      inputs.insert(inputs.end(), token, token + dim);
-    }
+    const std::span part = std::span(picked).subspan(static_cast<std::size_t>(first), static_cast<std::size_t>(count));
+    const std::vector<float> inputs = tokens_of(problem_, part);
+    std::vector<float> outputs(inputs.size());
     scheme.prepare(std::vector<std::int64_t>{count});
     scheme.candidate_pass(inputs.data(), count, outputs.data());
     for (std::int64_t i = 0; i < count; ++i) {
-      after_->expect(user, picked[static_cast<std::size_t>(first + i)], outputs.data() + i * dim, name);
+      after_->expect(user, part[static_cast<std::size_t>(i)], outputs.data() + i * dim, name);
     }
   }
 }

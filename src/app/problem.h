@@ -87,6 +87,11 @@ std::optional<Equivalence> check_equality(const Problem& problem, const std::vec
                                           std::int64_t checked, double reference_flops,
                                           const std::function<bool()>& stop_requested);
 
+/// Tokens of these candidates, one behind the other: [picked][dim].
+std::vector<float> tokens_of(const Problem& problem, std::span<const std::int64_t> picked);
+
+/// Makes each part of `worst` the larger of its own and that of `error`; NaN stays.
+void take_worse(ErrorPair& worst, const ErrorPair& error);
 /// Errors of one vector; max_rel over the largest |truth|. Shapes: both [n].
 ErrorPair vector_error(std::span<const double> values, std::span<const double> truth);
 

@@ -66,11 +66,6 @@ std::int64_t exported_candidates(const Config& config, std::int64_t n) {
                         ", or fewer layers; without --export the shape is verified");
 }
 
-void take_worse(ErrorPair& worst, const ErrorPair& error) {
-  worst.max_abs = worse(worst.max_abs, error.max_abs);
-  worst.max_rel = worse(worst.max_rel, error.max_rel);
-}
-
 // The error that sharing would make, the largest over as many of the candidates as float64 has the time for. One alone
 // may understate it by far.
 StaleError stale_error(const app::Problem& problem, std::int64_t candidates,
@@ -94,12 +89,12 @@ StaleError stale_error(const app::Problem& problem, std::int64_t candidates,
                     static_cast<int>(config.run.threads), run ? &*run : nullptr);
     stale.kv_per_layer.resize(run->true_kv.size());
     for (std::size_t layer = 0; layer < run->true_kv.size(); ++layer) {
-      take_worse(stale.kv_per_layer[layer],
-                 app::vector_error(joined(run->stale_kv[layer]), joined(run->true_kv[layer])));
+      app::take_worse(stale.kv_per_layer[layer],
+                      app::vector_error(joined(run->stale_kv[layer]), joined(run->true_kv[layer])));
     }
     const ErrorPair output = app::vector_error(run->stale_output, run->true_output);
     if (!(output.max_abs <= stale.output.max_abs)) stale.worst_candidate = candidate;
-    take_worse(stale.output, output);
+    app::take_worse(stale.output, output);
     stale.read_at = run->read_at;
     ++stale.candidates;
   }

@@ -23,6 +23,8 @@ struct ModelShape {
   std::int64_t head_dim() const { return dim / heads; }
   std::int64_t kv_dim() const { return kv_heads * head_dim(); }
   std::int64_t qkv_dim() const { return dim + 2 * kv_dim(); }
+  /// Whether nothing is rounded to a smaller type.
+  bool in_fp32() const { return element == kernels::Element::f32 && kv_element == kernels::Element::f32; }
   bool hybrid(std::int64_t history) const { return query_tokens > 0 && query_tokens < history; }
   /// Of `history` positions, those that take part in a layer.
   std::int64_t active(std::int64_t layer, std::int64_t history) const {

@@ -184,7 +184,8 @@ std::int64_t rounding_draws(const ModelShape& shape) { return shape.dim >= 32 ? 
 
 // The norm of two elements is nearly always (1, -1) or (-1, 1). Keys then repeat, and their rounding with them, so that
 // it adds up where draws cancel; in bf16 few elements have few values, and it does the same.
-double rounding_factor(const ModelShape& shape) { return shape.dim > 4 ? 4 : 16; }
+bool roundings_repeat(const ModelShape& shape) { return shape.dim <= 4; }
+double rounding_factor(const ModelShape& shape) { return roundings_repeat(shape) ? 16 : 4; }
 
 std::optional<double> rounding_error(const ModelShape& shape, const TensorSource& source,
                                      std::span<const float> history, Mask mask, std::span<const float> candidates,
@@ -203,8 +204,8 @@ std::optional<double> rounding_error(const ModelShape& shape, const TensorSource
 }
 
 std::int64_t reference_sequences(const ModelShape& shape, std::int64_t candidates, bool shareable) {
-  const bool bf16 = shape.element == kernels::Element::bf16 || shape.kv_element == kernels::Element::bf16;
-  const std::int64_t draws = rounding_draws(shape) * (bf16 ? 2 : 1);  // the second time for the check in fp32
+  const std::int64_t draws =
+      rounding_draws(shape) * (shape.in_fp32() ? 1 : 2);  // the second time for the check in fp32
   return candidates + draws * (shareable ? 1 : candidates);
 }
 

@@ -74,6 +74,8 @@ std::optional<double> rounding_error(const ModelShape& shape, const TensorSource
                                      std::span<const float> history, Mask mask, std::span<const float> candidates,
                                      std::span<const double> truth, int threads,
                                      const std::function<bool()>& stop_requested = {});
+/// Whether vectors are so short, of at most four elements, that their norms have few values and roundings repeat.
+bool roundings_repeat(const ModelShape& shape);
 /// Times rounding_error that an output may be off: 4, where vectors have at most four elements 16 (docs/model.md §7).
 /// Naive and sharing schemes alike. It follows from the model alone, so a fault of a kernel that all schemes share does
 /// not raise it.

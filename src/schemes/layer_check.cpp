@@ -28,9 +28,8 @@ constexpr double kFloat32 = 0x1p-24, kBfloat16 = 0x1p-9;
 constexpr double kKeyRounding = 8, kKeyBf16 = 8, kOutputRounding = 0.5, kOutputBf16 = 3;
 // An error that goes one way must be both: so many standard deviations from none, and so large.
 constexpr double kDriftDeviations = 5, kKeyDriftRounding = 4, kOutputDriftRounding = 8;
-// The norm of up to four elements has few values, so that roundings repeat and add up: more is allowed, and they go one
-// way.
-double narrow(const ModelShape& shape) { return shape.dim > 4 ? 1 : 64; }
+// Where roundings repeat they add up and go one way: more is allowed, and no drift is judged.
+double narrow(const ModelShape& shape) { return roundings_repeat(shape) ? 64 : 1; }
 // Of LayerNorm, as docs/model.md §1 has it; the kernel has its own.
 constexpr double kEpsilon = 1e-5;
 
@@ -207,13 +206,15 @@ std::vector<float> LayerCheck::load(std::int64_t layer, Tensor tensor) const {
   return values;
 }
 
-// y[rows][count] = x[rows][in] W^T + b, of the rows [first, first + count) of W.
-std::vector<double> LayerCheck::dense(std::int64_t layer, Tensor weight, Tensor bias, std::int64_t first,
-                                      std::int64_t count, const std::vector<double>& x) const {
+LayerCheck::Product LayerCheck::product_of(std::int64_t layer, Tensor weight, Tensor bias) const {
+  return {tensor_size(shape_, weight).columns, load(layer, weight), load(layer, bias)};
+}
+
+// y[rows][count] = x[rows][in] W^T + b, of the first `count` rows of W.
+std::vector<double> LayerCheck::dense(const Product& product, std::int64_t count, const std::vector<double>& x) const {
   constexpr std::int64_t kRows = 8, kOutputs = 64;
-  const std::int64_t in = tensor_size(shape_, weight).columns;
+  const std::int64_t in = product.in;
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / in;
-  const std::vector<float> w = load(layer, weight), b = load(layer, bias);
   const std::int64_t groups = (rows + kRows - 1) / kRows;
   std::vector<double> by_column(at(groups * in * kRows));  // [group][in][8]
   for (std::int64_t r = 0; r < rows; ++r) {
@@ -223,10 +224,10 @@ std::vector<double> LayerCheck::dense(std::int64_t layer, Tensor weight, Tensor 
   parallel_for(threads_, (count + kOutputs - 1) / kOutputs, [&](std::int64_t task, int) {
     const std::int64_t last = std::min(count, (task + 1) * kOutputs);
     for (std::int64_t o = task * kOutputs; o < last; ++o) {
-      const float* row = w.data() + (first + o) * in;
+      const float* row = product.weight.data() + o * in;
       for (std::int64_t g = 0; g < groups; ++g) {
         std::array<double, kRows> sums;
-        sums.fill(static_cast<double>(b[at(first + o)]));
+        sums.fill(static_cast<double>(product.bias[at(o)]));
         const double* column = by_column.data() + g * in * kRows;
         for (std::int64_t i = 0; i < in; ++i, column += kRows) {
           const double value = static_cast<double>(row[i]);
@@ -258,18 +259,18 @@ void LayerCheck::end(std::int64_t layer, std::span<const float> x, const KvCache
   const auto rows = x.subspan(at(judged_) * kept.size() * dim, kept.size() * dim);
   out_.assign(rows.begin(), rows.end());
   const std::vector<float> kv = unpacked(cache.view(layer, judged_), static_cast<std::int64_t>(keys.size()), threads_);
-  judge_keys(layer, keys, kv);
-  judge_outputs(layer, keys, kept, kv, rows);
+  const Product qkv = product_of(layer, Tensor::qkv_weight, Tensor::qkv_bias);
+  const Norm norm = {load(layer, Tensor::attn_norm_weight), load(layer, Tensor::attn_norm_bias)};
+  judge_keys(layer, norm, qkv, keys, kv);
+  judge_outputs(layer, norm, qkv, keys, kept, kv, rows);
 }
 
 // (K_j - W n_j - b) · r for every key j costs a row of W for all keys together.
-void LayerCheck::judge_keys(std::int64_t layer, const std::vector<std::int64_t>& keys, const std::vector<float>& kv) {
+void LayerCheck::judge_keys(std::int64_t layer, const Norm& norm, const Product& qkv,
+                            const std::vector<std::int64_t>& keys, const std::vector<float>& kv) {
   const std::int64_t d = shape_.dim, kv_dim = shape_.kv_dim();
-  const std::vector<float> w = load(layer, Tensor::qkv_weight), b = load(layer, Tensor::qkv_bias);
-  const std::vector<float> scale = load(layer, Tensor::attn_norm_weight), shift = load(layer, Tensor::attn_norm_bias);
   const double unit =
-      kKeyRounding * std::sqrt(static_cast<double>(d)) * kFloat32 +
-      (shape_.element == Element::bf16 || shape_.kv_element == Element::bf16 ? kKeyBf16 * kBfloat16 : 0.0);
+      kKeyRounding * std::sqrt(static_cast<double>(d)) * kFloat32 + (shape_.in_fp32() ? 0.0 : kKeyBf16 * kBfloat16);
   for (const bool values : {false, true}) {
     const std::int64_t first = d + (values ? kv_dim : 0);
     const RandomStream stream(kSeed + (values ? 1 : 0), static_cast<std::uint64_t>(layer));
@@ -277,12 +278,12 @@ void LayerCheck::judge_keys(std::int64_t layer, const std::vector<std::int64_t>&
     double offset = 0, weight_norm = 0, bias_norm = 0;
     for (std::int64_t c = 0; c < kv_dim; ++c) {
       r[at(c)] = static_cast<double>(stream.unit(static_cast<std::uint64_t>(c)));
-      const float* row = w.data() + (first + c) * d;
+      const float* row = qkv.weight.data() + (first + c) * d;
       for (std::int64_t i = 0; i < d; ++i) {
         u[at(i)] += r[at(c)] * static_cast<double>(row[i]);
         weight_norm += static_cast<double>(row[i]) * static_cast<double>(row[i]);
       }
-      const auto bias = static_cast<double>(b[at(first + c)]);
+      const auto bias = static_cast<double>(qkv.bias[at(first + c)]);
       offset += r[at(c)] * bias;
       bias_norm += bias * bias;
     }
@@ -293,7 +294,8 @@ void LayerCheck::judge_keys(std::int64_t layer, const std::vector<std::int64_t>&
         const double magnified = normalise(in_.data() + j * at(d), d, n.data());
         double expected = offset, normed = 0;
         for (std::int64_t i = 0; i < d; ++i) {
-          const double value = n[at(i)] * static_cast<double>(scale[at(i)]) + static_cast<double>(shift[at(i)]);
+          const double value =
+              n[at(i)] * static_cast<double>(norm.scale[at(i)]) + static_cast<double>(norm.shift[at(i)]);
           expected += u[at(i)] * value;
           normed += value * value;
         }
@@ -314,7 +316,7 @@ void LayerCheck::judge_keys(std::int64_t layer, const std::vector<std::int64_t>&
     Drift drift;
     for (std::size_t j = 0; j < keys.size(); ++j) {
       keep_worst(result_.keys_and_values, ratios[j], [&] { return of_layer(values ? "V" : "K", keys[j], layer); });
-      if (d > 4) drift.add(errors[j] * sizes[j], sizes[j] * sizes[j]);
+      if (!roundings_repeat(shape_)) drift.add(errors[j] * sizes[j], sizes[j] * sizes[j]);
     }
     keep_worst(result_.key_drift, drift.ratio(kKeyDriftRounding),
                [&] { return std::string(values ? "V" : "K") + " of all positions of layer " + std::to_string(layer); });
@@ -346,17 +348,16 @@ std::vector<std::int64_t> LayerCheck::sample(std::int64_t layer, std::int64_t ke
   return {picked.begin(), picked.end()};
 }
 
-void LayerCheck::judge_outputs(std::int64_t layer, const std::vector<std::int64_t>& keys,
-                               const std::vector<std::size_t>& kept, const std::vector<float>& kv,
-                               std::span<const float> out) {
+void LayerCheck::judge_outputs(std::int64_t layer, const Norm& norm, const Product& qkv,
+                               const std::vector<std::int64_t>& keys, const std::vector<std::size_t>& kept,
+                               const std::vector<float>& kv, std::span<const float> out) {
   const std::int64_t d = shape_.dim, hd = shape_.head_dim(), kv_dim = shape_.kv_dim();
   const std::int64_t group = shape_.heads / shape_.kv_heads;
   const std::vector<std::int64_t> rows = sample(layer, static_cast<std::int64_t>(kept.size()));
   const auto count = static_cast<std::int64_t>(rows.size());
-  const std::vector<float> norm_w = load(layer, Tensor::attn_norm_weight), norm_b = load(layer, Tensor::attn_norm_bias);
-  const auto affine = [&](std::vector<double>& x, const std::vector<float>& weight, const std::vector<float>& bias) {
+  const auto affine = [&](std::vector<double>& x, const Norm& of) {
     for (std::size_t i = 0; i < x.size(); ++i) {
-      x[i] = x[i] * static_cast<double>(weight[i % at(d)]) + static_cast<double>(bias[i % at(d)]);
+      x[i] = x[i] * static_cast<double>(of.scale[i % at(d)]) + static_cast<double>(of.shift[i % at(d)]);
     }
   };
 
@@ -367,8 +368,8 @@ void LayerCheck::judge_outputs(std::int64_t layer, const std::vector<std::int64_
     std::copy_n(row, d, x.begin() + r * d);
     magnified[at(r)] = normalise(row, d, normed.data() + r * d);
   }
-  affine(normed, norm_w, norm_b);
-  const std::vector<double> q = dense(layer, Tensor::qkv_weight, Tensor::qkv_bias, 0, d, normed);
+  affine(normed, norm);
+  const std::vector<double> q = dense(qkv, d, normed);
 
   std::vector<double> attended(at(count * d));
   parallel_for(threads_, count, [&](std::int64_t r, int) {
@@ -395,16 +396,16 @@ void LayerCheck::judge_outputs(std::int64_t layer, const std::vector<std::int64_
       for (std::int64_t c = 0; c < hd; ++c) o[c] /= sum;
     }
   });
-  const std::vector<double> attention = dense(layer, Tensor::out_weight, Tensor::out_bias, 0, d, attended);
+  const std::vector<double> attention = dense(product_of(layer, Tensor::out_weight, Tensor::out_bias), d, attended);
   std::vector<double> y(x.size()), hidden_in(x.size()), magnified_y(at(count));
   for (std::size_t i = 0; i < x.size(); ++i) y[i] = x[i] + attention[i];
   for (std::int64_t r = 0; r < count; ++r) {
     magnified_y[at(r)] = normalise(y.data() + r * d, d, hidden_in.data() + r * d);
   }
-  affine(hidden_in, load(layer, Tensor::ffn_norm_weight), load(layer, Tensor::ffn_norm_bias));
-  std::vector<double> hidden = dense(layer, Tensor::up_weight, Tensor::up_bias, 0, shape_.ffn_dim, hidden_in);
+  affine(hidden_in, {load(layer, Tensor::ffn_norm_weight), load(layer, Tensor::ffn_norm_bias)});
+  std::vector<double> hidden = dense(product_of(layer, Tensor::up_weight, Tensor::up_bias), shape_.ffn_dim, hidden_in);
   for (double& value : hidden) value = 0.5 * value * (1 + std::erf(value / std::sqrt(2.0)));
-  const std::vector<double> ffn = dense(layer, Tensor::down_weight, Tensor::down_bias, 0, d, hidden);
+  const std::vector<double> ffn = dense(product_of(layer, Tensor::down_weight, Tensor::down_bias), d, hidden);
 
   const auto all_keys = static_cast<std::int64_t>(keys.size());
   const std::int64_t terms =
@@ -421,7 +422,7 @@ void LayerCheck::judge_outputs(std::int64_t layer, const std::vector<std::int64_
       along += error[at(c)] * update;
       update_squared += update * update;
     }
-    if (d > 4) drift_.add(along, update_squared);
+    if (!roundings_repeat(shape_)) drift_.add(along, update_squared);
     // The stream is fp32 whatever the products are.
     const double size_y = rms(y.data() + r * d, d);
     const double of_y = kFloat32 * rms(x.data() + r * d, d) +
@@ -438,6 +439,9 @@ void LayerCheck::judge_outputs(std::int64_t layer, const std::vector<std::int64_
 LayerCheck::Result LayerCheck::result() const {
   if (failure_) std::rethrow_exception(failure_);
   Result result = result_;
+  if (result.layers < shape_.layers) {
+    result.inputs = {INFINITY, "layer " + std::to_string(result.layers) + " did not run"};
+  }
   result.drift = {drift_.ratio(kOutputDriftRounding), "the outputs of all layers"};
   for (const Error* error :
        {&result.inputs, &result.keys_and_values, &result.key_drift, &result.outputs, &result.drift}) {

@@ -60,17 +60,25 @@ class LayerCheck final : public StepListener {
     }
     double ratio(double rounding) const;
   };
+  struct Norm {
+    std::vector<float> scale, shift;
+  };
+  struct Product {
+    std::int64_t in = 0;
+    std::vector<float> weight, bias;  ///< [out][in], [out]
+  };
   void begin(std::int64_t layer, std::span<const float> x);
   void end(std::int64_t layer, std::span<const float> x, const KvCache& cache);
   std::vector<std::int64_t> positions(std::int64_t layer) const;
   std::vector<std::int64_t> sample(std::int64_t layer, std::int64_t kept) const;
   std::vector<float> load(std::int64_t layer, Tensor tensor) const;
-  std::vector<double> dense(std::int64_t layer, Tensor weight, Tensor bias, std::int64_t first, std::int64_t count,
-                            const std::vector<double>& x) const;
-  void judge_keys(std::int64_t layer, const std::vector<std::int64_t>& at, const std::vector<float>& kv);
+  Product product_of(std::int64_t layer, Tensor weight, Tensor bias) const;
+  std::vector<double> dense(const Product& product, std::int64_t count, const std::vector<double>& x) const;
+  void judge_keys(std::int64_t layer, const Norm& norm, const Product& qkv, const std::vector<std::int64_t>& keys,
+                  const std::vector<float>& kv);
   /// kept: indices of the keys whose rows are in `out`.
-  void judge_outputs(std::int64_t layer, const std::vector<std::int64_t>& keys, const std::vector<std::size_t>& kept,
-                     const std::vector<float>& kv, std::span<const float> out);
+  void judge_outputs(std::int64_t layer, const Norm& norm, const Product& qkv, const std::vector<std::int64_t>& keys,
+                     const std::vector<std::size_t>& kept, const std::vector<float>& kv, std::span<const float> out);
 
   ModelShape shape_;
   TensorSource source_;

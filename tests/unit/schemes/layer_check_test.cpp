@@ -268,6 +268,14 @@ TEST_CASE("long, deep and wide models are sound in every layer and key range", "
   }
 }
 
+TEST_CASE("a pass that nobody heard is no sound pass", "[schemes][layers]") {
+  const app::Problem problem(small_config(20, 16, 2, 2), 1);
+  const LayerCheck check(problem.shape(), problem.source(), Mask::causal, problem.history(), problem.candidates(), 4,
+                         1);
+  CHECK(check.result().worst.ratio > 1);
+  CHECK(check.result().worst.where == "layer 0 did not run");
+}
+
 TEST_CASE("rows that a budget pays for", "[schemes][layers]") {
   ModelShape shape;
   shape.dim = 256, shape.heads = shape.kv_heads = 4, shape.layers = 4, shape.ffn_dim = 1024;
