@@ -1,4 +1,4 @@
-// What came out. Plain data under the contract `kvcast.report/1` (docs/design.md); unknown is nullopt, never 0.
+// What came out. Plain data under the contract `kvcast.report/2` (docs/design.md); unknown is nullopt, never 0.
 #pragma once
 
 #include <cstdint>
@@ -15,7 +15,7 @@
 
 namespace kvcast {
 
-inline constexpr const char* kReportSchema = "kvcast.report/1";
+inline constexpr const char* kReportSchema = "kvcast.report/2";
 
 struct ToolInfo {
   std::string version, git_commit, compiler, build_type;
@@ -166,18 +166,38 @@ struct Point {
   std::vector<SchemePoint> schemes;
 };
 
-struct AffineFit {
-  double user_s = 0;             ///< a, seconds per request
-  double candidate_s = 0;        ///< b, seconds per candidate
-  double naive_candidate_s = 0;  ///< c, seconds per naive candidate
+/// A constant of a cost model.
+struct FittedParameter {
+  std::string name, symbol, unit;  ///< symbol: what it is called in the formula
+  double value = 0;
 };
 
-/// How far a fit is from one measured N, percent of the speed-up: 100 (fitted/observed - 1).
-struct Residual {
+/// How far a model is from one measured N, percent of the speed-up: 100 (modelled/observed - 1).
+struct ModelResidual {
   std::int64_t candidates = 0;
-  Estimate speedup;                                     ///< observed
-  std::optional<double> one_parameter_pct, affine_pct;  ///< of the fit to every N
-  std::optional<double> loo_pct, affine_loo_pct;        ///< of the fit that left this N out
+  std::optional<double> pct;      ///< of the model fitted to every N
+  std::optional<double> loo_pct;  ///< of the model fitted without this N
+};
+
+/// A cost model of the list in src/analysis/forms, fitted to one scheme.
+struct FittedModel {
+  std::string name;  ///< "one-parameter", "affine", ...
+  /// Of the speed-up, of its limit and of the N with 90% of it, in N and the symbols of its parameters.
+  std::string formula, limit, for_90;
+  std::vector<FittedParameter> parameters;
+  std::optional<Estimate> marginal_r;      ///< cost of one more candidate over a naive one, where N is large
+  std::optional<double> max_residual_pct;  ///< largest |pct|
+  std::optional<double> loo_error_pct;     ///< RMS of loo_pct
+  std::vector<ModelResidual> residuals;    ///< ascending N
+
+  /// Value by symbol; nullopt when there is none.
+  std::optional<double> parameter(const std::string& symbol) const;
+};
+
+/// Speed-up over naive that was measured at one N.
+struct ObservedSpeedup {
+  std::int64_t candidates = 0;
+  Estimate speedup;
 };
 
 /// What a model says of one point.
@@ -189,7 +209,7 @@ struct Prediction {
   std::optional<Estimate> speedup;
   std::optional<double> naive_seconds, scheme_seconds;  ///< for all N candidates
   std::string source;  ///< "measured" (this point is in the data), "interpolated" or "extrapolated"
-  std::string by;      ///< what said it: "timings", "interpolation", "one-parameter", "affine" or "surface"
+  std::string by;      ///< what said it: "timings", "interpolation", "surface" or the name of a model
   std::optional<double> held_out_error_pct;  ///< RMS error of that model at points left out
   std::string reason{};                      ///< why nothing is said of this N; empty where something is
 };
@@ -209,34 +229,45 @@ struct Explanation {
   std::string basis;           ///< "surface": coefficients fitted over a grid; "rates": measured machine rates
 };
 
+/// Names in place of a preferred model: no model describes the timings; too few N to tell.
+inline constexpr const char *kNoModel = "neither", *kUntested = "untested";
+
 /// Fit of one sharing scheme against naive.
 struct Fit {
   std::string scheme;
   std::optional<Estimate> r;
-  std::optional<double> rho, r_flops, r_squared, max_residual_pct;
-  /// Limit of the speed-up by the form in use; nullopt where no form holds, where the cost of one more candidate is not
-  /// known to a factor of two, and where a speed-up was measured beyond it.
+  std::optional<double> rho, r_flops, r_squared;
+  /// Limit of the speed-up by the model in use; nullopt where no model holds, where the cost of one more candidate is
+  /// not known to a factor of two, and where a speed-up was measured beyond it.
   std::optional<double> asymptote;
   std::optional<std::int64_t> candidates_for_90;  ///< N with 90% of it; nullopt: beyond known_to
-  /// Largest N that anything is said of: four times the largest measured one, or that one where no form holds or where
+  /// Largest N that anything is said of: four times the largest measured one, or that one where no model holds or where
   /// the time does not grow up to it. nullopt: nothing is fitted.
   std::optional<std::int64_t> known_to;
-  std::optional<AffineFit> affine;
-  std::optional<Estimate> marginal_r;  ///< b/c of the affine form: r of one more candidate, fixed costs apart
-  std::optional<double> affine_max_residual_pct;
-  std::optional<double> loo_error_pct, affine_loo_error_pct;  ///< leave-one-N-out RMS error of the speed-up
-  std::string preferred;                                      ///< "one-parameter", "affine", "neither" or "untested"
-  std::int64_t rounds = 0;                                    ///< whole rounds used
-  std::int64_t excluded_pairs = 0;                            ///< pairs left out for their canary
-  std::optional<double> lack_of_fit_pct;  ///< spread of the N about the one-parameter form beyond their noise
-  bool identifiable = false;  ///< these N tell what the form in use says of one more candidate from 0 and its double
-  std::string verdict;        ///< one sentence: which form describes the timings, if any, and whether r is known
+  std::vector<FittedModel> models;        ///< in the order of the list; the first gives r
+  std::string preferred;                  ///< name of a model, "neither" or "untested"
+  std::int64_t rounds = 0;                ///< whole rounds used
+  std::int64_t excluded_pairs = 0;        ///< pairs left out for their canary
+  std::optional<double> lack_of_fit_pct;  ///< spread of the N about the one-parameter law beyond their noise
+  bool identifiable = false;  ///< these N tell what the model in use says of one more candidate from 0 and its double
+  std::string verdict;        ///< one sentence: which model describes the timings, if any, and whether r is known
   std::string next;           ///< one sentence: what to measure next; empty when nothing is missing
-  std::vector<std::string> losses;      ///< where sharing is slower than naive, and by how much
-  std::vector<Residual> residuals;      ///< ascending N
-  std::vector<Prediction> predictions;  ///< where asked for
+  std::vector<std::string> losses;        ///< where sharing is slower than naive, and by how much
+  std::vector<ObservedSpeedup> observed;  ///< ascending N
+  std::vector<Prediction> predictions;    ///< where asked for
   std::optional<Explanation> explanation;
+
+  /// By name; null when it was not fitted.
+  const FittedModel* model(const std::string& name) const;
+  /// What describes the speed-ups, and so speaks of N that were not measured: the preferred model, the first where none
+  /// could be tested; null where none does.
+  const FittedModel* in_use() const;
 };
+
+/// A model of the list with its formulas, not fitted; without a name where there is none.
+FittedModel unfitted_model(const std::string& name);
+/// Speed-up at N by a fitted model. Errors: none; NaN for a model that this version does not have.
+double modelled_speedup(const FittedModel& model, double candidates);
 
 /// Whole run against composition at one N.
 struct CompositionCheck {

@@ -8,7 +8,7 @@ namespace kvcast::analysis {
 namespace {
 
 // A whole number that rounding has carried over by the last bit is that number.
-constexpr double kRounding = 1e-9;
+constexpr double kAdviceRounding = 1e-9;
 
 struct Situation {
   const char* name;
@@ -38,7 +38,7 @@ std::string grade(double improvement) {
   if (improvement >= 0.845) return "best";
   if (improvement >= 0.8) return "strong";
   if (improvement >= 0.6) return "medium";
-  return improvement > kRounding ? "little" : "none";
+  return improvement > kAdviceRounding ? "little" : "none";
 }
 
 std::vector<SizingAdvice> advice(const SizingProblem& problem, std::optional<double> limit) {
@@ -75,7 +75,7 @@ double speedup_needed(double naive_drop, double target_drop) {
 
 std::optional<std::int64_t> candidates_for_speedup(double needed, double r) {
   if (!(needed * r < 1)) return std::nullopt;
-  const double candidates = std::ceil(needed * (1 - r) / (1 - needed * r) * (1 - kRounding));
+  const double candidates = std::ceil(needed * (1 - r) / (1 - needed * r) * (1 - kAdviceRounding));
   if (candidates > static_cast<double>(kMostCandidates)) return std::nullopt;
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(candidates));
 }
@@ -90,8 +90,8 @@ DropTarget drop_target(const std::string& name, double naive_drop, double target
   target.end_to_end = (1 - target_drop) / (1 - naive_drop);
   target.least_candidates = *candidates_for_speedup(target.speedup_needed, 0);
   target.largest_r = 1 / target.speedup_needed;
-  target.candidates =
-      smallest(problem, [&](std::int64_t n) { return problem.speedup(n) >= target.speedup_needed * (1 - kRounding); });
+  target.candidates = smallest(
+      problem, [&](std::int64_t n) { return problem.speedup(n) >= target.speedup_needed * (1 - kAdviceRounding); });
   target.seed_candidates = candidates_for_speedup(target.speedup_needed, kSeedR);
   target.reached = target.candidates && (!likely || *target.candidates <= *likely);
   target.source = source;

@@ -10,8 +10,6 @@
 namespace kvcast::analysis {
 namespace {
 
-double at(const Line& line, std::int64_t candidates) { return line.time(static_cast<double>(candidates)); }
-
 /// Half-width of ln(median) that the rounds leave for the next run; 0 where a single one says nothing of it.
 double noise_of(const PointTimings& point) {
   const Estimate estimate = seconds_of_run(point);
@@ -20,8 +18,8 @@ double noise_of(const PointTimings& point) {
 
 }  // namespace
 
-Curve::Curve(std::vector<Anchor> anchors, bool straight, std::optional<Line> line)
-    : anchors_(std::move(anchors)), straight_(straight), line_(line) {
+Curve::Curve(std::vector<Anchor> anchors, bool straight, std::function<double(double)> beyond)
+    : anchors_(std::move(anchors)), straight_(straight), beyond_(std::move(beyond)) {
   assert(!anchors_.empty());
 }
 
@@ -31,8 +29,8 @@ double Curve::operator()(std::int64_t candidates) const {
   if (above != anchors_.end() && above->candidates == candidates) return above->value;
   if (above == anchors_.begin() || above == anchors_.end()) {
     const Anchor& edge = above == anchors_.end() ? anchors_.back() : anchors_.front();
-    return line_ && at(*line_, edge.candidates) > 0 ? edge.value * at(*line_, candidates) / at(*line_, edge.candidates)
-                                                    : edge.value;
+    const double there = beyond_ ? beyond_(static_cast<double>(edge.candidates)) : 0;
+    return there > 0 ? edge.value * beyond_(static_cast<double>(candidates)) / there : edge.value;
   }
   const Anchor &low = *std::prev(above), &high = *above;
   const auto part = [&](double n, double from, double to) { return (n - from) / (to - from); };
@@ -54,8 +52,8 @@ std::vector<Curve::Anchor> time_anchors(const TimesByN& points) {
   return anchors;
 }
 
-Line time_line(const TimesByN& points) {
-  // bounded_line() takes ln(N/T) for a speed-up and gives T's line.
+std::optional<Line> time_line(const TimesByN& points) {
+  // The affine form takes ln(N/T) for a speed-up and gives T's line.
   std::vector<LogPoint> times;
   for (const auto& [candidates, point] : points) {
     std::vector<double> logs;
@@ -63,20 +61,21 @@ Line time_line(const TimesByN& points) {
     const auto n = static_cast<double>(candidates);
     times.push_back({n, std::log(n) - trimmed_mean(std::move(logs)).mean, 0});
   }
-  return bounded_line(times);
+  const std::optional<Constants> constants = affine_form().bounded(times);
+  return constants ? std::optional(Line{(*constants)[0], (*constants)[1]}) : std::nullopt;
 }
 
-Curve time_curve(const TimesByN& points, const Line& alone) {
+Curve time_curve(const TimesByN& points, std::function<double(double)> alone) {
   std::vector<Curve::Anchor> anchors = time_anchors(points);
-  if (anchors.size() < 2) return {std::move(anchors), true, alone};
-  const Line line = time_line(points);
+  const std::optional<Line> line = time_line(points);
+  if (!line) return {std::move(anchors), true, std::move(alone)};
   std::size_t i = 0;
   bool straight = true;
   for (const auto& [candidates, point] : points) {
-    const double off = std::abs(std::log(at(line, candidates) / anchors[i++].value));
+    const double off = std::abs(std::log(line->time(static_cast<double>(candidates)) / anchors[i++].value));
     straight = straight && off <= std::log1p(kMaxMisfit) + noise_of(point);
   }
-  return {std::move(anchors), straight, line};
+  return {std::move(anchors), straight, [line = *line](double candidates) { return line.time(candidates); }};
 }
 
 }  // namespace kvcast::analysis

@@ -2,18 +2,25 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <vector>
 
 #include "analysis/composition.h"
-#include "analysis/forms.h"
+#include "analysis/levels.h"
 
 namespace kvcast::analysis {
+
+/// A time a + b N.
+struct Line {
+  double history = 0, candidate = 0;
+  double time(double candidates) const { return history + candidate * candidates; }
+};
 
 /// A positive function of N through its anchors; between them it neither overshoots nor undershoots.
 ///
 /// straight: a straight line in N between two anchors, as a form that describes the data has it. Otherwise a straight
 /// line of the logs, a power of N in every stretch: nothing else is known of data that no form describes.
-/// Beyond the anchors `line` goes on, scaled to meet the outermost one; without a line the value stays as it is there.
+/// Beyond the anchors `beyond` goes on, scaled to meet the outermost one; without one the value stays as it is there.
 class Curve {
  public:
   struct Anchor {
@@ -23,17 +30,16 @@ class Curve {
 
   Curve() = default;
   /// anchors: ascending N, positive values, at least one.
-  Curve(std::vector<Anchor> anchors, bool straight, std::optional<Line> line);
+  Curve(std::vector<Anchor> anchors, bool straight, std::function<double(double)> beyond);
 
   double operator()(std::int64_t candidates) const;
   const std::vector<Anchor>& anchors() const { return anchors_; }
   bool straight() const { return straight_; }
-  const std::optional<Line>& line() const { return line_; }
 
  private:
   std::vector<Anchor> anchors_;
   bool straight_ = true;
-  std::optional<Line> line_;
+  std::function<double(double)> beyond_;
 };
 
 /// How far a form may be off at a measured N beyond that N's own noise, as a share, and still describe the data.
@@ -49,10 +55,10 @@ using TimesByN = std::map<std::int64_t, PointTimings>;
 Estimate seconds_of_run(const PointTimings& point);
 /// Median seconds of the prevailing timings at each N: the figure that a report gives for the point.
 std::vector<Curve::Anchor> time_anchors(const TimesByN& points);
-/// a + b N by relative least squares over trimmed mean times, a and b not negative. Needs two N.
-Line time_line(const TimesByN& points);
+/// a + b N by relative least squares over trimmed mean times, a and b not negative; nullopt below two N.
+std::optional<Line> time_line(const TimesByN& points);
 /// The curve of one scheme's time: straight where a line in N is within kMaxMisfit and the noise of every median, and
-/// that line beyond. Needs one N; with one, beyond it by `alone`, the line that is known otherwise.
-Curve time_curve(const TimesByN& points, const Line& alone);
+/// that line beyond. Needs one N; with one, beyond it by `alone`, which is known otherwise.
+Curve time_curve(const TimesByN& points, std::function<double(double)> alone);
 
 }  // namespace kvcast::analysis

@@ -13,7 +13,7 @@ namespace kvcast::analysis {
 namespace {
 
 /// One N as measured.
-struct Level {
+struct Measured {
   std::int64_t candidates = 0;
   double speedup = 0, request_s = 0;
   double pass_s = 0;             ///< f: the candidate pass, or the whole request of a scheme without a history pass
@@ -34,8 +34,8 @@ std::optional<double> pass_seconds(const std::vector<Timing>& timings, double ca
 }
 
 /// Every N that has a pair; ascending.
-std::vector<Level> load(const std::vector<Sample>& samples, const SchemePasses& scheme) {
-  std::vector<Level> levels;
+std::vector<Measured> load(const std::vector<Sample>& samples, const SchemePasses& scheme) {
+  std::vector<Measured> levels;
   const TimingTable table = tabulate(samples);
   const auto naive = table.find(kBaseline), shared = table.find(scheme.name);
   if (naive == table.end() || shared == table.end()) return levels;
@@ -85,13 +85,13 @@ Parts from_surface(const Surface& surface, const SchemePasses& scheme, const Wor
 
 class Rates {
  public:
-  Rates(const std::vector<Level>& levels, const SchemePasses& scheme, const WorkShape& shape,
+  Rates(const std::vector<Measured>& levels, const SchemePasses& scheme, const WorkShape& shape,
         std::optional<double> read_bytes_per_s)
       : scheme_(scheme), shape_(shape), read_(read_bytes_per_s) {
-    const Level& most = levels.back();
+    const Measured& most = levels.back();
     candidate_s_ = most.pass_s / static_cast<double>(most.candidates);
-    const Level* half = nullptr;
-    for (const Level& level : levels) {
+    const Measured* half = nullptr;
+    for (const Measured& level : levels) {
       if (2 * level.candidates <= most.candidates) half = &level;
     }
     if (half == nullptr) return;
@@ -102,7 +102,7 @@ class Rates {
     slope_known_ = true;
   }
 
-  Parts at(const Level& level) const {
+  Parts at(const Measured& level) const {
     const auto count = static_cast<double>(level.candidates);
     Parts parts;
     parts.candidate_s = std::min(candidate_s_, level.pass_s / count);
@@ -133,12 +133,12 @@ class Rates {
 
 std::optional<Explanation> explain(const std::vector<Sample>& samples, const SchemePasses& scheme,
                                    const WorkShape& shape, const ExplainRates& rates) {
-  const std::vector<Level> levels = load(samples, scheme);
+  const std::vector<Measured> levels = load(samples, scheme);
   if (levels.empty() || levels.back().candidates <= 1) return std::nullopt;
   const Rates by_rates(levels, scheme, shape, rates.read_bytes_per_s);
   Explanation explanation;
   explanation.basis = rates.surface != nullptr ? "surface" : "rates";
-  for (const Level& level : levels) {
+  for (const Measured& level : levels) {
     if (level.candidates <= 1) continue;
     const Parts parts = rates.surface != nullptr
                             ? from_surface(*rates.surface, scheme, shape, level.candidates, rates.read_bytes_per_s)

@@ -9,20 +9,16 @@
 
 #include "analysis/composition.h"
 #include "analysis/curve.h"
-#include "analysis/forms.h"
 #include "analysis/statistics.h"
+#include "analysis/uncertainty.h"
 #include "analysis/verdict.h"
 #include "kvcast/cost_model.h"
 
 namespace kvcast::analysis {
 namespace {
 
-/// How much smaller the affine form's leave-one-out error must be to be preferred.
-constexpr double kClearlySmaller = 0.8;
-/// Errors below this, in percent, are rounding: two forms that both fit exactly are not told apart by it.
-constexpr double kExactPct = 1e-6;
-/// Distinct N > 1 from which the form can be tested, and distinct N from which three affine constants can be.
-constexpr std::size_t kMinTestedN = 3, kMinAffineN = 3;
+/// Distinct N from which a form can be preferred to the law.
+constexpr std::size_t kMinJudgedN = 3;
 /// The cost of one more candidate is known when its interval is narrower than this factor.
 constexpr double kIdentifiableFactor = 2;
 
@@ -32,24 +28,6 @@ std::vector<Level> without_candidates(const std::vector<Level>& levels, std::int
     if (level.candidates != candidates) rest.push_back(level);
   }
   return rest;
-}
-
-/// Speed-up at each N predicted from the other N.
-struct LeftOut {
-  std::map<std::int64_t, double> one_parameter, affine;
-};
-
-LeftOut leave_one_out(const std::vector<Level>& levels) {
-  LeftOut predictions;
-  for (const Level& level : levels) {
-    const std::vector<LogPoint> rest = log_points(without_candidates(levels, level.candidates));
-    const auto candidates = static_cast<double>(level.candidates);
-    if (const auto r = fit_forms(rest).r) {
-      predictions.one_parameter[level.candidates] = speedup(candidates, bounded_r(*r));
-    }
-    if (rest.size() >= 2) predictions.affine[level.candidates] = bounded_line(rest).speedup(candidates);
-  }
-  return predictions;
 }
 
 std::size_t distinct_above_one(const std::vector<Level>& levels) {
@@ -64,17 +42,6 @@ double rms_error_pct(const std::vector<Level>& levels, const std::map<std::int64
   double squares = 0;
   for (const Level& level : levels) squares += std::pow(error_pct(predictions.at(level.candidates), level), 2);
   return std::sqrt(squares / static_cast<double>(levels.size()));
-}
-
-/// Largest |S_fit/S_obs - 1| in percent.
-template <typename Form>
-double max_residual_pct(const std::vector<Level>& levels, const Form& form) {
-  double largest = 0;
-  for (const Level& level : levels) {
-    const double fitted = form(static_cast<double>(level.candidates));
-    largest = std::max(largest, std::abs(fitted / observed_speedup(level).value - 1));
-  }
-  return 100 * largest;
 }
 
 /// Weighted share of the variance of log S over N that the form explains; nullopt when S does not vary.
@@ -97,8 +64,8 @@ std::optional<double> r_squared(const std::vector<LogPoint>& points, double r, d
 
 /// Half-width of log(1+(M-1) r) that the N leave about the form, beyond their noise: for data that the form does not
 /// describe, r depends on which N were measured.
-double lack_of_fit_half_width(const std::vector<LogPoint>& points, const Forms& forms) {
-  const double r = bounded_r(*forms.r), largest = points.back().candidates - 1, tau_squared = std::pow(*forms.tau, 2);
+double lack_of_fit_half_width(const std::vector<LogPoint>& points, double r, double tau) {
+  const double largest = points.back().candidates - 1, tau_squared = tau * tau;
   double information = 0, variance = 0, count = 0;
   for (const LogPoint& point : points) {
     if (point.candidates <= 1) continue;
@@ -111,94 +78,137 @@ double lack_of_fit_half_width(const std::vector<LogPoint>& points, const Forms& 
   return count > 1 ? student_t_factor(0.95, count - 1) * std::sqrt(variance) / information : 0;
 }
 
-/// 95% interval of r, not below 0. misfit: half-width for what the form leaves out.
+/// 95% interval of r, not below 0. misfit: half-width for what the law leaves out.
 std::optional<Interval> interval_of_r(const Uncertainty& uncertainty, std::int64_t largest, double misfit) {
   const auto others = static_cast<double>(largest - 1);
-  const auto log_time = [others](const Forms& forms) { return std::log1p(others * *forms.r); };
-  const std::optional<StandardError> error = uncertainty.of_r(log_time);
+  const auto log_time = [others](const Constants& law) { return std::log1p(others * law.front()); };
+  const std::optional<StandardError> error = uncertainty.of(kLaw, log_time);
   if (!error) return std::nullopt;
   const auto back = [others](double theta) { return std::max(std::expm1(theta) / others, 0.0); };
-  const double theta = log_time(uncertainty.forms()), half = std::hypot(error->half_width(), misfit);
+  const double theta = log_time(*uncertainty.constants(kLaw)), half = std::hypot(error->half_width(), misfit);
   return Interval{back(theta - half), back(theta + half)};
 }
 
-Estimate marginal_r(const Uncertainty& uncertainty, const Line& line) {
-  const auto slope = [](const Forms& forms) { return forms.line->candidate; };
-  Estimate estimate{line.candidate, std::nullopt};
-  if (const std::optional<StandardError> error = uncertainty.of_line(slope)) {
-    // Around the free slope; where a bound of the other constant has moved the estimate away from it, as far as that.
-    const double value = slope(uncertainty.forms()), half = error->half_width();
-    estimate.ci95 = Interval{std::clamp(value - half, 0.0, line.candidate), std::max(value + half, line.candidate)};
+/// A form of the list on one scheme's data.
+struct Fitted {
+  std::size_t index = 0;
+  const CostForm* form = nullptr;
+  Constants constants;                      ///< within their bounds
+  std::map<std::int64_t, double> left_out;  ///< speed-up at each measured N predicted from the other N
+  std::optional<double> loo_pct;            ///< RMS error of those
+  bool holds = false;                       ///< describes the data
+
+  double speedup(std::int64_t candidates) const { return form->speedup(constants, static_cast<double>(candidates)); }
+};
+
+/// The slope of a form that is not the law, with its interval.
+Estimate slope_of(const Fitted& fitted, const Uncertainty& uncertainty) {
+  Estimate estimate{fitted.form->slope(fitted.constants), std::nullopt};
+  if (const std::optional<StandardError> error = uncertainty.of(fitted.index, fitted.form->slope)) {
+    // Around the free slope; where a bound of another constant has moved the estimate away from it, as far as that.
+    const double value = fitted.form->slope(*uncertainty.constants(fitted.index)), half = error->half_width();
+    estimate.ci95 = Interval{std::clamp(value - half, 0.0, estimate.value), std::max(value + half, estimate.value)};
   }
   return estimate;
 }
 
-/// Whether the time of one candidate, a+b, is told apart from naive's c.
-bool fixed_costs_show(const Uncertainty& uncertainty) {
-  const auto excess = [](const Forms& forms) { return forms.line->history + forms.line->candidate - 1; };
-  const std::optional<StandardError> error = uncertainty.of_line(excess);
-  return error && std::abs(excess(uncertainty.forms())) > error->half_width();
+/// Whether what a form has beyond the law is told apart from nothing.
+bool more_than_law(const Fitted& fitted, const Uncertainty& uncertainty) {
+  const std::optional<StandardError> error = uncertainty.of(fitted.index, fitted.form->beyond_law);
+  return error && std::abs(fitted.form->beyond_law(*uncertainty.constants(fitted.index))) > error->half_width();
 }
 
 /// Whether a form describes the speed-ups: at no N is it off by more than kMaxMisfit beyond what the rounds leave open.
-template <typename Form>
-bool describes(const std::vector<Level>& levels, const Form& form) {
+bool describes(const std::vector<Level>& levels, const Fitted& fitted) {
   return std::all_of(levels.begin(), levels.end(), [&](const Level& level) {
     const Estimate observed = observed_speedup(level);
     const double noise = observed.ci95 ? std::log(observed.ci95->hi / observed.value) : 0;
-    const double off = std::abs(std::log(form(static_cast<double>(level.candidates)) / observed.value));
+    const double off = std::abs(std::log(fitted.speedup(level.candidates) / observed.value));
     return off <= std::log1p(kMaxMisfit) + noise;
   });
 }
 
-/// Which form, and the errors it was chosen by.
-struct Judgement {
-  std::optional<double> one_parameter_pct, affine_pct;
-  bool law_holds = false, line_holds = false;
-  std::string preferred = "untested";
-};
-
-Judgement judge(const std::vector<Level>& levels, const LeftOut& left_out, const Uncertainty& uncertainty) {
-  Judgement judgement;
+/// Those of the list that so many N can be fitted to. None without an N > 1.
+std::vector<Fitted> fit_forms(const std::vector<Level>& levels) {
+  std::vector<Fitted> all;
   const std::size_t above_one = distinct_above_one(levels);
-  if (above_one == 0) return judgement;
-  // With a single N > 1 nothing is left to predict it from.
-  if (above_one >= 2) judgement.one_parameter_pct = rms_error_pct(levels, left_out.one_parameter);
-  if (above_one >= 2 && levels.size() >= kMinAffineN) judgement.affine_pct = rms_error_pct(levels, left_out.affine);
-  const double r = bounded_r(*uncertainty.forms().r);
-  judgement.law_holds = describes(levels, [r](double candidates) { return speedup(candidates, r); });
-  // Two N test nothing: every line goes through them.
-  if (levels.size() < kMinAffineN) return judgement;
-  const Line line = bounded_line(log_points(levels));
-  judgement.line_holds = describes(levels, [&](double candidates) { return line.speedup(candidates); });
-  if (!judgement.law_holds) {
-    judgement.preferred = judgement.line_holds ? "affine" : "neither";
-  } else if (above_one >= kMinTestedN) {
-    const bool affine = judgement.line_holds && *judgement.one_parameter_pct > kExactPct &&
-                        *judgement.affine_pct < kClearlySmaller * *judgement.one_parameter_pct &&
-                        fixed_costs_show(uncertainty);
-    judgement.preferred = affine ? "affine" : "one-parameter";
+  if (above_one == 0) return all;
+  const std::vector<LogPoint> points = log_points(levels);
+  std::vector<std::vector<LogPoint>> others;
+  for (const Level& level : levels) others.push_back(log_points(without_candidates(levels, level.candidates)));
+  for (std::size_t index = 0; index < cost_forms().size(); ++index) {
+    const CostForm& form = cost_forms()[index];
+    if (levels.size() < form.reported_from) continue;
+    const std::optional<Constants> constants = form.bounded(points);
+    if (!constants) continue;
+    Fitted fitted{index, &form, *constants, {}, std::nullopt, false};
+    for (std::size_t i = 0; i < levels.size(); ++i) {
+      const std::int64_t candidates = levels[i].candidates;
+      const std::optional<Constants> rest = form.bounded(others[i]);
+      if (rest) fitted.left_out[candidates] = form.speedup(*rest, static_cast<double>(candidates));
+    }
+    // With a single N > 1 nothing is left to predict it from.
+    if (above_one >= 2) fitted.loo_pct = rms_error_pct(levels, fitted.left_out);
+    fitted.holds = describes(levels, fitted);
+    all.push_back(std::move(fitted));
   }
-  return judgement;
+  return all;
+}
+
+/// The name of the form that describes the data, kNoModel or kUntested.
+std::string preferred(const std::vector<Level>& levels, const std::vector<Fitted>& forms,
+                      const Uncertainty& uncertainty) {
+  // Two N test nothing: every line goes through them.
+  if (forms.empty() || levels.size() < kMinJudgedN) return kUntested;
+  const bool law_holds = forms.front().holds, tested = distinct_above_one(levels) >= kMinTestedN;
+  if (law_holds && !tested) return kUntested;
+  const Fitted* best = law_holds ? &forms.front() : nullptr;
+  for (const Fitted& other : forms) {
+    if (&other == best || !other.holds) continue;
+    const bool better =
+        best == nullptr || (*best->loo_pct > kExactPct && *other.loo_pct < kClearlySmaller * *best->loo_pct &&
+                            (!law_holds || more_than_law(other, uncertainty)));
+    if (better) best = &other;
+  }
+  return best == nullptr ? kNoModel : best->form->name;
+}
+
+/// The one that speaks of N that were not measured; null where none does.
+const Fitted* in_use(const std::vector<Fitted>& forms, const std::string& preferred) {
+  if (preferred == kUntested) return forms.empty() ? nullptr : &forms.front();
+  const auto found =
+      std::find_if(forms.begin(), forms.end(), [&](const Fitted& one) { return one.form->name == preferred; });
+  return found == forms.end() ? nullptr : &*found;
 }
 
 /// Where nothing tells how uncertain a slope is: what candidates must take of the time at the largest N to be seen.
 constexpr double kSeenShare = 0.1;
 
+/// The smallest N up to `most` at which the speed-up is at least `wanted`; nullopt when it is not there yet.
+std::optional<std::int64_t> candidates_for(const Fitted& fitted, double wanted, std::int64_t most) {
+  const auto reached = [&](std::int64_t candidates) { return fitted.speedup(candidates) >= wanted * (1 - 1e-10); };
+  if (!reached(most)) return std::nullopt;
+  std::int64_t below = 0;
+  while (most - below > 1) {
+    const std::int64_t middle = below + (most - below) / 2;
+    (reached(middle) ? most : below) = middle;
+  }
+  return most;
+}
+
 /// What the form in use says beyond the data: identifiable, asymptote, candidates_for_90, known_to.
-void look_beyond(Fit& fit, const std::vector<Level>& levels, const Judgement& judgement) {
+void look_beyond(Fit& fit, const std::vector<Level>& levels, const Fitted* fitted) {
   const std::int64_t largest = levels.back().candidates;
   fit.known_to = largest;
-  const bool affine = fit.preferred == "affine";
-  if (!(affine ? judgement.line_holds && fit.marginal_r : judgement.law_holds)) return;
-  const Estimate slope = affine ? *fit.marginal_r : *fit.r;
+  const FittedModel* model = fit.in_use();
+  if (fitted == nullptr || !fitted->holds || !model->marginal_r) return;
+  const Estimate slope = *model->marginal_r;
   if (slope.ci95) {
     fit.identifiable = slope.ci95->lo > 0 && slope.ci95->hi < kIdentifiableFactor * slope.ci95->lo;
     if (!(slope.ci95->lo > 0)) return;
   } else {
-    const double fixed = affine ? fit.affine->user_s / fit.affine->naive_candidate_s : 1 - slope.value;
-    const double candidates = slope.value * static_cast<double>(largest);
-    if (!(candidates > kSeenShare * (fixed + candidates))) return;
+    const auto most = static_cast<double>(largest);
+    if (!(slope.value * most > kSeenShare * fitted->form->time(fitted->constants, most))) return;
   }
   fit.known_to = kReach * largest;
   if (!(slope.value < 1) || (slope.ci95 && !fit.identifiable)) return;
@@ -207,33 +217,30 @@ void look_beyond(Fit& fit, const std::vector<Level>& levels, const Judgement& ju
     if (observed_speedup(level).value > limit) return;
   }
   fit.asymptote = limit;
-  const double for_90 =
-      affine ? 9 * fit.affine->user_s / fit.affine->candidate_s : candidates_for_fraction(0.9, slope.value);
-  if (for_90 <= static_cast<double>(*fit.known_to))
-    fit.candidates_for_90 = std::max<std::int64_t>(1, std::llround(std::ceil(for_90 * (1 - 1e-9))));
+  fit.candidates_for_90 = candidates_for(*fitted, 0.9 * limit, *fit.known_to);
 }
 
-std::vector<Residual> residuals_of(const std::vector<Level>& levels, const Fit& fit, const std::optional<Line>& line,
-                                   const LeftOut& left_out) {
-  std::vector<Residual> residuals;
-  for (const Level& level : levels) {
-    const auto candidates = static_cast<double>(level.candidates);
-    Residual residual;
-    residual.candidates = level.candidates;
-    residual.speedup = observed_speedup(level);
-    if (fit.r) residual.one_parameter_pct = error_pct(speedup(candidates, fit.r->value), level);
-    if (line) residual.affine_pct = error_pct(line->speedup(candidates), level);
-    const auto without = [&](const std::map<std::int64_t, double>& predictions) -> std::optional<double> {
-      const auto found = predictions.find(level.candidates);
-      if (found == predictions.end()) return std::nullopt;
-      return error_pct(found->second, level);
-    };
-    residual.loo_pct = without(left_out.one_parameter);
-    // Of fewer N the affine form is not fitted to all of them either.
-    if (line) residual.affine_loo_pct = without(left_out.affine);
-    residuals.push_back(residual);
+/// As a report tells it, but for marginal_r.
+FittedModel model_of(const Fitted& fitted, const std::vector<Level>& levels, double naive_s) {
+  FittedModel model = unfitted_model(fitted.form->name);
+  bool times = false;
+  for (std::size_t i = 0; i < fitted.form->parameters.size(); ++i) {
+    const FormParameter& one = fitted.form->parameters[i];
+    model.parameters.push_back({one.name, one.symbol, one.unit, fitted.constants[i] * (one.seconds ? naive_s : 1)});
+    times = times || one.seconds;
   }
-  return residuals;
+  if (times) model.parameters.push_back({"naive_candidate_s", kNaiveSymbol, "s", naive_s});
+  model.loo_error_pct = fitted.loo_pct;
+  model.max_residual_pct = 0;
+  for (const Level& level : levels) {
+    ModelResidual residual{level.candidates, error_pct(fitted.speedup(level.candidates), level), std::nullopt};
+    if (const auto found = fitted.left_out.find(level.candidates); found != fitted.left_out.end()) {
+      residual.loo_pct = error_pct(found->second, level);
+    }
+    model.max_residual_pct = std::max(*model.max_residual_pct, std::abs(*residual.pct));
+    model.residuals.push_back(residual);
+  }
+  return model;
 }
 
 /// Medians at the N of the levels.
@@ -277,46 +284,41 @@ Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, do
   }
   fit.rounds = static_cast<std::int64_t>(rounds.size());
 
-  const std::vector<LogPoint> points = log_points(levels);
+  for (const Level& level : levels) fit.observed.push_back({level.candidates, observed_speedup(level)});
+  const std::vector<Fitted> forms = fit_forms(levels);
   const Uncertainty uncertainty(levels);
-  const Forms& forms = uncertainty.forms();
-  const LeftOut left_out = leave_one_out(levels);
-  const Judgement judgement = judge(levels, left_out, uncertainty);
-  if (forms.r) {
-    const double r = bounded_r(*forms.r);
-    const bool told = judgement.law_holds || !forms.tau || uncertainty.by_scatter();
-    const double misfit = told ? 0 : lack_of_fit_half_width(points, forms);
-    fit.r = Estimate{r, interval_of_r(uncertainty, levels.back().candidates, misfit)};
+  fit.preferred = preferred(levels, forms, uncertainty);
+  const double naive_s = forms.empty() ? 0 : naive_candidate_seconds(levels);
+  for (const Fitted& fitted : forms) {
+    FittedModel& model = fit.models.emplace_back(model_of(fitted, levels, naive_s));
+    // On its bound a slope says nothing of itself, and a form that does not describe the data nothing of the next
+    // candidate.
+    if (fitted.index != kLaw && fitted.holds && fitted.form->slope(fitted.constants) > 0) {
+      model.marginal_r = slope_of(fitted, uncertainty);
+    }
+  }
+  if (!forms.empty()) {
+    const Fitted& law = forms.front();
+    const std::vector<LogPoint> points = log_points(levels);
+    const double r = law.constants.front();
+    const std::optional<double> tau = law.constants.size() > 1 ? std::optional(law.constants[1]) : std::nullopt;
+    const bool told = law.holds || !tau || uncertainty.by_scatter();
+    const double misfit = told ? 0 : lack_of_fit_half_width(points, r, *tau);
+    fit.r = fit.models.front().marginal_r = Estimate{r, interval_of_r(uncertainty, levels.back().candidates, misfit)};
     if (r < 1) fit.rho = r / (1 - r);
-    fit.r_squared = r_squared(points, r, forms.tau.value_or(0));
-    fit.max_residual_pct = max_residual_pct(levels, [r](double candidates) { return speedup(candidates, r); });
-    if (forms.tau) fit.lack_of_fit_pct = 100 * *forms.tau;
+    fit.r_squared = r_squared(points, r, tau.value_or(0));
+    if (tau) fit.lack_of_fit_pct = 100 * *tau;
+    look_beyond(fit, levels, in_use(forms, fit.preferred));
   }
-  std::optional<Line> line;
-  if (levels.size() >= kMinAffineN) {
-    line = bounded_line(points);
-    const double naive_s = naive_candidate_seconds(levels);
-    fit.affine = AffineFit{line->history * naive_s, line->candidate * naive_s, naive_s};
-    // On its bound b says nothing of itself, and a form that does not describe the data nothing of the next candidate.
-    if (judgement.line_holds && line->candidate > 0) fit.marginal_r = marginal_r(uncertainty, *line);
-    fit.affine_max_residual_pct =
-        max_residual_pct(levels, [&](double candidates) { return line->speedup(candidates); });
-  }
-  fit.loo_error_pct = judgement.one_parameter_pct;
-  fit.affine_loo_error_pct = judgement.affine_pct;
-  fit.preferred = judgement.preferred;
-  fit.residuals = residuals_of(levels, fit, line, left_out);
-  if (forms.r) look_beyond(fit, levels, judgement);
   put_into_words(fit, times_of(samples, levels, scheme));
   return fit;
 }
 
 std::map<std::int64_t, double> loo_predictions(const std::vector<Sample>& samples, const std::string& scheme) {
   const std::vector<Level> levels = load_levels(samples, scheme).levels;
-  LeftOut left_out = leave_one_out(levels);
-  const std::string preferred = judge(levels, left_out, Uncertainty(levels)).preferred;
-  if (preferred == "neither") return {};
-  return std::move(preferred == "affine" ? left_out.affine : left_out.one_parameter);
+  const std::vector<Fitted> forms = fit_forms(levels);
+  const Fitted* fitted = in_use(forms, preferred(levels, forms, Uncertainty(levels)));
+  return fitted == nullptr ? std::map<std::int64_t, double>() : fitted->left_out;
 }
 
 }  // namespace kvcast::analysis

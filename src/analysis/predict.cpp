@@ -5,46 +5,32 @@
 #include <cmath>
 #include <cstddef>
 #include <limits>
+#include <memory>
 #include <optional>
 #include <utility>
 
 #include "analysis/composition.h"
 #include "analysis/statistics.h"
 #include "base/text.h"
-#include "kvcast/cost_model.h"
 
 namespace kvcast::analysis {
 namespace {
 
-/// Leave-one-out errors of the form in use, as fractions, ascending N; empty when unknown.
-std::vector<double> left_out_errors(const Fit& fit, bool affine) {
+/// Leave-one-out errors of the model in use, as fractions, ascending N; empty when unknown.
+std::vector<double> left_out_errors(const FittedModel* model) {
   std::vector<double> errors;
-  if (!(affine ? fit.affine_loo_error_pct : fit.loo_error_pct)) return errors;
-  for (const Residual& residual : fit.residuals) {
-    errors.push_back(*(affine ? residual.affine_loo_pct : residual.loo_pct) / 100);
-  }
+  if (model == nullptr || !model->loo_error_pct) return errors;
+  for (const ModelResidual& residual : model->residuals) errors.push_back(*residual.loo_pct / 100);
   return errors;
 }
 
 /// A prediction whose interval spans more than this factor is none.
 constexpr double kMostSpan = 16;
 
-bool in_use(const Fit& fit, const char* form) { return fit.preferred == form; }
-
-/// The form in use as a line in N, in naive candidates; nullopt where none holds.
-std::optional<Line> line_of(const Fit& fit) {
-  if (in_use(fit, "neither")) return std::nullopt;
-  if (in_use(fit, "affine")) {
-    const AffineFit& affine = *fit.affine;
-    return Line{affine.user_s / affine.naive_candidate_s, affine.candidate_s / affine.naive_candidate_s};
-  }
-  return Line{1 - fit.r->value, fit.r->value};
-}
-
 /// known_to of the fit; any N when asked to extrapolate, and something is known beyond the measured N at all.
 std::int64_t reach_of(const Fit& fit, bool extrapolate) {
   const std::int64_t known = fit.known_to.value_or(0);
-  const bool beyond = !fit.residuals.empty() && known > fit.residuals.back().candidates;
+  const bool beyond = !fit.observed.empty() && known > fit.observed.back().candidates;
   return extrapolate && beyond ? std::numeric_limits<std::int64_t>::max() : known;
 }
 
@@ -68,24 +54,27 @@ std::optional<double> held_out_half_width(const std::vector<std::int64_t>& count
 }
 
 Predictor::Predictor(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate)
-    : fit_(fit),
+    : fit_(std::make_shared<const Fit>(fit)),
       levels_(load_levels(samples, fit.scheme).levels),
-      affine_(in_use(fit, "affine")),
-      line_(line_of(fit)),
+      model_(fit_->in_use()),
       uncertainty_(levels_),
-      errors_(left_out_errors(fit, affine_)),
+      errors_(left_out_errors(model_)),
       reach_(reach_of(fit, extrapolate)) {
   std::vector<Curve::Anchor> anchors;
   for (const Level& level : levels_) {
     counts_.push_back(level.candidates);
     anchors.push_back({level.candidates, static_cast<double>(level.candidates) / observed_speedup(level).value});
   }
-  relative_ = {std::move(anchors), line_.has_value(), line_};
+  std::function<double(double)> time;  // of the model in use, in naive candidates
+  if (model_ != nullptr) {
+    form_ = find_form(model_->name);
+    time = [form = form_, constants = constants_of(*form_, *model_)](double n) { return form->time(constants, n); };
+  }
+  relative_ = {std::move(anchors), model_ != nullptr, time};
   const TimingTable table = tabulate(samples);
   const double naive_s = naive_candidate_seconds(levels_);
-  const Line form = line_.value_or(Line{1, 0});
-  naive_ = time_curve(table.at(kBaseline), {0, naive_s});
-  scheme_ = time_curve(table.at(fit.scheme), {naive_s * form.history, naive_s * form.candidate});
+  naive_ = time_curve(table.at(kBaseline), [](double n) { return n; });
+  scheme_ = time_curve(table.at(fit.scheme), [time, naive_s](double n) { return naive_s * (time ? time(n) : 1); });
 }
 
 Prediction Predictor::at(std::int64_t candidates) const {
@@ -102,11 +91,11 @@ Prediction Predictor::at(std::int64_t candidates) const {
     prediction.reason = beyond();
     return prediction;
   } else {
-    prediction.by = !line_ ? "interpolation" : affine_ ? "affine" : "one-parameter";
-    if (line_) prediction.held_out_error_pct = affine_ ? fit_.affine_loo_error_pct : fit_.loo_error_pct;
+    prediction.by = model_ == nullptr ? "interpolation" : model_->name;
+    if (model_ != nullptr) prediction.held_out_error_pct = model_->loo_error_pct;
     Estimate speedup{static_cast<double>(candidates) / relative_(candidates), std::nullopt};
-    speedup.ci95 = line_ ? by_form(candidates, speedup.value) : between(candidates);
-    if (line_ && speedup.ci95 && speedup.ci95->hi > kMostSpan * speedup.ci95->lo) {
+    speedup.ci95 = model_ != nullptr ? by_form(candidates, speedup.value) : between(candidates);
+    if (model_ != nullptr && speedup.ci95 && speedup.ci95->hi > kMostSpan * speedup.ci95->lo) {
       prediction.reason = "not known to a factor of " + format_significant(kMostSpan, 2) + ": measure N nearby";
       return prediction;
     }
@@ -131,15 +120,9 @@ std::string Predictor::beyond() const {
 
 std::optional<Interval> Predictor::by_form(std::int64_t candidates, double value) const {
   const auto n = static_cast<double>(candidates);
-  std::optional<StandardError> error;
-  if (affine_) {
-    // Beyond the data the line of a part of the rounds may fall below 0; a time does not.
-    error = uncertainty_.of_line([n](const Forms& forms) {
-      return -std::log(std::max(forms.line->history, 0.0) / n + std::max(forms.line->candidate, 0.0));
-    });
-  } else {
-    error = uncertainty_.of_r([n](const Forms& forms) { return std::log(speedup(n, bounded_r(*forms.r))); });
-  }
+  const std::optional<StandardError> error =
+      uncertainty_.of(static_cast<std::size_t>(form_ - cost_forms().data()),
+                      [&](const Constants& constants) { return std::log(form_->speedup(constants, n)); });
   const std::optional<double> held_out = held_out_half_width(counts_, errors_, candidates);
   if (!error || !held_out) return std::nullopt;
   const double half = std::hypot(error->half_width(), *held_out);

@@ -2,12 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "analysis/curve.h"
-#include "analysis/forms.h"
+#include "analysis/uncertainty.h"
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
@@ -45,10 +46,10 @@ class Predictor {
   std::optional<Interval> by_form(std::int64_t candidates, double value) const;
   std::optional<Interval> between(std::int64_t candidates) const;
 
-  Fit fit_;
+  std::shared_ptr<const Fit> fit_;  ///< shared with copies, which point into it
   std::vector<Level> levels_;
-  bool affine_;
-  std::optional<Line> line_;  ///< the form in use, in naive candidates
+  const FittedModel* model_;        ///< in use, of fit_; null where none holds
+  const CostForm* form_ = nullptr;  ///< its form
   Uncertainty uncertainty_;
   std::vector<double> errors_;
   Curve relative_, naive_, scheme_;

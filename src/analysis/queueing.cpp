@@ -9,7 +9,7 @@ namespace kvcast::analysis {
 namespace {
 
 // Of probabilities that are sums of n terms 1/n: rounding must not turn 1% into more than 1%.
-constexpr double kRounding = 1e-12;
+constexpr double kLoadRounding = 1e-12;
 
 }  // namespace
 
@@ -50,9 +50,9 @@ double exceedance(const Wait& wait, const ServiceTime& service, double t) {
 }
 
 double quantile_of(const Wait& wait, const ServiceTime& service, double probability) {
-  const double left_over = 1 - probability + kRounding;
+  const double left_over = 1 - probability + kLoadRounding;
   const auto count = static_cast<double>(service.shape->size());
-  const auto rank = static_cast<std::size_t>(std::ceil(probability * count - kRounding * count));
+  const auto rank = static_cast<std::size_t>(std::ceil(probability * count - kLoadRounding * count));
   double low = service.mean * (*service.shape)[std::max<std::size_t>(rank, 1) - 1];
   if (exceedance(wait, service, low) <= left_over) return low;
   double high = 2 * low + wait.mean_if_waiting;

@@ -9,7 +9,7 @@
 
 #include "analysis/composition.h"
 #include "analysis/curve.h"
-#include "analysis/forms.h"
+#include "analysis/forms/form.h"
 #include "analysis/predict.h"
 #include "analysis/statistics.h"
 #include "kvcast/cost_model.h"
@@ -39,7 +39,7 @@ std::vector<double> left_out_errors(const TimesByN& points, const Curve& curve) 
   for (const Curve::Anchor& anchor : curve.anchors()) {
     TimesByN others = points;
     others.erase(anchor.candidates);
-    errors.push_back(std::log(time_line(others).time(static_cast<double>(anchor.candidates)) / anchor.value));
+    errors.push_back(std::log(time_line(others)->time(static_cast<double>(anchor.candidates)) / anchor.value));
   }
   return errors;
 }
@@ -155,6 +155,18 @@ ServiceFit one_parameter(const Estimate& r, double c, bool timed, const char* so
   return fit;
 }
 
+/// N/S of a model where that is a line in N, nullopt where it is not.
+std::optional<SpeedupLine> line_of(const FittedModel& model) {
+  const CostForm& form = *find_form(model.name);
+  const Constants constants = constants_of(form, model);
+  const double candidate = form.slope(constants), user = form.time(constants, 1) - candidate;
+  for (const double n : {2.0, 30.0, 1e4}) {
+    if (!(std::abs(user + candidate * n - form.time(constants, n)) <= 1e-9 * form.time(constants, n)))
+      return std::nullopt;
+  }
+  return SpeedupLine{user, candidate};
+}
+
 /// `value` with the relative interval of another estimate.
 Estimate with_interval_of(double value, const std::optional<Estimate>& other) {
   Estimate estimate{value, {}};
@@ -188,17 +200,15 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   const double c = naive_candidate_seconds(levels);
   const TimingTable table = tabulate(samples);
   const TimesByN &scheme = table.at(fit.scheme), &naive = table.at(kBaseline);
-  const bool affine = fit.preferred == "affine";
   ServiceFit model = one_parameter(*fit.r, c, true, "fitted");
-  if (affine) {
-    model.speedup_line = {fit.affine->user_s / fit.affine->naive_candidate_s,
-                          fit.affine->candidate_s / fit.affine->naive_candidate_s};
-  }
-  const Line by_form{c * model.speedup_line->user, c * model.speedup_line->candidate};
+  const FittedModel* used = fit.in_use();
+  if (used != nullptr) model.speedup_line = line_of(*used);
   const Predictor predictor(samples, fit, extrapolate);
   const Curve& relative = predictor.relative();
-  const Curve time = time_curve(scheme, by_form), naive_time = time_curve(naive, {0, c});
-  const Line& line = *time.line();
+  const Line line = time_line(scheme).value_or(
+      model.speedup_line ? Line{c * model.speedup_line->user, c * model.speedup_line->candidate} : Line{c, 0});
+  const Curve time = time_curve(scheme, [line](double n) { return line.time(n); }),
+              naive_time = time_curve(naive, [](double n) { return n; });
   std::map<std::int64_t, double> measured;
   for (const Level& level : levels) measured[level.candidates] = observed_speedup(level).value;
   model.speedup = [relative, measured](std::int64_t n) {
@@ -221,7 +231,8 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   if (scheme.size() >= kLineCounts) {
     model.inputs = {
         input("user_s", "s", {model.service.user_s, {}}, "fitted", kUser),
-        input("candidate_s", "s", with_interval_of(line.candidate, affine && fit.marginal_r ? fit.marginal_r : fit.r),
+        input("candidate_s", "s",
+              with_interval_of(line.candidate, used != nullptr && used->marginal_r ? used->marginal_r : fit.r),
               "fitted", kCandidates),
         input("naive_candidate_s", "s", {c, {}}, "fitted", kNaive)};
   }

@@ -12,6 +12,7 @@
 
 #include "analysis/composition.h"
 #include "analysis/fit.h"
+#include "analysis/forms/form.h"
 #include "analysis/nnls.h"
 #include "analysis/statistics.h"
 #include "base/random.h"
@@ -19,8 +20,6 @@
 namespace kvcast::analysis {
 namespace {
 
-/// How much smaller the squared errors with a cache must be for one to be believed: as for the affine form of a fit.
-constexpr double kClearlySmaller = 0.8;
 /// Relative errors below this are rounding, and no reason to believe in a cache.
 constexpr double kExact = 1e-8;
 

@@ -8,17 +8,14 @@
 #include <utility>
 #include <vector>
 
+#include "analysis/forms/form.h"
 #include "base/text.h"
 
 namespace kvcast::analysis {
 namespace {
 
-/// N above 1 that test the form.
-constexpr std::size_t kMinTestedN = 3;
 /// Neighbouring N further apart than this factor leave the curve between them to the form.
 constexpr double kWideGap = 10;
-/// Losses below this, in percent, are rounding.
-constexpr double kExactPct = 1e-6;
 /// naive's time per candidate that differs by more than this factor over N is not a baseline of c N.
 constexpr double kBatchedNaive = 1.3;
 /// A time that grows by more than this many times the growth of N has jumped.
@@ -46,20 +43,28 @@ std::int64_t round_up_125(double value) {
 
 std::vector<std::int64_t> above_one(const Fit& fit) {
   std::vector<std::int64_t> result;
-  for (const Residual& residual : fit.residuals) {
-    if (residual.candidates > 1) result.push_back(residual.candidates);
+  for (const ObservedSpeedup& one : fit.observed) {
+    if (one.candidates > 1) result.push_back(one.candidates);
   }
   return result;
 }
 
-/// Where a form is furthest off, in percent of the speed-up.
-std::pair<double, std::int64_t> worst(const Fit& fit, std::optional<double> Residual::*of_form) {
-  std::pair<double, std::int64_t> result{0, fit.residuals.back().candidates};
-  for (const Residual& residual : fit.residuals) {
-    const double size = std::abs((residual.*of_form).value_or(0));
+/// Where a model is furthest off, in percent of the speed-up.
+std::pair<double, std::int64_t> worst(const FittedModel& model) {
+  std::pair<double, std::int64_t> result{0, model.residuals.back().candidates};
+  for (const ModelResidual& residual : model.residuals) {
+    const double size = std::abs(residual.pct.value_or(0));
     if (size > result.first) result = {size, residual.candidates};
   }
   return result;
+}
+
+std::string phrase_of(const FittedModel& model) { return find_form(model.name)->phrase; }
+
+/// "the one-parameter law misses N=5 by 12%".
+std::string misses(const FittedModel& model) {
+  const auto [off, where] = worst(model);
+  return phrase_of(model) + " misses " + at(where) + " by " + percent(off);
 }
 
 double per_candidate(const Curve::Anchor& anchor) { return anchor.value / static_cast<double>(anchor.candidates); }
@@ -117,22 +122,21 @@ std::string unknown_r(const Fit& fit, std::int64_t largest) {
 
 /// ", where the noise is 0.5%": half of the interval of the speed-up at an N.
 std::string noise_at(const Fit& fit, std::int64_t candidates) {
-  for (const Residual& residual : fit.residuals) {
-    if (residual.candidates != candidates || !residual.speedup.ci95) continue;
-    const Interval& interval = *residual.speedup.ci95;
-    return " (noise " + percent(50 * (interval.hi - interval.lo) / residual.speedup.value) + ")";
+  for (const ObservedSpeedup& one : fit.observed) {
+    if (one.candidates != candidates || !one.speedup.ci95) continue;
+    const Interval& interval = *one.speedup.ci95;
+    return " (noise " + percent(50 * (interval.hi - interval.lo) / one.speedup.value) + ")";
   }
   return "";
 }
 
-/// Neither form: how far each is off, and why.
+/// No model: how far each is off, and why.
 std::string no_model(const Fit& fit, const Times& times) {
-  const auto [law_off, law_at] = worst(fit, &Residual::one_parameter_pct);
-  std::string text = "neither form describes these timings: the one-parameter law misses " + at(law_at) + " by " +
-                     percent(law_off) + noise_at(fit, law_at);
-  if (fit.affine) {
-    const auto [affine_off, affine_at] = worst(fit, &Residual::affine_pct);
-    text += ", the affine form " + at(affine_at) + " by " + percent(affine_off);
+  std::string text =
+      (fit.models.size() == 2 ? "neither form describes" : "no form describes") + std::string(" these timings: ");
+  for (const FittedModel& model : fit.models) {
+    const bool first = &model == &fit.models.front();
+    text += (first ? "" : ", ") + misses(model) + (first ? noise_at(fit, worst(model).second) : "");
   }
   const std::string why = break_of(times);
   return text + (why.empty() ? "" : "; " + why);
@@ -140,36 +144,36 @@ std::string no_model(const Fit& fit, const Times& times) {
 
 /// What the timings do not tell of one more candidate, where nothing is known beyond the largest N.
 std::string no_slope(const Fit& fit, const Times& times) {
-  const std::string largest = at(fit.residuals.back().candidates);
+  const std::string largest = at(fit.observed.back().candidates);
   const double grown = times.scheme.back().value / times.scheme.front().value;
   return (grown < kFlat ? "the time is flat up to " : "the noise hides what one more candidate costs up to ") +
          largest + ", so nothing is known beyond it";
 }
-bool slope_unknown(const Fit& fit) { return fit.known_to == fit.residuals.back().candidates; }
+bool slope_unknown(const Fit& fit) { return fit.known_to == fit.observed.back().candidates; }
 
 std::string verdict_of(const Fit& fit, const Times& times) {
-  if (fit.residuals.empty()) return "nothing to fit: no round has both naive and " + fit.scheme;
+  if (fit.observed.empty()) return "nothing to fit: no round has both naive and " + fit.scheme;
   const std::vector<std::int64_t> counts = above_one(fit);
   if (!fit.r) return "r is unknown: N=1 alone says nothing about it";
-  if (fit.preferred == "neither") return no_model(fit, times);
-  const auto [size, where] = worst(fit, &Residual::one_parameter_pct);
-  if (fit.preferred == "affine") {
-    const std::string affine =
-        "model: affine (the one-parameter law misses " + at(where) + " by " + percent(size) + ")";
-    if (fit.identifiable) return affine;
-    return affine + (slope_unknown(fit) ? "; " + no_slope(fit, times)
-                                        : ", but the cost of one more candidate is not known to a factor of two");
+  const FittedModel *model = fit.in_use(), &law = fit.models.front();
+  if (model == nullptr) return no_model(fit, times);
+  const double size = worst(law).first;
+  if (model != &law) {
+    const std::string other = "model: " + model->name + " (" + misses(law) + ")";
+    if (fit.identifiable) return other;
+    return other + (slope_unknown(fit) ? "; " + no_slope(fit, times)
+                                       : ", but the cost of one more candidate is not known to a factor of two");
   }
   if (fit.r->value >= 1) {
     return "sharing costs more: one more candidate takes " + format_significant(fit.r->value, 3) +
            " times a naive candidate";
   }
-  if (!fit.identifiable && fit.preferred != "untested") return unknown_r(fit, counts.back());
-  if (fit.preferred == "untested") {
+  if (!fit.identifiable && fit.preferred != kUntested) return unknown_r(fit, counts.back());
+  if (fit.preferred == kUntested) {
     const std::string rests = counts.size() == 1 ? "form untested: r rests on " + at(counts.front()) + " alone"
                                                  : "form untested: r rests on two N above 1, " + at(counts.front()) +
                                                        " and " + at(counts.back());
-    if (size > 100 * kMaxMisfit) return rests + "; the one-parameter law misses " + at(where) + " by " + percent(size);
+    if (size > 100 * kMaxMisfit) return rests + "; " + misses(law);
     return fit.identifiable || (fit.r->ci95 && fit.r->ci95->lo > 0) ? rests : unknown_r(fit, counts.back());
   }
   return "model: one-parameter law (within " + percent(size) + " at every measured N)";
@@ -180,7 +184,7 @@ std::string next_without_model(const Fit& fit, const Times& times) {
   const std::vector<Curve::Anchor>& anchors = times.scheme;
   auto low = jump(anchors);
   if (low == anchors.end()) {
-    const std::int64_t missed = worst(fit, &Residual::one_parameter_pct).second;
+    const std::int64_t missed = worst(fit.models.front()).second;
     low = std::find_if(anchors.begin(), anchors.end() - 2,
                        [missed](const Curve::Anchor& anchor) { return anchor.candidates >= missed; });
   }
@@ -194,15 +198,16 @@ std::string next_without_model(const Fit& fit, const Times& times) {
 }
 
 std::string next_of(const Fit& fit, const Times& times) {
-  if (fit.residuals.empty()) return "time naive and " + fit.scheme + " in the same rounds, at N=1 and at N above 1";
+  if (fit.observed.empty()) return "time naive and " + fit.scheme + " in the same rounds, at N=1 and at N above 1";
   const std::vector<std::int64_t> counts = above_one(fit);
   if (!fit.r) return "measure N above 1, such as N=10 and N=100";
-  if (fit.preferred == "neither") return next_without_model(fit, times);
+  const FittedModel* model = fit.in_use();
+  if (model == nullptr) return next_without_model(fit, times);
   const std::int64_t largest = counts.back();
   const std::string larger = "measure larger N, such as " + at(round_up_125(4 * static_cast<double>(largest))) +
                              ": up to " + at(largest) + " one more candidate costs too little to be seen";
-  if (fit.preferred == "affine" && !fit.marginal_r) return larger;
-  const Estimate& slope = fit.preferred == "affine" ? *fit.marginal_r : *fit.r;
+  if (!model->marginal_r) return larger;
+  const Estimate& slope = *model->marginal_r;
   if (slope.value >= 1) return {};
   if (slope.ci95 && !(slope.ci95->lo > 0)) return larger;
   const double reach = 1 / slope.value;
@@ -230,7 +235,7 @@ std::string next_of(const Fit& fit, const Times& times) {
     return "measure " + list + " as well: three N above 1 test the form";
   }
   if (short_of_r) return "measure " + at(wanted) + ", about 1/r: most of the curve lies beyond " + at(largest);
-  if (fit.residuals.front().candidates > 1) return "measure N=1: it shows the fixed costs of sharing bare";
+  if (fit.observed.front().candidates > 1) return "measure N=1: it shows the fixed costs of sharing bare";
   for (std::size_t i = 1; i < counts.size(); ++i) {
     const auto low = static_cast<double>(counts[i - 1]), high = static_cast<double>(counts[i]);
     if (high > kWideGap * low) {
@@ -241,24 +246,42 @@ std::string next_of(const Fit& fit, const Times& times) {
   return {};
 }
 
+/// N beyond which no crossing is told.
+constexpr std::int64_t kFarthest = 1'000'000'000;
+
+/// The smallest N at which a model's speed-up is above 1; nullopt: at no N, where one more candidate costs no less than
+/// a naive one.
+std::optional<std::int64_t> wins_from(const FittedModel& model) {
+  const CostForm& form = *find_form(model.name);
+  const Constants constants = constants_of(form, model);
+  if (form.slope(constants) >= 1) return std::nullopt;
+  std::int64_t below = 0, most = kFarthest;
+  while (most - below > 1) {
+    const std::int64_t middle = below + (most - below) / 2;
+    (form.speedup(constants, static_cast<double>(middle)) > 1 ? most : below) = middle;
+  }
+  return most;
+}
+
 std::vector<std::string> losses_of(const Fit& fit) {
   std::vector<std::string> losses;
-  for (const Residual& residual : fit.residuals) {
-    const Estimate& speedup = residual.speedup;
+  for (const ObservedSpeedup& one : fit.observed) {
+    const Estimate& speedup = one.speedup;
     const double loss = 100 * (1 - speedup.value);
     if (loss < kExactPct || (speedup.ci95 && speedup.ci95->hi >= 1)) continue;
-    std::string text = "at " + at(residual.candidates) + " sharing is " + percent(loss) + " slower ";
+    std::string text = "at " + at(one.candidates) + " sharing is " + percent(loss) + " slower ";
     text += speedup.ci95
                 ? "[" + percent(100 * (1 - speedup.ci95->hi)) + ", " + percent(100 * (1 - speedup.ci95->lo)) + "]"
                 : "(a single timing)";
     losses.push_back(std::move(text));
   }
-  if (losses.empty() || !fit.affine || fit.preferred == "neither") return losses;
-  const double gain = fit.affine->naive_candidate_s - fit.affine->candidate_s;
-  if (gain <= 0) {
-    losses.push_back("by the affine fit sharing wins at no N");
-  } else if (const double from = fit.affine->user_s / gain; from < 1e9) {
-    losses.push_back("by the affine fit sharing wins from " + at(static_cast<std::int64_t>(from) + 1) + " on");
+  // The law never crosses 1.
+  const FittedModel *used = fit.in_use(), *model = used == &fit.models.front() ? fit.model(affine_form().name) : used;
+  if (losses.empty() || used == nullptr || model == nullptr) return losses;
+  if (const auto from = wins_from(*model); from && *from < kFarthest) {
+    losses.push_back("by " + phrase_of(*model) + " sharing wins from " + at(*from) + " on");
+  } else if (!from) {
+    losses.push_back("by " + phrase_of(*model) + " sharing wins at no N");
   }
   return losses;
 }

@@ -46,8 +46,6 @@ using app::kMostWorkers;
 using app::refuse;
 using app::require_range;
 
-std::string number(std::int64_t value) { return std::to_string(value); }
-
 void require_not_negative(const char* flag, const std::optional<double>& value) {
   if (value && !(*value >= 0 && std::isfinite(*value))) {
     refuse(flag, "'" + format_significant(*value, 6) + "' is out of range", "0 and above");
@@ -96,7 +94,7 @@ void refuse_memory(const char* flag, const std::string& what, double bytes, cons
 void refuse_users(const TrafficOptions& options) {
   if (!options.workload.trace.empty()) return;
   const auto users = static_cast<double>(options.workload.users);
-  refuse_memory("--users", "the tables of " + number(options.workload.users) + " users",
+  refuse_memory("--users", "the tables of " + std::to_string(options.workload.users) + " users",
                 users * (kDrawnBytes + kCountBytes * static_cast<double>(threads_of(options))),
                 "fewer --users or --threads");
 }
@@ -168,10 +166,11 @@ class Fleet {
     if (simulator_.cache.bytes <= 0 || !(page > 0)) return;
     const double held =
         std::min(static_cast<double>(summary_.users), static_cast<double>(simulator_.cache.bytes) / page);
-    refuse_memory("--cache",
-                  "the entries of " + number(std::llround(held)) + " users in it, of every replication at once,",
-                  held * kHeldBytes * static_cast<double>(threads_of(options_)),
-                  "a smaller --cache, or fewer --users, --requests or --threads");
+    refuse_memory(
+        "--cache",
+        "the entries of " + std::to_string(std::llround(held)) + " users in it, of every replication at once,",
+        held * kHeldBytes * static_cast<double>(threads_of(options_)),
+        "a smaller --cache, or fewer --users, --requests or --threads");
   }
 
   traffic::Arrivals arrivals(const traffic::Workload& workload, std::int64_t requests,

@@ -125,11 +125,12 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
     }
   }
   for (const Fit& fit : one.fits) {
-    if (fit.preferred == "neither") warnings.push_back({"no-model", fit.scheme + at + ": " + fit.verdict, fit.next});
-    if (fit.preferred != "affine") continue;
-    warnings.push_back({"form",
-                        fit.scheme + at + ": the affine form predicts left-out N better than the one-parameter law",
-                        "use a, b and c for sizing; r alone hides a fixed cost per request"});
+    if (fit.preferred == kNoModel) warnings.push_back({"no-model", fit.scheme + at + ": " + fit.verdict, fit.next});
+    const FittedModel* model = fit.in_use();
+    if (model == nullptr || model == &fit.models.front()) continue;
+    warnings.push_back(
+        {"form", fit.scheme + at + ": the " + model->name + " model predicts left-out N better than the law of r",
+         "size by its parameters; r alone hides what it has beyond the law"});
   }
   for (const SelfCheck& check : one.self_check) {
     if (check.contains_one) continue;

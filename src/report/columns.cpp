@@ -264,28 +264,20 @@ const std::vector<Column<Fit>>& fit_columns() {
       describe<T>("r", "ratio", "cost of one more candidate over one naive candidate", &T::r),
       describe<T>("rho", "ratio", "cost of one candidate over the history pass, C_f/C_u", &T::rho),
       describe<T>("r_flops", "ratio", "r by counted FLOPs alone", &T::r_flops),
-      describe<T>("asymptote", "ratio", "limit of the speed-up by the form in use; null: not known", &T::asymptote),
+      describe<T>("asymptote", "ratio", "limit of the speed-up by the model in use; null: not known", &T::asymptote),
       describe<T>("candidates_for_90", "candidates", "N with 90% of it", &T::candidates_for_90, Role::added),
       describe<T>("known_to", "candidates", "largest N that anything is said of", &T::known_to, Role::added),
       describe<T>("r_squared", "", "of the speed-ups; near 1 for almost any rising curve", &T::r_squared),
-      describe<T>("max_residual_pct", "%", "largest residual of the speed-up", &T::max_residual_pct),
-      describe<T>("affine", "s", "free fit of user_s + candidate_s N against naive_candidate_s N", &T::affine),
-      describe<T>("marginal_r", "ratio", "r of one more candidate by the affine form, fixed costs apart",
-                  &T::marginal_r),
-      describe<T>("affine_max_residual_pct", "%", "largest residual of the speed-up by the affine form",
-                  &T::affine_max_residual_pct),
-      describe<T>("loo_error_pct", "%", "RMS error of the speed-up at the N left out", &T::loo_error_pct),
-      describe<T>("affine_loo_error_pct", "%", "the same by the affine form", &T::affine_loo_error_pct),
-      describe<T>("preferred", "", "form that describes the data: `one-parameter`, `affine`, `neither` or `untested`",
+      describe<T>("preferred", "", "model that describes the data, `neither` where none does, or `untested`",
                   known(&T::preferred)),
       describe<T>("rounds", "rounds", "whole rounds used", &T::rounds),
       describe<T>("excluded_pairs", "pairs", "pairs left out because the machine was slow beside them",
                   &T::excluded_pairs),
-      describe<T>("lack_of_fit_pct", "%", "spread of the N about the one-parameter form beyond their noise",
+      describe<T>("lack_of_fit_pct", "%", "spread of the N about the one-parameter law beyond their noise",
                   &T::lack_of_fit_pct),
       describe<T>("identifiable", "", "these N tell the cost of one more candidate from 0 and from its double",
                   &T::identifiable, Role::added),
-      describe<T>("verdict", "", "which form describes the timings, if any, and whether r is known",
+      describe<T>("verdict", "", "which model describes the timings, if any, and whether r is known",
                   known(&T::verdict)),
       describe<T>("next", "", "what to measure next; null when nothing is missing", known(&T::next)),
       describe<T>("losses", "", "where sharing is slower than naive, and by how much", &T::losses, Role::added),
@@ -293,15 +285,47 @@ const std::vector<Column<Fit>>& fit_columns() {
   return columns;
 }
 
-const std::vector<Column<Residual>>& residual_columns() {
-  using T = Residual;
+const std::vector<Column<FittedModel>>& fitted_model_columns() {
+  using T = FittedModel;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("model", "", "name in the list of cost models", &T::name),
+      describe<T>("formula", "", "of the speed-up, in N and the symbols of the parameters", &T::formula),
+      describe<T>("limit", "", "of its limit", &T::limit),
+      describe<T>("for_90", "", "of the N with 90% of that", &T::for_90),
+      describe<T>("marginal_r", "ratio", "cost of one more candidate over a naive one, where N is large",
+                  &T::marginal_r),
+      describe<T>("max_residual_pct", "%", "largest residual of the speed-up", &T::max_residual_pct),
+      describe<T>("loo_error_pct", "%", "RMS error of the speed-up at the N left out", &T::loo_error_pct),
+  };
+  return columns;
+}
+
+const std::vector<Column<FittedParameter>>& fitted_parameter_columns() {
+  using T = FittedParameter;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("name", "", "name; carries the unit where there is one", &T::name),
+      describe<T>("symbol", "", "what the formula calls it", &T::symbol),
+      describe<T>("unit", "", "its unit", &T::unit),
+      describe<T>("value", "", "its value", &T::value),
+  };
+  return columns;
+}
+
+const std::vector<Column<ModelResidual>>& model_residual_columns() {
+  using T = ModelResidual;
+  static const std::vector<Column<T>> columns = {
+      describe<T>("candidates", "candidates", "N", &T::candidates),
+      describe<T>("pct", "%", "modelled over observed speed-up, less 1, fitted to every N", &T::pct),
+      describe<T>("loo_pct", "%", "the same, fitted without this N", &T::loo_pct),
+  };
+  return columns;
+}
+
+const std::vector<Column<ObservedSpeedup>>& observed_speedup_columns() {
+  using T = ObservedSpeedup;
   static const std::vector<Column<T>> columns = {
       describe<T>("candidates", "candidates", "N", &T::candidates),
       describe<T>("speedup", "ratio", "observed", &T::speedup),
-      describe<T>("one_parameter_pct", "%", "of the one-parameter form fitted to every N", &T::one_parameter_pct),
-      describe<T>("affine_pct", "%", "of the affine form fitted to every N", &T::affine_pct),
-      describe<T>("loo_pct", "%", "of the one-parameter form fitted without this N", &T::loo_pct),
-      describe<T>("affine_loo_pct", "%", "of the affine form fitted without this N", &T::affine_loo_pct),
   };
   return columns;
 }
@@ -319,7 +343,7 @@ const std::vector<Column<Prediction>>& prediction_columns() {
       describe<T>("naive_seconds", "s", "of naive for all N candidates", &T::naive_seconds),
       describe<T>("scheme_seconds", "s", "of the scheme for all N candidates", &T::scheme_seconds),
       describe<T>("source", "", "`measured` (the point is in the data), `interpolated` or `extrapolated`", &T::source),
-      describe<T>("by", "", "what says it: `timings`, `interpolation`, `one-parameter`, `affine` or `surface`",
+      describe<T>("by", "", "what says it: `timings`, `interpolation`, `surface` or the name of a model",
                   known(&T::by)),
       describe<T>("reason", "", "why nothing is said of this N; null where something is", known(&T::reason),
                   Role::added),
@@ -590,8 +614,6 @@ std::vector<std::string> flat_names(const std::string& name, Kind kind) {
       return {name + "_median", name + "_lo", name + "_hi", name + "_samples"};
     case Kind::errors:
       return {name + "_max_abs", name + "_max_rel"};
-    case Kind::affine:
-      return {name + "_user_s", name + "_candidate_s", name + "_naive_candidate_s"};
     case Kind::boolean:
     case Kind::integer:
     case Kind::number:
@@ -622,9 +644,6 @@ std::vector<Value> flat_values(Kind kind, const Value& value) {
     return {seconds->median, end(seconds->ci95, &Interval::lo), end(seconds->ci95, &Interval::hi), seconds->samples};
   }
   if (const auto* errors = std::get_if<ErrorPair>(&value)) return {errors->max_abs, errors->max_rel};
-  if (const auto* affine = std::get_if<AffineFit>(&value)) {
-    return {affine->user_s, affine->candidate_s, affine->naive_candidate_s};
-  }
   if (std::holds_alternative<std::monostate>(value)) return std::vector<Value>(flat_names("", kind).size());
   return {value};
 }

@@ -21,7 +21,7 @@ inline constexpr const char* kBaseline = "naive";
 
 /// Type of a column. The compound ones are an object (interval: a list of two) in JSON and several columns in CSV;
 /// texts and numbers are a list in JSON and one text in CSV.
-enum class Kind { boolean, integer, number, numbers, text, texts, status, interval, estimate, seconds, errors, affine };
+enum class Kind { boolean, integer, number, numbers, text, texts, status, interval, estimate, seconds, errors };
 
 /// Where a column stands.
 enum class Role {
@@ -33,7 +33,7 @@ enum class Role {
 
 /// Value of one column in one row; monostate is unknown.
 using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::string>,
-                           std::vector<double>, Interval, Estimate, SecondsSummary, ErrorPair, AffineFit>;
+                           std::vector<double>, Interval, Estimate, SecondsSummary, ErrorPair>;
 
 /// Every status in the order of the enum, and the one of that name; nullopt when there is none.
 inline constexpr Status kStatuses[] = {Status::measured, Status::composed, Status::scaled, Status::skipped};
@@ -64,7 +64,10 @@ const std::vector<Column<SchemePoint>>& scheme_point_columns();
 /// Of the whole report, in every row of its summary.
 const std::vector<Column<Report>>& summary_columns();
 const std::vector<Column<Fit>>& fit_columns();
-const std::vector<Column<Residual>>& residual_columns();
+const std::vector<Column<FittedModel>>& fitted_model_columns();
+const std::vector<Column<FittedParameter>>& fitted_parameter_columns();
+const std::vector<Column<ModelResidual>>& model_residual_columns();
+const std::vector<Column<ObservedSpeedup>>& observed_speedup_columns();
 const std::vector<Column<Prediction>>& prediction_columns();
 const std::vector<Column<Explanation>>& explanation_columns();
 const std::vector<Column<RShare>>& r_share_columns();

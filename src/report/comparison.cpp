@@ -241,18 +241,19 @@ std::string render_comparison_table(const Comparison& comparison) {
     if (!group.title.empty()) text += paragraph("", group.title, 0);
     text += group.grid.text("") + "\n";
   }
-  constexpr std::size_t kMargin = 14;
-  text += paragraph("time", "above 1: B takes longer. The interval beside it is that of the next column", kMargin);
+  constexpr std::size_t kComparedMargin = 14;
+  text +=
+      paragraph("time", "above 1: B takes longer. The interval beside it is that of the next column", kComparedMargin);
   text += paragraph("at one clock",
                     "each time multiplied by the FMA peak of its own run; where a peak is unknown, -, and "
                     "the interval is that of the time",
-                    kMargin);
-  text += paragraph("speed-up", "over naive; below 1: B gains less", kMargin);
+                    kComparedMargin);
+  text += paragraph("speed-up", "over naive; below 1: B gains less", kComparedMargin);
   if (std::any_of(points.begin(), points.end(), [](const auto& p) { return p.missing_in.empty() && !judged(p); })) {
-    text += paragraph("one round", "no interval can be formed, so the point could not be judged", kMargin);
+    text += paragraph("one round", "no interval can be formed, so the point could not be judged", kComparedMargin);
   }
   for (const std::string& difference : comparison.differences) {
-    text += paragraph("differs", one_line(difference), kMargin);
+    text += paragraph("differs", one_line(difference), kComparedMargin);
   }
   return text;
 }

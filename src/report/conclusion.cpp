@@ -30,7 +30,8 @@ const SchemePoint* last_speedup(const Case& one, const std::string& scheme, std:
 
 /// With no more digits than the interval of the cost behind the ceiling supports; and whether that cost two.
 std::pair<double, bool> supported(const Fit& fit, double value) {
-  const std::optional<Estimate>& cost = fit.preferred == "affine" ? fit.marginal_r : fit.r;
+  const FittedModel* model = fit.in_use();
+  const std::optional<Estimate> cost = model != nullptr ? model->marginal_r : fit.r;
   const bool wide = cost && cost->ci95 && cost->ci95->hi - cost->ci95->lo > 2 * kWideInterval * cost->value;
   if (!wide || !(value >= 10)) return {value, wide};
   const double step = std::pow(10.0, std::floor(std::log10(value)) - 1);
@@ -109,7 +110,7 @@ std::string conclusion(const Report& report) {
   }
   if (fit.asymptote) {
     text += "; " + ceiling_of(fit);
-  } else if (fit.preferred == "neither") {
+  } else if (fit.preferred == kNoModel) {
     text += "; no model describes these timings, so nothing is known beyond it";
   } else if (fit.known_to == candidates && !slower) {
     text += "; nothing is known beyond it";

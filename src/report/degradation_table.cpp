@@ -11,7 +11,7 @@
 namespace kvcast::report {
 namespace {
 
-constexpr std::size_t kMargin = 10;
+constexpr std::size_t kDropMargin = 10;
 
 std::string ends(const Estimate& drop) {
   return drop.ci95 ? fmt::format("[{}, {}]", share(drop.ci95->lo, 1), share(drop.ci95->hi, 1)) : "-";
@@ -46,8 +46,8 @@ void add_row(Grid& grid, std::vector<std::string> first, const Degradation& row)
 constexpr const char* kTitle = "throughput drop of the ranker: its head behind the scheme against the head alone";
 
 std::string notes() {
-  return "\n" +
-         paragraph("rule", "the design note's: naive's drop over the speed-up; exact: by throughput algebra", kMargin);
+  return "\n" + paragraph("rule", "the design note's: naive's drop over the speed-up; exact: by throughput algebra",
+                          kDropMargin);
 }
 
 }  // namespace
@@ -91,7 +91,7 @@ std::string resident_line(const std::vector<ResidentMemory>& memory) {
   return paragraph(
       "resident",
       fmt::format("{}, {} (measured)", taken(*shared, shared->candidates != copies->candidates), taken(*copies, true)),
-      kMargin);
+      kDropMargin);
 }
 
 }  // namespace kvcast::report

@@ -40,7 +40,6 @@ constexpr Kind kind_of() {
   if constexpr (std::is_same_v<T, Estimate>) return Kind::estimate;
   if constexpr (std::is_same_v<T, SecondsSummary>) return Kind::seconds;
   if constexpr (std::is_same_v<T, ErrorPair>) return Kind::errors;
-  if constexpr (std::is_same_v<T, AffineFit>) return Kind::affine;
 }
 
 template <typename T>

@@ -9,7 +9,7 @@ namespace report {
 const std::vector<Format>& format_list() {
   static const std::vector<Format> list = {
       {"table", "", "for the terminal", render_table, true},
-      {"json", "report.json", "the whole report under the contract kvcast.report/1, without raw samples", render_json},
+      {"json", "report.json", "the whole report under the contract kvcast.report/2, without raw samples", render_json},
       {"csv", "summary.csv", "a row per shape, N and scheme", render_summary_csv},
       {"samples.csv", "samples.csv", "raw timings, a row each", render_samples_csv},
       {"md", "report.md", "Markdown, for a pull request", render_markdown},

@@ -1,4 +1,4 @@
-// report.json by the contract kvcast.report/1 (docs/report-schema.md).
+// report.json by the contract kvcast.report/2 (docs/report-schema.md).
 #include "report/json.h"
 
 #include <optional>
@@ -44,7 +44,13 @@ Json profile(const Profile& value) {
 
 Json fit(const Fit& value) {
   Json result = to_json(fit_columns(), value);
-  result["residuals"] = to_json(residual_columns(), value.residuals);
+  result["observed"] = to_json(observed_speedup_columns(), value.observed);
+  Json& models = result["models"] = Json::array();
+  for (const FittedModel& model : value.models) {
+    Json& one = models.emplace_back(to_json(fitted_model_columns(), model));
+    one["parameters"] = to_json(fitted_parameter_columns(), model.parameters);
+    one["residuals"] = to_json(model_residual_columns(), model.residuals);
+  }
   result["predictions"] = to_json(prediction_columns(), value.predictions);
   Json& explanation = result["explanation"] = nullptr;
   if (value.explanation) {

@@ -21,9 +21,9 @@ constexpr double kNaN = std::numeric_limits<double>::quiet_NaN();
 // nlohmann would write NaN as null silently; here null is a decision and the value never reaches the writer.
 Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
-Json ends(const Interval& value) { return Json::array({number(value.lo), number(value.hi)}); }
+Json ends_json(const Interval& value) { return Json::array({number(value.lo), number(value.hi)}); }
 
-Json interval(const std::optional<Interval>& value) { return value ? ends(*value) : Json(nullptr); }
+Json interval_json(const std::optional<Interval>& value) { return value ? ends_json(*value) : Json(nullptr); }
 
 // "line 3, column 5" of the byte at `offset`; the column alone in a text of one line.
 std::string position(const std::string& text, std::size_t offset) {
@@ -95,17 +95,13 @@ Json to_json(const Value& value) {
           for (const double item : v) list.push_back(number(item));
           return list;
         } else if constexpr (std::is_same_v<T, Interval>) {
-          return ends(v);
+          return ends_json(v);
         } else if constexpr (std::is_same_v<T, Estimate>) {
-          return {{"value", number(v.value)}, {"ci95", interval(v.ci95)}};
+          return {{"value", number(v.value)}, {"ci95", interval_json(v.ci95)}};
         } else if constexpr (std::is_same_v<T, SecondsSummary>) {
-          return {{"median", number(v.median)}, {"ci95", interval(v.ci95)}, {"samples", v.samples}};
+          return {{"median", number(v.median)}, {"ci95", interval_json(v.ci95)}, {"samples", v.samples}};
         } else if constexpr (std::is_same_v<T, ErrorPair>) {
           return {{"max_abs", number(v.max_abs)}, {"max_rel", number(v.max_rel)}};
-        } else if constexpr (std::is_same_v<T, AffineFit>) {
-          return {{"user_s", number(v.user_s)},
-                  {"candidate_s", number(v.candidate_s)},
-                  {"naive_candidate_s", number(v.naive_candidate_s)}};
         } else {
           return v;
         }
@@ -263,8 +259,6 @@ Value JsonPlace::read(Kind kind, bool nullable) const {
       return SecondsSummary{part(at("median")), ci95(), at("samples").integer()};
     case Kind::errors:
       return ErrorPair{part(at("max_abs")), part(at("max_rel"))};
-    case Kind::affine:
-      return AffineFit{part(at("user_s")), part(at("candidate_s")), part(at("naive_candidate_s"))};
   }
   return {};
 }

@@ -16,7 +16,7 @@ namespace {
 constexpr std::size_t kColumns = 64, kRows = 12, kLabel = 9;
 
 /// An axis of whole cells, logarithmic.
-struct Axis {
+struct PlotAxis {
   double least, most;
   std::size_t cells;
   std::optional<std::size_t> cell(double value) const {
@@ -30,11 +30,10 @@ struct Axis {
   }
 };
 
-/// Nothing where no form describes the data.
-std::optional<double> fitted(const Fit& fit, double candidates) {
-  if (fit.preferred == "neither") return std::nullopt;
-  if (fit.preferred != "affine" || !fit.affine) return speedup(candidates, fit.r->value);
-  return fit.affine->naive_candidate_s * candidates / (fit.affine->user_s + fit.affine->candidate_s * candidates);
+/// Nothing where no model describes the data.
+std::optional<double> modelled(const Fit& fit, double candidates) {
+  const FittedModel* model = fit.in_use();
+  return model == nullptr ? std::nullopt : std::optional(modelled_speedup(*model, candidates));
 }
 
 std::vector<std::pair<double, double>> measured(const Case& one, const std::string& scheme) {
@@ -58,14 +57,14 @@ std::string speedup_plot(const Case& one, const Fit& fit) {
     lowest = std::min(lowest, value);
     highest = std::max(highest, value);
   }
-  const Axis x{points.front().first, points.back().first, kColumns}, y{lowest, highest, kRows};
+  const PlotAxis x{points.front().first, points.back().first, kColumns}, y{lowest, highest, kRows};
   std::vector<std::string> cells(kRows, std::string(kColumns, ' '));
   const auto put = [&](double n, double value, char mark) {
     const auto column = x.cell(n), row = y.cell(value);
     if (column && row) cells[kRows - 1 - *row][*column] = mark;
   };
   for (std::size_t column = 0; column < kColumns; ++column) {
-    if (const auto value = fitted(fit, x.value(column))) put(x.value(column), *value, '.');
+    if (const auto value = modelled(fit, x.value(column))) put(x.value(column), *value, '.');
   }
   for (const auto& [n, value] : points) put(n, value, 'o');
 
@@ -79,7 +78,7 @@ std::string speedup_plot(const Case& one, const Fit& fit) {
   }
   text += std::string(kLabel + 1, ' ') + "+" + std::string(kColumns, '-') + "\n";
   const std::string first = whole(x.least), last = whole(x.most);
-  const std::string form = fit.preferred == "neither" ? "" : ", . " + clipped(fit.preferred, 20) + " form";
+  const std::string form = fit.in_use() == nullptr ? "" : ", . " + clipped(fit.preferred, 20) + " form";
   const std::string title = "N, log scale; o measured" + form;
   std::string axis = std::string(kLabel + 2, ' ') + first;
   const std::size_t room = kLabel + 2 + kColumns - last.size();

@@ -108,7 +108,6 @@ Value read_cell(const Cell& cell, Kind kind, bool nullable) {
     case Kind::estimate:
     case Kind::seconds:
     case Kind::errors:
-    case Kind::affine:
       break;
   }
   return {};  // of several cells; no column that is read here

@@ -20,7 +20,7 @@ namespace {
 // Far above any report; below what reading a device or the wrong file would take.
 constexpr std::size_t kMaxBytes = std::size_t{1} << 30;
 // Far above a round of the largest grid, and a report on one line; below what would fill a machine when it is parsed.
-constexpr std::size_t kMaxLineBytes = std::size_t{128} << 20;
+constexpr std::size_t kMaxSamplesLineBytes = std::size_t{128} << 20;
 
 }  // namespace
 
@@ -44,7 +44,7 @@ std::string read_file(const std::string& path) {
     if (const std::size_t end = more.rfind('\n'); end != std::string_view::npos) line_begin = read + end + 1;
     read = text.size();
     if (text.size() > kMaxBytes) throw IoError(name, "is larger than 1 GiB");
-    if (text.size() - line_begin > kMaxLineBytes) {
+    if (text.size() - line_begin > kMaxSamplesLineBytes) {
       throw ConfigError(printable(name, 200) + ": line " + std::to_string(line + 1), "is longer than 128 MiB",
                         "is this a file of kvcast?");
     }

@@ -1,6 +1,10 @@
 // report.json read back: the inverse of json.cpp.
+#include <algorithm>
+#include <iterator>
+#include <limits>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/text.h"
@@ -39,10 +43,59 @@ Point point(const JsonPlace& place) {
   return value;
 }
 
+/// Of kvcast.report/1, which had two models by name: what became observed and models.
+void models_of_1(const JsonPlace& place, Fit& fit) {
+  const auto number = [](const JsonPlace& at, const char* name) {
+    const Value value = at.at(name).read(Kind::number, true);
+    const double* known = std::get_if<double>(&value);
+    return known != nullptr ? std::optional(*known) : std::nullopt;
+  };
+  const auto estimate = [](const JsonPlace& at, const char* name) {
+    const Value value = at.at(name).read(Kind::estimate, true);
+    const Estimate* known = std::get_if<Estimate>(&value);
+    return known != nullptr ? std::optional(*known) : std::nullopt;
+  };
+  if (fit.r) {
+    FittedModel& law = fit.models.emplace_back(unfitted_model("one-parameter"));
+    law.parameters = {{"r", "r", "ratio", fit.r->value}};
+    law.marginal_r = fit.r;
+    law.max_residual_pct = number(place, "max_residual_pct");
+    law.loo_error_pct = number(place, "loo_error_pct");
+  }
+  if (const JsonPlace affine = place.at("affine"); !affine.value().is_null()) {
+    FittedModel& line = fit.models.emplace_back(unfitted_model("affine"));
+    constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+    for (const auto& [name, symbol] : {std::pair{"user_s", "a"}, {"candidate_s", "b"}, {"naive_candidate_s", "c"}}) {
+      line.parameters.push_back({name, symbol, "s", number(affine, name).value_or(kUnknown)});
+    }
+    line.marginal_r = estimate(place, "marginal_r");
+    line.max_residual_pct = number(place, "affine_max_residual_pct");
+    line.loo_error_pct = number(place, "affine_loo_error_pct");
+  }
+  for (const auto& item : place.at("residuals").items()) {
+    const std::int64_t candidates = item.at("candidates").integer();
+    fit.observed.push_back({candidates, estimate(item, "speedup").value_or(Estimate{})});
+    for (FittedModel& model : fit.models) {
+      const bool law = &model == &fit.models.front();
+      model.residuals.push_back({candidates, number(item, law ? "one_parameter_pct" : "affine_pct"),
+                                 number(item, law ? "loo_pct" : "affine_loo_pct")});
+    }
+  }
+}
+
 Fit fit(const JsonPlace& place) {
   Fit value;
   from_json(place, fit_columns(), value);
-  value.residuals = rows_from_json(place.at("residuals"), residual_columns());
+  if (place.value().contains("residuals")) models_of_1(place, value);
+  if (place.value().contains("observed")) {
+    value.observed = rows_from_json(place.at("observed"), observed_speedup_columns());
+  }
+  for (const auto& item : place.at("models").items()) {
+    FittedModel& model = value.models.emplace_back();
+    from_json(item, fitted_model_columns(), model);
+    model.parameters = rows_from_json(item.at("parameters"), fitted_parameter_columns());
+    model.residuals = rows_from_json(item.at("residuals"), model_residual_columns());
+  }
   value.predictions = rows_from_json(place.at("predictions"), prediction_columns());
   const JsonPlace explanation = place.at("explanation");
   value.explanation = optional_row(explanation, explanation_columns());
@@ -108,6 +161,9 @@ std::optional<Traffic> traffic(const JsonPlace& root) {
   return value;
 }
 
+/// Contracts that are read.
+const std::string kReadable[] = {kReportSchema, "kvcast.report/1"};
+
 }  // namespace
 
 Report read_report_json(const std::string& text, const std::string& where) {
@@ -116,9 +172,11 @@ Report read_report_json(const std::string& text, const std::string& where) {
   const JsonPlace schema = root.object().at("schema");
   const std::string name = schema.text();
   // A minor number would stand behind a dot.
-  if (name != kReportSchema && !name.starts_with(std::string(kReportSchema) + ".")) {
-    schema.fail("is '" + printable(name) + "'", std::string(kReportSchema) + ", which this version reads");
-  }
+  const bool readable = std::any_of(std::begin(kReadable), std::end(kReadable),
+                                    [&](const std::string& one) { return name == one || name.starts_with(one + "."); });
+  if (!readable)
+    schema.fail("is '" + printable(name) + "'",
+                join({std::begin(kReadable), std::end(kReadable)}, " or ") + ", which this version reads");
   Report report;
   report.tool = tool_from_json(root.at("tool"));
   report.machine = optional_row(root.at("machine"), machine_columns());

@@ -22,7 +22,7 @@ namespace kvcast {
 namespace report {
 namespace {
 
-constexpr std::size_t kMargin = 14;
+constexpr std::size_t kSizingMargin = 14;
 
 // ---- words
 
@@ -41,7 +41,7 @@ std::string most(const Sizing& sizing, const std::optional<std::int64_t>& candid
 }
 
 /// A value in the unit of its row.
-std::string quantity(double value, const std::string& unit) {
+std::string amount(double value, const std::string& unit) {
   if (unit == "s") return seconds(value);
   if (unit == "bytes") return bytes(value);
   if (unit == "1/s") return significant(value, 4) + "/s";
@@ -51,7 +51,7 @@ std::string quantity(double value, const std::string& unit) {
 }
 
 /// Of a budget or another input.
-std::string input_name(const std::string& name) {
+std::string shown_name(const std::string& name) {
   static const std::vector<std::pair<std::string, std::string>> names = {
       {"p99", "P99 latency"},
       {"qps", "request rate"},
@@ -73,13 +73,13 @@ std::string input_name(const std::string& name) {
 std::string under(const std::vector<SizingBudget>& budgets) {
   std::string text;
   for (const SizingBudget& budget : budgets) {
-    const std::string name = budget.name == "p99" ? "P99" : input_name(budget.name);
-    text += (text.empty() ? "at " : ", ") + name + " " + quantity(budget.limit, budget.unit);
+    const std::string name = budget.name == "p99" ? "P99" : shown_name(budget.name);
+    text += (text.empty() ? "at " : ", ") + name + " " + amount(budget.limit, budget.unit);
   }
   return text.empty() ? "" : text + " ";
 }
 
-/// Where a change leads to, rounded away from where it starts at the digits that quantity() shows: what is shown does.
+/// Where a change leads to, rounded away from where it starts at the digits that amount() shows: what is shown does.
 double enough(const SizingChange& change) {
   double step = 1e-4;  // two decimals of a per cent
   if (change.unit != "0..1") {
@@ -101,16 +101,16 @@ double enough(const SizingChange& change) {
 
 std::string change_text(const SizingChange& change) {
   const bool more = change.to > change.from;
-  return (more ? "raise " : "lower ") + input_name(change.input) + " from " + quantity(change.from, change.unit) +
-         " to " + quantity(enough(change), change.unit);
+  return (more ? "raise " : "lower ") + shown_name(change.input) + " from " + amount(change.from, change.unit) +
+         " to " + amount(enough(change), change.unit);
 }
 
 /// How one candidate fails a budget. The P99 has no value where the workers fall behind; then the rate fails too.
 std::string failure(const SizingBudget& budget, const Sizing& sizing) {
   const double used = *budget.used;
   if (budget.name == "qps") {
-    return input_name(budget.name) + ": with one candidate the workers can serve " + quantity(used, budget.unit) +
-           ", " + quantity(budget.limit - used, budget.unit) + " short of " + quantity(budget.limit, budget.unit);
+    return shown_name(budget.name) + ": with one candidate the workers can serve " + amount(used, budget.unit) + ", " +
+           amount(budget.limit - used, budget.unit) + " short of " + amount(budget.limit, budget.unit);
   }
   std::string tail;
   for (const SizingInput& input : sizing.inputs) {
@@ -119,8 +119,8 @@ std::string failure(const SizingBudget& budget, const Sizing& sizing) {
       tail = " (P99 of a service is " + factor(input.value, 1) + " the mean)";
     }
   }
-  return input_name(budget.name) + ": one candidate takes " + quantity(used, budget.unit) + tail + ", " +
-         quantity(used - budget.limit, budget.unit) + " over " + quantity(budget.limit, budget.unit);
+  return shown_name(budget.name) + ": one candidate takes " + amount(used, budget.unit) + tail + ", " +
+         amount(used - budget.limit, budget.unit) + " over " + amount(budget.limit, budget.unit);
 }
 
 /// What is wrong, where nothing is feasible.
@@ -142,7 +142,7 @@ std::string failing(const Sizing& sizing) {
   }
   // Of no report of ours, but it may be read.
   if (!sizing.least_candidates) return "no budget is said to fail";
-  return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + input_name(sizing.binding) +
+  return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + shown_name(sizing.binding) +
          " allows " + most(sizing, sizing.likely_candidates);
 }
 
@@ -171,10 +171,10 @@ std::string sizing_answer(const Sizing& sizing) {
            ": no budget is reached up to there; measure larger N to know more";
   } else if (sizing.likely_candidates && !at_end) {
     text = under(sizing.budgets) + "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " +
-           input_name(sizing.binding) + " binds";
+           shown_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
       if (!budget.binding)
-        text += ", " + input_name(budget.name) + " would allow " + most(sizing, budget.likely_candidates);
+        text += ", " + shown_name(budget.name) + " would allow " + most(sizing, budget.likely_candidates);
     }
   } else {
     text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N" + safe;
@@ -197,7 +197,7 @@ namespace report {
 namespace {
 
 /// Of two shares.
-std::string ends(const Interval& interval) {
+std::string from_to(const Interval& interval) {
   const std::string low = share(interval.lo, 2), high = share(interval.hi, 2);
   return low == high ? low : low + " to " + high;
 }
@@ -230,9 +230,9 @@ Section budgets(const Sizing& sizing) {
                   {"", "", false}},
                  rows_of(sizing.budgets,
                          [&](const SizingBudget& row) {
-                           return std::vector<std::string>{input_name(row.name),
-                                                           quantity(row.limit, row.unit),
-                                                           row.used ? quantity(*row.used, row.unit) : "-",
+                           return std::vector<std::string>{shown_name(row.name),
+                                                           amount(row.limit, row.unit),
+                                                           row.used ? amount(*row.used, row.unit) : "-",
                                                            row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
                                                            most(sizing, row.likely_candidates),
                                                            safe_text(sizing, row, sizing.known_to),
@@ -244,12 +244,12 @@ Section budgets(const Sizing& sizing) {
 
 Section changes(const Sizing& sizing) {
   const bool alone = !sizing.changes.empty() && sizing.changes.front().suffices;
-  return section(alone ? "what would make it feasible, each alone" : "what would make it feasible, all together",
-                 {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
-                 rows_of(sizing.changes, [](const SizingChange& row) {
-                   return std::vector<std::string>{change_text(row), quantity(row.from, row.unit),
-                                                   quantity(enough(row), row.unit)};
-                 }));
+  return section(
+      alone ? "what would make it feasible, each alone" : "what would make it feasible, all together",
+      {{"", "change", false}, {"", "now", true}, {"", "needed", true}},
+      rows_of(sizing.changes, [](const SizingChange& row) {
+        return std::vector<std::string>{change_text(row), amount(row.from, row.unit), amount(enough(row), row.unit)};
+      }));
 }
 
 Section alternatives(const Sizing& sizing) {
@@ -271,12 +271,12 @@ Section inputs(const Sizing& sizing) {
        {"", "N at +10%", true}},
       rows_of(sizing.inputs, [&](const SizingInput& row) {
         const std::string ends =
-            row.ci95 ? "[" + quantity(row.ci95->lo, row.unit) + ", " + quantity(row.ci95->hi, row.unit) + "]" : "-";
+            row.ci95 ? "[" + amount(row.ci95->lo, row.unit) + ", " + amount(row.ci95->hi, row.unit) + "]" : "-";
         const auto then = [&](const std::optional<std::int64_t>& candidates) {
           return row.name == "min_improvement" ? count(candidates, "never") : most(sizing, candidates);
         };
-        return std::vector<std::string>{input_name(row.name), quantity(row.value, row.unit), ends,
-                                        row.source,           then(row.candidates_less),     then(row.candidates_more)};
+        return std::vector<std::string>{shown_name(row.name), amount(row.value, row.unit), ends,
+                                        row.source,           then(row.candidates_less),   then(row.candidates_more)};
       }));
 }
 
@@ -285,7 +285,7 @@ std::string drop_known(const Sizing& sizing) {
   if (!sizing.drop || sizing.drop_source != "measured") return "";
   std::string text =
       "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
-  if (sizing.drop->ci95) text += ", 95% interval " + ends(*sizing.drop->ci95);
+  if (sizing.drop->ci95) text += ", 95% interval " + from_to(*sizing.drop->ci95);
   return text;
 }
 
@@ -430,8 +430,8 @@ Section advice(const Sizing& sizing) {
                    return std::vector<std::string>{one_line(row.situation),
                                                    range,
                                                    one_line(row.seed_advice),
-                                                   ends(row.seed_improvement),
-                                                   row.improvement ? ends(*row.improvement) : "-",
+                                                   from_to(row.seed_improvement),
+                                                   row.improvement ? from_to(*row.improvement) : "-",
                                                    row.grade.empty() ? "-" : row.grade};
                  }));
 }
@@ -487,7 +487,7 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
   heads.push_back({"", "source", false});
   return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
                    std::vector<std::string> cells = {
-                       quantity(row.at, row.unit), most(row.known_to, row.likely_candidates),
+                       amount(row.at, row.unit), most(row.known_to, row.likely_candidates),
                        safe_text(sizing, row, row.known_to), row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
@@ -589,7 +589,7 @@ std::string render_sizing_table(const Report& report) {
   text += emphasised(paragraph("", subject(report), 0), Emphasis::faint);
   text += sections_text(sections(report));
   if (!sizing.notes.empty()) text += "\n";
-  for (const std::string& note : sizing.notes) text += paragraph("note", one_line(note), kMargin);
+  for (const std::string& note : sizing.notes) text += paragraph("note", one_line(note), kSizingMargin);
   return text;
 }
 

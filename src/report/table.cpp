@@ -278,24 +278,59 @@ std::string titled(const std::string& title, const Grid& grid) {
   return grid.empty() ? "" : "\n" + emphasised("  " + title, Emphasis::strong) + "\n" + grid.text("  ");
 }
 
-std::string residuals(const std::vector<Residual>& list) {
-  Grid grid({{"", "N", true},
-             {"", "speed-up", true},
-             {"", "95% interval", false},
-             {"one-", "parameter", true},
-             {"", "affine", true},
-             {"left out:", "one-par.", true},
-             {"left out:", "affine", true}});
-  for (const auto& residual : list) {
-    const auto [value, ends] = speedup_cells(residual.speedup);
-    grid.add({integer(residual.candidates), value, ends, percent(residual.one_parameter_pct),
-              percent(residual.affine_pct), percent(residual.loo_pct), percent(residual.affine_loo_pct)});
+std::string model_name(const std::string& name) { return name == "one-parameter" ? "one-par." : clipped(name, 10); }
+
+std::string residuals(const Fit& fit) {
+  std::vector<Grid::Head> heads = {{"", "N", true}, {"", "speed-up", true}, {"", "95% interval", false}};
+  for (const FittedModel& model : fit.models) heads.push_back({"", model_name(model.name), true});
+  for (const FittedModel& model : fit.models) heads.push_back({"left out:", model_name(model.name), true});
+  Grid grid(heads);
+  for (const ObservedSpeedup& one : fit.observed) {
+    const auto [value, ends] = speedup_cells(one.speedup);
+    std::vector<std::string> cells = {integer(one.candidates), value, ends};
+    const auto add = [&](std::optional<double> ModelResidual::*member) {
+      for (const FittedModel& model : fit.models) {
+        const auto found = std::find_if(model.residuals.begin(), model.residuals.end(),
+                                        [&](const auto& row) { return row.candidates == one.candidates; });
+        cells.push_back(found == model.residuals.end() ? "-" : percent((*found).*member));
+      }
+    };
+    add(&ModelResidual::pct);
+    add(&ModelResidual::loo_pct);
+    grid.add(cells);
   }
-  return titled("residuals of the speed-up, by the form", grid);
+  return titled("residuals of the speed-up, by model", grid);
 }
 
-/// Of a form or another predictor, short enough for a column.
-std::string form_name(const std::string& name) { return name == "one-parameter" ? "one-par." : clipped(name, 8); }
+/// Of a line of a fit.
+constexpr std::size_t kLabel = 15;
+
+/// What the models say of themselves: parameters and errors.
+std::string models(const Fit& fit) {
+  std::vector<std::string> formulas;
+  Grid grid({{"", "model", false},
+             {"largest", "residual", true},
+             {"left-out", "error", true},
+             {"r of one", "more", true},
+             {"", "95% interval", false},
+             {"", "parameters", false}});
+  for (const FittedModel& model : fit.models) {
+    std::pair<std::string, std::string> slope = {"-", "-"};
+    if (model.marginal_r) {
+      const int decimals = estimate_decimals(*model.marginal_r, 3);
+      slope = {fixed(model.marginal_r->value, decimals), interval(*model.marginal_r, decimals)};
+    }
+    std::string text;
+    formulas.push_back(model_name(model.name) + " " + clipped(model.formula, 32));
+    for (const FittedParameter& one : model.parameters) {
+      text += (text.empty() ? "" : ", ") + clipped(one.symbol, 4) + " " +
+              (one.unit == "s" ? with_unit(one.value * 1e3, 4, " ms") : significant(one.value, 3));
+    }
+    grid.add({clipped(model.name, 14), percent(model.max_residual_pct), percent(model.loo_error_pct), slope.first,
+              slope.second, text});
+  }
+  return titled("models", grid) + (grid.empty() ? "" : paragraph("  speed-up", join(formulas, "; "), kLabel));
+}
 
 /// Why some N have none: a line per reason.
 std::string unknown_predictions(const std::vector<Prediction>& list) {
@@ -338,7 +373,7 @@ std::string predictions(const std::vector<Prediction>& list) {
     std::vector<std::string> cells;
     if (shapes) cells = {own(p.history_length), own(p.layers)};
     for (std::string cell :
-         {integer(p.candidates), value, ends, clipped(p.source, 12), form_name(p.by), percent(p.held_out_error_pct),
+         {integer(p.candidates), value, ends, clipped(p.source, 12), model_name(p.by), percent(p.held_out_error_pct),
           optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
       cells.push_back(std::move(cell));
     }
@@ -369,7 +404,6 @@ std::string explanation(const Fit& fit) {
 }
 
 std::string fit_block(const Fit& fit) {
-  constexpr std::size_t kLabel = 15;
   const auto row = [&](const char* label, const std::string& value, const std::string& meaning) {
     return paragraph(label, padded(value, 31, false) + "  " + meaning, kLabel);
   };
@@ -383,31 +417,14 @@ std::string fit_block(const Fit& fit) {
     text += paragraph(i == 0 ? "  loses" : "", one_line(fit.losses[i]), kLabel);
   }
   text += row("  r", estimate(fit.r), "cost of one more candidate over one naive candidate");
-  text += row("  marginal r", estimate(fit.marginal_r), "the same, fixed costs apart: b/c of the affine form");
   text += row("  r by FLOPs", significant(fit.r_flops, 3), "the same by arithmetic alone");
   text += row("  rho", significant(fit.rho, 3), "candidate pass over history pass, C_f/C_u");
-  text += row("  ceiling", ceiling(fit), "limit of the speed-up as N grows, by the form in use");
+  text += row("  ceiling", ceiling(fit), "limit of the speed-up by the model in use");
   text += row("  R^2", fit.r_squared ? fixed(*fit.r_squared, 4) : "-",
               "near 1 for any rising curve: judge by the residuals");
-  text += row("  residual", percent(fit.max_residual_pct) + " (affine " + percent(fit.affine_max_residual_pct) + ")",
-              "largest, of the speed-up");
-  text += row("  lack of fit", percent(fit.lack_of_fit_pct), "of the one-parameter form, beyond the noise");
-  text += row("  left-out", percent(fit.loo_error_pct) + " (affine " + percent(fit.affine_loo_error_pct) + ")",
-              "RMS error of the speed-up at the N left out");
-  if (fit.affine) {
-    const AffineFit& f = *fit.affine;
-    const auto ms = [](double value) { return with_unit(value * 1e3, 4, " ms"); };
-    text +=
-        paragraph("  affine",
-                  fmt::format("a {}, b {}, c {}: a + b N against naive's c N; (a+b)/c = {}", ms(f.user_s),
-                              f.candidate_s > 0 ? ms(f.candidate_s) : std::string("not seen"), ms(f.naive_candidate_s),
-                              significant((f.user_s + f.candidate_s) / f.naive_candidate_s, 3)),
-                  kLabel);
-  } else {
-    text += paragraph("  affine", "-", kLabel);
-  }
+  text += row("  lack of fit", percent(fit.lack_of_fit_pct), "of the one-parameter law, beyond the noise");
   text += paragraph("  preferred", one_line_or_dash(fit.preferred), kLabel);
-  return text + residuals(fit.residuals) + predictions(fit.predictions) + explanation(fit);
+  return text + models(fit) + residuals(fit) + predictions(fit.predictions) + explanation(fit);
 }
 
 std::string self_check(const std::vector<SelfCheck>& list) {
@@ -621,7 +638,7 @@ std::string grid_summary(const std::vector<Case>& cases) {
         most = integer(point.candidates);
       }
       grid.add({length, layers, clipped(fit.scheme, kSchemeWidth), r.first, r.second, most, gain.first, gain.second,
-                form_name(fit.preferred)});
+                model_name(fit.preferred)});
     }
   }
   std::string text = grid.text("") + "\n";

@@ -20,7 +20,7 @@ namespace kvcast {
 namespace report {
 namespace {
 
-constexpr std::size_t kMargin = 14;
+constexpr std::size_t kTrafficMargin = 14;
 // Lines of a table that is a curve: the files have all of it.
 constexpr std::size_t kShownWindows = 12;
 
@@ -362,7 +362,7 @@ std::string render_traffic_table(const Report& report) {
                      reading(traffic) + emphasised(paragraph("", subject(traffic), 0), Emphasis::faint) +
                      sections_text(sections(traffic));
   if (!traffic.assumptions.empty()) text += "\n";
-  for (const std::string& note : traffic.assumptions) text += paragraph("assumed", one_line(note), kMargin);
+  for (const std::string& note : traffic.assumptions) text += paragraph("assumed", one_line(note), kTrafficMargin);
   return text;
 }
 

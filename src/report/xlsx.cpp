@@ -1,5 +1,6 @@
 // report.xlsx: the report as a workbook, with the cost model as formulas over cells that people may change.
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <cstdint>
 #include <iterator>
@@ -260,58 +261,76 @@ const Degradation* drop_at(const Report& report, const Case& one, std::optional<
   return found;
 }
 
-/// Where the live block stands.
+/// Where the live block stands. Its columns: N, measured, its ends, a column per model, then these.
 struct Live {
-  At first, last;  ///< its rows of N: of the N and of the last column
-  bool affine = false, drops = false;
+  At first, last;                   ///< its rows of N: of the N and of the last column
+  std::vector<std::string> models;  ///< their formulas
+  bool drops = false;
+
+  std::uint16_t after(std::uint16_t place) const { return static_cast<std::uint16_t>(kModels + models.size() + place); }
+  std::uint16_t seed() const { return after(0); }
+  std::uint16_t improvement() const { return after(1); }
+  std::uint16_t seed_rule() const { return after(2); }
+  std::uint16_t exact() const { return after(3); }
+  std::uint16_t drop_naive() const { return after(4); }
+  std::uint16_t drop_scheme() const { return after(5); }
+
+  static constexpr std::uint16_t kN = 0, kMeasured = 1, kLow = 2, kHigh = 3, kModels = 4;
 };
 
-constexpr std::uint16_t kN = 0, kMeasured = 1, kLow = 2, kHigh = 3, kByR = 4, kAffine = 5, kSeed = 6, kImprovement = 7,
-                        kSeedRule = 8, kExact = 9, kDropNaive = 10, kDropScheme = 11;
+/// A formula of a model in cells: N by `n`, a symbol by the name of its input.
+std::string in_cells(const std::string& formula, const std::map<std::string, std::string>& names,
+                     const std::string& n) {
+  std::string text;
+  for (std::size_t i = 0; i < formula.size();) {
+    std::size_t end = i;
+    while (end < formula.size() && (std::isalnum(static_cast<unsigned char>(formula[end])) || formula[end] == '_'))
+      ++end;
+    const std::string word = formula.substr(i, std::max<std::size_t>(1, end - i));
+    const auto found = names.find(word);
+    text += word == "N" ? n : found == names.end() ? word : found->second;
+    i += word.size();
+  }
+  return text;
+}
+std::string or_empty(const std::string& formula) { return "=IFERROR(" + formula + ",\"\")"; }
 
-/// The form in use: what stands in the column of it, its limit and the N for 90% of that as formulas, and why.
-struct Form {
-  std::uint16_t column;
-  const char *limit, *for_90, *what, *speedup;
-};
-const Form& form_in_use(const Fit& fit) {
-  static const Form law = {kByR, "=IF(model_r>0,1/model_r,\"\")",
-                           "=IF(model_r>0,MAX(1,ROUNDUP(9*(1/model_r-1)*(1-1E-9),0)),\"\")", "1/r", "N/(1+(N-1)r)"},
-                    affine = {kAffine, "=IF(model_b>0,model_c/model_b,\"\")",
-                              "=IF(model_b>0,MAX(1,ROUNDUP(9*model_a/model_b*(1-1E-9),0)),\"\")", "c/b", "cN/(a+bN)"},
-                    none = {kMeasured, "", "", "no form describes these timings", "measured"};
-  if (fit.preferred == "neither") return none;
-  return fit.preferred == "affine" && fit.affine ? affine : law;
+/// Names of the inputs that a model's symbols stand for. Models share a symbol that has the same value in both.
+std::vector<std::map<std::string, std::string>> names_of(const std::vector<FittedModel>& models) {
+  std::map<std::string, double> taken;
+  std::vector<std::map<std::string, std::string>> names;
+  for (const FittedModel& model : models) {
+    auto& own = names.emplace_back();
+    for (const FittedParameter& one : model.parameters) {
+      std::string name = "model_" + one.symbol;
+      const auto found = taken.find(name);
+      if (found != taken.end() && found->second != one.value) name += std::to_string(names.size());
+      taken.emplace(name, one.value);
+      own[one.symbol] = name;
+    }
+  }
+  return names;
 }
 
 struct Inputs {
-  std::optional<Estimate> r, drop;
-  std::optional<AffineFit> affine;
-  std::optional<double> limit;
-  std::optional<std::int64_t> for_90;
+  Estimate drop;
   std::string drop_source;
-  Form form;
+  std::vector<std::map<std::string, std::string>> names;  ///< by model
 };
 
 Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
-  Inputs inputs{fit.r,
-                Estimate{kSeedDrop, std::nullopt},
-                fit.affine,
-                fit.asymptote,
-                fit.candidates_for_90,
-                "assumed: the design note's 40%",
-                form_in_use(fit)};
+  Inputs inputs{{kSeedDrop, std::nullopt}, "assumed: the design note's 40%", names_of(fit.models)};
   if (const Degradation* measured = drop_at(report, one, std::nullopt, kBaseline)) {
     inputs.drop = measured->drop;
     inputs.drop_source = "measured at N = " + integer(measured->candidates);
   } else if (report.sizing && report.sizing->drop) {
-    inputs.drop = report.sizing->drop;
+    inputs.drop = *report.sizing->drop;
     inputs.drop_source = report.sizing->drop_source + " for the sizing";
   }
   return inputs;
 }
 
-std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const Inputs& inputs) {
+std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const Fit& fit, const Inputs& inputs) {
   const char* const names[] = {"input", "value", "95% low", "95% high", "unit", "name", "what"};
   for (std::uint16_t column = 0; const char* const name : names) sheet.head({row, column++}, name);
   const auto add = [&](const char* label, const char* name, const Value& value, const std::optional<Interval>& ends,
@@ -328,30 +347,41 @@ std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const In
     sheet.note({row, 6}, what);
     book.name(name, sheet, {row, 1});
   };
-  const auto part = [&](double AffineFit::*member) { return inputs.affine ? Value(*inputs.affine.*member) : Value{}; };
-  add("r", "model_r", inputs.r->value, inputs.r->ci95, "ratio", "cost of one more candidate over one naive candidate");
-  add("a", "model_a", part(&AffineFit::user_s), std::nullopt, "s", "of a request's time a + b N");
-  add("b", "model_b", part(&AffineFit::candidate_s), std::nullopt, "s", "of a request's time a + b N");
-  add("c", "model_c", part(&AffineFit::naive_candidate_s), std::nullopt, "s", "time of a naive candidate");
-  add("drop of naive", "model_drop", inputs.drop->value, inputs.drop->ci95, "0..1", inputs.drop_source);
+  std::set<std::string> written;
+  for (std::size_t i = 0; i < fit.models.size(); ++i) {
+    for (const FittedParameter& one : fit.models[i].parameters) {
+      const std::string& name = inputs.names[i].at(one.symbol);
+      if (!written.insert(name).second) continue;
+      add(one.symbol.c_str(), name.c_str(), one.value, one.symbol == "r" && i == 0 ? fit.r->ci95 : std::nullopt,
+          one.unit.c_str(), one.name + " of the model " + fit.models[i].formula);
+    }
+  }
+  add("drop of naive", "model_drop", inputs.drop.value, inputs.drop.ci95, "0..1", inputs.drop_source);
   add("r of the design note", "model_r_seed", kSeedR, std::nullopt, "ratio", "for comparison");
-  const Form& form = inputs.form;
-  const bool none = *form.limit == '\0';
-  const auto derived = [&](const char* label, const char* formula, std::optional<double> value,
+  const FittedModel* model = fit.in_use();
+  const auto derived = [&](const char* label, const std::string& formula, std::optional<double> value,
                            const std::string& what) {
     ++row;
     sheet.text({row, 0}, label);
-    if (value && !none) {
+    if (value) {
       sheet.formula({row, 1}, formula, value, "ratio");
     } else {
       sheet.text({row, 1}, "-");
     }
-    sheet.note({row, 6}, none ? form.what : value ? what : "not known from these N");
+    sheet.note({row, 6}, model == nullptr ? "no model describes these timings"
+                         : value          ? what
+                                          : "not known from these N");
   };
-  const std::string of_form = std::string(" of the form in use, ") + form.speedup;
-  derived("limit of the speed-up", form.limit, inputs.limit, form.what + of_form);
-  const auto for_90 = inputs.for_90 ? std::optional(static_cast<double>(*inputs.for_90)) : std::nullopt;
-  derived("N for 90% of it", form.for_90, for_90, "rounded up," + of_form);
+  std::string limit, for_90, of_model;
+  if (model != nullptr) {
+    const auto& inputs_of_model = inputs.names[static_cast<std::size_t>(model - fit.models.data())];
+    limit = in_cells(model->limit, inputs_of_model, "");
+    for_90 = in_cells(model->for_90, inputs_of_model, "");
+    of_model = " of the model in use, " + model->formula;
+  }
+  derived("limit of the speed-up", or_empty(limit), fit.asymptote, (model != nullptr ? model->limit : "") + of_model);
+  const auto ninety = fit.candidates_for_90 ? std::optional(static_cast<double>(*fit.candidates_for_90)) : std::nullopt;
+  derived("N for 90% of it", or_empty("MAX(1,ROUNDUP((" + for_90 + ")*(1-1E-9),0))"), ninety, "rounded up," + of_model);
   return row + 1;
 }
 
@@ -361,56 +391,59 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
   if (one.shape) which += ", L=" + integer(one.shape->history_length) + ", layers=" + integer(one.shape->layers);
   sheet.title({0, 0}, "Live model of " + which + ": change a coloured cell, and table and charts follow");
   const Inputs inputs = inputs_of(report, one, fit);
-  std::uint32_t row = write_inputs(book, sheet, 1, inputs) + 1;
+  std::uint32_t row = write_inputs(book, sheet, 1, fit, inputs) + 1;
 
-  const std::pair<const char*, const char*> heads_of_model[] = {
-      {"N", "candidates"},         {"measured", "ratio"},   {"95% low", "ratio"},         {"95% high", "ratio"},
-      {"N/(1+(N-1)r)", "ratio"},   {"cN/(a+bN)", "ratio"},  {"at model_r_seed", "ratio"}, {"improvement", "0..1"},
-      {"drop, seed rule", "0..1"}, {"drop, exact", "0..1"}, {"naive drop", "0..1"},       {"drop measured", "0..1"}};
+  std::vector<std::pair<std::string, const char*>> heads_of_model = {
+      {"N", "candidates"}, {"measured", "ratio"}, {"95% low", "ratio"}, {"95% high", "ratio"}};
+  for (const FittedModel& model : fit.models) {
+    live.models.push_back(model.formula);
+    heads_of_model.emplace_back(model.formula, "ratio");
+  }
+  for (const auto& [head, unit] : {std::pair{"at model_r_seed", "ratio"},
+                                   {"improvement", "0..1"},
+                                   {"drop, seed rule", "0..1"},
+                                   {"drop, exact", "0..1"},
+                                   {"naive drop", "0..1"},
+                                   {"drop measured", "0..1"}}) {
+    heads_of_model.emplace_back(head, unit);
+  }
   for (std::uint16_t column = 0; const auto& [head, unit] : heads_of_model) sheet.head({row, column++}, head, unit);
   std::set<std::int64_t> all = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
   for (const Point& point : one.points) all.insert(point.candidates);
   live.first = {row + 1, 0};
-  const double r = inputs.r->value, seed_r = kSeedR, drop = inputs.drop->value;
+  const FittedModel* used = fit.in_use();
+  const std::uint16_t column_in_use =
+      used == nullptr ? Live::kMeasured : static_cast<std::uint16_t>(Live::kModels + (used - fit.models.data()));
+  const double drop = inputs.drop.value;
   for (const std::int64_t candidates : all) {
     ++row;
     const auto n = static_cast<double>(candidates);
-    const std::string cell = relative({row, kN});
-    sheet.input({row, kN}, candidates);
+    const std::string cell = relative({row, Live::kN});
+    sheet.input({row, Live::kN}, candidates);
     std::optional<double> measured;
     if (const SchemePoint* point = scheme_at(one, candidates, fit.scheme); point != nullptr && point->speedup) {
       measured = point->speedup->value;
-      sheet.value({row, kMeasured}, point->speedup->value, "ratio");
+      sheet.value({row, Live::kMeasured}, point->speedup->value, "ratio");
       if (point->speedup->ci95) {
-        sheet.value({row, kLow}, point->speedup->ci95->lo, "ratio");
-        sheet.value({row, kHigh}, point->speedup->ci95->hi, "ratio");
+        sheet.value({row, Live::kLow}, point->speedup->ci95->lo, "ratio");
+        sheet.value({row, Live::kHigh}, point->speedup->ci95->hi, "ratio");
       }
     }
-    const double modelled = speedup(n, r);
-    sheet.formula({row, kByR}, "=" + cell + "/(1+(" + cell + "-1)*model_r)", modelled, "ratio");
-    std::optional<double> affine;
-    if (inputs.affine) {
-      const double time = inputs.affine->user_s + inputs.affine->candidate_s * n;
-      if (time > 0) affine = inputs.affine->naive_candidate_s * n / time;
+    for (std::size_t i = 0; i < fit.models.size(); ++i) {
+      const FittedModel& model = fit.models[i];
+      sheet.formula({row, static_cast<std::uint16_t>(Live::kModels + i)},
+                    or_empty(in_cells(model.formula, inputs.names[i], cell)), modelled_speedup(model, n), "ratio");
     }
-    sheet.formula({row, kAffine},
-                  "=IF(model_a+model_b*" + cell + ">0,model_c*" + cell + "/(model_a+model_b*" + cell + "),\"\")",
-                  affine, "ratio");
-    live.affine = live.affine || affine.has_value();
-    sheet.formula({row, kSeed}, "=" + cell + "/(1+(" + cell + "-1)*model_r_seed)", speedup(n, seed_r), "ratio");
-    // By the form in use; where there is none, of what was measured.
-    const std::optional<double> in_use = inputs.form.column == kByR      ? std::optional(modelled)
-                                         : inputs.form.column == kAffine ? affine
-                                                                         : measured;
-    const std::string by = relative({row, inputs.form.column});
+    sheet.formula({row, live.seed()}, "=" + cell + "/(1+(" + cell + "-1)*model_r_seed)", speedup(n, kSeedR), "ratio");
+    // By the model in use; where there is none, of what was measured.
+    const std::optional<double> in_use = used != nullptr ? std::optional(modelled_speedup(*used, n)) : measured;
+    const std::string by = relative({row, column_in_use});
     const auto formula = [&](std::uint16_t column, const std::string& text, const auto& value) {
-      if (inputs.form.column == kMeasured && !measured) return;
-      sheet.formula({row, column}, "=IF(" + by + "=\"\",\"\"," + text + ")",
-                    in_use ? std::optional<double>(value(*in_use)) : std::nullopt, "0..1");
+      if (in_use) sheet.formula({row, column}, "=IF(" + by + "=\"\",\"\"," + text + ")", value(*in_use), "0..1");
     };
-    formula(kImprovement, "1-1/" + by, [](double s) { return 1 - 1 / s; });
-    formula(kSeedRule, "model_drop/" + by, [&](double s) { return drop_seed_rule(drop, s); });
-    formula(kExact, "IF(model_drop>0,1/(1+" + by + "*(1-model_drop)/model_drop),0)",
+    formula(live.improvement(), "1-1/" + by, [](double s) { return 1 - 1 / s; });
+    formula(live.seed_rule(), "model_drop/" + by, [&](double s) { return drop_seed_rule(drop, s); });
+    formula(live.exact(), "IF(model_drop>0,1/(1+" + by + "*(1-model_drop)/model_drop),0)",
             [&](double s) { return drop > 0 ? drop_exact(drop, s) : 0; });
     const auto dropped = [&](std::uint16_t column, const std::string& scheme) {
       if (const Degradation* lost = drop_at(report, one, candidates, scheme)) {
@@ -418,12 +451,12 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
         live.drops = true;
       }
     };
-    dropped(kDropNaive, kBaseline);
-    dropped(kDropScheme, fit.scheme);
+    dropped(live.drop_naive(), kBaseline);
+    dropped(live.drop_scheme(), fit.scheme);
   }
-  live.last = {row, kDropScheme};
+  live.last = {row, live.drop_scheme()};
   sheet.note({row + 1, 0}, "measured: over naive's throughput. Improvement, and drops of the ranker: by the speed-up " +
-                               std::string(inputs.form.speedup) + "; docs/model.md 2-3.");
+                               (used != nullptr ? used->formula : "measured") + "; docs/model.md 2-3.");
   return row + 3;
 }
 
@@ -431,7 +464,7 @@ std::vector<Series> live_series(const Sheet& fit, const Live& live, const std::v
                                 const std::vector<std::uint16_t>& at) {
   std::vector<Series> series = columns;
   for (std::size_t i = 0; i < series.size(); ++i) {
-    series[i].x = fit.range({live.first.row, kN}, {live.last.row, kN});
+    series[i].x = fit.range({live.first.row, Live::kN}, {live.last.row, Live::kN});
     series[i].y = fit.range({live.first.row, at[i]}, {live.last.row, at[i]});
   }
   return series;
@@ -439,16 +472,15 @@ std::vector<Series> live_series(const Sheet& fit, const Live& live, const std::v
 
 void speedup_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fit, const Live& live) {
   using Look = Series::Look;
-  std::vector<Series> columns = {{"measured", "", "", Look::marks},
-                                 {"95% low", "", "", Look::ends},
-                                 {"95% high", "", "", Look::ends},
-                                 {"N/(1+(N-1)r)", "", "", Look::line},
-                                 {"r = 0.15 (design note)", "", "", Look::line}};
-  std::vector<std::uint16_t> cells = {kMeasured, kLow, kHigh, kByR, kSeed};
-  if (live.affine) {
-    columns.push_back({"cN/(a+bN)", "", "", Look::line});
-    cells.push_back(kAffine);
+  std::vector<Series> columns = {
+      {"measured", "", "", Look::marks}, {"95% low", "", "", Look::ends}, {"95% high", "", "", Look::ends}};
+  std::vector<std::uint16_t> cells = {Live::kMeasured, Live::kLow, Live::kHigh};
+  for (std::size_t i = 0; i < live.models.size(); ++i) {
+    columns.push_back({live.models[i], "", "", Look::line});
+    cells.push_back(static_cast<std::uint16_t>(Live::kModels + i));
   }
+  columns.push_back({"r = 0.15 (design note)", "", "", Look::line});
+  cells.push_back(live.seed());
   insert_chart(book, sheet, place, "Speed-up over naive", kByCandidates, {"speed-up (log)", "General", true},
                live_series(fit, live, columns, cells));
 }
@@ -457,11 +489,11 @@ void drop_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fit, 
   using Look = Series::Look;
   std::vector<Series> columns = {{"with sharing, seed's rule", "", "", Look::line},
                                  {"with sharing, exact", "", "", Look::line}};
-  std::vector<std::uint16_t> cells = {kSeedRule, kExact};
+  std::vector<std::uint16_t> cells = {live.seed_rule(), live.exact()};
   if (live.drops) {
     columns.push_back({"naive, measured", "", "", Look::naive_marks});
     columns.push_back({"with sharing, measured", "", "", Look::marks});
-    cells.insert(cells.end(), {kDropNaive, kDropScheme});
+    cells.insert(cells.end(), {live.drop_naive(), live.drop_scheme()});
   }
   insert_chart(book, sheet, place, "Throughput drop of the ranker", kByCandidates, {"drop", "0%"},
                live_series(fit, live, columns, cells));
@@ -469,32 +501,53 @@ void drop_chart(Book& book, Sheet& sheet, const Place& place, const Sheet& fit, 
 
 // ---- fit
 
-/// A table of what every fit of every case has, behind shape and scheme.
-template <typename Row, typename Get>
-std::uint32_t fit_table(Sheet& sheet, std::uint32_t row, const std::string& title, const Report& report,
-                        const std::vector<Column<Row>>& columns, const Get& get) {
-  const bool any = std::any_of(report.cases.begin(), report.cases.end(), [&](const Case& one) {
-    return std::any_of(one.fits.begin(), one.fits.end(), [&](const Fit& fit) { return !get(fit).empty(); });
-  });
-  if (!any) return row;
-  sheet.title({row++, 0}, title);
-  sheet.head({row, 0}, "case history_length", "tokens");
-  sheet.head({row, 1}, "case layers");
-  sheet.head({row, 2}, "scheme");
-  heads(sheet, {row++, 3}, columns);
+/// each(fit, write) calls write(lead, row) for every row of a table behind shape, scheme and, where it has a head,
+/// lead.
+template <typename Row, typename Each>
+std::uint32_t rows_of_fits(Sheet& sheet, std::uint32_t row, const std::string& title, const Report& report,
+                           const std::string& lead, const std::vector<Column<Row>>& columns, const Each& each) {
+  const std::uint32_t top = row++;
+  const std::uint16_t own = lead.empty() ? 3 : 4;
+  const std::uint32_t head = row++;
   for (const Case& one : report.cases) {
     for (const Fit& fit : one.fits) {
-      for (const Row& value : get(fit)) {
+      each(fit, [&](const std::string& name, const Row& value) {
         if (one.shape) {
           sheet.value({row, 0}, one.shape->history_length);
           sheet.value({row, 1}, one.shape->layers);
         }
         sheet.text({row, 2}, fit.scheme);
-        cells(sheet, {row++, 3}, columns, &value);
-      }
+        if (!lead.empty()) sheet.text({row, 3}, name);
+        cells(sheet, {row++, own}, columns, &value);
+      });
     }
   }
+  if (row == head + 1) return top;
+  sheet.title({top, 0}, title);
+  sheet.head({head, 0}, "case history_length", "tokens");
+  sheet.head({head, 1}, "case layers");
+  sheet.head({head, 2}, "scheme");
+  if (!lead.empty()) sheet.head({head, 3}, lead);
+  heads(sheet, {head, own}, columns);
   return row + 1;
+}
+/// A table of what every fit of every case has, behind shape and scheme.
+template <typename Row, typename Get>
+std::uint32_t fit_table(Sheet& sheet, std::uint32_t row, const std::string& title, const Report& report,
+                        const std::vector<Column<Row>>& columns, const Get& get) {
+  return rows_of_fits(sheet, row, title, report, {}, columns, [&](const Fit& fit, const auto& write) {
+    for (const Row& value : get(fit)) write("", value);
+  });
+}
+/// Of what every model of every fit has, behind its name.
+template <typename Row>
+std::uint32_t model_table(Sheet& sheet, std::uint32_t row, const std::string& title, const Report& report,
+                          const std::vector<Column<Row>>& columns, std::vector<Row> FittedModel::*list) {
+  return rows_of_fits(sheet, row, title, report, "model", columns, [&](const Fit& fit, const auto& write) {
+    for (const FittedModel& model : fit.models) {
+      for (const Row& value : model.*list) write(model.name, value);
+    }
+  });
 }
 
 std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
@@ -505,7 +558,7 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
     speedup_chart(book, sheet, {{row, 0}, 0}, sheet, *live);
     drop_chart(book, sheet, {{row, 0}, 1}, sheet, *live);
     row += kChartRows + 1;
-    worksheet_print_area(sheet.raw(), 0, 0, row - 1, kDropScheme);
+    worksheet_print_area(sheet.raw(), 0, 0, row - 1, live->drop_scheme());
   }
   sheet.title({row++, 0}, "Fits");
   heads(sheet, {row, heads(sheet, {row, 0}, fit_columns())}, shape_columns());
@@ -515,8 +568,13 @@ std::optional<Live> write_fit(Book& book, Sheet& sheet, const Report& report) {
       cells(sheet, {row, cells(sheet, {row, 0}, fit_columns(), &fit)}, shape_columns(), pointer(one.shape));
     }
   }
-  row = fit_table(sheet, row + 2, "Residuals", report, residual_columns(),
-                  [](const Fit& fit) -> const std::vector<Residual>& { return fit.residuals; });
+  row = fit_table(sheet, row + 2, "Models", report, fitted_model_columns(),
+                  [](const Fit& fit) -> const std::vector<FittedModel>& { return fit.models; });
+  row = fit_table(sheet, row, "Observed speed-ups", report, observed_speedup_columns(),
+                  [](const Fit& fit) -> const std::vector<ObservedSpeedup>& { return fit.observed; });
+  row =
+      model_table(sheet, row, "Parameters of the models", report, fitted_parameter_columns(), &FittedModel::parameters);
+  row = model_table(sheet, row, "Residuals of the models", report, model_residual_columns(), &FittedModel::residuals);
   row = fit_table(sheet, row, "Predictions", report, prediction_columns(),
                   [](const Fit& fit) -> const std::vector<Prediction>& { return fit.predictions; });
   table(sheet, {row, 0}, "Throughput drop of the ranker, measured", degradation_columns(), report.degradation);

@@ -8,8 +8,6 @@
 namespace kvcast::report {
 namespace {
 
-std::string number(double value) { return format_double(value); }
-
 /// Formulas of the stretches, chosen by where `x` lies among `ends`: below the first, between two, from the last on.
 std::string chosen(const std::string& x, const std::vector<std::string>& ends,
                    const std::vector<std::string>& stretches) {
@@ -57,19 +55,19 @@ std::string TimeCells::seconds(const std::string& n) const {
   if (knots.empty()) return "size_a+size_b*" + n;
   std::vector<std::string> ends, stretches;
   const auto edge = [&](const Knot& knot) {
-    return knot.cell + "*(size_a+size_b*" + n + ")/(size_a+size_b*" + number(knot.candidates) + ")";
+    return knot.cell + "*(size_a+size_b*" + n + ")/(size_a+size_b*" + format_double(knot.candidates) + ")";
   };
   stretches.push_back(edge(knots.front()));
   for (std::size_t i = 1; i < knots.size(); ++i) {
     const Knot &low = knots[i - 1], &high = knots[i];
-    const std::string from = number(low.candidates), to = number(high.candidates);
+    const std::string from = format_double(low.candidates), to = format_double(high.candidates);
     stretches.push_back(straight ? low.cell + "+(" + high.cell + "-" + low.cell + ")*(" + n + "-" + from + ")/(" + to +
                                        "-" + from + ")"
                                  : low.cell + "*EXP(LN(" + high.cell + "/" + low.cell + ")*LN(" + n + "/" + from +
                                        ")/LN(" + to + "/" + from + "))");
   }
   stretches.push_back(edge(knots.back()));
-  for (const Knot& knot : knots) ends.push_back(number(knot.candidates));
+  for (const Knot& knot : knots) ends.push_back(format_double(knot.candidates));
   return chosen(n, ends, stretches);
 }
 
@@ -77,12 +75,12 @@ std::string TimeCells::candidates(const std::string& t) const {
   if (knots.empty()) return "(" + t + "-size_a)/size_b";
   std::vector<std::string> ends, stretches;
   const auto edge = [&](const Knot& knot) {
-    return "(" + t + "/" + knot.cell + "*(size_a+size_b*" + number(knot.candidates) + ")-size_a)/size_b";
+    return "(" + t + "/" + knot.cell + "*(size_a+size_b*" + format_double(knot.candidates) + ")-size_a)/size_b";
   };
   stretches.push_back(edge(knots.front()));
   for (std::size_t i = 1; i < knots.size(); ++i) {
     const Knot &low = knots[i - 1], &high = knots[i];
-    const std::string from = number(low.candidates), to = number(high.candidates);
+    const std::string from = format_double(low.candidates), to = format_double(high.candidates);
     stretches.push_back(straight ? from + "+(" + t + "-" + low.cell + ")/(" + high.cell + "-" + low.cell + ")*(" + to +
                                        "-" + from + ")"
                                  : from + "*EXP(LN(" + t + "/" + low.cell + ")/LN(" + high.cell + "/" + low.cell +

@@ -440,7 +440,7 @@ class RunTest(CliTest):
 
     def test_stdout_is_the_report(self):
         report = json.loads(self.result.stdout)
-        self.assertEqual(report["schema"], "kvcast.report/1")
+        self.assertEqual(report["schema"], "kvcast.report/2")
         self.assertEqual(report, json.loads((self.out / "report.json").read_text()))
 
     def test_csv_files_are_rectangular(self):
@@ -495,7 +495,7 @@ class SignalTest(CliTest):
         self.assertEqual(process.returncode, 128 + number, stderr)
         self.assertIn("interrupted", stderr)
         report = json.loads((self.dir / "out/report.json").read_text())
-        self.assertEqual(report["schema"], "kvcast.report/1")
+        self.assertEqual(report["schema"], "kvcast.report/2")
         with open(self.dir / "out/samples.csv", newline="") as file:
             rows = list(csv.reader(file))
         self.assertEqual({len(row) for row in rows}, {len(rows[0])})

@@ -67,7 +67,7 @@ class InstallTest(unittest.TestCase):
 
     def test_the_schema_is_there(self):
         schema = json.loads((self.prefix / "share/kvcast/report.schema.json").read_text())
-        self.assertEqual(schema["title"], "kvcast.report/1")
+        self.assertEqual(schema["title"], "kvcast.report/2")
 
     def test_the_manual_names_every_command_and_option(self):
         manual = (self.prefix / "share/man/man1/kvcast.1").read_text()

@@ -69,10 +69,10 @@ class VerdictTest(unittest.TestCase):
     def agrees_at_measured(self, report, fit, sizing):
         """At a measured N every output has the measured figure."""
         rows = {row["candidates"]: row for row in sizing["points"]}
-        residuals = {row["candidates"]: row for row in fit["residuals"]}
+        observed = {row["candidates"]: row for row in fit["observed"]}
         for point in report["cases"][0]["points"]:
             n, measured = point["candidates"], point["schemes"]["shared"]["speedup"]
-            self.assertEqual(residuals[n]["speedup"], measured)
+            self.assertEqual(observed[n]["speedup"], measured)
             self.assertEqual(rows[n]["speedup"], measured)
             self.assertEqual(rows[n]["source"], "measured")
             self.assertAlmostEqual(rows[n]["scheme_s"] / point["schemes"]["shared"]["seconds"]["median"], 1, delta=0.03)
@@ -158,8 +158,9 @@ class VerdictTest(unittest.TestCase):
         self.assertEqual(fit["known_to"], 100)
         self.assertIn("flat up to N=100", fit["verdict"])
         self.assertIn("measure larger N", fit["next"])
-        if fit["marginal_r"]:
-            self.assertGreater(fit["marginal_r"]["ci95"][1], 0)
+        for model in fit["models"]:
+            if model["marginal_r"]:
+                self.assertGreater(model["marginal_r"]["ci95"][1], 0)
         self.assertAlmostEqual(fit["predictions"][0]["speedup"]["value"], 100 / 5.9, delta=0.3)
         self.assertIsNone(fit["predictions"][1]["speedup"])
         self.assertNotIn("ceiling of", table)
@@ -181,7 +182,7 @@ class VerdictTest(unittest.TestCase):
             self.assertAlmostEqual(row["value"], truth, delta=0.03)
             self.assertLess(row["ci95"][0], truth)
             self.assertGreater(row["ci95"][1], truth)
-            for estimate in (fit["r"], fit["marginal_r"]):
+            for estimate in (model["marginal_r"] for model in fit["models"]):
                 self.assertLessEqual(estimate["ci95"][0], estimate["value"])
                 self.assertLessEqual(estimate["value"], estimate["ci95"][1])
             self.assertIsNone(fit["asymptote"])

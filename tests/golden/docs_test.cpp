@@ -65,8 +65,6 @@ Json type_of(Kind kind, bool nullable) {
       return compound("seconds");
     case Kind::errors:
       return compound("errors");
-    case Kind::affine:
-      return compound("affine");
   }
   return {};
 }
@@ -139,7 +137,6 @@ Json report_schema() {
   defs["estimate"] = object_of({{"value", number}, {"ci95", interval}});
   defs["seconds"] = object_of({{"median", number}, {"ci95", interval}, {"samples", integer}});
   defs["errors"] = object_of({{"max_abs", number}, {"max_rel", number}});
-  defs["affine"] = object_of({{"user_s", number}, {"candidate_s", number}, {"naive_candidate_s", number}});
 
   Json tool = properties_of(tool_columns());
   tool["dependencies"] = map_of({{"type", "string"}});
@@ -163,14 +160,21 @@ Json report_schema() {
   point["schemes"]["properties"] = {{kBaseline, reference("naive_point")}};
   defs["point"] = object_of(point);
 
-  defs["residual"] = object_of(properties_of(residual_columns()));
+  defs["observed_speedup"] = object_of(properties_of(observed_speedup_columns()));
+  defs["fitted_parameter"] = object_of(properties_of(fitted_parameter_columns()));
+  defs["model_residual"] = object_of(properties_of(model_residual_columns()));
+  Json fitted_model = properties_of(fitted_model_columns());
+  fitted_model["parameters"] = list_of(reference("fitted_parameter"));
+  fitted_model["residuals"] = list_of(reference("model_residual"));
+  defs["fitted_model"] = object_of(fitted_model);
   defs["prediction"] = object_of(properties_of(prediction_columns()));
   defs["r_share"] = object_of(properties_of(r_share_columns()));
   Json explanation = properties_of(explanation_columns());
   explanation["shares"] = list_of(reference("r_share"));
   defs["explanation"] = object_of(explanation);
   Json fit = properties_of(fit_columns());
-  fit["residuals"] = list_of(reference("residual"));
+  fit["observed"] = list_of(reference("observed_speedup"));
+  fit["models"] = list_of(reference("fitted_model"));
   fit["predictions"] = list_of(reference("prediction"));
   fit["explanation"] = or_null(reference("explanation"));
   defs["fit"] = object_of(fit);
@@ -269,8 +273,6 @@ const char* word_for(Kind kind) {
       return "{median, ci95, samples}";
     case Kind::errors:
       return "{max_abs, max_rel}";
-    case Kind::affine:
-      return "{user_s, candidate_s, naive_candidate_s}";
   }
   return "";
 }
@@ -305,7 +307,10 @@ std::vector<Table> tables() {
                                {"point", markdown(point_columns(), true)},
                                {"scheme_point", markdown(scheme_point_columns(), true)},
                                {"fit", markdown(fit_columns(), false)},
-                               {"residual", markdown(residual_columns(), false)},
+                               {"observed_speedup", markdown(observed_speedup_columns(), false)},
+                               {"fitted_model", markdown(fitted_model_columns(), false)},
+                               {"fitted_parameter", markdown(fitted_parameter_columns(), false)},
+                               {"model_residual", markdown(model_residual_columns(), false)},
                                {"prediction", markdown(prediction_columns(), false)},
                                {"explanation", markdown(explanation_columns(), false)},
                                {"r_share", markdown(r_share_columns(), false)},

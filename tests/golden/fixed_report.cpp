@@ -2,6 +2,8 @@
 
 #include <limits>
 
+#include "fitted_models.h"
+
 namespace kvcast::golden {
 namespace {
 
@@ -114,22 +116,25 @@ Case sharing_case() {
   fit.candidates_for_90 = 3587;
   fit.known_to = 4000;
   fit.r_squared = 0.99987;
-  fit.max_residual_pct = 3.4;
-  fit.affine = AffineFit{6.921, 0.013579, 6.75};
-  fit.affine_max_residual_pct = 0.9;
-  fit.loo_error_pct = 2.1;
-  fit.affine_loo_error_pct = 0.65;
+  FittedModel law = testing::law_model(0.002042), affine = testing::affine_model(6.921, 0.013579, 6.75);
+  law.marginal_r = fit.r;
+  law.max_residual_pct = 3.4;
+  law.loo_error_pct = 2.1;
+  law.residuals = {{1, 1.8537, std::nullopt}, {10, 0.46, 0.457}};
+  affine.marginal_r = Estimate{0.0020117, Interval{0.0019875, 0.0020359}};
+  affine.max_residual_pct = 0.9;
+  affine.loo_error_pct = 0.65;
+  affine.residuals = {{1, 0.125, std::nullopt}, {10, -0.0625, -1.0 / 3}};
+  fit.models = {law, affine};
   fit.preferred = "affine";
   fit.rounds = 7;
   fit.excluded_pairs = 1;
-  fit.marginal_r = Estimate{0.0020117, Interval{0.0019875, 0.0020359}};
   fit.lack_of_fit_pct = 1.25;
   fit.identifiable = true;
   fit.verdict = "trust the affine form: it predicts the N left out three times as well; r is known to 1.4%";
   fit.next = "measure N = 4000, where the forms differ by 12%";
   fit.losses = {"N = 1: shared is 1.8% slower than naive", "=\"quoted\"; naïve"};
-  fit.residuals = {{1, {0.9818, Interval{0.9712, 0.9925}}, 1.8537, 0.125, std::nullopt, std::nullopt},
-                   {10, {9.5575, std::nullopt}, 0.46, -0.0625, 0.457, -1.0 / 3}};
+  fit.observed = {{1, {0.9818, Interval{0.9712, 0.9925}}}, {10, {9.5575, std::nullopt}}};
   fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
                       "interpolated", "affine", 0.65},
                      {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated",
@@ -143,7 +148,8 @@ Case sharing_case() {
   Fit untested;
   untested.scheme = "shared-copy";
   untested.asymptote = std::numeric_limits<double>::infinity();
-  untested.max_residual_pct = std::numeric_limits<double>::quiet_NaN();
+  untested.models = {testing::law_model(0.5)};
+  untested.models[0].max_residual_pct = std::numeric_limits<double>::quiet_NaN();
   untested.preferred = "untested";
   untested.rounds = 1;
   one.fits = {fit, untested};

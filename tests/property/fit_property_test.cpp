@@ -54,7 +54,7 @@ TEST_CASE("units of time and a speed common to a round do not matter", "[analysi
     const auto after = analysis::fit_scheme(samples, "shared", 1);
     CHECK_THAT(after.r->value, WithinRel(before.r->value, 1e-9));
     CHECK_THAT(after.r->ci95->lo, WithinRel(before.r->ci95->lo, 1e-7));
-    CHECK_THAT(after.marginal_r->value, WithinRel(before.marginal_r->value, 1e-9));
+    CHECK_THAT(after.model("affine")->marginal_r->value, WithinRel(before.model("affine")->marginal_r->value, 1e-9));
     CHECK(after.preferred == before.preferred);
   }
 }

@@ -191,8 +191,29 @@ function spaced(most) {
   return counts;
 }
 const law = (n, r) => n / (1 + (n - 1) * r);
-/// What describes the speed-ups: everything that is said of them beyond the points is by it.
-const formOf = (fit) => !fit.r || fit.preferred === 'neither' ? 'none' : fit.preferred === 'affine' && fit.affine ? 'affine' : 'law';
+/// The model that describes the speed-ups: everything that is said of them beyond the points is by it. None: undefined.
+const modelOf = (fit) => fit.preferred === 'untested' ? fit.models[0] : fit.models.find((one) => one.model === fit.preferred);
+/// A formula of a model at N: numbers, names, + - * / and brackets. Nothing of a report is run as code.
+function modelled(model, n) {
+  const names = {N: n, ...Object.fromEntries(model.parameters.map((one) => [one.symbol, one.value]))};
+  const tokens = model.formula.match(/[A-Za-z_]\w*|[\d.]+|\S/g);
+  let at = 0;
+  const factorOf = () => {
+    const token = tokens[at++];
+    if (token !== '(') return names[token] ?? Number(token);
+    const value = sumOf();
+    ++at;
+    return value;
+  };
+  const chain = (next, apply) => () => {
+    let value = next();
+    while (apply[tokens[at]]) value = apply[tokens[at++]](value, next());
+    return value;
+  };
+  const productOf = chain(factorOf, {'*': (a, b) => a * b, '/': (a, b) => a / b});
+  const sumOf = chain(productOf, {'+': (a, b) => a + b, '-': (a, b) => a - b});
+  return sumOf();
+}
 
 /// 1, 2 and 5 of every decade, the 1 alone over many decades.
 function logTicks(scale) {
@@ -274,26 +295,26 @@ function speedupChart() {
   if (!sets.length) return null;
   const counts = spaced(most * 4);
   for (const {name, fit} of fits) {
-    // The form in use, as far as it says anything: another one would be another figure for the same thing.
-    const hue = colour(name), form = formOf(fit), known_to = fit.known_to ?? Infinity;
+    // The model in use, as far as it says anything: another one would be another figure for the same thing.
+    const hue = colour(name), model = modelOf(fit), known_to = fit.known_to ?? Infinity;
     const curve = (of) => counts.filter((n) => n <= known_to * (1 + 1e-9)).map((n) => ({x: n, y: of(n)}));
-    if (form === 'affine') {
-      const {user_s: a, candidate_s: b, naive_candidate_s: c} = fit.affine;
-      sets.push(line(`${name}, affine cN/(a+bN)`, curve((n) => c * n / (a + b * n)), hue));
-    } else if (form === 'law') {
+    if (!model) continue;
+    if (model === fit.models[0]) {
       const r = fit.r, label = `${name}, r = ${significant(r.value)}`;
       if (r.ci95 && fits.length <= 4) sets.push(...band(label, curve((n) => law(n, Math.min(1, r.ci95[1]))), curve((n) => law(n, Math.max(0, r.ci95[0]))), hue));
       sets.push(line(label, curve((n) => law(n, r.value)), hue));
+    } else {
+      sets.push(line(`${name}, ${model.model} ${model.formula}`, curve((n) => modelled(model, n)), hue));
     }
     const limit = fit.asymptote;
-    if (form !== 'none' && known(limit)) {
+    if (known(limit)) {
       sets.push(line(`${name}, ceiling ${factor(limit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
     }
   }
   sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kSeedR)})), soft(), dashed));
   return {
     id: 'speedup', title: 'Speed-up over naive', wide: true, sets,
-    note: 'Points with 95% intervals; lines are the form in use, shaded where its r has an interval. Both axes logarithmic.',
+    note: 'Points with 95% intervals; lines are the model in use, shaded where its r has an interval. Both axes logarithmic.',
     x: axis('candidates N', 'logarithmic', plain), y: {...axis('speed-up', 'logarithmic', (v) => `${plain(v)}x`), ...rangeOf(sets)},
   };
 }
@@ -434,10 +455,11 @@ function residualChart() {
   for (const {one, case: c} of shown()) {
     for (const [scheme, fit] of Object.entries(c ? c.fits : {})) {
       const name = prefix(one) + scheme;
-      for (const [key, label, style] of [['one_parameter_pct', 'one parameter', {}], ['affine_pct', 'affine', {pointStyle: 'rectRot', borderDash: [6, 4], mark: 'dash'}]]) {
-        const data = fit.residuals.filter((row) => known(row[key])).map((row) => ({x: row.candidates, y: row[key]}));
-        if (data.length) sets.push(points(`${name}, ${label}`, data, colour(name), {...joined, borderWidth: 1, ...style}));
-      }
+      fit.models.forEach((model, i) => {
+        const data = model.residuals.filter((row) => known(row.pct)).map((row) => ({x: row.candidates, y: row.pct}));
+        const style = i ? {pointStyle: ['rectRot', 'triangle', 'rect', 'star'][(i - 1) % 4], borderDash: [6, 4], mark: 'dash'} : {};
+        if (data.length) sets.push(points(`${name}, ${model.model}`, data, colour(name), {...joined, borderWidth: 1, ...style}));
+      });
     }
   }
   if (!sets.length) return null;
@@ -898,7 +920,7 @@ function makeWhatIf() {
     if (!known(state.sizing.models[state.model].speedup_candidate)) return "One more candidate over naive's";
     const c = state.one.report.cases.find((one) => ofCase({case: one}, state.sizing));
     const fit = c && c.fits[state.sizing.scheme];
-    return fit && formOf(fit) === 'affine' ? 'Marginal r (b/c), cost of one more candidate' : 'r, cost of one more candidate';
+    return fit && modelOf(fit) && modelOf(fit) !== fit.models[0] ? 'Marginal r, cost of one more candidate' : 'r, cost of one more candidate';
   };
 
   function number(id, label, value, attributes, changed) {
@@ -1091,10 +1113,13 @@ function caseTables(c) {
   }
   const parts = [];
   if (rows.length) parts.push(table('Points: medians with 95% intervals', ['N', 'scheme', 'status', 'time of a request', 'candidates/s', 'speed-up', 'time saved', 'keys and values', 'time over minimum'], rows));
-  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), estimate(fit.marginal_r), significant(fit.r_flops), factor(fit.asymptote), integer(fit.candidates_for_90), fit.affine ? seconds(fit.affine.user_s) : '-',
-    fit.affine ? seconds(fit.affine.candidate_s) : '-', fit.affine ? seconds(fit.affine.naive_candidate_s) : '-', fit.preferred, known(fit.loo_error_pct) ? `${significant(fit.loo_error_pct)}%` : '-', known(fit.affine_loo_error_pct) ? `${significant(fit.affine_loo_error_pct)}%` : '-']);
+  const share = (value) => known(value) ? `${significant(value)}%` : '-';
+  const parameter = (one) => `${one.symbol} ${one.unit === 's' ? seconds(one.value) : significant(one.value)}`;
+  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), significant(fit.r_flops), factor(fit.asymptote), integer(fit.candidates_for_90), fit.preferred]);
   if (fits.length) {
-    parts.push(table('Fit', ['scheme', 'r', 'marginal r (b/c)', 'r by FLOPs', 'ceiling of the form in use', 'N for 90% of it', 'a, history', 'b, candidate', 'c, naive', 'form in use', 'left-out error', 'affine'], fits));
+    parts.push(table('Fit', ['scheme', 'r', 'r by FLOPs', 'ceiling by the model in use', 'N for 90% of it', 'model in use'], fits));
+    parts.push(table('Models', ['scheme', 'model', 'speed-up', 'parameters', 'r of one more candidate', 'largest residual', 'left-out error'], Object.entries(c.fits).flatMap(([scheme, fit]) => fit.models.map((one) =>
+        [scheme, one.model, one.formula, one.parameters.map(parameter).join(', '), estimate(one.marginal_r), share(one.max_residual_pct), share(one.loo_error_pct)]))));
     parts.push(listOf(Object.entries(c.fits).flatMap(([scheme, fit]) => [`${scheme}: ${text(fit.verdict)}`, ...fit.losses.map((loss) => `${scheme}: ${loss}`), ...(fit.next ? [`Next: ${fit.next}`] : [])])));
   }
   if (c.equivalence) {

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "analysis/fit.h"
-#include "analysis/forms.h"
+#include "analysis/levels.h"
 #include "analysis/predict.h"
 #include "analysis/statistics.h"
 #include "catch.h"
@@ -116,9 +116,9 @@ TEST_CASE("the interval of b/c covers at its nominal rate where fixed costs make
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
       const auto samples = make_samples(kCandidates, design.rounds, 0.1, shared, design.noise, seed);
       const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
-      REQUIRE(fit.marginal_r);
-      REQUIRE(fit.marginal_r->ci95);
-      covered += holds(*fit.marginal_r->ci95, r);
+      REQUIRE(fit.model("affine")->marginal_r);
+      REQUIRE(fit.model("affine")->marginal_r->ci95);
+      covered += holds(*fit.model("affine")->marginal_r->ci95, r);
       affine += fit.preferred == "affine";
       if (seed % 10 != 0) continue;
       const auto at = analysis::predict(samples, fit, {30}).at(0);

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/forms.h"
+#include "analysis/levels.h"
 #include "analysis/statistics.h"
 #include "base/random.h"
 #include "catch.h"
@@ -53,15 +53,15 @@ TEST_CASE("exact data give the planted r and all that follows from it", "[analys
     CHECK_THAT(fit.asymptote.value(), WithinRel(1 / r, 1e-9));
     CHECK(fit.r_flops == r / 2);
     CHECK_THAT(fit.r_squared.value(), WithinAbs(1, 1e-10));
-    CHECK_THAT(fit.max_residual_pct.value(), WithinAbs(0, 1e-9));
-    CHECK_THAT(fit.loo_error_pct.value(), WithinAbs(0, 1e-9));
+    CHECK_THAT(fit.models.front().max_residual_pct.value(), WithinAbs(0, 1e-9));
+    CHECK_THAT(fit.models.front().loo_error_pct.value(), WithinAbs(0, 1e-9));
     CHECK(fit.rounds == 3);
     CHECK(fit.excluded_pairs == 0);
     // The affine form contains this one: a = c (1-r), b = c r.
-    REQUIRE(fit.affine);
-    CHECK_THAT(fit.affine->user_s, WithinRel(0.2 * (1 - r), 1e-8));
-    CHECK_THAT(fit.affine->candidate_s, WithinRel(0.2 * r, 1e-8));
-    CHECK_THAT(fit.affine->naive_candidate_s, WithinRel(0.2, 1e-12));
+    REQUIRE(fit.model("affine"));
+    CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(0.2 * (1 - r), 1e-8));
+    CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.2 * r, 1e-8));
+    CHECK_THAT(fit.model("affine")->parameter("c").value(), WithinRel(0.2, 1e-12));
     CHECK(fit.preferred == "one-parameter");
   }
 }
@@ -84,7 +84,7 @@ TEST_CASE("noise alone hardly ever prefers the affine form, though it often pred
     const auto samples = make_samples(kCandidates, 5, 0.1, one_parameter(0.1, 0.02), {0.05, 0.02, 0.01}, seed);
     const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
     affine += fit.preferred == "affine";
-    better += *fit.affine_loo_error_pct < 0.8 * *fit.loo_error_pct;
+    better += *fit.model("affine")->loo_error_pct < 0.8 * *fit.models.front().loo_error_pct;
   }
   CHECK(affine <= 11);  // 5% and three binomial standard deviations
   CHECK(better >= 20);
@@ -167,16 +167,16 @@ TEST_CASE("the result does not depend on the order of the rows, to the last bit"
     REQUIRE(again.r->ci95->lo == fit.r->ci95->lo);
     REQUIRE(again.r->ci95->hi == fit.r->ci95->hi);
     REQUIRE(again.r_squared == fit.r_squared);
-    REQUIRE(again.max_residual_pct == fit.max_residual_pct);
-    REQUIRE(again.affine->user_s == fit.affine->user_s);
-    REQUIRE(again.affine->candidate_s == fit.affine->candidate_s);
-    REQUIRE(again.affine->naive_candidate_s == fit.affine->naive_candidate_s);
-    REQUIRE(again.marginal_r->value == fit.marginal_r->value);
-    REQUIRE(again.marginal_r->ci95->lo == fit.marginal_r->ci95->lo);
+    REQUIRE(again.models.front().max_residual_pct == fit.models.front().max_residual_pct);
+    REQUIRE(again.model("affine")->parameter("a").value() == fit.model("affine")->parameter("a").value());
+    REQUIRE(again.model("affine")->parameter("b").value() == fit.model("affine")->parameter("b").value());
+    REQUIRE(again.model("affine")->parameter("c").value() == fit.model("affine")->parameter("c").value());
+    REQUIRE(again.model("affine")->marginal_r->value == fit.model("affine")->marginal_r->value);
+    REQUIRE(again.model("affine")->marginal_r->ci95->lo == fit.model("affine")->marginal_r->ci95->lo);
     REQUIRE(again.lack_of_fit_pct == fit.lack_of_fit_pct);
     REQUIRE(again.verdict == fit.verdict);
-    REQUIRE(again.loo_error_pct == fit.loo_error_pct);
-    REQUIRE(again.affine_loo_error_pct == fit.affine_loo_error_pct);
+    REQUIRE(again.models.front().loo_error_pct == fit.models.front().loo_error_pct);
+    REQUIRE(again.model("affine")->loo_error_pct == fit.model("affine")->loo_error_pct);
     REQUIRE(analysis::loo_predictions(samples, "shared") == predictions);
   }
 }
@@ -224,9 +224,9 @@ TEST_CASE("scaled naive and composed shared timings are brought to N", "[analysi
   }
   const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
   CHECK_THAT(fit.r->value, WithinRel(0.1, 1e-10));
-  CHECK_THAT(fit.affine->user_s, WithinRel(1.8, 1e-9));
-  CHECK_THAT(fit.affine->candidate_s, WithinRel(0.2, 1e-9));
-  CHECK_THAT(fit.affine->naive_candidate_s, WithinRel(2.0, 1e-12));
+  CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(1.8, 1e-9));
+  CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.2, 1e-9));
+  CHECK_THAT(fit.model("affine")->parameter("c").value(), WithinRel(2.0, 1e-12));
 }
 
 TEST_CASE("one kind of timing serves all rounds of an N", "[analysis][fit]") {
@@ -288,8 +288,8 @@ TEST_CASE("where the form does not hold, the N weigh alike whatever their noise"
   // Residuals of log S about the weighted form, squared and summed over all N but one, are τ².
   const Fit fit = analysis::fit_scheme(make_samples(counts, 8, 1, shared), "shared", kUnknown);
   double squares = 0;
-  for (const kvcast::Residual& residual : fit.residuals) {
-    squares += std::pow(std::log1p(residual.one_parameter_pct.value() / 100), 2);
+  for (const kvcast::ModelResidual& residual : fit.models.front().residuals) {
+    squares += std::pow(std::log1p(residual.pct.value() / 100), 2);
   }
   CHECK_THAT(fit.lack_of_fit_pct.value(), WithinRel(100 * std::sqrt(squares / 4), 1e-3));
 }
@@ -310,13 +310,13 @@ TEST_CASE("fixed costs are found by the affine form", "[analysis][fit]") {
   // a + b = 1.5 c: streaming weights for one candidate costs as much as for many.
   const auto samples = make_samples({1, 4, 16, 64, 256}, 3, 0.1, [](double n) { return 0.148 + 0.002 * n; });
   const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
-  REQUIRE(fit.affine);
-  CHECK_THAT(fit.affine->user_s, WithinRel(0.148, 1e-10));
-  CHECK_THAT(fit.affine->candidate_s, WithinRel(0.002, 1e-10));
-  CHECK_THAT(fit.affine_max_residual_pct.value(), WithinAbs(0, 1e-9));
-  CHECK_THAT(fit.affine_loo_error_pct.value(), WithinAbs(0, 1e-8));
-  CHECK(fit.max_residual_pct.value() > 5);
-  CHECK(fit.loo_error_pct.value() > 5);
+  REQUIRE(fit.model("affine"));
+  CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(0.148, 1e-10));
+  CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.002, 1e-10));
+  CHECK_THAT(fit.model("affine")->max_residual_pct.value(), WithinAbs(0, 1e-9));
+  CHECK_THAT(fit.model("affine")->loo_error_pct.value(), WithinAbs(0, 1e-8));
+  CHECK(fit.models.front().max_residual_pct.value() > 5);
+  CHECK(fit.models.front().loo_error_pct.value() > 5);
   CHECK(fit.preferred == "affine");
   const auto predictions = analysis::loo_predictions(samples, "shared");
   REQUIRE(predictions.size() == 5);
@@ -328,16 +328,16 @@ TEST_CASE("affine constants are never negative", "[analysis][fit]") {
   // Faster than linear from zero: unconstrained, a would be below 0. Then b alone: Σ(N/T)/Σ(N/T)².
   const auto rising = [](double n) { return n * n; };
   const Fit no_user = analysis::fit_scheme(make_samples({1, 2, 4}, 2, 1, rising), "shared", kUnknown);
-  REQUIRE(no_user.affine);
-  CHECK(no_user.affine->user_s == 0);
-  CHECK_THAT(no_user.affine->candidate_s, WithinRel((1 + 0.5 + 0.25) / (1 + 0.25 + 0.0625), 1e-12));
+  REQUIRE(no_user.model("affine"));
+  CHECK(no_user.model("affine")->parameter("a").value() == 0);
+  CHECK_THAT(no_user.model("affine")->parameter("b").value(), WithinRel((1 + 0.5 + 0.25) / (1 + 0.25 + 0.0625), 1e-12));
 
   // Falling times: b at 0, a alone: Σ(1/T)/Σ(1/T)².
   const auto falling = [](double n) { return 1 / n; };
   const Fit no_candidate = analysis::fit_scheme(make_samples({1, 2, 4}, 2, 1, falling), "shared", kUnknown);
-  REQUIRE(no_candidate.affine);
-  CHECK(no_candidate.affine->candidate_s == 0);
-  CHECK_THAT(no_candidate.affine->user_s, WithinRel((1.0 + 2 + 4) / (1 + 4 + 16), 1e-12));
+  REQUIRE(no_candidate.model("affine"));
+  CHECK(no_candidate.model("affine")->parameter("b").value() == 0);
+  CHECK_THAT(no_candidate.model("affine")->parameter("a").value(), WithinRel((1.0 + 2 + 4) / (1 + 4 + 16), 1e-12));
 }
 
 TEST_CASE("leave-one-out predictions are fits without that N", "[analysis][fit]") {
@@ -360,11 +360,13 @@ TEST_CASE("leave-one-out predictions are fits without that N", "[analysis][fit]"
       }
     }
     squares += std::pow(predictions.at(count) / std::exp(log_speedup) - 1, 2);
-    const double affine = rest.affine->naive_candidate_s * n / (rest.affine->user_s + rest.affine->candidate_s * n);
+    const double affine =
+        rest.model("affine")->parameter("c").value() * n /
+        (rest.model("affine")->parameter("a").value() + rest.model("affine")->parameter("b").value() * n);
     affine_squares += std::pow(affine / std::exp(log_speedup) - 1, 2);
   }
-  CHECK_THAT(fit.loo_error_pct.value(), WithinRel(100 * std::sqrt(squares / 5), 1e-9));
-  CHECK_THAT(fit.affine_loo_error_pct.value(), WithinRel(100 * std::sqrt(affine_squares / 5), 1e-9));
+  CHECK_THAT(fit.models.front().loo_error_pct.value(), WithinRel(100 * std::sqrt(squares / 5), 1e-9));
+  CHECK_THAT(fit.model("affine")->loo_error_pct.value(), WithinRel(100 * std::sqrt(affine_squares / 5), 1e-9));
 }
 
 TEST_CASE("the form is untested below three N above 1", "[analysis][fit]") {
@@ -374,30 +376,28 @@ TEST_CASE("the form is untested below three N above 1", "[analysis][fit]") {
   CHECK_THAT(single.r->value, WithinRel(0.1, 1e-10));
   CHECK(single.r->ci95);
   CHECK(single.preferred == "untested");
-  CHECK_FALSE(single.affine);
-  CHECK_FALSE(single.affine_max_residual_pct);
-  CHECK_FALSE(single.loo_error_pct);
+  CHECK_FALSE(single.model("affine"));
+  CHECK_FALSE(single.models.front().loo_error_pct);
   CHECK_FALSE(single.r_squared);
   CHECK(analysis::loo_predictions(make_samples({100}, 3, 1, shared), "shared").empty());
 
   const Fit with_one = analysis::fit_scheme(make_samples({1, 100}, 3, 1, shared), "shared", kUnknown);
   CHECK_THAT(with_one.r->value, WithinRel(0.1, 1e-10));
   CHECK(with_one.preferred == "untested");
-  CHECK_FALSE(with_one.affine);
-  CHECK_FALSE(with_one.loo_error_pct);
+  CHECK_FALSE(with_one.model("affine"));
+  CHECK_FALSE(with_one.models.front().loo_error_pct);
 
   const Fit two = analysis::fit_scheme(make_samples({10, 100}, 3, 1, shared), "shared", kUnknown);
   CHECK(two.preferred == "untested");
-  CHECK_FALSE(two.affine);
-  CHECK(two.loo_error_pct);
-  CHECK_FALSE(two.affine_loo_error_pct);
+  CHECK_FALSE(two.model("affine"));
+  CHECK(two.models.front().loo_error_pct);
   CHECK(analysis::loo_predictions(make_samples({10, 100}, 3, 1, shared), "shared").size() == 2);
 
   // Three points make an affine fit, but two N above 1 do not test the form.
   const Fit three = analysis::fit_scheme(make_samples({1, 10, 100}, 3, 1, shared), "shared", kUnknown);
   CHECK(three.preferred == "untested");
-  CHECK(three.affine);
-  CHECK(three.affine_loo_error_pct);
+  CHECK(three.model("affine"));
+  CHECK(three.model("affine")->loo_error_pct);
 
   CHECK(analysis::fit_scheme(make_samples({2, 10, 100}, 3, 1, shared), "shared", kUnknown).preferred ==
         "one-parameter");
@@ -411,8 +411,7 @@ TEST_CASE("data that say nothing about r leave it unknown", "[analysis][fit]") {
     CHECK_FALSE(fit.rho);
     CHECK_FALSE(fit.asymptote);
     CHECK_FALSE(fit.r_squared);
-    CHECK_FALSE(fit.max_residual_pct);
-    CHECK_FALSE(fit.affine);
+    CHECK(fit.models.empty());
     CHECK(fit.r_flops == 0.01);
     CHECK(fit.preferred == "untested");
     CHECK(fit.rounds == rounds);
@@ -525,8 +524,8 @@ TEST_CASE("one bad round does not move the affine constants", "[analysis][fit]")
                                          "shared", kUnknown)
                                          .r->value,
                                      1e-10));
-  CHECK_THAT(fit.affine->user_s, WithinRel(0.2, 1e-10));
-  CHECK_THAT(fit.affine->candidate_s, WithinRel(0.01, 1e-10));
+  CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(0.2, 1e-10));
+  CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.01, 1e-10));
 }
 
 TEST_CASE("r is above 0 whatever the data, and above 1 where sharing costs more", "[analysis][fit]") {
@@ -537,7 +536,7 @@ TEST_CASE("r is above 0 whatever the data, and above 1 where sharing costs more"
   CHECK(slower.r->value <= slower.r->ci95->hi);
   CHECK_FALSE(slower.rho);
   CHECK_FALSE(slower.asymptote);
-  CHECK(slower.max_residual_pct.value() < 10);
+  CHECK(slower.models.front().max_residual_pct.value() < 10);
 
   // Above N times: no r explains it; the smallest does least badly.
   const Fit faster = analysis::fit_scheme(make_samples({10, 100}, 3, 1, [](double) { return 0.5; }), "shared", 1);
@@ -582,9 +581,9 @@ TEST_CASE("r holds what its form leaves out", "[analysis][fit]") {
   REQUIRE(fit.preferred == "neither");
   // What single N say of r.
   double least = 1, most = 0;
-  for (const kvcast::Residual& residual : fit.residuals) {
-    if (residual.candidates < 4) continue;
-    const double r = kvcast::r_from_speedup(static_cast<double>(residual.candidates), residual.speedup.value);
+  for (const kvcast::ObservedSpeedup& one : fit.observed) {
+    if (one.candidates < 4) continue;
+    const double r = kvcast::r_from_speedup(static_cast<double>(one.candidates), one.speedup.value);
     least = std::min(least, r);
     most = std::max(most, r);
   }
@@ -624,23 +623,27 @@ TEST_CASE("N that contradict each other get the least sum of squares, not the ne
 TEST_CASE("residuals say how far each form is off at each N", "[analysis][fit]") {
   const auto samples = make_samples({1, 4, 16, 64, 256}, 3, 0.1, [](double n) { return 0.148 + 0.002 * n; });
   const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
-  REQUIRE(fit.residuals.size() == 5);
+  REQUIRE(fit.observed.size() == 5);
+  REQUIRE(fit.models.size() == 2);
   const auto loo = analysis::loo_predictions(samples, "shared");
-  for (const kvcast::Residual& residual : fit.residuals) {
-    const auto n = static_cast<double>(residual.candidates);
+  for (std::size_t i = 0; i < fit.observed.size(); ++i) {
+    const kvcast::ModelResidual &law = fit.models[0].residuals.at(i), &affine = fit.models[1].residuals.at(i);
+    const std::int64_t candidates = fit.observed[i].candidates;
+    CHECK(law.candidates == candidates);
+    CHECK(affine.candidates == candidates);
+    const auto n = static_cast<double>(candidates);
     CAPTURE(n);
     const double observed = 0.1 * n / (0.148 + 0.002 * n);
-    CHECK_THAT(residual.speedup.value, WithinRel(observed, 1e-12));
-    CHECK_THAT(residual.one_parameter_pct.value(),
-               WithinRel(100 * (kvcast::speedup(n, fit.r->value) / observed - 1), 1e-9));
-    CHECK_THAT(residual.affine_pct.value(), WithinAbs(0, 1e-9));
-    CHECK_THAT(residual.affine_loo_pct.value(), WithinAbs(100 * (loo.at(residual.candidates) / observed - 1), 1e-9));
-    CHECK(std::abs(residual.loo_pct.value()) >= std::abs(*residual.one_parameter_pct) - 1e-9);
+    CHECK_THAT(fit.observed[i].speedup.value, WithinRel(observed, 1e-12));
+    CHECK_THAT(law.pct.value(), WithinRel(100 * (kvcast::speedup(n, fit.r->value) / observed - 1), 1e-9));
+    CHECK_THAT(affine.pct.value(), WithinAbs(0, 1e-9));
+    CHECK_THAT(affine.loo_pct.value(), WithinAbs(100 * (loo.at(candidates) / observed - 1), 1e-9));
+    CHECK(std::abs(law.loo_pct.value()) >= std::abs(*law.pct) - 1e-9);
   }
-  CHECK_THAT(fit.marginal_r.value().value, WithinRel(0.02, 1e-10));
-  REQUIRE(fit.marginal_r->ci95);
-  CHECK_THAT(fit.marginal_r->ci95->lo, WithinRel(0.02, 1e-9));
-  CHECK_THAT(fit.marginal_r->ci95->hi, WithinRel(0.02, 1e-9));
+  CHECK_THAT(fit.model("affine")->marginal_r.value().value, WithinRel(0.02, 1e-10));
+  REQUIRE(fit.model("affine")->marginal_r->ci95);
+  CHECK_THAT(fit.model("affine")->marginal_r->ci95->lo, WithinRel(0.02, 1e-9));
+  CHECK_THAT(fit.model("affine")->marginal_r->ci95->hi, WithinRel(0.02, 1e-9));
   CHECK(fit.lack_of_fit_pct.value() > 5);
 }
 

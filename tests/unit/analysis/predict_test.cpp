@@ -96,7 +96,7 @@ TEST_CASE("the affine form predicts where it is preferred", "[analysis][predict]
     CHECK(prediction.by == "affine");
     CHECK_THAT(prediction.speedup->value, WithinRel(0.1 * n / affine_time(n), 1e-9));
     CHECK_THAT(prediction.scheme_seconds.value(), WithinRel(affine_time(n), 1e-9));
-    CHECK(prediction.held_out_error_pct == fit.affine_loo_error_pct);
+    CHECK(prediction.held_out_error_pct == fit.model("affine")->loo_error_pct);
   }
   CHECK(analysis::predict(samples, fit, {1}).at(0).source == "extrapolated");
 }
@@ -114,8 +114,8 @@ TEST_CASE("a measured N is what was measured, whatever the form says", "[analysi
       CHECK(predictions[i].speedup->value == measured.value);
       CHECK(predictions[i].speedup->ci95->lo == measured.ci95->lo);
       CHECK(predictions[i].speedup->ci95->hi == measured.ci95->hi);
-      CHECK(fit.residuals[i].speedup.value == measured.value);
-      CHECK(fit.residuals[i].speedup.ci95->hi == measured.ci95->hi);
+      CHECK(fit.observed[i].speedup.value == measured.value);
+      CHECK(fit.observed[i].speedup.ci95->hi == measured.ci95->hi);
       CHECK(*predictions[i].scheme_seconds == analysis::median_seconds(*shared));
       CHECK(*predictions[i].naive_seconds == analysis::median_seconds(*naive));
     }
@@ -130,7 +130,7 @@ TEST_CASE("where no form holds, only what lies between measured N is known", "[a
   CHECK(fit.preferred == "neither");
   CHECK_FALSE(fit.asymptote);
   CHECK_FALSE(fit.candidates_for_90);
-  CHECK_FALSE(fit.marginal_r);
+  CHECK_FALSE(fit.model("affine")->marginal_r);
   CHECK_FALSE(fit.identifiable);
   CHECK(fit.known_to == 400);
   const auto at = [&](std::int64_t n) { return analysis::predict(samples, fit, {n}, true).at(0); };
@@ -160,7 +160,7 @@ TEST_CASE("times that do not grow say nothing beyond the largest N", "[analysis]
   CHECK_FALSE(fit.asymptote);
   CHECK_FALSE(fit.identifiable);
   // An interval of a slope at its bound would be [0, 0].
-  CHECK((!fit.marginal_r || fit.marginal_r->ci95->hi > 0));
+  CHECK((!fit.model("affine")->marginal_r || fit.model("affine")->marginal_r->ci95->hi > 0));
   CHECK_THAT(fit.verdict, Catch::Matchers::Contains("flat up to N=100"));
   CHECK_THAT(fit.next, Catch::Matchers::Contains("measure larger N"));
   const auto predictions = analysis::predict(samples, fit, {100, 101}, true);
@@ -206,7 +206,7 @@ TEST_CASE("the interval joins the fit's with the held-out error, which grows bey
   const auto samples = make_samples(kCandidates, 4, 0.1, one_parameter(0.1, 0.03), two_percent(), 3);
   const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
   REQUIRE(fit.preferred == "one-parameter");
-  const double error = fit.loo_error_pct.value() / 100;
+  const double error = fit.models.front().loo_error_pct.value() / 100;
   const double t5 = 2.570581836;
   const auto at = [&](std::int64_t n) { return analysis::predict(samples, fit, {n}, true).at(0); };
   // Half-way to the largest N the fit's own interval is that of r, by the same rounds.
@@ -215,13 +215,13 @@ TEST_CASE("the interval joins the fit's with the held-out error, which grows bey
 
   // From 50 to 100 is one log distance of the edge: at 200 the error is twice, at 400 three times; but no request gets
   // cheaper by more candidates, which bounds the upper end.
-  const double edge = std::max(error, std::abs(fit.residuals.back().loo_pct.value()) / 100);
+  const double edge = std::max(error, std::abs(fit.models.front().residuals.back().loo_pct.value()) / 100);
   const auto beyond = [&](std::int64_t n, double growth) {
     const Prediction prediction = at(n);
     const double below = std::log(prediction.speedup->value / prediction.speedup->ci95->lo);
     CHECK(below > t5 * edge * growth);
     CHECK(below < t5 * edge * growth + 1.1 * fitted);  // the doubt of r moves S less than r: 1/(1 - 1/S·…) < 2.2
-    const double most = static_cast<double>(n) / 100 * fit.residuals.back().speedup.ci95->hi;
+    const double most = static_cast<double>(n) / 100 * fit.observed.back().speedup.ci95->hi;
     CHECK(prediction.speedup->ci95->hi <= most * (1 + 1e-12));
   };
   beyond(200, 2);
@@ -234,7 +234,8 @@ TEST_CASE("below the smallest N the error grows too", "[analysis][predict]") {
   REQUIRE(fit.preferred == "one-parameter");
   const auto at = [&](std::int64_t n) { return log_width(analysis::predict(samples, fit, {n}).at(0)); };
   // The doubt of r fades towards N = 1, so there all the width is the held-out error's: 1 + log 20/log 2 times.
-  const double rms = fit.loo_error_pct.value(), edge = std::max(rms, std::abs(*fit.residuals.front().loo_pct)) / 100;
+  const double rms = fit.models.front().loo_error_pct.value(),
+               edge = std::max(rms, std::abs(*fit.models.front().residuals.front().loo_pct)) / 100;
   CHECK_THAT(at(1), WithinRel(2 * 2.776445105 * edge * (1 + std::log(20.0) / std::log(2.0)), 1e-8));
   CHECK(at(10) > at(20));
 }

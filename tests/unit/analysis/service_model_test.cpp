@@ -112,7 +112,7 @@ TEST_CASE("the model of a fit is what was measured, and its preferred form beyon
   CHECK_THAT(*model->limit, WithinRel(100, 0.05));
   CHECK(model->known_to == 400);
   CHECK(service_of_fit(samples, fit, true)->known_to == kMostCandidates);
-  for (const Residual& residual : fit.residuals) CHECK(model->speedup(residual.candidates) == residual.speedup.value);
+  for (const ObservedSpeedup& one : fit.observed) CHECK(model->speedup(one.candidates) == one.speedup.value);
   CHECK(model->least_measured == 1);
   CHECK(model->most_measured == 100);
   CHECK(model->measured == std::vector<std::int64_t>{1, 5, 10, 50, 100});

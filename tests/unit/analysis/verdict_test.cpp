@@ -6,12 +6,15 @@
 #include <vector>
 
 #include "catch.h"
+#include "fitted_models.h"
 #include "kvcast/report.h"
 
 namespace analysis = kvcast::analysis;
 using kvcast::Estimate;
 using kvcast::Fit;
 using kvcast::Interval;
+using kvcast::testing::affine_model;
+using kvcast::testing::law_model;
 
 namespace {
 
@@ -33,16 +36,18 @@ Fit fit_at(const std::vector<std::int64_t>& counts, double r, double lo, double 
   fit.scheme = "shared";
   fit.r = Estimate{r, Interval{lo, hi}};
   fit.preferred = preferred;
+  fit.models = {law_model(r)};
+  fit.models[0].marginal_r = fit.r;
   for (const std::int64_t count : counts) {
-    kvcast::Residual residual;
-    residual.candidates = count;
-    residual.speedup = {2, Interval{1.9, 2.1}};
-    residual.one_parameter_pct = count == off_at ? -6.04 : 1;
-    fit.residuals.push_back(residual);
+    fit.observed.push_back({count, {2, Interval{1.9, 2.1}}});
+    fit.models[0].residuals.push_back({count, count == off_at ? -6.04 : 1, {}});
+  }
+  if (preferred == "affine") {
+    fit.models.push_back(affine_model(1 - r, r, 1));
+    fit.models[1].marginal_r = fit.r;
   }
   fit.identifiable = lo > 0 && hi < 2 * lo;
   fit.known_to = (lo > 0 ? 4 : 1) * counts.back();
-  if (preferred == "affine") fit.marginal_r = fit.r;
   analysis::put_into_words(fit, line_of(counts));
   return fit;
 }
@@ -77,8 +82,8 @@ TEST_CASE("the verdict names the form that describes the timings", "[analysis][v
   CHECK(none.next == "measure more rounds: the interval of r is too wide");
 
   Fit only_one;
-  only_one.residuals.resize(1);
-  only_one.residuals[0].candidates = 1;
+  only_one.observed.resize(1);
+  only_one.observed[0].candidates = 1;
   analysis::put_into_words(only_one, line_of({1}));
   CHECK(only_one.verdict == "r is unknown: N=1 alone says nothing about it");
   CHECK(only_one.next == "measure N above 1, such as N=10 and N=100");
@@ -89,7 +94,7 @@ TEST_CASE("the verdict names the form that describes the timings", "[analysis][v
   CHECK_FALSE(empty.next.empty());
 }
 
-TEST_CASE("a verdict of neither form says how far off they are and what breaks them", "[analysis][verdict]") {
+TEST_CASE("a verdict of no model says how far off they are and what breaks them", "[analysis][verdict]") {
   const auto verdict = [](const analysis::Times& times) {
     Fit fit = fit_at(kCounts, 0.02, 0.019, 0.021, "neither", 50);
     fit.known_to = 100;
@@ -127,7 +132,7 @@ TEST_CASE("a verdict of neither form says how far off they are and what breaks t
 
 TEST_CASE("timings that do not tell the cost of one more candidate ask for larger N", "[analysis][verdict]") {
   Fit flat = fit_at(kCounts, 0.02, 0.019, 0.021, "affine", 1);
-  flat.marginal_r.reset();
+  flat.models[1].marginal_r.reset();
   flat.known_to = 100;
   flat.identifiable = false;
   analysis::Times times = line_of(kCounts);
@@ -137,7 +142,7 @@ TEST_CASE("timings that do not tell the cost of one more candidate ask for large
         "model: affine (the one-parameter law misses N=1 by 6%); the time is flat up to N=100, so nothing is known "
         "beyond it");
   CHECK(flat.next == "measure larger N, such as N=500: up to N=100 one more candidate costs too little to be seen");
-  flat.marginal_r = Estimate{0.01, Interval{0, 0.03}};
+  flat.models[1].marginal_r = Estimate{0.01, Interval{0, 0.03}};
   analysis::put_into_words(flat, line_of(kCounts));
   CHECK(flat.verdict ==
         "model: affine (the one-parameter law misses N=1 by 6%); the noise hides what one more candidate costs up to "
@@ -167,22 +172,22 @@ TEST_CASE("what to measure next", "[analysis][verdict]") {
 TEST_CASE("losses are said where naive is faster beyond doubt", "[analysis][verdict]") {
   Fit fit = fit_at({1, 2, 5, 10}, 0.1, 0.09, 0.11);
   CHECK(fit.losses.empty());
-  fit.residuals[0].speedup = {0.945, Interval{0.929, 0.962}};
-  fit.residuals[1].speedup = {0.99, Interval{0.97, 1.01}};  // could be either
-  fit.residuals[2].speedup = {0.98, {}};
+  fit.observed[0].speedup = {0.945, Interval{0.929, 0.962}};
+  fit.observed[1].speedup = {0.99, Interval{0.97, 1.01}};  // could be either
+  fit.observed[2].speedup = {0.98, {}};
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
   CHECK(fit.losses == std::vector<std::string>{"at N=1 sharing is 5.5% slower [3.8%, 7.1%]",
                                                "at N=5 sharing is 2% slower (a single timing)"});
   // a + b·N < c·N from N = a/(c-b) = 4.5 on.
-  fit.affine = kvcast::AffineFit{0.9, 0.8, 1.0};
+  fit.models.push_back(affine_model(0.9, 0.8, 1.0));
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
   REQUIRE(fit.losses.size() == 3);
-  CHECK(fit.losses[2] == "by the affine fit sharing wins from N=5 on");
-  fit.affine = kvcast::AffineFit{0.9, 1.1, 1.0};
+  CHECK(fit.losses[2] == "by the affine form sharing wins from N=5 on");
+  fit.models[1] = affine_model(0.9, 1.1, 1.0);
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  CHECK(fit.losses.at(2) == "by the affine fit sharing wins at no N");
+  CHECK(fit.losses.at(2) == "by the affine form sharing wins at no N");
   // Without a loss the affine fit has nothing to add.
-  for (auto& residual : fit.residuals) residual.speedup = {2, Interval{1.9, 2.1}};
+  for (auto& one : fit.observed) one.speedup = {2, Interval{1.9, 2.1}};
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
   CHECK(fit.losses.empty());
 }

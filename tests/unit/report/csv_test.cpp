@@ -140,8 +140,8 @@ TEST_CASE("summary.csv has a row per shape, N and scheme", "[report]") {
 }
 
 TEST_CASE("a column's names and values always pair", "[report]") {
-  const Kind kinds[] = {Kind::boolean,  Kind::integer,  Kind::number,  Kind::text,   Kind::texts, Kind::status,
-                        Kind::interval, Kind::estimate, Kind::seconds, Kind::errors, Kind::affine};
+  const Kind kinds[] = {Kind::boolean, Kind::integer,  Kind::number,   Kind::text,    Kind::texts,
+                        Kind::status,  Kind::interval, Kind::estimate, Kind::seconds, Kind::errors};
   const Value values[] = {true,
                           std::int64_t{1},
                           1.0,
@@ -151,8 +151,7 @@ TEST_CASE("a column's names and values always pair", "[report]") {
                           Interval{},
                           Estimate{},
                           SecondsSummary{},
-                          ErrorPair{},
-                          AffineFit{}};
+                          ErrorPair{}};
   for (std::size_t i = 0; i < std::size(kinds); ++i) {
     const std::size_t count = flat_names("x", kinds[i]).size();
     CHECK(flat_values(kinds[i], values[i]).size() == count);

@@ -33,7 +33,7 @@ TEST_CASE("report.json has the sections of the contract in order", "[report]") {
   const Json root = parsed(small_report());
   CHECK(keys(root) == std::vector<std::string>{"schema", "tool", "machine", "config", "shard", "conditions", "cases",
                                                "surfaces", "degradation", "sizing", "traffic", "warnings"});
-  CHECK(root["schema"] == "kvcast.report/1");
+  CHECK(root["schema"] == "kvcast.report/2");
   CHECK(keys(root["cases"][0]) == std::vector<std::string>{"shape", "machine", "equivalence", "after_timing", "points",
                                                            "fits", "composition", "micro_batches", "profiles",
                                                            "self_check", "memory"});

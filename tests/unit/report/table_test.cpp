@@ -4,6 +4,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "fitted_models.h"
 #include "kvcast/kvcast.h"
 #include "report/text.h"
 #include "small_report.h"
@@ -127,19 +128,20 @@ TEST_CASE("the fit block shows every figure of the fit", "[report]") {
   fit.r_flops = 0.0051;
   fit.asymptote = 80;
   fit.r_squared = 0.99912;
-  fit.max_residual_pct = 4.2;
-  fit.affine = AffineFit{0.05, 0.0005, 0.04};
-  fit.affine_max_residual_pct = 1.1;
-  fit.loo_error_pct = 3.1;
-  fit.affine_loo_error_pct = 0.8;
+  fit.models = {testing::law_model(0.0125), testing::affine_model(0.05, 0.0005, 0.04)};
+  fit.models[0].max_residual_pct = 4.2;
+  fit.models[0].loo_error_pct = 3.1;
+  fit.models[1].max_residual_pct = 1.1;
+  fit.models[1].loo_error_pct = 0.8;
   fit.preferred = "affine";
   fit.rounds = 12;
   fit.excluded_pairs = 1;
   report.cases[0].fits = {fit};
   const std::string text = table(report);
-  for (const char* part : {"fit of shared against naive: 12 rounds, 1 pair excluded", "0.0125  95% [0.0121, 0.0129]",
-                           "0.0127", "0.00510", "80.0x", "0.9991", "4.2% (affine 1.1%)", "3.1% (affine 0.80%)",
-                           "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "(a+b)/c = 1.26", "preferred    affine"}) {
+  for (const char* part :
+       {"fit of shared against naive: 12 rounds, 1 pair excluded", "0.0125  95% [0.0121, 0.0129]", "0.0127", "0.00510",
+        "80.0x", "0.9991", "one-parameter      4.2%      3.1%", "affine             1.1%     0.80%",
+        "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "affine c*N/(a+b*N)", "preferred    affine"}) {
     CHECK_THAT(text, Contains(part));
   }
   check_plain_and_narrow(text);
@@ -152,12 +154,15 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   fit.scheme = "shared";
   fit.r = Estimate{0.0125, Interval{0.0121, 0.0129}};
   fit.r_flops = 0.0051;
-  fit.marginal_r = Estimate{0.0114, Interval{0.0111, 0.0117}};
+  fit.models = {testing::law_model(0.0125), testing::affine_model(0.05, 0.0005, 0.04)};
+  fit.models[0].residuals = {{10, 1.8537, std::nullopt}};
+  fit.models[1].residuals = {{10, -0.125, 0.46}};
+  fit.models[1].marginal_r = Estimate{0.0114, Interval{0.0111, 0.0117}};
   fit.lack_of_fit_pct = 1.25;
   fit.verdict = "trust the affine form";
   fit.next = "measure N = 4000";
   fit.losses = {"N = 1: 1.8% slower", "sharing wins from N = 3"};
-  fit.residuals = {{10, {9.55, Interval{9.48, 9.62}}, 1.8537, -0.125, std::nullopt, 0.46}};
+  fit.observed = {{10, {9.55, Interval{9.48, 9.62}}}};
   fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
                       "interpolated", "affine", 0.65},
                      {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated",
@@ -167,8 +172,8 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   const std::string text = table(report);
   for (const char* part :
        {"  verdict      trust the affine form\n", "  next         measure N = 4000\n",
-        "  loses        N = 1: 1.8% slower\n               sharing wins from N = 3\n",
-        "marginal r   0.0114  95% [0.0111, 0.0117]", "lack of fit  1.2%",
+        "  loses        N = 1: 1.8% slower\n               sharing wins from N = 3\n", "0.0114  [0.0111, 0.0117]",
+        "lack of fit  1.2%",
         "why r: design note 0.150, measured 0.0125, FLOPs 0.00510; parts of the r of each N, by rates"}) {
     CHECK_THAT(text, Contains(part));
   }
@@ -323,10 +328,13 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   fit.scheme = hostile;
   fit.r = Estimate{0.000123456, Interval{-0.00012, 1e9}};
   fit.preferred = hostile;
-  fit.affine = AffineFit{1e9, 1e-12, 0};
+  fit.models = {testing::law_model(0.000123456), testing::affine_model(1e9, 1e-12, 0)};
+  fit.models[0].residuals = {{1000000, 1e300, 1e-300}};
+  fit.models[1].residuals = {{1000000, -1e300, 99999.9}};
+  fit.models[1].name = fit.models[1].formula = fit.models[1].parameters[0].symbol = hostile;
   fit.verdict = fit.next = hostile;
   fit.losses = {hostile};
-  fit.residuals = {{1000000, {1234.5, Interval{1e-300, 1e300}}, 1e300, -1e300, 1e-300, 99999.9}};
+  fit.observed = {{1000000, {1234.5, Interval{1e-300, 1e300}}}};
   fit.predictions = {{65536, 1000, 1000000, Estimate{1234.5, Interval{1230.25, 1240.75}}, 98765.4, 12345.6,
                       "extrapolated", "one-parameter", 123.4}};
   fit.explanation = Explanation{0.15, {{1000000, 1e-300, 1e300, 1e-9, 1e-9, 1e-9, -1e-9}}, hostile};

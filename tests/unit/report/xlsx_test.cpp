@@ -5,6 +5,7 @@
 #include <string>
 
 #include "catch.h"
+#include "fitted_models.h"
 #include "fixed_report.h"
 #include "kvcast/kvcast.h"
 #include "report/format.h"
@@ -78,7 +79,9 @@ TEST_CASE("a workbook is made of any report", "[report]") {
     for (Fit& fit : one.fits) {
       fit.verdict = std::string(100000, '=');
       fit.r = Estimate{nan, Interval{nan, infinite}};
-      fit.affine = AffineFit{nan, infinite, 0};
+      fit.models = {testing::law_model(nan), testing::affine_model(nan, infinite, 0)};
+      fit.models[1].formula = hostile;
+      fit.models[1].parameters[0].symbol = hostile;
     }
   }
   report.warnings.push_back({hostile, std::string(40000, 'x'), hostile});
