@@ -10,9 +10,9 @@
 #include "analysis/composition.h"
 #include "analysis/curve.h"
 #include "analysis/forms.h"
-#include "analysis/statistics.h"
 #include "analysis/verdict.h"
 #include "kvcast/cost_model.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

@@ -8,8 +8,8 @@
 #include <utility>
 
 #include "analysis/fit.h"
-#include "analysis/statistics.h"
 #include "kvcast/cost_model.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

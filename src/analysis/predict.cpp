@@ -9,9 +9,9 @@
 #include <utility>
 
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
 #include "base/text.h"
 #include "kvcast/cost_model.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

@@ -13,8 +13,8 @@
 #include "analysis/composition.h"
 #include "analysis/fit.h"
 #include "analysis/nnls.h"
-#include "analysis/statistics.h"
 #include "base/random.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

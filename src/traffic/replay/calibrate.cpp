@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/quantile.h"
 #include "base/random.h"
 #include "base/stop.h"
 #include "measure/machine.h"
+#include "statistics/statistics.h"
 #include "traffic/replay/state.h"
 #include "traffic/service.h"
 
@@ -70,11 +70,6 @@ std::vector<std::int64_t> spread(const std::vector<std::int64_t>& all, std::size
   }
   if (result.back() != all.back()) result.push_back(all.back());
   return result;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return sorted_quantile(values, 0.5);
 }
 
 // a + b x with the least squares of relative errors, neither below 0.
