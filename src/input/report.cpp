@@ -1,14 +1,17 @@
-// report.json read back: the inverse of json.cpp.
+#include "input/report.h"
+
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
+#include "input/text/json.h"
 #include "report/json.h"
-#include "report/read.h"
 
-namespace kvcast::report {
+namespace kvcast::input {
 namespace {
+
+using namespace report;
 
 template <typename Row>
 std::optional<Row> optional_row(const JsonPlace& place, const std::vector<Column<Row>>& columns) {
@@ -134,4 +137,4 @@ Report read_report_json(const std::string& text, const std::string& where) {
   return report;
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast::input
