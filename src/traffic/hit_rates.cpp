@@ -355,27 +355,6 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
   return points;
 }
 
-double che_hit_rate(const std::vector<double>& rates, const std::vector<double>& bytes, double capacity,
-                    std::optional<double> ttl_s) {
-  assert(rates.size() == bytes.size());
-  double all = 0, least = std::numeric_limits<double>::infinity();
-  for (const double rate : rates) {
-    all += rate;
-    if (rate > 0) least = std::min(least, rate);
-  }
-  if (all == 0) return 0;
-  const auto sum = [&](double t, bool of_bytes) {
-    double total = 0;
-    for (std::size_t u = 0; u < rates.size(); ++u) {
-      if (bytes[u] <= capacity) total -= (of_bytes ? bytes[u] : rates[u]) * std::expm1(-rates[u] * t);
-    }
-    return total;
-  };
-  // After 50 mean gaps of the rarest user all are held as far as a double tells.
-  const double t = fill([&](double at) { return sum(at, true); }, capacity, 50 / least);
-  return sum(std::min(t, ttl_s.value_or(t)), false) / all;
-}
-
 double che_hits(const std::vector<UserRequests>& users, double capacity, std::optional<double> ttl) {
   // Users of the same count are alike but for their bytes and reuses, of which only the sums matter.
   struct Group {
