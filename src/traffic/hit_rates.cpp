@@ -16,18 +16,8 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::size_t kBlock = 8192;                     // requests that are read at a time
 constexpr std::size_t kSlotAhead = 16, kEntryAhead = 8;  // requests; a fetch from memory takes several of them
 constexpr std::uint32_t kNone = UserIndex::kNone;
-
-template <typename Body>
-void for_each_block(RequestSource& requests, const Body& body) {
-  std::vector<Request> block(kBlock);
-  for (std::size_t count = kBlock; count == kBlock;) {
-    count = requests.next(block);
-    body(std::span<const Request>(block.data(), count));
-  }
-}
 
 // ---- users of a stream, and what each request could find at best
 
