@@ -16,7 +16,6 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::size_t kSlotAhead = 16, kEntryAhead = 8;  // requests; a fetch from memory takes several of them
 constexpr std::uint32_t kNone = UserIndex::kNone;
 
 // ---- users of a stream, and what each request could find at best
@@ -300,8 +299,9 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
       }
       UserCache& cache = caches[static_cast<std::size_t>(task - 1)];
       for (std::size_t i = 0; i < block.size(); ++i) {
-        if (i + kSlotAhead < block.size()) cache.prefetch_slot(block[i + kSlotAhead].user);
-        if (i + kEntryAhead < block.size()) cache.prefetch_entry(block[i + kEntryAhead].user);
+        const auto ahead = [&](std::size_t by) { return i + by < block.size() ? &block[i + by] : nullptr; };
+        if (const Request* later = ahead(UserCache::kSlotAhead)) cache.prefetch_slot(later->user);
+        if (const Request* later = ahead(UserCache::kEntryAhead)) cache.prefetch_entry(later->user);
         cache.find(block[i], block[i].arrival_s);
         cache.keep(block[i], block[i].arrival_s);
       }

@@ -25,7 +25,7 @@ namespace kvcast::traffic {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr std::size_t kBlock = 1024, kAhead = 16, kMostWindows = 64;
+constexpr std::size_t kBlock = 1024, kMostWindows = 64;
 /// Requests of a window on average: with fewer its rate is mostly chance.
 constexpr std::int64_t kWindowRequests = 64;
 /// Fewer requests have no 99th percentile but their largest.
@@ -310,8 +310,8 @@ class Simulator {
     const std::uint64_t number = arrived_++;
     if (cache_) {
       // A user's entry is anywhere in memory: two fetches, one after the other, that would each be waited for.
-      if (const Request* later = reader_.ahead(kAhead)) cache_->prefetch_slot(later->user);
-      if (const Request* later = reader_.ahead(kAhead / 2)) cache_->prefetch_entry(later->user);
+      if (const Request* later = reader_.ahead(UserCache::kSlotAhead)) cache_->prefetch_slot(later->user);
+      if (const Request* later = reader_.ahead(UserCache::kEntryAhead)) cache_->prefetch_entry(later->user);
     }
     if (number == warm_up_) begin_counting();
     // With so few busy the next requests do not wait: what comes is as it would be had nothing been before. A single
