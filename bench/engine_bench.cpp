@@ -21,11 +21,11 @@
 #include "app/export.h"
 #include "app/problem.h"
 #include "base/parallel.h"
-#include "base/quantile.h"
 #include "kernels/machine.h"
 #include "measure/machine.h"
 #include "peer.h"
 #include "schemes/scheme.h"
+#include "statistics/statistics.h"
 
 namespace {
 

@@ -8,7 +8,7 @@
 
 #include "analysis/composition.h"
 #include "analysis/fit.h"
-#include "analysis/statistics.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

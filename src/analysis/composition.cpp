@@ -6,7 +6,7 @@
 #include <tuple>
 #include <utility>
 
-#include "analysis/statistics.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

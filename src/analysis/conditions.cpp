@@ -5,8 +5,8 @@
 #include <map>
 
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
 #include "base/text.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

@@ -9,10 +9,10 @@
 
 #include "analysis/composition.h"
 #include "analysis/curve.h"
-#include "analysis/statistics.h"
 #include "analysis/uncertainty.h"
 #include "analysis/verdict.h"
 #include "kvcast/cost_model.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

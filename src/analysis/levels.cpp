@@ -5,7 +5,7 @@
 #include <optional>
 #include <utility>
 
-#include "analysis/statistics.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

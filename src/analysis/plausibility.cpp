@@ -6,8 +6,8 @@
 #include <utility>
 
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
 #include "base/text.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

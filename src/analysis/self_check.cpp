@@ -4,7 +4,7 @@
 #include <map>
 
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 

@@ -1,7 +1,6 @@
 #include "analysis/service_model.h"
 
 #include <algorithm>
-#include <boost/math/distributions/normal.hpp>
 #include <cmath>
 #include <map>
 #include <set>
@@ -11,8 +10,8 @@
 #include "analysis/curve.h"
 #include "analysis/forms/form.h"
 #include "analysis/predict.h"
-#include "analysis/statistics.h"
 #include "kvcast/cost_model.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {
@@ -244,14 +243,13 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
 std::vector<double> lognormal_residuals(double tail) {
   if (tail <= 1) return {1};
   // P99 over mean of a lognormal is exp(z sigma - sigma²/2); the smaller of the two sigma that give it.
-  const boost::math::normal normal;
-  const double z = boost::math::quantile(normal, 0.99);
+  const double z = normal_quantile(0.99);
   const double sigma = z - std::sqrt(std::max(0.0, z * z - 2 * std::log(tail)));
   constexpr int kPoints = 1000;
   std::vector<double> residuals;
   double sum = 0;
   for (int i = 0; i < kPoints; ++i) {
-    residuals.push_back(std::exp(sigma * boost::math::quantile(normal, (i + 0.5) / kPoints)));
+    residuals.push_back(std::exp(sigma * normal_quantile((i + 0.5) / kPoints)));
     sum += residuals.back();
   }
   for (double& value : residuals) value *= kPoints / sum;

@@ -8,8 +8,8 @@
 
 #include "analysis/advice.h"
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
 #include "kvcast/cost_model.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

@@ -14,8 +14,8 @@
 #include "analysis/fit.h"
 #include "analysis/forms/form.h"
 #include "analysis/nnls.h"
-#include "analysis/statistics.h"
 #include "base/random.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::analysis {
 namespace {

@@ -12,11 +12,11 @@
 #include "analysis/fit.h"
 #include "analysis/predict.h"
 #include "analysis/self_check.h"
-#include "analysis/statistics.h"
 #include "analysis/summarise.h"
 #include "app/problem.h"
 #include "app/surfaces.h"
 #include "report/shape.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::app {
 namespace {
@@ -156,7 +156,7 @@ void add_degradation(Report& report, const Case& one) {
 bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, double precision) {
   const auto precise = [precision](std::vector<double> values) {
     if (static_cast<std::int64_t>(values.size()) < kPrecisionRounds) return false;
-    const auto interval = analysis::ratio_of_run(std::move(values)).ci95;
+    const auto interval = ratio_of_run(std::move(values)).ci95;
     return interval && interval->hi / interval->lo <= (1 + precision) / (1 - precision);
   };
   bool any = false;

@@ -9,7 +9,7 @@
 #include "app/across.h"
 #include "app/analyse.h"
 #include "base/text.h"
-#include "journal/measurements.h"
+#include "input/measurements.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
 
@@ -17,7 +17,7 @@ namespace kvcast {
 namespace {
 
 Report read(const std::string& path) {
-  Report report = journal::read_measurements(path);
+  Report report = input::read_measurements(path);
   app::analyse(report, {});
   return report;
 }

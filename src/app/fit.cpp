@@ -8,7 +8,7 @@
 #include "app/analyse.h"
 #include "base/input.h"
 #include "base/text.h"
-#include "journal/measurements.h"
+#include "input/measurements.h"
 #include "kvcast/kvcast.h"
 
 namespace kvcast {
@@ -66,7 +66,7 @@ void require_fit(const Report& report, const std::string& path) {
 
 Report fit(const std::string& path, const FitOptions& options) {
   check(options);
-  Report report = journal::read_measurements(path, options.columns);
+  Report report = input::read_measurements(path, options.columns);
   if (report.tool.version.empty()) report.tool = tool_info();
   app::analyse(report, options);
   require_fit(report, path);

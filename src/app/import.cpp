@@ -6,13 +6,12 @@
 #include "app/notes.h"
 #include "app/problem.h"
 #include "base/text.h"
+#include "input/text/json.h"
 #include "kvcast/kvcast.h"
-#include "report/json.h"
 
 namespace kvcast {
 
 std::string imported_config(const std::string& file, std::int64_t heads) {
-  using report::Json;
   if (!is_utf8(file)) {
     throw ConfigError("--import", in_quotes(file) + " is not UTF-8", "reports name the file; give it another name");
   }
@@ -29,7 +28,7 @@ std::string imported_config(const std::string& file, std::int64_t heads) {
   model["layers"] = found.layers;
   if (found.ffn_dim % found.dim == 0) model["ffn_factor"] = found.ffn_dim / found.dim;
   if (found.config_json) {
-    const Json stored = report::parse_json(*found.config_json, file + ": metadata kvcast.config");
+    const Json stored = parse_json(*found.config_json, file + ": metadata kvcast.config");
     if (!stored.is_object() || !stored.contains("model") || !stored["model"].is_object()) {
       throw ConfigError(file, "metadata kvcast.config is not a config", "it must be the JSON of one");
     }

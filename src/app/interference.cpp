@@ -4,7 +4,7 @@
 
 #include "analysis/composition.h"
 #include "analysis/conditions.h"
-#include "analysis/statistics.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::app {
 namespace {
@@ -35,7 +35,7 @@ std::string interference(const traffic::ReplayResult& result, const std::vector<
   }
   if (known > 0) seen.slow = slow / known;
   if (window_ratios.size() >= kFewestWindows) {
-    seen.spread = analysis::quantile(window_ratios, 0.9) / analysis::quantile(window_ratios, 0.1);
+    seen.spread = quantile(window_ratios, 0.9) / quantile(window_ratios, 0.1);
   }
   const std::string who = analysis::interference(seen);
   return who.empty() ? "" : "No usable result: " + who;

@@ -12,8 +12,8 @@
 #include "analysis/summarise.h"
 #include "app/analyse.h"
 #include "base/text.h"
+#include "input/measurements.h"
 #include "journal/journal.h"
-#include "journal/measurements.h"
 #include "kvcast/kvcast.h"
 #include "report/shape.h"
 
@@ -57,7 +57,7 @@ Part read_part(const std::string& folder) {
   for (const char* name : {"report.json", "samples.csv"}) {
     if (!is_there(fs::path(folder) / name)) throw IoError(shown, std::string("has no ") + name);
   }
-  Part part{shown, journal::read_measurements(folder)};
+  Part part{shown, input::read_measurements(folder)};
   const Report& report = part.report;
   if (!report.config || !report.machine) {
     throw ConfigError(shown, "does not know its config and machine", "a folder that kvcast run wrote");

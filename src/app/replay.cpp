@@ -11,7 +11,6 @@
 #include <utility>
 #include <vector>
 
-#include "analysis/statistics.h"
 #include "app/interference.h"
 #include "app/known_waits.h"
 #include "app/notes.h"
@@ -19,12 +18,12 @@
 #include "app/refuse.h"
 #include "base/budget.h"
 #include "base/input.h"
-#include "base/quantile.h"
 #include "base/reading.h"
 #include "base/stop.h"
 #include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "measure/machine.h"
+#include "statistics/statistics.h"
 #include "traffic/estimates.h"
 #include "traffic/saturation.h"
 #include "traffic/service.h"
@@ -167,7 +166,7 @@ std::vector<double> window_ratios(const traffic::ReplayResult& result, const tra
 /// independently of each other; a machine that is slow for a while builds up a queue that it does not know.
 double slowest_window(const std::vector<double>& ratios) {
   if (ratios.empty()) return 1;
-  return *std::max_element(ratios.begin(), ratios.end()) / analysis::median(ratios);
+  return *std::max_element(ratios.begin(), ratios.end()) / median(ratios);
 }
 
 /// Mean over the simulations.
@@ -176,7 +175,7 @@ struct Simulated {
   double operator()(double traffic::ReplayFigures::*member) const {
     std::vector<double> values;
     for (const traffic::ReplayFigures& one : all) values.push_back(one.*member);
-    return analysis::mean(values);
+    return mean(values);
   }
 };
 
@@ -256,7 +255,7 @@ std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
     shown.completions_per_s = static_cast<double>(answered) / span;
     shown.queue = waited / span;
     shown.hit_rate = found / count;
-    shown.p99_s = analysis::quantile(latencies, 0.99);
+    shown.p99_s = quantile(latencies, 0.99);
     shown.perfect_workers = static_cast<std::int64_t>(std::ceil(service / span - 1e-9));
     shown.canary_ratio = window.canary_ratio;
     shown.clean = window.clean;
@@ -267,7 +266,7 @@ std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
 
 /// Squared coefficient of variation.
 double variation(const std::vector<double>& values) {
-  const double mean = analysis::mean(values);
+  const double mean = kvcast::mean(values);
   double squares = 0;
   for (const double value : values) squares += (value - mean) * (value - mean);
   return mean > 0 ? squares / static_cast<double>(values.size()) / (mean * mean) : 0;
@@ -288,7 +287,7 @@ traffic::Saturation saturation_of(const traffic::ReplayResult& result, const std
     if (i > 0) gaps.push_back(served.request.arrival_s - result.requests[i - 1].request.arrival_s);
     load.waiting += served.start_s > load.seconds ? 1 : 0;
   }
-  load.service_s = analysis::mean(services);
+  load.service_s = mean(services);
   load.arrival_cv2 = variation(gaps);
   load.service_cv2 = variation(services);
   for (std::size_t w = 0; w < windows.size(); ++w) {
@@ -413,7 +412,7 @@ class Replayer {
   void measured(Traffic& traffic, const traffic::ReplayResult& result) const {
     const traffic::ReplayFigures all = traffic::figures(result, false);
     const std::vector<double> total = sorted_latencies(result), wait = sorted_waits(result);
-    const auto mean = [](const std::vector<double>& values) { return Estimate{analysis::mean(values), std::nullopt}; };
+    const auto mean = [](const std::vector<double>& values) { return Estimate{kvcast::mean(values), std::nullopt}; };
     const bool steady = !traffic.saturated && !total.empty();
     traffic.latencies.push_back({"mean", std::nullopt, std::nullopt, ""});
     if (steady) traffic.latencies.back() = {"mean", mean(total), mean(wait), ""};
@@ -465,7 +464,7 @@ class Replayer {
     // Passes timed one after the other keep the CPU awake, arrivals do not: level and scatter are those beside them.
     std::vector<double> residuals = taught_residuals(result, traffic::ServiceTable(calibration.costs), clean_);
     if (residuals.size() >= kLevelRequests) {
-      level_ = analysis::mean(residuals) / calibration.mean_residual;
+      level_ = mean(residuals) / calibration.mean_residual;
       traffic.costs.residuals = std::move(residuals);
     }
     Simulated simulation;

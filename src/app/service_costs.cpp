@@ -11,7 +11,6 @@
 
 #include "analysis/curve.h"
 #include "analysis/service_model.h"
-#include "analysis/statistics.h"
 #include "analysis/surface.h"
 #include "app/analyse.h"
 #include "app/problem.h"
@@ -22,6 +21,7 @@
 #include "kvcast/words.h"
 #include "report/shape.h"
 #include "schemes/sharing.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::app {
 namespace {
@@ -84,7 +84,7 @@ MeasuredLength measured_length(const Case& one, const analysis::ServiceFit& fit,
   for (const Sample& sample : one.samples) {
     if (sample.scheme == scheme && sample.user_seconds) history.push_back(*sample.user_seconds);
   }
-  measured.history_s = history.empty() ? whole : std::min(whole, analysis::median(std::move(history)));
+  measured.history_s = history.empty() ? whole : std::min(whole, median(std::move(history)));
   measured.candidates_s = whole - measured.history_s;
   measured.most_measured = fit.most_measured;
   measured.known_to = fit.known_to;

@@ -14,7 +14,6 @@
 #include "analysis/advice.h"
 #include "analysis/reshape.h"
 #include "analysis/service_model.h"
-#include "analysis/statistics.h"
 #include "app/analyse.h"
 #include "app/problem.h"
 #include "app/refuse.h"
@@ -25,6 +24,7 @@
 #include "kvcast/words.h"
 #include "report/shape.h"
 #include "schemes/scheme.h"
+#include "statistics/statistics.h"
 
 namespace kvcast {
 namespace {
@@ -329,7 +329,7 @@ class Sizer {
   /// Timings that others have stretched tell no P99, and their mean only who asks for it knows what to do with.
   void take_tail() {
     std::vector<double>& residuals = problem_.service.residuals;
-    const double tail = analysis::quantile(residuals, 0.99) / analysis::mean(residuals);
+    const double tail = quantile(residuals, 0.99) / mean(residuals);
     const std::string measured = "P99 of the timings is " + format_significant(tail, 3) + " times their mean";
     const std::string none = no_result(report_);
     if (options_.tail == 1) {

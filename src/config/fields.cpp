@@ -4,7 +4,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <utility>
 
 #include "base/delimited.h"
@@ -66,7 +65,7 @@ std::string store(Parsed<T> parsed, T& target, const Check& check) {
 std::string out_of_range(std::string_view text) { return in_quotes(text) + " is out of range"; }
 
 std::string json_text(const std::string& text) {
-  return nlohmann::json(text).dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
+  return Json(text).dump(-1, ' ', false, Json::error_handler_t::replace);
 }
 std::string json_number(double value) { return std::isfinite(value) ? format_double(value) : "null"; }
 
@@ -370,13 +369,16 @@ JsonType json_type_of(const Field& field) {
 }
 
 // A JSON list as one types it: items with commas between. Returns the problem.
-std::string join_list(const Field& field, const JsonValue& list, std::string& typed) {
-  const auto wanted = field.type == "int list" ? JsonValue::Kind::number : JsonValue::Kind::text;
+std::string join_list(const Field& field, const JsonPlace& list, std::string& typed) {
+  const bool whole = field.type == "int list";
   std::vector<std::string> items;
-  for (const JsonValue& item : list.items) {
-    if (item.kind != wanted) return "item " + std::to_string(items.size()) + " is " + describe(item);
-    if (item.literal.find(',') != std::string::npos) return in_quotes(item.literal) + " is not one item";
-    items.push_back(field.type == "int list" ? plain_whole_number(item.literal, {}) : item.literal);
+  for (const JsonPlace& item : list.items()) {
+    if (whole ? !item.value().is_number() : !item.value().is_string()) {
+      return "item " + std::to_string(items.size()) + " is " + item.described();
+    }
+    const std::string literal = item.literal();
+    if (literal.find(',') != std::string::npos) return in_quotes(literal) + " is not one item";
+    items.push_back(whole ? plain_whole_number(literal, {}) : literal);
   }
   typed = join(items, ",");
   return "";
@@ -395,24 +397,24 @@ const Field* find_field(std::string_view path) {
   return found == all.end() ? nullptr : &*found;
 }
 
-std::string read_json(const Field& field, const JsonValue& value, Config& config) {
+std::string read_json(const Field& field, const JsonPlace& place, Config& config) {
   const JsonType type = json_type_of(field);
-  using Kind = JsonValue::Kind;
-  if (value.kind == Kind::list && type.list) {
+  const Json& value = place.value();
+  if (value.is_array() && type.list) {
     std::string typed;
-    std::string problem = join_list(field, value, typed);
+    std::string problem = join_list(field, place, typed);
     return problem.empty() ? field.read(config, typed) : problem;
   }
+  const std::string literal = place.literal();
   // "auto" is the one text that a whole number may be written as.
-  const bool automatic = value.kind == Kind::text && value.literal == "auto" && field.type == "int";
-  const bool fits = (value.kind == Kind::number && type.number) || (value.kind == Kind::text && type.text) ||
-                    (value.kind == Kind::boolean && type.boolean) || automatic;
-  if (!fits) return "is " + describe(value) + ", not " + type.words;
+  const bool automatic = value.is_string() && literal == "auto" && field.type == "int";
+  const bool fits = (value.is_number() && type.number) || (value.is_string() && type.text) ||
+                    (value.is_boolean() && type.boolean) || automatic;
+  if (!fits) return "is " + place.described() + ", not " + type.words;
   // As a number of JSON a time is in seconds, and 2.0 is whole.
-  if (value.kind == Kind::number && field.type == "time") return field.read(config, value.literal + "s");
-  if (value.kind == Kind::number && field.type == "int")
-    return field.read(config, plain_whole_number(value.literal, {}));
-  return field.read(config, value.literal);
+  if (value.is_number() && field.type == "time") return field.read(config, literal + "s");
+  if (value.is_number() && field.type == "int") return field.read(config, plain_whole_number(literal, {}));
+  return field.read(config, literal);
 }
 
 std::string_view section_of(std::string_view path) {

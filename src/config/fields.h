@@ -7,7 +7,7 @@
 #include <string_view>
 #include <vector>
 
-#include "config/json.h"
+#include "input/text/json.h"
 #include "kvcast/config.h"
 
 namespace kvcast::config {
@@ -41,7 +41,7 @@ const std::vector<Field>& fields();
 const Field* find_field(std::string_view path);
 
 /// A JSON value into the member: checks that the JSON type fits the field, then read(). Returns the problem.
-std::string read_json(const Field& field, const JsonValue& value, Config& config);
+std::string read_json(const Field& field, const JsonPlace& place, Config& config);
 
 /// "model", "dim" of "model.dim"; the section of a top-level path is empty.
 std::string_view section_of(std::string_view path);

@@ -2,7 +2,7 @@
 #include <vector>
 
 #include "config/embedded.h"
-#include "config/json.h"
+#include "input/text/json.h"
 #include "kvcast/config.h"
 
 namespace kvcast {
@@ -11,11 +11,7 @@ const std::vector<PresetInfo>& presets() {
   static const std::vector<PresetInfo> kPresets = [] {
     std::vector<PresetInfo> infos;
     for (const auto& [name, json] : config::kEmbeddedPresets) {
-      PresetInfo info{name, "", json};
-      for (const config::JsonValue& member : config::parse_json(json, "preset " + name).items) {
-        if (member.key == "comment") info.comment = member.literal;
-      }
-      infos.push_back(info);
+      infos.push_back({name, parse_json(json, "preset " + name).value("comment", ""), json});
     }
     return infos;
   }();

@@ -16,7 +16,7 @@
 #include "base/checked.h"
 #include "base/text.h"
 #include "config/fields.h"
-#include "config/json.h"
+#include "input/text/json.h"
 #include "kvcast/config.h"
 #include "kvcast/error.h"
 
@@ -24,9 +24,9 @@ namespace kvcast {
 namespace {
 
 using config::Field;
-using config::JsonValue;
 
 constexpr std::size_t kMaxFileBytes = std::size_t{16} << 20;
+constexpr std::int64_t kMaxJsonValues = 100000;
 // A grid is planned point by point before it is measured, and every round of a run is a line of its journal.
 constexpr std::int64_t kMaxShapes = 10000, kMaxPoints = 100000;
 // More threads than this per CPU only measure the scheduler.
@@ -69,25 +69,24 @@ class Reader {
   explicit Reader(std::optional<std::filesystem::path> folder = {}) : folder_(std::move(folder)) {}
 
   void read_file_text(const std::string& json_text, const std::string& where) {
-    const JsonValue root = config::parse_json(json_text, where);
-    if (root.kind != JsonValue::Kind::object) {
-      throw ConfigError(where, "is " + describe(root), "a config is a JSON object");
-    }
-    for (const JsonValue& member : root.items) {
-      const std::string pointer = where + ": /" + printable(member.key);
-      const Field* field = config::find_field(member.key);
+    JsonLiterals literals;
+    const Json root = parse_json(json_text, where, {kMaxJsonValues, true, &literals});
+    const JsonPlace top(root, where, &literals);
+    if (!root.is_object()) throw ConfigError(where, "is " + top.described(), "a config is a JSON object");
+    const std::vector<std::string> sections = top_names();
+    for (const auto& [key, member] : top.members()) {
+      const Field* field = config::find_field(key);
       if (field != nullptr && config::section_of(field->path).empty()) {
-        read_member(*field, member, pointer);
+        read_member(*field, member);
         continue;
       }
-      const std::vector<std::string> sections = top_names();
-      if (std::find(sections.begin(), sections.end(), member.key) == sections.end()) {
-        throw ConfigError(pointer, "unknown key", suggest(member.key, sections));
+      if (std::find(sections.begin(), sections.end(), key) == sections.end()) {
+        throw ConfigError(member.path(), "unknown key", suggest(key, sections));
       }
-      if (member.kind != JsonValue::Kind::object) {
-        throw ConfigError(pointer, "is " + describe(member) + ", not an object", "");
+      if (!member.value().is_object()) {
+        throw ConfigError(member.path(), "is " + member.described() + ", not an object", "");
       }
-      read_section(member, pointer);
+      read_section(key, member);
     }
   }
 
@@ -190,13 +189,11 @@ class Reader {
     }
   }
 
-  void read_section(const JsonValue& section, const std::string& pointer) {
-    for (const JsonValue& member : section.items) {
-      const std::string member_pointer = pointer + "/" + printable(member.key);
-      const Field* field = config::find_field(section.key + "." + member.key);
-      if (field == nullptr)
-        throw ConfigError(member_pointer, "unknown key", suggest(member.key, names_in(section.key)));
-      read_member(*field, member, member_pointer);
+  void read_section(const std::string& section, const JsonPlace& place) {
+    for (const auto& [key, member] : place.members()) {
+      const Field* field = config::find_field(section + "." + key);
+      if (field == nullptr) throw ConfigError(member.path(), "unknown key", suggest(key, names_in(section)));
+      read_member(*field, member);
     }
   }
 
@@ -208,11 +205,11 @@ class Reader {
     return &field;
   }
 
-  void read_member(const Field& field, const JsonValue& value, const std::string& pointer) {
-    const std::string problem = read_json(field, value, config_);
-    if (!problem.empty()) throw ConfigError(pointer, problem, allowed(field));
-    if (field.is_path && folder_) keep_inside(field, pointer);
-    set_at(field, pointer);
+  void read_member(const Field& field, const JsonPlace& place) {
+    const std::string problem = read_json(field, place, config_);
+    if (!problem.empty()) throw ConfigError(place.path(), problem, allowed(field));
+    if (field.is_path && folder_) keep_inside(field, place.path());
+    set_at(field, place.path());
   }
 
   // A config may come from a stranger, who must not choose which files of ours are opened.

@@ -15,10 +15,11 @@
 #include <utility>
 
 #include "base/text.h"
+#include "input/text/file.h"
+#include "input/text/json.h"
 #include "kvcast/error.h"
 #include "report/describe.h"
 #include "report/json.h"
-#include "report/read.h"
 
 namespace kvcast::journal {
 namespace {
@@ -26,8 +27,6 @@ namespace {
 namespace fs = std::filesystem;
 using report::Column;
 using report::describe;
-using report::Json;
-using report::JsonPlace;
 
 // Journals are read by the build that wrote them, so these tables only pair names with members.
 const std::vector<Column<PlannedCase>>& planned_case_columns() {
@@ -129,7 +128,7 @@ JournalHead read_head(const JsonPlace& place) {
   if (const JsonPlace shard = place.at("shard"); !shard.value().is_null()) {
     report::from_json(shard, report::shard_columns(), head.shard.emplace());
   }
-  head.self_check = std::get<bool>(place.at("self_check").read(report::Kind::boolean, false));
+  head.self_check = std::get<bool>(report::read_value(place.at("self_check"), report::Kind::boolean, false));
   if (place.value().contains("assumed")) {
     for (const auto& item : place.at("assumed").items()) head.config.assumed.push_back(item.text());
   }
@@ -161,7 +160,7 @@ JournalContents contents_of(const std::string& text, const std::string& path) {
     const std::string where = path + ": line " + std::to_string(number);
     Json line;
     try {
-      line = report::parse_json(text.substr(at, end - at), where);
+      line = parse_json(text.substr(at, end - at), where);
     } catch (const ConfigError&) {
       // A power cut may leave the length of a line and not all of its bytes.
       const bool last = end + 1 == text.size();
@@ -225,9 +224,7 @@ void sync(int descriptor, const std::string& path) {
 
 std::string journal_path(const std::string& folder) { return (fs::path(folder) / "journal.jsonl").string(); }
 
-JournalContents read_journal(const std::string& path) {
-  return contents_of(report::read_file(path), printable(path, 200));
-}
+JournalContents read_journal(const std::string& path) { return contents_of(read_file(path), printable(path, 200)); }
 
 void refuse_when_in_use(const std::string& folder) {
   const std::string path = journal_path(folder);

@@ -14,12 +14,12 @@
 #include <filesystem>
 #include <fstream>
 #include <limits>
-#include <nlohmann/json.hpp>
 #include <optional>
 
 #include "base/checked.h"
 #include "base/temporary.h"
 #include "base/text.h"
+#include "input/text/json.h"
 #include "kvcast/error.h"
 
 namespace kvcast {
@@ -140,17 +140,6 @@ std::string of_tensor(const std::string& path, const std::string& name) { return
 
 std::string bytes_text(std::int64_t bytes) { return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes"); }
 
-// nlohmann's message without its own tag and position.
-std::string json_problem(std::string message) {
-  if (const std::size_t tag = message.find("] "); message.starts_with('[') && tag != std::string::npos) {
-    message.erase(0, tag + 2);
-  }
-  if (const std::size_t colon = message.find(": "); message.starts_with("parse error") && colon != std::string::npos) {
-    message.erase(0, colon + 2);
-  }
-  return printable(message, 200);
-}
-
 // Takes the header from nlohmann's events. Anything that is nested where the format has no nesting is refused at once,
 // so depth cannot grow.
 class HeaderReader {
@@ -158,7 +147,7 @@ class HeaderReader {
   HeaderReader(const std::string& path, std::map<std::string, std::string>& metadata, SafetensorsFile::Tensors& tensors)
       : path_(path), metadata_(metadata), tensors_(tensors) {}
 
-  // The interface that nlohmann::json::sax_parse calls.
+  // The interface that Json::sax_parse calls.
   bool null() { refuse("null"); }
   bool boolean(bool value) { refuse(value ? "true" : "false"); }
   bool number_integer(std::int64_t value) { refuse(std::to_string(value)); }  // negative ones only
@@ -184,7 +173,7 @@ class HeaderReader {
     }
     return true;
   }
-  bool binary(nlohmann::json::binary_t&) { return false; }  // never in text
+  bool binary(Json::binary_t&) { return false; }  // never in text
   bool start_object(std::size_t) {
     if (place_ == Place::start) {
       place_ = Place::root;
@@ -436,7 +425,7 @@ SafetensorsFile::SafetensorsFile(std::string path) : path_(std::move(path)), map
     throw ConfigError(path_ + ": header", "holds a NUL byte", "the header is JSON");
   }
   HeaderReader reader(path_, metadata_, tensors_);
-  nlohmann::json::sax_parse(header.begin(), header.end(), &reader);
+  Json::sax_parse(header.begin(), header.end(), &reader);
   check_cover(path_, tensors_, map_.bytes() - data_begin_);
 }
 

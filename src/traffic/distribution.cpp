@@ -1,6 +1,6 @@
 #include "traffic/distribution.h"
 
-#include <boost/math/distributions/normal.hpp>
+#include <algorithm>
 #include <cassert>
 #include <charconv>
 #include <cmath>
@@ -11,6 +11,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "statistics/statistics.h"
 #include "traffic/trace.h"
 
 namespace kvcast {
@@ -114,12 +115,12 @@ Sampler::Sampler(const Distribution& distribution, const std::string& column, st
     for (std::int64_t& value : values_) value = std::max(value, least_);
   } else if (distribution.kind == "lognormal") {
     mu_ = std::log(distribution.median);
-    sigma_ = (std::log(distribution.p99) - mu_) / boost::math::quantile(boost::math::normal(), 0.99);
+    sigma_ = (std::log(distribution.p99) - mu_) / normal_quantile(0.99);
     between_ = true;
     size_ = kBins;
     knots_.resize(kBins + 1);
     for (std::size_t i = 1; i < kBins; ++i) {
-      const double z = boost::math::quantile(boost::math::normal(), static_cast<double>(i) / kBins);
+      const double z = normal_quantile(static_cast<double>(i) / kBins);
       knots_[i] = std::min(kMost, std::exp(mu_ + sigma_ * z));
     }
     text_ =
@@ -136,9 +137,7 @@ Sampler::Sampler(const Distribution& distribution, const std::string& column, st
 
 std::int64_t Sampler::exact(std::uint64_t bits) const noexcept {
   const double u = open_unit(bits);
-  const boost::math::normal normal;
-  const double z =
-      u < 0.5 ? boost::math::quantile(normal, u) : boost::math::quantile(boost::math::complement(normal, 1 - u));
+  const double z = u < 0.5 ? normal_quantile(u) : -normal_quantile(1 - u);
   return std::max(least_, static_cast<std::int64_t>(std::min(kMost, std::exp(mu_ + sigma_ * z)) + 0.5));
 }
 

@@ -1,43 +1,26 @@
 #include "traffic/estimates.h"
 
 #include <algorithm>
-#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <numbers>
+#include <utility>
 
 #include "base/random.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::traffic {
 namespace {
 
 constexpr double kNormal95 = 1.959964;
 
-/// Half-width of a 95% interval in standard errors.
-double student_factor(double degrees) {
-  return boost::math::quantile(boost::math::complement(boost::math::students_t(degrees), 0.025));
-}
-
-struct Spread {
-  double mean = 0, error = 0;  ///< of the mean; 0 of one value
-};
-Spread spread(const std::vector<double>& values) {
-  const auto count = static_cast<double>(values.size());
-  Spread spread;
-  double squares = 0;
-  for (const double value : values) spread.mean += value / count;
-  for (const double value : values) squares += (value - spread.mean) * (value - spread.mean);
-  if (values.size() > 1) spread.error = std::sqrt(squares / (count - 1) / count);
-  return spread;
-}
-
 Estimate around(double value, double half) { return {value, Interval{std::max(0.0, value - half), value + half}}; }
 
 }  // namespace
 
 Estimate mean_estimate(const std::vector<double>& values) {
-  const auto [mean, error] = spread(values);
-  if (values.size() < 2) return {mean, std::nullopt};
-  return around(mean, student_factor(static_cast<double>(values.size() - 1)) * error);
+  Estimate estimate{mean(values), mean_interval(values)};
+  if (estimate.ci95) estimate.ci95->lo = std::max(0.0, estimate.ci95->lo);
+  return estimate;
 }
 
 std::optional<double> PooledTimes::error_beyond(double seconds) const {
@@ -45,8 +28,7 @@ std::optional<double> PooledTimes::error_beyond(double seconds) const {
   for (const WindowHistogram& one : each) {
     if (one.count() > 0) shares.push_back(one.share_beyond(seconds));
   }
-  if (shares.size() < 2) return std::nullopt;
-  return spread(shares).error;
+  return standard_error(std::move(shares));
 }
 
 QuantileEstimate quantile_estimate(const PooledTimes& times, double probability, const Sample& sample,
@@ -68,7 +50,7 @@ QuantileEstimate quantile_estimate(const PooledTimes& times, double probability,
   if (of_a_log) {
     half = std::numbers::sqrt2 * std::max(half, *log_half);
   } else {
-    half = std::max(half, student_factor(static_cast<double>(times.each.size() - 1)) * *error);
+    half = std::max(half, student_t_factor(0.95, times.each.size() - 1) * *error);
   }
   if ((beyond - half) * static_cast<double>(sample.counted) < 1) return estimate;
   estimate.value->ci95 = Interval{half < probability ? times.all.quantile(probability - half) : times.all.least(),
@@ -124,7 +106,7 @@ std::optional<double> LogParts::half_width(std::size_t sum, std::size_t over) co
   const std::optional<double> by_time = variance(blocks_, kBlocks, 0);
   const std::optional<double> by_user = variance(groups_, kLeastUsers, by_load);
   if (!by_time || !by_user) return std::nullopt;
-  return student_factor(kBlocks - 1) * std::sqrt(copies_ * (*by_time + *by_user));
+  return student_t_factor(0.95, kBlocks - 1) * std::sqrt(copies_ * (*by_time + *by_user));
 }
 
 Estimate LogParts::in_the_next(double value, std::optional<double> half) {

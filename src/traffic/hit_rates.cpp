@@ -16,18 +16,7 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::size_t kBlock = 8192;                     // requests that are read at a time
-constexpr std::size_t kSlotAhead = 16, kEntryAhead = 8;  // requests; a fetch from memory takes several of them
 constexpr std::uint32_t kNone = UserIndex::kNone;
-
-template <typename Body>
-void for_each_block(RequestSource& requests, const Body& body) {
-  std::vector<Request> block(kBlock);
-  for (std::size_t count = kBlock; count == kBlock;) {
-    count = requests.next(block);
-    body(std::span<const Request>(block.data(), count));
-  }
-}
 
 // ---- users of a stream, and what each request could find at best
 
@@ -310,8 +299,9 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
       }
       UserCache& cache = caches[static_cast<std::size_t>(task - 1)];
       for (std::size_t i = 0; i < block.size(); ++i) {
-        if (i + kSlotAhead < block.size()) cache.prefetch_slot(block[i + kSlotAhead].user);
-        if (i + kEntryAhead < block.size()) cache.prefetch_entry(block[i + kEntryAhead].user);
+        const auto ahead = [&](std::size_t by) { return i + by < block.size() ? &block[i + by] : nullptr; };
+        if (const Request* later = ahead(UserCache::kSlotAhead)) cache.prefetch_slot(later->user);
+        if (const Request* later = ahead(UserCache::kEntryAhead)) cache.prefetch_entry(later->user);
         cache.find(block[i], block[i].arrival_s);
         cache.keep(block[i], block[i].arrival_s);
       }
@@ -353,27 +343,6 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
     point.che = che_hits(users, static_cast<double>(capacity), ttl) / all;
   });
   return points;
-}
-
-double che_hit_rate(const std::vector<double>& rates, const std::vector<double>& bytes, double capacity,
-                    std::optional<double> ttl_s) {
-  assert(rates.size() == bytes.size());
-  double all = 0, least = std::numeric_limits<double>::infinity();
-  for (const double rate : rates) {
-    all += rate;
-    if (rate > 0) least = std::min(least, rate);
-  }
-  if (all == 0) return 0;
-  const auto sum = [&](double t, bool of_bytes) {
-    double total = 0;
-    for (std::size_t u = 0; u < rates.size(); ++u) {
-      if (bytes[u] <= capacity) total -= (of_bytes ? bytes[u] : rates[u]) * std::expm1(-rates[u] * t);
-    }
-    return total;
-  };
-  // After 50 mean gaps of the rarest user all are held as far as a double tells.
-  const double t = fill([&](double at) { return sum(at, true); }, capacity, 50 / least);
-  return sum(std::min(t, ttl_s.value_or(t)), false) / all;
 }
 
 double che_hits(const std::vector<UserRequests>& users, double capacity, std::optional<double> ttl) {

@@ -42,27 +42,21 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
                                          std::int64_t max_history, int threads = 1,
                                          std::int64_t most_offline = kMostOffline);
 
-/// Hit rate of LRU in an endless stream in which user u asks at rates[u] per second, whatever others do, and takes
-/// bytes[u]: an entry stays for T seconds after its last request, where T is what fills the cache on average,
-/// sum bytes (1 - exp(-rate T)) = capacity; hits are the requests that follow another of their user within T, or within
-/// ttl_s if that is shorter. A user larger than the cache is never kept. 0 without requests.
-/// Source: Che, Tung, Wang, "Hierarchical web caching systems", JSAC 2002; why it is close: Fricker, Robert, Roberts,
-/// "A versatile and accurate approximation for LRU cache performance", ITC 2012.
-double che_hit_rate(const std::vector<double>& rates, const std::vector<double>& bytes, double capacity,
-                    std::optional<double> ttl_s = std::nullopt);
-
 /// A user of a finite stream.
 struct UserRequests {
   std::int64_t requests = 0;  ///< all, at least 1
   std::int64_t reuses = 0;    ///< that a cache without a limit of bytes or time would hit: requests - 1 or fewer
   double bytes = 0;           ///< mean
 };
-/// The same for a finite stream of which the counts are known: expected hits of LRU when every order of the requests is
-/// equally likely, which is what users drawn independently come to. The requests of a user are then n points spread
-/// evenly over the stream; the gap between two neighbours, and the one that lies across any moment of a window of the
-/// share x of the stream, exceeds x with probability (1 - x)^n. So x solves sum bytes (1 - (1 - x)^n) = capacity, and
-/// the hits are sum reuses (1 - (1 - x)^n). Rates of exp(-rate T) estimated from the counts would hit the first request
-/// of every user, and users who came once. ttl: as a share of the stream, in time.
+/// Che's approximation of LRU, for a finite stream of which the counts are known: expected hits when every order of the
+/// requests is equally likely, which is what users drawn independently come to. An entry stays for as long after its
+/// last request as fills the cache on average. The requests of a user are n points spread evenly over the stream; the
+/// gap between two neighbours, and the one that lies across any moment of a window of the share x of the stream,
+/// exceeds x with probability (1 - x)^n. So x solves sum bytes (1 - (1 - x)^n) = capacity, and the hits are sum reuses
+/// (1 - (1 - x)^n). Rates of exp(-rate T) estimated from the counts would hit the first request of every user, and
+/// users who came once. A user larger than the cache is never kept. ttl: as a share of the stream, in time. Source:
+/// Che, Tung, Wang, "Hierarchical web caching systems", JSAC 2002; why it is close: Fricker, Robert, Roberts, "A
+/// versatile and accurate approximation for LRU cache performance", ITC 2012.
 double che_hits(const std::vector<UserRequests>& users, double capacity, std::optional<double> ttl = std::nullopt);
 
 }  // namespace kvcast::traffic

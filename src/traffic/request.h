@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <span>
+#include <vector>
 
 namespace kvcast::traffic {
 
@@ -21,5 +22,15 @@ class RequestSource {
   /// Fills `block` from the front; returns how many, fewer than its size only at the end. Errors: ConfigError, IoError.
   virtual std::size_t next(std::span<Request> block) = 0;
 };
+
+/// Calls body(block) for all requests of a source, in blocks that fit a cache.
+template <typename Body>
+void for_each_block(RequestSource& requests, const Body& body) {
+  std::vector<Request> block(8192);
+  for (std::size_t count = block.size(); count == block.size();) {
+    count = requests.next(block);
+    body(std::span<const Request>(block.data(), count));
+  }
+}
 
 }  // namespace kvcast::traffic

@@ -1,12 +1,13 @@
 #include "traffic/saturation.h"
 
 #include <algorithm>
-#include <boost/math/distributions/students_t.hpp>
 #include <cmath>
 #include <cstddef>
 #include <optional>
+#include <utility>
 
 #include "base/text.h"
+#include "statistics/statistics.h"
 
 namespace kvcast::traffic {
 namespace {
@@ -25,11 +26,9 @@ double offered(const Load& load, const LoadWindow& window) {
 
 /// Standard error of the mean load of the windows.
 double offered_error(const Load& load) {
-  const auto count = static_cast<double>(load.windows.size());
-  double sum = 0, squares = 0;
-  for (const LoadWindow& window : load.windows) sum += offered(load, window);
-  for (const LoadWindow& window : load.windows) squares += std::pow(offered(load, window) - sum / count, 2);
-  return std::sqrt(squares / (count - 1) / count);
+  std::vector<double> loads;
+  for (const LoadWindow& window : load.windows) loads.push_back(offered(load, window));
+  return *standard_error(std::move(loads));
 }
 
 /// Requests in the system that a window adds to the one before, when that is beyond chance.
@@ -56,8 +55,7 @@ std::optional<double> rise(const std::vector<LoadWindow>& windows) {
   const double independent = std::max(4.0, count * (1 - correlation) / (1 + correlation));
   if (slope <= 0) return std::nullopt;
   const double error = std::sqrt(squares / (independent - 2) / xx * count / independent);
-  const boost::math::students_t distribution(independent - 2);
-  if (slope <= boost::math::quantile(boost::math::complement(distribution, 0.001)) * error) return std::nullopt;
+  if (slope <= student_t_factor(0.998, independent - 2) * error) return std::nullopt;
   return slope;
 }
 

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 #include <cstddef>
+#include <functional>
 #include <limits>
 #include <queue>
 #include <span>
@@ -24,7 +25,7 @@ namespace kvcast::traffic {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr std::size_t kBlock = 1024, kAhead = 16, kMostWindows = 64;
+constexpr std::size_t kBlock = 1024, kMostWindows = 64;
 /// Requests of a window on average: with fewer its rate is mostly chance.
 constexpr std::int64_t kWindowRequests = 64;
 /// Fewer requests have no 99th percentile but their largest.
@@ -309,8 +310,8 @@ class Simulator {
     const std::uint64_t number = arrived_++;
     if (cache_) {
       // A user's entry is anywhere in memory: two fetches, one after the other, that would each be waited for.
-      if (const Request* later = reader_.ahead(kAhead)) cache_->prefetch_slot(later->user);
-      if (const Request* later = reader_.ahead(kAhead / 2)) cache_->prefetch_entry(later->user);
+      if (const Request* later = reader_.ahead(UserCache::kSlotAhead)) cache_->prefetch_slot(later->user);
+      if (const Request* later = reader_.ahead(UserCache::kEntryAhead)) cache_->prefetch_entry(later->user);
     }
     if (number == warm_up_) begin_counting();
     // With so few busy the next requests do not wait: what comes is as it would be had nothing been before. A single
@@ -730,6 +731,106 @@ double about(double value) {
   return std::ceil(value / unit * (1 - 1e-9)) * unit;
 }
 
+/// What the replications say together, each figure with the interval that can be told.
+class Figures {
+ public:
+  /// parts: of a log, where they are known.
+  Figures(const std::vector<Replication>& each, std::optional<LogParts> parts, bool of_a_log)
+      : each_(each), parts_(std::move(parts)), of_a_log_(of_a_log) {}
+
+  /// Mean over the replications.
+  template <typename Value>
+  Estimate over(const Value& value) const {
+    std::vector<double> values;
+    for (const Replication& each : each_) values.push_back(std::invoke(value, each));
+    Estimate estimate = mean_estimate(values);
+    if (of_a_log_) estimate.ci95.reset();
+    return estimate;
+  }
+  /// A mean over requests, which is a sum over another.
+  Estimate ratio(double Replication::*member, std::size_t sum, std::size_t of = LogParts::requests) const {
+    const Estimate estimate = over(member);
+    return parts_ ? LogParts::in_the_next(estimate.value, parts_->half_width(sum, of)) : estimate;
+  }
+  QuantileEstimate quantile(const PooledTimes& times, std::size_t number, std::size_t beyond,
+                            const Sample& sample) const {
+    return quantile_estimate(times, kQuantiles[number].probability, sample,
+                             parts_ ? parts_->half_width(beyond + number, LogParts::requests) : std::nullopt);
+  }
+
+ private:
+  const std::vector<Replication>& each_;
+  std::optional<LogParts> parts_;
+  bool of_a_log_;
+};
+
+/// counted: every replication has a request that counts.
+std::vector<TrafficLatency> latencies_of(const Simulation& simulation, const Pooled& pooled, const Figures& figures,
+                                         const Arrivals& arrivals, bool counted) {
+  const bool of_a_log = arrivals.copies > 0, steady = counted && !simulation.saturation.saturated;
+  // Requests of a replication that are so close to capacity have mostly seen the queue fill up.
+  const bool filling = steady && simulation.saturation.brief;
+  const char* missing = filling ? (of_a_log ? kTooCloseLog : kTooClose) : counted ? "" : "no request is counted";
+  std::vector<TrafficLatency> latencies{{"mean", std::nullopt, std::nullopt, filling ? missing : ""}};
+  for (const NamedQuantile& quantile : kQuantiles) {
+    latencies.push_back({quantile.name, std::nullopt, std::nullopt, missing});
+  }
+  if (!steady || filling) return latencies;
+
+  latencies[0].total = figures.ratio(&Replication::total_s, LogParts::total);
+  latencies[0].wait = figures.ratio(&Replication::wait_s, LogParts::wait);
+  const auto replications = static_cast<double>(pooled.each.size());
+  const Sample sample{simulation.counted, arrivals.copies * replications};
+  for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
+    TrafficLatency& latency = latencies[i + 1];
+    const QuantileEstimate total = figures.quantile(pooled.total, i, LogParts::beyond_total, sample);
+    latency.total = total.value;
+    latency.wait = figures.quantile(pooled.wait, i, LogParts::beyond_wait, sample).value;
+    if (total.value) continue;
+    const double each = static_cast<double>(simulation.requests) / replications;
+    latency.missing = "it needs about " +
+                      format_significant(about(kToBeSure * each * total.enough / std::max(1.0, arrivals.copies)), 3) +
+                      (of_a_log ? " requests in the log" : " requests in each replication");
+  }
+  return latencies;
+}
+
+std::vector<TrafficFigure> figures_of(const Figures& figures, const SimulatorOptions& options, bool counted,
+                                      bool steady) {
+  std::vector<TrafficFigure> all;
+  const auto add = [&](const char* name, const char* unit, bool known, const auto& estimate) {
+    all.push_back({name, unit, std::nullopt});
+    if (!known) return;
+    Estimate value = estimate();
+    if (value.ci95 && all.back().unit == "0..1") value.ci95->hi = std::min(1.0, value.ci95->hi);
+    all.back().value = value;
+  };
+  const auto add_mean = [&](const char* name, const char* unit, bool known, double Replication::*member) {
+    add(name, unit, known, [&] { return figures.over(member); });
+  };
+  const auto add_ratio = [&](const char* name, const char* unit, bool known, double Replication::*member,
+                             std::size_t sum, std::size_t of = LogParts::requests) {
+    add(name, unit, known, [&] { return figures.ratio(member, sum, of); });
+  };
+  add_mean("arrivals_per_s", "1/s", counted, &Replication::arrivals_per_s);
+  add_mean("completions_per_s", "1/s", counted, &Replication::completions_per_s);
+  add_mean("utilisation", "0..1", counted, &Replication::utilisation);
+  add_ratio("service_s", "s", counted, &Replication::service_s, LogParts::service);
+  add_ratio("waiting_share", "0..1", steady, &Replication::waiting_share, LogParts::waited);
+  add_mean("waiting", "requests", steady, &Replication::waiting);
+  add_mean("in_system", "requests", steady, &Replication::in_system);
+  add_mean("littles_ratio", "ratio", counted, &Replication::littles_ratio);
+  if (options.cache.bytes > 0) {
+    add_ratio("hit_rate", "0..1", counted, &Replication::hit_rate, LogParts::found);
+    add_ratio("token_hit_rate", "0..1", counted, &Replication::token_hit_rate, LogParts::known, LogParts::tokens);
+    add_mean("evictions_per_s", "1/s", counted, &Replication::evictions_per_s);
+    add_mean("saved_tokens_per_s", "tokens/s", counted, &Replication::saved_tokens_per_s);
+  }
+  add_mean("recomputed_tokens_per_s", "tokens/s", counted, &Replication::recomputed_tokens_per_s);
+  if (options.limit_s) add_ratio("attainment", "0..1", steady, &Replication::attainment, LogParts::within);
+  return all;
+}
+
 }  // namespace
 
 Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const SimulatorOptions& options) {
@@ -748,96 +849,18 @@ Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const S
   const bool steady = counted && !simulation.saturation.saturated, of_a_log = arrivals.copies > 0;
   std::optional<LogParts> parts;
   if (of_a_log && counted) parts = parts_of(arrivals, table, options, pooled);
-  const auto over = [&](const auto& value) {
-    std::vector<double> values;
-    for (const Replication& each : pooled.each) values.push_back(value(each));
-    Estimate estimate = mean_estimate(values);
-    if (of_a_log) estimate.ci95.reset();
-    return estimate;
-  };
-  const auto possible = [](Estimate estimate, const std::string& unit) {
-    if (estimate.ci95 && unit == "0..1") estimate.ci95->hi = std::min(1.0, estimate.ci95->hi);
-    return estimate;
-  };
-  // A mean over requests, which is a sum over another.
-  const auto ratio = [&](double Replication::*member, std::size_t sum, std::size_t of) {
-    const Estimate estimate = over([member](const Replication& each) { return each.*member; });
-    return parts ? LogParts::in_the_next(estimate.value, parts->half_width(sum, of)) : estimate;
-  };
-
-  simulation.latencies.push_back({"mean", std::nullopt, std::nullopt, ""});
-  if (steady) {
-    simulation.latencies.back().total = ratio(&Replication::total_s, LogParts::total, LogParts::requests);
-    simulation.latencies.back().wait = ratio(&Replication::wait_s, LogParts::wait, LogParts::requests);
-  }
-  // Requests of a replication that are so close to capacity have mostly seen the queue fill up.
-  const bool filling = steady && simulation.saturation.brief;
-  const char* too_close = of_a_log ? kTooCloseLog : kTooClose;
-  if (filling) simulation.latencies.back() = {"mean", std::nullopt, std::nullopt, too_close};
-  const Sample sample{simulation.counted, arrivals.copies * static_cast<double>(options.replications)};
-  for (std::size_t i = 0; i < kQuantiles.size(); ++i) {
-    TrafficLatency latency{kQuantiles[i].name, std::nullopt, std::nullopt, ""};
-    const auto quantile = [&](const PooledTimes& times, std::size_t beyond) {
-      return quantile_estimate(times, kQuantiles[i].probability, sample,
-                               parts ? parts->half_width(beyond + i, LogParts::requests) : std::nullopt);
-    };
-    if (filling) {
-      latency.missing = too_close;
-    } else if (steady) {
-      const QuantileEstimate total = quantile(pooled.total, LogParts::beyond_total);
-      latency.total = total.value;
-      latency.wait = quantile(pooled.wait, LogParts::beyond_wait).value;
-      const double each = static_cast<double>(simulation.requests) / static_cast<double>(pooled.each.size());
-      if (!total.value) {
-        latency.missing =
-            "it needs about " +
-            format_significant(about(kToBeSure * each * total.enough / std::max(1.0, arrivals.copies)), 3) +
-            (of_a_log ? " requests in the log" : " requests in each replication");
-      }
-    } else if (!counted) {
-      latency.missing = "no request is counted";
-    }
-    simulation.latencies.push_back(std::move(latency));
-  }
-
-  const auto add = [&](const char* name, const char* unit, bool known, double Replication::*member) {
-    simulation.figures.push_back({name, unit, std::nullopt});
-    if (known) {
-      simulation.figures.back().value =
-          possible(over([member](const Replication& each) { return each.*member; }), unit);
-    }
-  };
-  const auto add_ratio = [&](const char* name, const char* unit, bool known, double Replication::*member,
-                             std::size_t sum, std::size_t of = LogParts::requests) {
-    simulation.figures.push_back({name, unit, std::nullopt});
-    if (known) simulation.figures.back().value = possible(ratio(member, sum, of), unit);
-  };
-  add("arrivals_per_s", "1/s", counted, &Replication::arrivals_per_s);
-  add("completions_per_s", "1/s", counted, &Replication::completions_per_s);
-  add("utilisation", "0..1", counted, &Replication::utilisation);
-  add_ratio("service_s", "s", counted, &Replication::service_s, LogParts::service);
-  add_ratio("waiting_share", "0..1", steady, &Replication::waiting_share, LogParts::waited);
-  add("waiting", "requests", steady, &Replication::waiting);
-  add("in_system", "requests", steady, &Replication::in_system);
-  add("littles_ratio", "ratio", counted, &Replication::littles_ratio);
-  if (options.cache.bytes > 0) {
-    add_ratio("hit_rate", "0..1", counted, &Replication::hit_rate, LogParts::found);
-    add_ratio("token_hit_rate", "0..1", counted, &Replication::token_hit_rate, LogParts::known, LogParts::tokens);
-    add("evictions_per_s", "1/s", counted, &Replication::evictions_per_s);
-    add("saved_tokens_per_s", "tokens/s", counted, &Replication::saved_tokens_per_s);
-  }
-  add("recomputed_tokens_per_s", "tokens/s", counted, &Replication::recomputed_tokens_per_s);
-  if (options.limit_s) add_ratio("attainment", "0..1", steady, &Replication::attainment, LogParts::within);
-
+  const Figures figures(pooled.each, std::move(parts), of_a_log);
+  simulation.latencies = latencies_of(simulation, pooled, figures, arrivals, counted);
+  simulation.figures = figures_of(figures, options, counted, steady);
   if (steady) simulation.cdf = distribution(pooled.total.all);
+  if (counted) {
+    simulation.utilisation = figures.over(&Replication::utilisation).value;
+    simulation.perfect_workers = static_cast<std::int64_t>(
+        std::ceil(figures.over([](const Replication& each) { return each.arrivals_per_s * each.service_s; }).value));
+  }
   simulation.windows = std::move(pooled.each.front().windows);
   for (const TrafficWindow& window : simulation.windows) {
     simulation.most_perfect_workers = std::max(simulation.most_perfect_workers, window.perfect_workers);
-  }
-  if (counted) {
-    simulation.utilisation = over([](const Replication& each) { return each.utilisation; }).value;
-    simulation.perfect_workers = static_cast<std::int64_t>(
-        std::ceil(over([](const Replication& each) { return each.arrivals_per_s * each.service_s; }).value));
   }
   return simulation;
 }

@@ -1,6 +1,7 @@
 // Which users' keys and values are kept between requests: LRU with a time to live, in whole pages.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <memory>
@@ -76,7 +77,9 @@ class UserCache {
   /// Who hears of every user whose history is no longer held, from within find and keep: whoever holds real memory.
   void on_drop(std::function<void(std::uint64_t user)> hear);
 
-  /// Fetches ahead what find() will read of this user: the hash table some 16 requests before, then its entry.
+  /// Fetches ahead what find() will read of this user: the hash table so many requests before, then its entry. A fetch
+  /// from memory takes several of them.
+  static constexpr std::size_t kSlotAhead = 16, kEntryAhead = 8;
   void prefetch_slot(std::uint64_t user) const noexcept;
   void prefetch_entry(std::uint64_t user) const noexcept;
 

@@ -111,6 +111,8 @@ struct Workload::Impl {
   std::optional<AliasTable> users;
 
   bool synthetic() const noexcept { return options.trace.empty(); }
+  /// What the log does not tell and the options do.
+  std::vector<std::string> assumptions(const WorkloadSummary& summary) const;
 
   Impl(const WorkloadOptions& wanted, const Impl* known) : options(wanted) {
     check(options);
@@ -334,18 +336,53 @@ std::int64_t Workload::count() const {
   return w.log ? std::min(w.most(), w.of_log(seed_of(w.options, 0))) : w.most();
 }
 
+std::vector<std::string> Workload::Impl::assumptions(const WorkloadSummary& summary) const {
+  std::vector<std::string> said;
+  const auto say_cut = [&] {
+    const std::int64_t all = of_log(seed_of(options, 0));
+    if (options.requests || all <= summary.requests) return;
+    said.push_back("requests: the first " + std::to_string(summary.requests) + " of " + std::to_string(all) +
+                   " of these copies; --requests takes more");
+  };
+  if (!synthetic()) {
+    if (log->unrecorded() > 0) {
+      said.push_back("candidates: not recorded in " + std::to_string(log->unrecorded()) + " of " +
+                     plural(log->size(), "row") + ", there " + candidates->text());
+    }
+    if (options.history_scale != 1) {
+      said.push_back("histories: those of the trace times " + format_double(options.history_scale) + ", rounded");
+    }
+    if (copies) {
+      said.push_back(rate_text(*log, *copies, *options.requests_per_s, summary.requests_per_s, "users"));
+      say_cut();
+      if (copies->whole + (copies->part > 0 ? 1 : 0) > 1) {
+        said.push_back("copies: each has users of its own; a user on both sides of where a copy begins counts as two");
+      }
+    }
+  } else {
+    said.push_back(log ? "arrivals: the times of " + log->file()
+                       : "arrivals: Poisson, " + format_double(*options.requests_per_s) + " requests/s");
+    if (copies) {
+      said.push_back(rate_text(*log, *copies, *options.requests_per_s, summary.requests_per_s, "rows"));
+      say_cut();
+    }
+    said.push_back("users: drawn independently of each other and of the time, user k of " +
+                   std::to_string(options.users) + " in proportion to 1/k^" + format_double(options.zipf));
+    said.push_back("histories: of a user's first request " + history->text() + ", then " +
+                   format_double(options.growth) + " tokens more at each");
+    said.push_back("candidates: " + candidates->text());
+  }
+  return said;
+}
+
 WorkloadSummary Workload::summary() const {
   const Impl& w = *impl_;
   WorkloadSummary summary;
   Histogram histories, candidates, gaps_ns;
   UserCounts users;
   double last_s = 0;
-  std::vector<Request> block(4096);
-  const std::unique_ptr<RequestSource> source = requests(0);
-  for (std::size_t filled = block.size(); filled == block.size();) {
-    filled = source->next(block);
-    for (std::size_t i = 0; i < filled; ++i) {
-      const Request& request = block[i];
+  for_each_block(*requests(0), [&](std::span<const Request> block) {
+    for (const Request& request : block) {
       histories.add(request.history);
       candidates.add(request.candidates);
       users.add(request.user);
@@ -355,7 +392,7 @@ WorkloadSummary Workload::summary() const {
       }
       last_s = request.arrival_s;
     }
-  }
+  });
   const WorkloadOptions& options = w.options;
   if (summary.requests == 0) {
     throw ConfigError("--qps",
@@ -369,7 +406,6 @@ WorkloadSummary Workload::summary() const {
                      gaps_ns.column("gap_s", "s", 1e-9),
                      users.requests_per_user().column("requests_per_user", "requests", 1)};
 
-  std::vector<std::string>& said = summary.assumptions;
   if (w.log) {
     summary.log_file = w.log->file();
     summary.skipped_rows = w.log->skipped_rows();
@@ -381,40 +417,8 @@ WorkloadSummary Workload::summary() const {
           "rows with the same timestamp are taken to arrive together, as --spread-timestamps none says");
     }
   }
-  const auto say_cut = [&] {
-    const std::int64_t all = w.of_log(seed_of(options, 0));
-    if (options.requests || all <= summary.requests) return;
-    said.push_back("requests: the first " + std::to_string(summary.requests) + " of " + std::to_string(all) +
-                   " of these copies; --requests takes more");
-  };
-  if (!w.synthetic()) {
-    if (w.log->unrecorded() > 0) {
-      said.push_back("candidates: not recorded in " + std::to_string(w.log->unrecorded()) + " of " +
-                     plural(w.log->size(), "row") + ", there " + w.candidates->text());
-    }
-    if (options.history_scale != 1) {
-      said.push_back("histories: those of the trace times " + format_double(options.history_scale) + ", rounded");
-    }
-    if (w.copies) {
-      said.push_back(rate_text(*w.log, *w.copies, *options.requests_per_s, summary.requests_per_s, "users"));
-      say_cut();
-      if (w.copies->whole + (w.copies->part > 0 ? 1 : 0) > 1) {
-        said.push_back("copies: each has users of its own; a user on both sides of where a copy begins counts as two");
-      }
-    }
-  } else {
-    said.push_back(w.log ? "arrivals: the times of " + w.log->file()
-                         : "arrivals: Poisson, " + format_double(*options.requests_per_s) + " requests/s");
-    if (w.copies) {
-      said.push_back(rate_text(*w.log, *w.copies, *options.requests_per_s, summary.requests_per_s, "rows"));
-      say_cut();
-    }
-    said.push_back("users: drawn independently of each other and of the time, user k of " +
-                   std::to_string(options.users) + " in proportion to 1/k^" + format_double(options.zipf));
-    said.push_back("histories: of a user's first request " + w.history->text() + ", then " +
-                   format_double(options.growth) + " tokens more at each");
-    said.push_back("candidates: " + w.candidates->text());
-  }
+  summary.assumptions = w.assumptions(summary);
+  std::vector<std::string>& said = summary.assumptions;
   if (options.max_history > 0 && static_cast<double>(options.max_history) < static_cast<double>(histories.max())) {
     said.push_back("histories: cut to their newest " + std::to_string(options.max_history) + " tokens");
   }
@@ -427,11 +431,8 @@ WorkloadSummary Workload::summary() const {
 
 void write_trace(RequestSource& requests, const std::function<void(std::string_view)>& sink) {
   std::string text = "timestamp_ms,user_id,history_len,n_candidates\n";
-  std::vector<Request> block(1024);
-  for (std::size_t filled = block.size(); filled == block.size();) {
-    filled = requests.next(block);
-    for (std::size_t i = 0; i < filled; ++i) {
-      const Request& request = block[i];
+  for_each_block(requests, [&](std::span<const Request> block) {
+    for (const Request& request : block) {
       char number[32];
       const auto put = [&](auto value, char behind) {
         text.append(number, std::to_chars(number, number + sizeof number, value).ptr);
@@ -448,7 +449,7 @@ void write_trace(RequestSource& requests, const std::function<void(std::string_v
     }
     sink(text);
     text.clear();
-  }
+  });
 }
 
 }  // namespace kvcast::traffic

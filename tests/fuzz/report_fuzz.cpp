@@ -1,16 +1,16 @@
 // report.json, and every text that is made of a report that was read.
 #include "fuzz/properties.h"
 #include "fuzz/target.h"
+#include "input/report.h"
 #include "kvcast/kvcast.h"
-#include "report/read.h"
 
 namespace kvcast::fuzz {
 
 void report(std::string_view input) {
   Report report;
-  if (!accepted([&] { report = report::read_report_json(std::string(input), "fuzz.json"); })) return;
+  if (!accepted([&] { report = input::read_report_json(std::string(input), "fuzz.json"); })) return;
   const std::string written = render(report, "json");
-  require(render(report::read_report_json(written, "what was written"), "json") == written,
+  require(render(input::read_report_json(written, "what was written"), "json") == written,
           "a report written and read is the same");
   const auto check = [](const std::string& text, const std::string& format) {
     require(is_utf8(text), format + " is text");

@@ -4,9 +4,10 @@
 
 #include "fuzz/properties.h"
 #include "fuzz/target.h"
+#include "input/csv.h"
+#include "input/timings.h"
 #include "kvcast/kvcast.h"
 #include "report/csv.h"
-#include "report/read.h"
 
 namespace kvcast::fuzz {
 namespace {
@@ -23,12 +24,12 @@ bool same(const std::vector<std::string>& before, const std::vector<std::string>
                     [](const std::string& a, const std::string& b) { return b == a || b == "'" + a; });
 }
 
-void check_cells(const report::CsvTable& table) {
+void check_cells(const input::CsvTable& table) {
   if (table.heading.names.empty()) return;
   // Whatever the names hold: they are separated by commas.
   std::string text = "sep=,\r\n" + written(table.heading.names);
-  for (const report::CsvRow& row : table.rows) text += written(row.cells);
-  const report::CsvTable again = report::parse_csv(text, "what was written");
+  for (const input::CsvRow& row : table.rows) text += written(row.cells);
+  const input::CsvTable again = input::parse_csv(text, "what was written");
   require(same(table.heading.names, again.heading.names), "names written and read are the same");
   require(again.rows.size() == table.rows.size(), "rows written and read are as many");
   for (std::size_t i = 0; i < table.rows.size(); ++i) {
@@ -41,13 +42,13 @@ void check_cells(const report::CsvTable& table) {
 
 void samples(std::string_view input) {
   const std::string text(input);
-  report::CsvTable table;
-  if (!accepted([&] { table = report::parse_csv(text, "fuzz.csv"); })) return;
+  input::CsvTable table;
+  if (!accepted([&] { table = input::parse_csv(text, "fuzz.csv"); })) return;
   check_cells(table);
   Report report;
-  if (!accepted([&] { report = report::read_csv(text, "fuzz.csv"); })) return;
+  if (!accepted([&] { report = input::read_csv(text, "fuzz.csv"); })) return;
   const std::string written = render(report, "samples.csv");
-  require(render(report::read_csv(written, "what was written"), "samples.csv") == written,
+  require(render(input::read_csv(written, "what was written"), "samples.csv") == written,
           "samples written and read are the same");
 }
 

@@ -11,10 +11,10 @@
 #include <utility>
 #include <vector>
 
-#include "base/quantile.h"
 #include "base/random.h"
 #include "base/stop.h"
 #include "measure/machine.h"
+#include "statistics/statistics.h"
 #include "traffic/replay/state.h"
 #include "traffic/service.h"
 
@@ -70,11 +70,6 @@ std::vector<std::int64_t> spread(const std::vector<std::int64_t>& all, std::size
   }
   if (result.back() != all.back()) result.push_back(all.back());
   return result;
-}
-
-double median(std::vector<double> values) {
-  std::sort(values.begin(), values.end());
-  return sorted_quantile(values, 0.5);
 }
 
 // a + b x with the least squares of relative errors, neither below 0.
@@ -296,6 +291,22 @@ class Calibrator {
   }
 
   void make_table(Calibration& result) {
+    const std::vector<ServiceKnot> anchors = candidate_costs();
+    ServiceCosts& costs = result.costs;
+    costs.knots.clear();
+    for (const std::int64_t length : knots_) costs.knots.push_back(between(anchors, length));
+    double most = 0;
+    for (ServiceKnot& knot : costs.knots) {
+      knot.history_s = most = std::max(most, beyond(knot, seconds({Purpose::history, knot.history_length, 0, usual_})));
+    }
+    costs.knots.insert(costs.knots.begin(), between(anchors, 0));
+    const double any_pass = time_appends(anchors, result);
+    if (costs.knots.size() > 1) costs.knots[0].history_s = std::min(any_pass, costs.knots[1].history_s);
+    take_residuals(result);
+    costs.basis = std::to_string(result.timings) + " timings of the replay's own services, just before it";
+  }
+
+  std::vector<ServiceKnot> candidate_costs() const {
     // The candidates of a history that is cached, and so is no longer in the caches of the CPU. A history pass is what
     // a request takes beyond them: that it leaves its keys and values near is to its credit.
     std::vector<ServiceKnot> anchors;
@@ -309,21 +320,18 @@ class Calibrator {
       if (!points.empty()) std::tie(knot.candidates_s, knot.candidate_s) = fit_affine(points);
       anchors.push_back(knot);
     }
-    ServiceCosts& costs = result.costs;
-    costs.knots.clear();
-    for (const std::int64_t length : knots_) costs.knots.push_back(between(anchors, length));
-    const auto beyond = [&](const ServiceKnot& knot, double whole) {
-      return std::max(0.0,
-                      whole - (usual_ > 0 ? knot.candidates_s + static_cast<double>(usual_) * knot.candidate_s : 0));
-    };
-    double most = 0;
-    for (ServiceKnot& knot : costs.knots) {
-      knot.history_s = most = std::max(most, beyond(knot, seconds({Purpose::history, knot.history_length, 0, usual_})));
-    }
-    costs.knots.insert(costs.knots.begin(), between(anchors, 0));
-    // What any pass takes: what appends take beyond the rows that are theirs; without any, a pass over one token. An
-    // append is predicted by the others.
-    const ServiceTable rows(costs);  // whose first knot is still 0
+    return anchors;
+  }
+
+  /// What a request takes beyond its usual candidates.
+  double beyond(const ServiceKnot& knot, double whole) const {
+    return std::max(0.0, whole - (usual_ > 0 ? knot.candidates_s + static_cast<double>(usual_) * knot.candidate_s : 0));
+  }
+
+  /// What any pass takes: what appends take beyond the rows that are theirs; without any, a pass over one token. An
+  /// append is predicted by the others.
+  double time_appends(const std::vector<ServiceKnot>& anchors, Calibration& result) const {
+    const ServiceTable rows(result.costs);  // whose first knot is still 0
     std::vector<double> excess;
     for (const auto& [spec, times] : by_spec_) {
       if (spec.purpose != Purpose::append) continue;
@@ -346,8 +354,11 @@ class Calibrator {
       result.append_error_pct = median(errors);
       any_pass = std::max(0.0, median(excess));
     }
-    if (costs.knots.size() > 1) costs.knots[0].history_s = std::min(any_pass, costs.knots[1].history_s);
+    return any_pass;
+  }
 
+  void take_residuals(Calibration& result) const {
+    ServiceCosts& costs = result.costs;
     const ServiceTable table(costs);
     costs.residuals.clear();
     double sum = 0;
@@ -365,7 +376,6 @@ class Calibrator {
     } else {
       result.mean_residual = sum / static_cast<double>(costs.residuals.size());
     }
-    costs.basis = std::to_string(result.timings) + " timings of the replay's own services, just before it";
   }
 
   // Candidate costs at a length, between those of the anchors and beyond them by the last slope.

@@ -11,12 +11,12 @@
 #include <thread>
 #include <utility>
 
-#include "base/quantile.h"
 #include "base/stop.h"
 #include "base/text.h"
 #include "kernels/attention.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
+#include "statistics/statistics.h"
 #include "traffic/replay/state.h"
 
 namespace kvcast::traffic {
@@ -385,8 +385,7 @@ class Run {
       for (std::size_t i = 0; i < ratios.size(); ++i) {
         if (windows[i] == w) own.push_back(ratios[i]);
       }
-      std::sort(own.begin(), own.end());
-      if (!own.empty()) window.canary_ratio = sorted_quantile(own, 0.5);
+      if (!own.empty()) window.canary_ratio = median(std::move(own));
       const auto& from = cpu_[w];
       const auto& to = end == firsts_[w + 1] && cpu_[w + 1] ? cpu_[w + 1] : after;
       const Disturbance other = disturbance(from, to);

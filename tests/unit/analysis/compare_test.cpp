@@ -4,10 +4,10 @@
 #include <string>
 #include <vector>
 
-#include "analysis/statistics.h"
 #include "base/random.h"
 #include "catch.h"
 #include "rows.h"
+#include "statistics/statistics.h"
 
 namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinAbs;
@@ -93,9 +93,9 @@ TEST_CASE("the interval is Welch's on logs below five rounds", "[analysis][compa
   const Report a = report_of({std::exp(-u / 2), std::exp(u / 2)}, {});
   const Report b = report_of({std::exp(x - v / 2), std::exp(x + v / 2)}, {});
   const ComparedPoint point = point_of(compare(a, b, 0.05, false), "naive");
-  const double error = std::sqrt(analysis::run_inflation(2) * (u * u + v * v) / 4);
+  const double error = std::sqrt(kvcast::run_inflation(2) * (u * u + v * v) / 4);
   const double degrees = std::pow(u * u + v * v, 2) / (std::pow(u, 4) + std::pow(v, 4));
-  const double half = analysis::student_t_factor(0.95, degrees) * error;
+  const double half = kvcast::student_t_factor(0.95, degrees) * error;
   CHECK_THAT(std::log(point.time_ratio->value), WithinAbs(x, 1e-12));
   CHECK_THAT(std::log(point.time_ratio->ci95->lo), WithinAbs(x - half, 1e-10));
   CHECK_THAT(std::log(point.time_ratio->ci95->hi), WithinAbs(x + half, 1e-10));
@@ -267,8 +267,8 @@ TEST_CASE("two runs of the same thing are called different as often as they shou
   constexpr int kPairs = 2000;
   for (int pair = 0; pair < kPairs; ++pair) {
     std::vector<double> before, after;
-    const double state_before = std::sqrt(analysis::kRunVariance) * 0.03 * normal();
-    const double state_after = std::sqrt(analysis::kRunVariance) * 0.03 * normal();
+    const double state_before = std::sqrt(kvcast::kRunVariance) * 0.03 * normal();
+    const double state_after = std::sqrt(kvcast::kRunVariance) * 0.03 * normal();
     for (int round = 0; round < 7; ++round) {
       before.push_back(std::exp(state_before + 0.03 * normal()));
       after.push_back(std::exp(state_after + 0.03 * normal()));

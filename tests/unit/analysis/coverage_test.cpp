@@ -9,9 +9,9 @@
 #include "analysis/fit.h"
 #include "analysis/levels.h"
 #include "analysis/predict.h"
-#include "analysis/statistics.h"
 #include "catch.h"
 #include "planted.h"
+#include "statistics/statistics.h"
 
 namespace analysis = kvcast::analysis;
 using kvcast::Fit;
@@ -43,7 +43,7 @@ struct Design {
 
 /// Runs differ as kRunVariance says, the others do not differ at all.
 Noise of_runs(Noise noise) {
-  noise.between = analysis::kRunVariance;
+  noise.between = kvcast::kRunVariance;
   return noise;
 }
 Noise of_repeats(Noise noise) {
@@ -89,7 +89,7 @@ TEST_CASE("without a state of the run, r is off by what the rounds alone say", "
   const double r = 0.02;
   const auto log_time = [](double value) { return std::log1p(99 * value); };
   for (const std::int64_t rounds : {8, 20}) {
-    const double narrow = 1 / std::sqrt(analysis::run_inflation(double(rounds)));
+    const double narrow = 1 / std::sqrt(kvcast::run_inflation(double(rounds)));
     int covered = 0;
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
       const auto samples = make_samples(kCandidates, rounds, 0.1, one_parameter(0.1, r), {0.05, 0.01, 0.02}, seed);
@@ -153,7 +153,7 @@ TEST_CASE("timings that lost their CPU cost width, not coverage", "[analysis][fi
     CHECK(covered >= 900);
     // A tenth of the pairs is spoilt, a twentieth on either side; plain means would make it 6 times as wide: a spread
     // of √0.1·log 3 = 0.35 beside √(0.02² + 2·0.01²) = 0.024, over five N that were not hit together.
-    CHECK(analysis::median(widths) < 1.6 * analysis::median(clean_widths));
+    CHECK(kvcast::median(widths) < 1.6 * kvcast::median(clean_widths));
   }
 }
 
@@ -176,5 +176,5 @@ TEST_CASE("drift within a run counts", "[analysis][fit][slow]") {
   CHECK(covered >= kSeeds / 4 * 93 / 100);
   // The line has d = 0.03/√3 beside s = 0.011 of noise in a round. Single rounds would see √(1 + d²/s²) = 1.9 times the
   // width, ten blocks of 2.4 rounds see √(1 + 2.4·d²/s²) = 2.7 times.
-  CHECK(analysis::median(widths) > 2.3 * analysis::median(still_widths));
+  CHECK(kvcast::median(widths) > 2.3 * kvcast::median(still_widths));
 }

@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "analysis/composition.h"
-#include "analysis/statistics.h"
 #include "catch.h"
 #include "kvcast/cost_model.h"
 #include "rows.h"
+#include "statistics/statistics.h"
 
 namespace analysis = kvcast::analysis;
 using kvcast::Degradation;
@@ -97,7 +97,7 @@ TEST_CASE("a drop has the interval of the ratio, carried over", "[analysis][degr
   REQUIRE(rows.size() == 2);
   std::vector<double> ratios;
   for (const double factor : factors) ratios.push_back(factor * (t.naive + t.head) / t.head);
-  const kvcast::Estimate ratio = analysis::ratio_of_run(ratios);
+  const kvcast::Estimate ratio = kvcast::ratio_of_run(ratios);
   CHECK(near(rows[0].drop.value, 1 - 1 / ratio.value));
   CHECK(near(rows[0].drop.ci95->lo, 1 - 1 / ratio.ci95->lo));
   CHECK(near(rows[0].drop.ci95->hi, 1 - 1 / ratio.ci95->hi));

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "analysis/levels.h"
-#include "analysis/statistics.h"
 #include "base/random.h"
 #include "catch.h"
 #include "kvcast/cost_model.h"
 #include "planted.h"
+#include "statistics/statistics.h"
 
 namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinAbs;
@@ -139,8 +139,8 @@ TEST_CASE("for a single N the interval of r is that of the speed-up, carried ove
   std::vector<double> logs;
   for (const double value : speedups) logs.push_back(std::log(value));
   // t at 97.5%, 3 degrees; four rounds of one run count as 4/(1 + 4/10).
-  const double half = 3.182446305 * std::sqrt(*analysis::sample_variance(logs) / 4 * 1.4);
-  const double centre = analysis::geometric_mean(speedups);
+  const double half = 3.182446305 * std::sqrt(*kvcast::sample_variance(logs) / 4 * 1.4);
+  const double centre = std::exp(kvcast::mean(logs));
 
   const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
   REQUIRE(fit.r);
@@ -474,7 +474,7 @@ TEST_CASE("repeats of a user's own are independent: each N has its own error", "
   for (std::size_t i = 0; i < large.size(); i += 2) {
     logs.push_back(std::log(large[i].measured_seconds / large[i + 1].measured_seconds));
   }
-  const double error = analysis::trimmed_mean(logs).standard_error.value();
+  const double error = kvcast::trimmed_mean(logs).standard_error.value();
   const double half = std::log(fit.r->ci95->hi / fit.r->value);
   CHECK(half > 1.96 * error * 0.7);
   CHECK(half < 3.2 * error * 1.1);  // t of 3 degrees

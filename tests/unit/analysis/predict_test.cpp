@@ -8,10 +8,10 @@
 
 #include "analysis/composition.h"
 #include "analysis/fit.h"
-#include "analysis/statistics.h"
 #include "catch.h"
 #include "kvcast/cost_model.h"
 #include "planted.h"
+#include "statistics/statistics.h"
 
 namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinRel;

@@ -9,10 +9,10 @@
 #include "analysis/fit.h"
 #include "analysis/predict.h"
 #include "analysis/queueing.h"
-#include "analysis/statistics.h"
 #include "catch.h"
 #include "kvcast/cost_model.h"
 #include "planted.h"
+#include "statistics/statistics.h"
 
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;

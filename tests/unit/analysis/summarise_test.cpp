@@ -7,9 +7,9 @@
 #include <vector>
 
 #include "analysis/fit.h"
-#include "analysis/statistics.h"
 #include "catch.h"
 #include "rows.h"
+#include "statistics/statistics.h"
 
 namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinRel;
@@ -87,7 +87,7 @@ TEST_CASE("times and rates of a point", "[analysis][summarise]") {
   REQUIRE(naive.seconds);
   CHECK_THAT(naive.seconds->median, WithinRel(1.21, 1e-12));  // of 1.0, 2.0, 1.21
   CHECK(naive.seconds->samples == 3);
-  const auto interval = analysis::ratio_of_run({1.0, 2.0, 1.21}).ci95;
+  const auto interval = kvcast::ratio_of_run({1.0, 2.0, 1.21}).ci95;
   REQUIRE(naive.seconds->ci95);
   CHECK_THAT(naive.seconds->ci95->lo, WithinRel(interval->lo, 1e-12));
   CHECK_THAT(naive.seconds->ci95->hi, WithinRel(interval->hi, 1e-12));
@@ -114,7 +114,7 @@ TEST_CASE("the speed-up pairs rounds, so a slow round cancels", "[analysis][summ
   REQUIRE(shared.speedup);
   const std::vector<double> ratios = {4.0, 4.0, 4.4};  // the medians' ratio would be 4.4
   CHECK_THAT(shared.speedup->value, WithinRel(std::cbrt(4.0 * 4.0 * 4.4), 1e-12));
-  const auto interval = analysis::ratio_of_run(ratios).ci95;
+  const auto interval = kvcast::ratio_of_run(ratios).ci95;
   REQUIRE(shared.speedup->ci95);
   CHECK_THAT(shared.speedup->ci95->lo, WithinRel(interval->lo, 1e-12));
   CHECK_THAT(shared.speedup->ci95->hi, WithinRel(interval->hi, 1e-12));

@@ -3,10 +3,10 @@
 #include <string>
 #include <vector>
 
-#include "analysis/statistics.h"
 #include "catch.h"
 #include "folders.h"
 #include "kvcast/kvcast.h"
+#include "statistics/statistics.h"
 
 namespace {
 
@@ -465,7 +465,7 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   const Surface surface = size(path, options).surfaces.at(0);
   REQUIRE(surface.speedup_log_error);
   CHECK_THAT(std::log(*at(between, 10).p99_safe_s / *at(between, 10).p99_s),
-             WithinRel(analysis::student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error, 1e-6));
+             WithinRel(kvcast::student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error, 1e-6));
   // Beyond the grid an N that was measured is extrapolated too, and the speed-up is that of the other shape.
   SizingOptions timed = options;
   timed.history_length = 2 * *options.history_length;

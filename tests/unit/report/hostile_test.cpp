@@ -8,10 +8,11 @@
 #include "base/text.h"
 #include "catch.h"
 #include "fixed_report.h"
+#include "input/csv.h"
+#include "input/report.h"
 #include "kvcast/kvcast.h"
 #include "report/csv.h"
 #include "report/format.h"
-#include "report/read.h"
 
 namespace kvcast::report {
 namespace {
@@ -60,7 +61,7 @@ Json spoilt(const Json& json, const std::string& text, const std::string& name =
 
 Report hostile_report(const std::string& text) {
   static const Json clean = Json::parse(render_json(golden::fixed_report()));
-  return read_report_json(spoilt(clean, text).dump(), "hostile");
+  return input::read_report_json(spoilt(clean, text).dump(), "hostile");
 }
 
 std::size_t count(const std::string& text, const std::string& part) {
@@ -123,7 +124,7 @@ bool is_number(const std::string& cell) {
 void check_csv(const std::string& text) {
   CHECK(is_utf8(text));
   std::size_t formulas = 0, ragged = 0;
-  const CsvTable table = parse_csv(text, "csv");
+  const input::CsvTable table = input::parse_csv(text, "csv");
   REQUIRE_FALSE(table.heading.names.empty());
   for (const CsvRow& row : table.rows) {
     ragged += row.cells.size() == table.heading.names.size() ? 0 : 1;

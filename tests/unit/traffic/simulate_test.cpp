@@ -9,8 +9,8 @@
 #include <vector>
 
 #include "analysis/queueing.h"
-#include "analysis/statistics.h"
 #include "catch.h"
+#include "statistics/statistics.h"
 #include "unit/traffic/drawn_source.h"
 
 namespace kvcast::traffic {
@@ -54,8 +54,8 @@ constexpr double kChecks = 80;
 
 void within(const Estimate& estimate, double closed_form) {
   REQUIRE(estimate.ci95);
-  const double widen = analysis::student_t_factor(1 - 0.05 / kChecks, kReplications - 1) /
-                       analysis::student_t_factor(0.95, kReplications - 1);
+  const double widen = kvcast::student_t_factor(1 - 0.05 / kChecks, kReplications - 1) /
+                       kvcast::student_t_factor(0.95, kReplications - 1);
   const double half = (estimate.ci95->hi - estimate.ci95->lo) / 2;
   INFO(estimate.value << " +- " << half << " against " << closed_form);
   CHECK(std::abs(estimate.value - closed_form) <= widen * half);

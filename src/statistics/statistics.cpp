@@ -1,6 +1,7 @@
-#include "analysis/statistics.h"
+#include "statistics/statistics.h"
 
 #include <algorithm>
+#include <boost/math/distributions/normal.hpp>
 #include <boost/math/distributions/students_t.hpp>
 #include <cassert>
 #include <cmath>
@@ -8,9 +9,7 @@
 #include <numeric>
 #include <utility>
 
-#include "base/quantile.h"
-
-namespace kvcast::analysis {
+namespace kvcast {
 namespace {
 
 // The callers below have sorted: floating-point addition is not associative.
@@ -42,18 +41,29 @@ std::optional<double> sample_variance(std::vector<double> values) {
   return squares / static_cast<double>(values.size() - 1);
 }
 
+std::optional<double> standard_error(std::vector<double> values) {
+  const auto count = static_cast<double>(values.size());
+  const std::optional<double> variance = sample_variance(std::move(values));
+  if (!variance) return std::nullopt;
+  return std::sqrt(*variance / count);
+}
+
+double sorted_quantile(const std::vector<double>& ascending, double probability) {
+  assert(!ascending.empty() && probability >= 0 && probability <= 1);
+  const double position = probability * static_cast<double>(ascending.size() - 1);
+  const auto below = static_cast<std::size_t>(position);
+  if (below + 1 >= ascending.size()) return ascending.back();
+  return ascending[below] + (position - static_cast<double>(below)) * (ascending[below + 1] - ascending[below]);
+}
+
 double quantile(std::vector<double> values, double probability) {
-  assert(!values.empty() && probability >= 0 && probability <= 1);
   std::sort(values.begin(), values.end());
   return sorted_quantile(values, probability);
 }
 
 double median(std::vector<double> values) { return quantile(std::move(values), 0.5); }
 
-double geometric_mean(std::vector<double> values) {
-  take_logs(values);
-  return std::exp(mean(std::move(values)));
-}
+double normal_quantile(double probability) { return boost::math::quantile(boost::math::normal(), probability); }
 
 double student_t_factor(double confidence, double degrees) {
   assert(confidence > 0 && confidence < 1 && degrees > 0);
@@ -68,13 +78,6 @@ std::optional<Interval> mean_interval(std::vector<double> values, double confide
   const double half = student_t_factor(confidence, count - 1) * std::sqrt(*variance / count);
   const double centre = mean(std::move(values));
   return Interval{centre - half, centre + half};
-}
-
-std::optional<Interval> geometric_mean_interval(std::vector<double> values, double confidence) {
-  take_logs(values);
-  const std::optional<Interval> logs = mean_interval(std::move(values), confidence);
-  if (!logs) return std::nullopt;
-  return Interval{std::exp(logs->lo), std::exp(logs->hi)};
 }
 
 TrimmedMean trimmed_mean(std::vector<double> values) {
@@ -136,4 +139,4 @@ Estimate ratio_of_run(std::vector<double> ratios) {
   return estimate;
 }
 
-}  // namespace kvcast::analysis
+}  // namespace kvcast

@@ -1,4 +1,4 @@
-#include "journal/measurements.h"
+#include "input/measurements.h"
 
 #include <algorithm>
 #include <cstdint>
@@ -12,9 +12,10 @@
 #include "report/shape.h"
 #include "unit/files.h"
 
-namespace kvcast::journal {
+namespace kvcast::input {
 namespace {
 
+using namespace journal;
 using namespace kvcast::testing;
 using Catch::Contains;
 
@@ -190,4 +191,4 @@ TEST_CASE("what cannot give timings is refused", "[journal][read]") {
   CHECK_THROWS_WITH(read_measurements(name), Contains("report.json: /cases/1: has the shape of case 0"));
 }
 
-}  // namespace kvcast::journal
+}  // namespace kvcast::input

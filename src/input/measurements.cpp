@@ -1,4 +1,4 @@
-#include "journal/measurements.h"
+#include "input/measurements.h"
 
 #include <algorithm>
 #include <cmath>
@@ -11,12 +11,15 @@
 
 #include "base/input.h"
 #include "base/text.h"
+#include "input/report.h"
+#include "input/text/file.h"
+#include "input/timings.h"
 #include "journal/journal.h"
 #include "kvcast/error.h"
-#include "report/read.h"
+#include "kvcast/kvcast.h"
 #include "report/shape.h"
 
-namespace kvcast::journal {
+namespace kvcast::input {
 namespace {
 
 namespace fs = std::filesystem;
@@ -84,11 +87,11 @@ void take_medians(Case& one) {
 std::string shown(const std::string& path) { return printable(input_name(path), 200); }
 
 Report from_csv(const std::string& path, const ColumnNames& columns = {}) {
-  return report::read_csv(report::read_file(path), shown(path), columns);
+  return read_csv(read_file(path), shown(path), columns);
 }
 
 Report from_report(const std::string& text, const std::string& path) {
-  Report report = report::read_report_json(text, shown(path));
+  Report report = read_report_json(text, shown(path));
   const std::string samples = (fs::path(path).parent_path() / "samples.csv").string();
   if (!is_standard_input(path) && exists(samples)) {
     attach(report, from_csv(samples), shown(samples), shown(path));
@@ -104,37 +107,37 @@ Report from_report(const std::string& text, const std::string& path) {
 
 Report from_journal(const std::string& path) {
   if (is_standard_input(path)) throw ConfigError(shown(path), "is a journal", "give its file or folder instead of -");
-  const JournalContents journal = read_journal(path);
+  const journal::JournalContents run = journal::read_journal(path);
   Report report;
-  report.tool = journal.head.tool;
-  report.machine = journal.head.machine;
-  report.config = journal.head.config;
-  report.shard = journal.head.shard;
-  for (const PlannedCase& planned : journal.head.plan.cases) {
-    Config one = journal.head.config;
+  report.tool = run.head.tool;
+  report.machine = run.head.machine;
+  report.config = run.head.config;
+  report.shard = run.head.shard;
+  for (const PlannedCase& planned : run.head.plan.cases) {
+    Config one = run.head.config;
     one.sweep = {};
     one.model.history_length = planned.history_length;
     one.model.layers = planned.layers;
     report.cases.emplace_back().shape = report::shape_of(one);
   }
-  for (const JournalRound& round : journal.rounds) {
+  for (const journal::JournalRound& round : run.rounds) {
     for (const auto& [index, sample] : round.samples) {
       report.cases[static_cast<std::size_t>(index)].samples.push_back(sample);
     }
   }
   report.warnings.push_back({"unfinished-run",
-                             shown(path) + ": an unfinished run, " + std::to_string(journal.rounds.size()) +
-                                 (journal.rounds.size() == 1 ? " round" : " rounds") +
-                                 (journal.torn ? " and a part of one that was cut off" : ""),
+                             shown(path) + ": an unfinished run, " + std::to_string(run.rounds.size()) +
+                                 (run.rounds.size() == 1 ? " round" : " rounds") +
+                                 (run.torn ? " and a part of one that was cut off" : ""),
                              "kvcast run --resume finishes it"});
   return report;
 }
 
 Report from_folder(const std::string& folder) {
-  const std::string report_path = (fs::path(folder) / "report.json").string(), journal = journal_path(folder),
+  const std::string report_path = (fs::path(folder) / "report.json").string(), journal = journal::journal_path(folder),
                     samples = (fs::path(folder) / "samples.csv").string();
   if (exists(report_path)) {
-    Report report = from_report(report::read_file(report_path), report_path);
+    Report report = from_report(read_file(report_path), report_path);
     if (exists(journal)) {
       report.warnings.push_back({"unfinished-run",
                                  shown(journal) + ": an unfinished run was begun after this report, and not "
@@ -154,12 +157,12 @@ void refuse_columns(const ColumnNames& columns, const std::string& path) {
 }
 
 Report from_text(const std::string& path, const ColumnNames& columns) {
-  const std::string text = report::read_file(path);
+  const std::string text = read_file(path);
   const std::size_t first = text.find_first_not_of(" \t\r\n");
   if (first != std::string::npos && text[first] == '{') refuse_columns(columns, path);
   if (text.starts_with("{\"schema\":\"kvcast.journal/")) return from_journal(path);
   if (first != std::string::npos && text[first] == '{') return from_report(text, path);
-  return report::read_csv(text, shown(path), columns);
+  return read_csv(text, shown(path), columns);
 }
 
 Report read(const std::string& path, const ColumnNames& columns) {
@@ -169,7 +172,7 @@ Report read(const std::string& path, const ColumnNames& columns) {
   if (ending == ".csv" && !folder) return from_csv(path, columns);
   if (folder || ending == ".json" || ending == ".jsonl") refuse_columns(columns, path);
   if (folder) return from_folder(path);
-  if (ending == ".json") return from_report(report::read_file(path), path);
+  if (ending == ".json") return from_report(read_file(path), path);
   if (ending == ".jsonl") return from_journal(path);
   return from_text(path, columns);
 }
@@ -182,10 +185,16 @@ Report read_measurements(const std::string& path, const ColumnNames& columns) {
   return report;
 }
 
-Report read_report(const std::string& path) {
+}  // namespace kvcast::input
+
+namespace kvcast {
+
+Report load_report(const std::string& path) {
+  using namespace input;
+  namespace fs = std::filesystem;
   std::error_code ignored;
   const std::string file = fs::is_directory(path, ignored) ? (fs::path(path) / "report.json").string() : path;
-  Report report = report::read_report_json(report::read_file(file), shown(file));
+  Report report = read_report_json(read_file(file), shown(file));
   if (is_standard_input(path)) return report;
   const std::string samples = (fs::path(file).parent_path() / "samples.csv").string();
   // Without cases (traffic, a sizing from r alone) the file beside it is a head alone.
@@ -195,4 +204,4 @@ Report read_report(const std::string& path) {
   return report;
 }
 
-}  // namespace kvcast::journal
+}  // namespace kvcast

@@ -1,4 +1,5 @@
-// The reader of CSV text; why it is not a library's: ADR 0010.
+#include "input/csv.h"
+
 #include <algorithm>
 #include <cstdint>
 #include <string>
@@ -9,9 +10,8 @@
 #include "base/delimited.h"
 #include "base/text.h"
 #include "kvcast/error.h"
-#include "report/csv.h"
 
-namespace kvcast::report {
+namespace kvcast::input {
 namespace {
 
 // A row of ours has some 200 bytes and 30 cells, and a run two million rows at most.
@@ -69,4 +69,4 @@ CsvTable parse_csv(const std::string& text, const std::string& where) {
   return table;
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast::input

@@ -1,3 +1,5 @@
+#include "input/report.h"
+
 #include <clocale>
 #include <cmath>
 #include <functional>
@@ -7,13 +9,14 @@
 
 #include "catch.h"
 #include "fixed_report.h"
+#include "input/text/file.h"
 #include "kvcast/kvcast.h"
-#include "report/read.h"
-#include "small_report.h"
+#include "unit/report/small_report.h"
 
-namespace kvcast::report {
+namespace kvcast::input {
 namespace {
 
+using namespace report;
 using Catch::Contains;
 using Json = nlohmann::ordered_json;
 
@@ -215,7 +218,7 @@ TEST_CASE("broken JSON is refused with its place", "[report][read]") {
   };
   CHECK_THAT(message(""), Contains("r.json: column 1: "));
   CHECK_THAT(message("{\n  \"schema\": }"), Contains("r.json: line 2, column 13: "));
-  CHECK_THAT(message("{\"a\": 1, \"a\": 2}"), Contains("r.json: the key 'a' is twice in one object"));
+  CHECK_THAT(message("{\"a\": 1, \"a\": 2}"), Contains("r.json: /a: the key is given twice; keep one of them"));
   CHECK_THAT(message(std::string("{\"a\": 1}\0{", 10)), Contains("a NUL byte"));
   CHECK_THAT(message("{\"a\": 1} x"), Contains("r.json: column 10: "));
   CHECK_THAT(message("{\"schema\": \"\xff\"}"), Contains("r.json: "));
@@ -235,4 +238,4 @@ TEST_CASE("a report file that cannot be read is an IoError", "[report][read]") {
   CHECK_THROWS_WITH(read_file("/"), Contains("is a directory"));
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast::input

@@ -1,10 +1,11 @@
+#include "input/text/file.h"
+
 #include <unistd.h>
 
 #include <algorithm>
 #include <cerrno>
 #include <cstring>
 #include <filesystem>
-#include <string>
 #include <string_view>
 #include <system_error>
 
@@ -12,9 +13,8 @@
 #include "base/text.h"
 #include "base/text_decoder.h"
 #include "kvcast/error.h"
-#include "report/read.h"
 
-namespace kvcast::report {
+namespace kvcast {
 namespace {
 
 // Far above any report; below what reading a device or the wrong file would take.
@@ -59,4 +59,4 @@ std::string read_file(const std::string& path) {
   return text;
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast

@@ -1,4 +1,5 @@
-// report.json read back: the inverse of json.cpp.
+#include "input/report.h"
+
 #include <algorithm>
 #include <iterator>
 #include <limits>
@@ -8,11 +9,13 @@
 #include <vector>
 
 #include "base/text.h"
+#include "input/text/json.h"
 #include "report/json.h"
-#include "report/read.h"
 
-namespace kvcast::report {
+namespace kvcast::input {
 namespace {
+
+using namespace report;
 
 template <typename Row>
 std::optional<Row> optional_row(const JsonPlace& place, const std::vector<Column<Row>>& columns) {
@@ -46,12 +49,12 @@ Point point(const JsonPlace& place) {
 /// Of kvcast.report/1, which had two models by name: what became observed and models.
 void models_of_1(const JsonPlace& place, Fit& fit) {
   const auto number = [](const JsonPlace& at, const char* name) {
-    const Value value = at.at(name).read(Kind::number, true);
+    const Value value = read_value(at.at(name), Kind::number, true);
     const double* known = std::get_if<double>(&value);
     return known != nullptr ? std::optional(*known) : std::nullopt;
   };
   const auto estimate = [](const JsonPlace& at, const char* name) {
-    const Value value = at.at(name).read(Kind::estimate, true);
+    const Value value = read_value(at.at(name), Kind::estimate, true);
     const Estimate* known = std::get_if<Estimate>(&value);
     return known != nullptr ? std::optional(*known) : std::nullopt;
   };
@@ -192,4 +195,4 @@ Report read_report_json(const std::string& text, const std::string& where) {
   return report;
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast::input

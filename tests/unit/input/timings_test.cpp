@@ -1,3 +1,5 @@
+#include "input/timings.h"
+
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
@@ -7,15 +9,16 @@
 
 #include "catch.h"
 #include "fixed_report.h"
+#include "input/csv.h"
 #include "kvcast/kvcast.h"
 #include "report/csv.h"
-#include "report/read.h"
 #include "report/shape.h"
-#include "small_report.h"
+#include "unit/report/small_report.h"
 
-namespace kvcast::report {
+namespace kvcast::input {
 namespace {
 
+using namespace report;
 using Catch::Contains;
 using Cells = std::vector<std::string>;
 
@@ -453,4 +456,4 @@ TEST_CASE("the shape of a config is what it measures", "[report][csv]") {
   CHECK_FALSE(shape_of(config).query_tokens);
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast::input

@@ -8,9 +8,9 @@
 #include <optional>
 #include <vector>
 
-#include "kvcast/report.h"
+#include "kvcast/estimate.h"
 
-namespace kvcast::analysis {
+namespace kvcast {
 
 /// Arithmetic mean, in the values' unit. Needs at least one value.
 double mean(std::vector<double> values);
@@ -18,15 +18,22 @@ double mean(std::vector<double> values);
 /// Sample variance (denominator n-1), in the unit squared; nullopt below two values.
 std::optional<double> sample_variance(std::vector<double> values);
 
+/// Standard error of the mean, in the values' unit; nullopt below two values.
+std::optional<double> standard_error(std::vector<double> values);
+
 /// Quantile at `probability` in [0,1], linear between order statistics at (n-1)·p. Needs at least one value.
 /// Source: Hyndman and Fan, "Sample quantiles in statistical packages" (1996), type 7.
 double quantile(std::vector<double> values, double probability);
 
+/// The same of values that are in ascending order already.
+double sorted_quantile(const std::vector<double>& ascending, double probability);
+
 /// quantile(values, 0.5).
 double median(std::vector<double> values);
 
-/// exp of the mean log: the mean of ratios that treats 2x and 1/2x alike. Needs at least one value, all positive.
-double geometric_mean(std::vector<double> values);
+/// Quantile of the standard normal distribution, probability in (0,1). For one near 1 ask for -normal_quantile(1 - p),
+/// which is the same and keeps the digits of 1 - p.
+double normal_quantile(double probability);
 
 /// Two-sided Student factor: a t variable of `degrees` > 0 lies within ± this with probability `confidence` in (0,1).
 /// Fractions of a degree come from variances that are put together (Satterthwaite).
@@ -39,10 +46,6 @@ double student_t_factor(double confidence, Count degrees) {
 /// Student-t interval of the mean, mean ± t·s/√n; nullopt below two values.
 /// Why t and not a bootstrap: at the 3-5 rounds a run has, percentile bootstrap covers 75-82% (docs/design.md §9).
 std::optional<Interval> mean_interval(std::vector<double> values, double confidence = 0.95);
-
-/// The interval of mean_interval formed on logs and taken back: of the geometric mean. Values positive (ratios, times);
-/// nullopt below two values.
-std::optional<Interval> geometric_mean_interval(std::vector<double> values, double confidence = 0.95);
 
 /// Values that trimming cuts from each end of `count`: a fifth, none below five values.
 constexpr std::size_t trimmed_from_each_end(std::size_t count) { return count / 5; }
@@ -92,4 +95,4 @@ double run_inflation(double rounds);
 /// with it in 44 or all of 45 at every N.
 Estimate ratio_of_run(std::vector<double> ratios);
 
-}  // namespace kvcast::analysis
+}  // namespace kvcast

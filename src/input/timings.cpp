@@ -1,4 +1,5 @@
-// CSV read back: samples.csv, and timings of the user's own.
+#include "input/timings.h"
+
 #include <algorithm>
 #include <charconv>
 #include <cmath>
@@ -15,14 +16,15 @@
 #include "base/column_name.h"
 #include "base/delimited.h"
 #include "base/text.h"
+#include "input/csv.h"
 #include "kvcast/error.h"
 #include "report/columns.h"
-#include "report/csv.h"
-#include "report/read.h"
 #include "report/shape.h"
 
-namespace kvcast::report {
+namespace kvcast::input {
 namespace {
+
+using namespace report;
 
 // Words that stand beside role and unit in the name of a time.
 constexpr std::string_view kTimeWords[] = {"time",    "times", "t",     "latency", "duration",
@@ -457,4 +459,4 @@ Report read_csv(const std::string& text, const std::string& where, const ColumnN
   return report;
 }
 
-}  // namespace kvcast::report
+}  // namespace kvcast::input

@@ -1,4 +1,4 @@
-// Timings read back from whatever keeps them. Here and not in report/, because a journal is one of those.
+// Timings and reports read back from whatever keeps them.
 #pragma once
 
 #include <string>
@@ -6,14 +6,14 @@
 #include "kvcast/columns.h"
 #include "kvcast/report.h"
 
-namespace kvcast::journal {
+namespace kvcast::input {
 
 /// What was measured, with samples in every case that has some. `path`:
 /// - a folder: its report.json with the samples.csv beside it; else its journal.jsonl; else its samples.csv.
 /// - `*.json`: a report. Without a samples.csv beside it the medians of its points are taken for samples, one each of
 ///   round 0, which the warning `no-samples` says.
 /// - `*.jsonl`: a journal; the warning `unfinished-run` says so. Its cases have shape and samples only.
-/// - `*.csv`: see report::read_csv.
+/// - `*.csv`: see read_csv.
 /// - any other name, and `-` for standard input: a journal when its first line is the head of one, a report when it
 ///   begins with `{`, else a CSV.
 /// Errors: IoError when something cannot be read; ConfigError, naming file and place, when it is not what it should be
@@ -21,8 +21,4 @@ namespace kvcast::journal {
 /// `columns`: of a CSV of your own; refused for anything else.
 Report read_measurements(const std::string& path, const ColumnNames& columns = {});
 
-/// A report as it was written: a folder's report.json, or a file that is one, with the samples.csv beside it where
-/// there is one. Nothing is fitted again. Errors: IoError; ConfigError naming file and place.
-Report read_report(const std::string& path);
-
-}  // namespace kvcast::journal
+}  // namespace kvcast::input
