@@ -22,10 +22,10 @@
 #include "app/problem.h"
 #include "base/parallel.h"
 #include "base/quantile.h"
-#include "kernels/machine.h"
+#include "engine/builtin/kernels/machine.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "measure/machine.h"
 #include "peer.h"
-#include "schemes/scheme.h"
 
 namespace {
 

@@ -9,8 +9,8 @@
 #include "app/equality_plan.h"
 #include "app/prepared_case.h"
 #include "app/problem.h"
-#include "schemes/layer_check.h"
-#include "schemes/scheme.h"
+#include "engine/builtin/schemes/layer_check.h"
+#include "engine/builtin/schemes/scheme.h"
 
 namespace kvcast {
 namespace {

@@ -9,13 +9,13 @@
 #include <string>
 #include <vector>
 
+#include "engine/builtin/model/import.h"
+#include "engine/builtin/model/ranking_head.h"
+#include "engine/builtin/model/reference.h"
+#include "engine/builtin/model/transformer.h"
+#include "engine/builtin/schemes/check.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "kvcast/kvcast.h"
-#include "model/import.h"
-#include "model/ranking_head.h"
-#include "model/reference.h"
-#include "model/transformer.h"
-#include "schemes/check.h"
-#include "schemes/scheme.h"
 
 namespace kvcast::app {
 

@@ -19,9 +19,9 @@
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
+#include "engine/builtin/schemes/sharing.h"
 #include "kvcast/words.h"
 #include "report/shape.h"
-#include "schemes/sharing.h"
 
 namespace kvcast::app {
 namespace {

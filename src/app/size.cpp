@@ -21,10 +21,10 @@
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
 #include "report/shape.h"
-#include "schemes/scheme.h"
 
 namespace kvcast {
 namespace {

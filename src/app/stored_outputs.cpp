@@ -6,7 +6,7 @@
 
 #include "app/export.h"
 #include "base/text.h"
-#include "kernels/attention.h"
+#include "engine/builtin/kernels/attention.h"
 
 namespace kvcast::app {
 namespace {

@@ -15,8 +15,8 @@
 #include "analysis/service_model.h"
 #include "analysis/surface.h"
 #include "app/problem.h"
+#include "engine/builtin/schemes/sharing.h"
 #include "report/shape.h"
-#include "schemes/sharing.h"
 
 namespace kvcast::app {
 namespace {

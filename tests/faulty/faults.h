@@ -10,8 +10,8 @@
 #include <utility>
 #include <vector>
 
-#include "schemes/scheme.h"
-#include "schemes/sharing.h"
+#include "engine/builtin/schemes/scheme.h"
+#include "engine/builtin/schemes/sharing.h"
 
 namespace kvcast::testing {
 

@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "engine/builtin/model/import.h"
+#include "engine/builtin/model/safetensors.h"
 #include "fuzz/effective_config.h"
 #include "fuzz/memory_file.h"
 #include "fuzz/target.h"
 #include "kvcast/kvcast.h"
-#include "model/import.h"
-#include "model/safetensors.h"
 
 namespace kvcast::fuzz {
 namespace {

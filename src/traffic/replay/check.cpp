@@ -1,5 +1,5 @@
 // Outputs on the path of the replay against naive and float64, before anything is timed.
-#include "schemes/check.h"
+#include "engine/builtin/schemes/check.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/text.h"
-#include "schemes/scheme.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "traffic/replay/state.h"
 
 namespace kvcast::traffic {

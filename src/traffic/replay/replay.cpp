@@ -14,7 +14,7 @@
 #include "base/quantile.h"
 #include "base/stop.h"
 #include "base/text.h"
-#include "kernels/attention.h"
+#include "engine/builtin/kernels/attention.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
 #include "traffic/replay/state.h"

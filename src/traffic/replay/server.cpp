@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/random.h"
-#include "schemes/sharing.h"
+#include "engine/builtin/schemes/sharing.h"
 
 namespace kvcast::traffic {
 namespace {

@@ -5,7 +5,7 @@
 #include <unordered_set>
 
 #include "base/buffer.h"
-#include "model/transformer.h"
+#include "engine/builtin/model/transformer.h"
 
 namespace kvcast::traffic {
 

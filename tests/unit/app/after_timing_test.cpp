@@ -9,8 +9,8 @@
 
 #include "../schemes/harness.h"
 #include "app/prepared_case.h"
+#include "engine/builtin/model/weights.h"
 #include "faulty/faults.h"
-#include "model/weights.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;

@@ -1,0 +1,80 @@
+// packed: history and candidates in one pass under a candidate mask, a micro-batch of candidates at a time, each with
+// the history anew (Meta's M-FALCON without its cache; multi-item scoring). docs/model.md §1.
+#include <algorithm>
+#include <memory>
+
+#include "engine/builtin/schemes/scheme.h"
+#include "engine/builtin/schemes/sequence.h"
+
+namespace kvcast {
+namespace {
+
+std::int64_t batch_size(std::int64_t candidates, const SchemeOptions& options) {
+  return options.micro_batch == 0 ? candidates : std::min(candidates, options.micro_batch);
+}
+
+class Packed final : public Scheme {
+ public:
+  explicit Packed(const SchemeContext& context)
+      : context_(context),
+        order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
+        team_(*context.model, context.threads,
+              context.history_length + batch_size(context.max_candidates, context.options)),
+        forward_(team_),
+        cache_(KvCache::one_layer(context.model->shape(), 1, context.history_length)) {}
+
+  void prepare(std::span<const std::int64_t> counts) override {
+    for (const std::int64_t count : counts) {
+      const std::int64_t batch = batch_size(count, context_.options);
+      for (const std::int64_t part : {batch, batch == 0 ? 0 : count % batch}) {
+        if (part > 0) forward_.prepare(history(), candidates_in(part));
+      }
+    }
+  }
+
+  void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
+    const std::int64_t dim = context_.model->shape().dim, batch = batch_size(count, context_.options);
+    for (std::int64_t first = 0; first < count; first += batch) {
+      forward_.packed(history(), order_.history.data(), candidates_in(std::min(batch, count - first)),
+                      candidates + first * dim, cache_, outputs + first * dim);
+    }
+  }
+
+  void take_history(std::span<const float> history) override {
+    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
+  }
+
+  std::string form_at(std::int64_t count) const override {
+    return "b_m " + std::to_string(batch_size(count, context_.options));
+  }
+  void listen(StepListener* listener) noexcept override { forward_.listen(listener); }
+
+ private:
+  HistoryPass history() const {
+    return {context_.history_length, context_.history_length, order_.causal, context_.trim};
+  }
+  CandidatePass candidates_in(std::int64_t count) const {
+    CandidatePass pass;
+    pass.count = count;
+    pass.attend_history = order_.candidate_sees_history;
+    return pass;
+  }
+
+  SchemeContext context_;
+  SequenceOrder order_;
+  Team team_;
+  Forward forward_;
+  KvCache cache_;
+};
+
+}  // namespace
+
+std::unique_ptr<Scheme> make_packed(const SchemeContext& context) { return std::make_unique<Packed>(context); }
+
+double packed_bytes(const ModelShape& shape, const SchemeSize& size) {
+  const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
+  return history + Team::bytes(shape, size.threads, size.history_length + batch_size(size.candidates, size.options)) +
+         KvCache::one_layer_bytes(shape, 1, size.history_length);
+}
+
+}  // namespace kvcast

@@ -1,0 +1,128 @@
+// A scheme is one way to score N candidates against one user's history.
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "engine/builtin/model/transformer.h"
+#include "kvcast/config.h"
+#include "kvcast/cost_model.h"
+
+namespace kvcast {
+
+/// What only some schemes have to be told.
+struct SchemeOptions {
+  std::int64_t append = 0;       ///< history positions that are new since the user's last request
+  std::int64_t micro_batch = 0;  ///< candidates per packed pass; 0 = all
+};
+
+/// What every scheme is given. The spans and the model outlive the scheme.
+struct SchemeContext {
+  const Model* model = nullptr;
+  std::span<const float> history;   ///< [history_length][dim] in time order
+  std::int64_t history_length = 0;  ///< positions: tokens after token merge
+  Mask mask = Mask::causal;
+  bool trim = true;
+  int threads = 1;
+  std::int64_t max_candidates = 0;  ///< largest N of any candidate pass
+  SchemeOptions options;
+};
+
+/// One scheme on one problem, with all its memory. Everything but the two passes may allocate.
+class Scheme {
+ public:
+  virtual ~Scheme() = default;
+
+  /// Makes ready for candidate passes of these sizes.
+  virtual void prepare(std::span<const std::int64_t> counts) = 0;
+
+  /// What is done once per request: the history. Nothing for a scheme without a history pass.
+  virtual void user_pass() noexcept {}
+
+  /// Scores `count` candidates. candidates: [count][dim], outputs: [count][dim].
+  virtual void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept = 0;
+
+  /// The next request is this user's. history: [history_length][dim] in time order. What an earlier request of that
+  /// user would have left in a cache is made here, outside of any timer.
+  virtual void take_history(std::span<const float> history) = 0;
+
+  /// Spoils, with NaN, what the history pass is to make anew: for a request whose history pass would do nothing. No
+  /// candidate pass may follow without one. Nothing for a scheme without a history pass.
+  virtual void spoil_history() noexcept {}
+
+  /// Ways to run that give the same outputs at different speeds; the fastest is picked by timing. At least one.
+  virtual std::size_t forms() const { return 1; }
+  virtual void choose_form(std::size_t) {}
+  /// What the chosen form does with `candidates` of them, in words; empty when there is nothing to tell.
+  virtual std::string form_at(std::int64_t) const { return ""; }
+
+  /// Who hears of the steps that the passes take; null for nobody.
+  virtual void listen(StepListener* listener) noexcept = 0;
+};
+
+/// Sizes that decide what a scheme takes.
+struct SchemeSize {
+  std::int64_t history_length = 0, candidates = 0;
+  int threads = 1;
+  SchemeOptions options;
+};
+
+/// A line of THE list.
+struct SchemeEntry {
+  std::string name, doc;
+  /// Reuses one history for all candidates, so needs a mask under which that is valid.
+  bool shares;
+  /// Has a history pass that serves every N, so that its time can be taken apart.
+  bool user_pass;
+  /// Its candidate pass runs the history too.
+  bool runs_history;
+  /// Its time follows the law of r: what one candidate alone takes is what naive takes for it.
+  bool law;
+  std::unique_ptr<Scheme> (*make)(const SchemeContext&);
+  /// Fewest candidates that run at the speed of many: what a larger N may be scaled from. 0 = cannot be scaled.
+  std::int64_t (*unit)(const SchemeSize&);
+  /// Bytes beyond the weights for candidate passes up to size.candidates.
+  double (*bytes)(const ModelShape&, const SchemeSize&);
+  /// FLOPs of the history pass, of all that N candidates take with it, and bytes of K and V that it holds for them.
+  double (*user_flops)(const WorkShape&, const SchemeOptions&);
+  double (*flops)(const WorkShape&, std::int64_t candidates, const SchemeOptions&);
+  double (*kv_bytes)(const WorkShape&, std::int64_t candidates);
+};
+
+/// All schemes; a new one is a file and a line here. The first is the baseline.
+const std::vector<SchemeEntry>& scheme_list();
+/// Entry by name; null when there is none.
+const SchemeEntry* find_scheme(const std::string& name);
+
+/// Why a scheme cannot run under the model's mask; empty when it can.
+std::string why_not(const SchemeEntry& entry, const ModelConfig& model);
+
+/// A scheme as a run times it: a sweep of micro-batches runs `packed` under several labels.
+struct SchemeInstance {
+  std::string label;
+  const SchemeEntry* entry;
+  SchemeOptions options;
+};
+/// Those that a config asks for, in its order. `append` counts positions, so it is divided by the token merge.
+std::vector<SchemeInstance> scheme_instances(const Config& config);
+
+/// naive stacks short sequences in one product until it has about this many rows: fewer would leave the weights'
+/// traffic and the per-call costs unpaid.
+inline constexpr std::int64_t kNaiveStackRows = 512;
+std::unique_ptr<Scheme> make_naive(const SchemeContext&);
+std::int64_t naive_unit(const SchemeSize&);
+double naive_bytes(const ModelShape&, const SchemeSize&);
+std::unique_ptr<Scheme> make_shared(const SchemeContext&);
+double shared_bytes(const ModelShape&, const SchemeSize&);
+std::unique_ptr<Scheme> make_shared_copy(const SchemeContext&);
+double shared_copy_bytes(const ModelShape&, const SchemeSize&);
+std::unique_ptr<Scheme> make_packed(const SchemeContext&);
+double packed_bytes(const ModelShape&, const SchemeSize&);
+std::unique_ptr<Scheme> make_cached(const SchemeContext&);
+std::unique_ptr<Scheme> make_append(const SchemeContext&);
+double append_bytes(const ModelShape&, const SchemeSize&);
+
+}  // namespace kvcast
