@@ -10,9 +10,9 @@
 #include <vector>
 
 #include "engine/builtin/model/import.h"
+#include "engine/builtin/model/model.h"
 #include "engine/builtin/model/ranking_head.h"
 #include "engine/builtin/model/reference.h"
-#include "engine/builtin/model/transformer.h"
 #include "engine/builtin/schemes/check.h"
 #include "engine/builtin/schemes/scheme.h"
 #include "kvcast/kvcast.h"

@@ -169,7 +169,7 @@ std::vector<Kind> kinds_of(const ReplayState& state) {
 }  // namespace
 
 void Replay::check() {
-  state_->crew->run([this](std::size_t worker) {
+  state_->worker_pool->run([this](std::size_t worker) {
     if (worker != 0) return;
     Checker checker(*state_);
     for (const Kind& kind : kinds_of(*state_)) checker.check(kind);

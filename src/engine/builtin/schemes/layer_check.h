@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/builtin/model/transformer.h"
+#include "engine/builtin/model/step_listener.h"
 #include "engine/builtin/model/weights.h"
 #include "engine/builtin/schemes/literal.h"
 #include "kvcast/mask.h"

@@ -79,10 +79,10 @@ class Naive final : public Scheme {
  private:
   struct Worker {
     Worker(const Model& model, int threads, std::int64_t stack, std::int64_t tokens)
-        : team(model, threads, stack * tokens),
-          forward(team),
+        : workspace(model, threads, stack * tokens),
+          forward(workspace),
           cache(KvCache::one_layer(model.shape(), stack, tokens)) {}
-    Team team;
+    Workspace workspace;
     Forward forward;
     KvCache cache;
   };
@@ -127,8 +127,8 @@ std::int64_t naive_unit(const SchemeSize& size) { return stack_size(size.history
 double naive_bytes(const ModelShape& shape, const SchemeSize& size) {
   const std::int64_t tokens = size.history_length + 1;
   const std::int64_t stack = std::min(stack_size(tokens), size.candidates);
-  const auto worker = [&](int team) {
-    return Team::bytes(shape, team, stack * tokens) + KvCache::one_layer_bytes(shape, stack, tokens);
+  const auto worker = [&](int threads) {
+    return Workspace::bytes(shape, threads, stack * tokens) + KvCache::one_layer_bytes(shape, stack, tokens);
   };
   const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
   const bool across = size.threads > 1 && size.candidates >= size.threads;

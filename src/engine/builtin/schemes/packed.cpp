@@ -18,9 +18,9 @@ class Packed final : public Scheme {
   explicit Packed(const SchemeContext& context)
       : context_(context),
         order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
-        team_(*context.model, context.threads,
-              context.history_length + batch_size(context.max_candidates, context.options)),
-        forward_(team_),
+        workspace_(*context.model, context.threads,
+                   context.history_length + batch_size(context.max_candidates, context.options)),
+        forward_(workspace_),
         cache_(KvCache::one_layer(context.model->shape(), 1, context.history_length)) {}
 
   void prepare(std::span<const std::int64_t> counts) override {
@@ -62,7 +62,7 @@ class Packed final : public Scheme {
 
   SchemeContext context_;
   SequenceOrder order_;
-  Team team_;
+  Workspace workspace_;
   Forward forward_;
   KvCache cache_;
 };
@@ -73,7 +73,8 @@ std::unique_ptr<Scheme> make_packed(const SchemeContext& context) { return std::
 
 double packed_bytes(const ModelShape& shape, const SchemeSize& size) {
   const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
-  return history + Team::bytes(shape, size.threads, size.history_length + batch_size(size.candidates, size.options)) +
+  return history +
+         Workspace::bytes(shape, size.threads, size.history_length + batch_size(size.candidates, size.options)) +
          KvCache::one_layer_bytes(shape, 1, size.history_length);
 }
 

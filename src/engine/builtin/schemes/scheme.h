@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/builtin/model/transformer.h"
+#include "engine/builtin/model/forward.h"
 #include "kvcast/config.h"
 #include "kvcast/cost_model.h"
 

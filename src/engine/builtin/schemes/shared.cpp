@@ -9,7 +9,7 @@ std::unique_ptr<Scheme> make_shared(const SchemeContext& context) { return std::
 
 double shared_bytes(const ModelShape& shape, const SchemeSize& size) {
   const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
-  return history + Team::bytes(shape, size.threads, sharing_rows(size.history_length, size.candidates)) +
+  return history + Workspace::bytes(shape, size.threads, sharing_rows(size.history_length, size.candidates)) +
          KvCache::all_layers_bytes(shape, 1, size.history_length, shape.candidate_from_layer);
 }
 

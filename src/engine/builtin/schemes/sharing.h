@@ -24,8 +24,8 @@ class SharingScheme : public Scheme {
   explicit SharingScheme(const SchemeContext& context, bool keep_all = false)
       : context_(context),
         order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
-        team_(*context.model, context.threads, sharing_rows(context.history_length, context.max_candidates)),
-        forward_(team_),
+        workspace_(*context.model, context.threads, sharing_rows(context.history_length, context.max_candidates)),
+        forward_(workspace_),
         cache_(KvCache::all_layers(context.model->shape(), 1, context.history_length,
                                    keep_all ? 0 : context.model->shape().candidate_from_layer)) {
     // One that keeps all layers brings its own history passes.
@@ -80,7 +80,7 @@ class SharingScheme : public Scheme {
 
   SchemeContext context_;
   SequenceOrder order_;
-  Team team_;
+  Workspace workspace_;
   Forward forward_;
   KvCache cache_;
 };

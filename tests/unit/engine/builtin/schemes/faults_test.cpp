@@ -20,8 +20,8 @@ Config cut_preset(const PresetInfo& preset) {
 
 std::vector<float> with_options(const app::Problem& problem, KvCache& cache, CandidatePass pass) {
   pass.count = kCandidates;
-  Team team(problem.model(), 2, kCandidates);
-  Forward forward(team);
+  Workspace workspace(problem.model(), 2, kCandidates);
+  Forward forward(workspace);
   forward.prepare(pass, cache.length);
   std::vector<float> outputs(static_cast<std::size_t>(kCandidates * problem.shape().dim));
   forward.candidates(pass, problem.candidates().data(), cache, outputs.data());

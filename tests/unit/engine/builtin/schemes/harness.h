@@ -24,6 +24,15 @@ inline Config small_config(std::int64_t length, std::int64_t dim, std::int64_t h
   return config;
 }
 
+inline ModelShape plain_shape(std::int64_t dim, std::int64_t heads, std::int64_t layers) {
+  ModelShape shape;
+  shape.dim = dim;
+  shape.heads = shape.kv_heads = heads;
+  shape.layers = layers;
+  shape.ffn_dim = 4 * dim;
+  return shape;
+}
+
 inline std::vector<float> run_scheme(Scheme& scheme, const app::Problem& problem, std::int64_t count) {
   std::vector<float> outputs(static_cast<std::size_t>(count * problem.shape().dim));
   scheme.prepare(std::vector<std::int64_t>{count});

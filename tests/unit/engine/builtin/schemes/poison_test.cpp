@@ -127,8 +127,8 @@ TEST_CASE("a cache that held a longer history serves a shorter one as a new cach
       for (const std::int64_t known : {std::int64_t{0}, length / 2}) {
         CAPTURE(element, length, known);
         const auto outputs = [&](bool used) {
-          Team team(problem.model(), 1, 130);
-          Forward forward(team);
+          Workspace workspace(problem.model(), 1, 130);
+          Forward forward(workspace);
           // Kept whole in the same room, or grown out of a smaller one.
           KvCache cache = KvCache::all_layers(problem.shape(), 1, 130, 0);
           KvCache smaller = KvCache::all_layers(problem.shape(), 1, std::max<std::int64_t>(known, 1), 0);

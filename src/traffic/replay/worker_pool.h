@@ -11,13 +11,13 @@
 
 namespace kvcast::traffic {
 
-class Crew {
+class WorkerPool {
  public:
   /// Errors: std::system_error when a thread cannot be made.
-  explicit Crew(std::int64_t size);
-  ~Crew();
-  Crew(const Crew&) = delete;
-  Crew& operator=(const Crew&) = delete;
+  explicit WorkerPool(std::int64_t size);
+  ~WorkerPool();
+  WorkerPool(const WorkerPool&) = delete;
+  WorkerPool& operator=(const WorkerPool&) = delete;
 
   /// Runs job(worker) on every thread at once and returns when all are done. `watch`, when there is one, is called on
   /// the calling thread every 50 ms meanwhile. What a job throws first is thrown again behind the others; what watch

@@ -1,11 +1,11 @@
-#include "traffic/replay/crew.h"
+#include "traffic/replay/worker_pool.h"
 
 #include <chrono>
 #include <utility>
 
 namespace kvcast::traffic {
 
-Crew::Crew(std::int64_t size) {
+WorkerPool::WorkerPool(std::int64_t size) {
   try {
     for (std::size_t i = 0; i < static_cast<std::size_t>(size); ++i) threads_.emplace_back([this, i] { work(i); });
   } catch (...) {
@@ -14,9 +14,9 @@ Crew::Crew(std::int64_t size) {
   }
 }
 
-Crew::~Crew() { end(); }
+WorkerPool::~WorkerPool() { end(); }
 
-void Crew::end() noexcept {
+void WorkerPool::end() noexcept {
   {
     const std::lock_guard lock(mutex_);
     over_ = true;
@@ -25,7 +25,7 @@ void Crew::end() noexcept {
   for (std::thread& thread : threads_) thread.join();
 }
 
-void Crew::run(const std::function<void(std::size_t)>& job, const std::function<void()>& watch) {
+void WorkerPool::run(const std::function<void(std::size_t)>& job, const std::function<void()>& watch) {
   std::unique_lock lock(mutex_);
   job_ = &job;
   error_ = nullptr;
@@ -47,7 +47,7 @@ void Crew::run(const std::function<void(std::size_t)>& job, const std::function<
   if (seen) std::rethrow_exception(seen);
 }
 
-void Crew::work(std::size_t worker) {
+void WorkerPool::work(std::size_t worker) {
   std::int64_t done = 0;
   std::unique_lock lock(mutex_);
   while (true) {
