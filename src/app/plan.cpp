@@ -27,12 +27,6 @@ constexpr double kWeightSeconds = 9e-9, kStartSeconds = 0.5;
 
 }  // namespace
 
-std::vector<SchemeInfo> schemes() {
-  std::vector<SchemeInfo> infos;
-  for (const SchemeEntry& entry : scheme_list()) infos.push_back({entry.name, entry.doc, entry.shares});
-  return infos;
-}
-
 namespace app {
 
 // A pass takes its arithmetic or the reading of the weights, whichever is longer.

@@ -232,7 +232,7 @@ class FromReport {
       WorkShape shape = family_->shape;
       shape.history_length = 1;
       shape.layers = layers_;
-      analysis::PassWork pass = family_->scheme.history(shape);
+      PassWork pass = family_->scheme.history(shape);
       pass.flops = {};
       knot.history_s = analysis::surface_seconds(*surface_, analysis::kHistoryPass, pass);
     } else {

@@ -11,6 +11,7 @@
 #include "analysis/queueing.h"
 #include "analysis/statistics.h"
 #include "catch.h"
+#include "engine/builtin/schemes/pass_counts.h"
 #include "kvcast/cost_model.h"
 #include "planted.h"
 

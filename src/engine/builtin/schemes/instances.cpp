@@ -2,9 +2,16 @@
 #include <algorithm>
 
 #include "engine/builtin/schemes/scheme.h"
+#include "kvcast/kvcast.h"
 #include "kvcast/mask.h"
 
 namespace kvcast {
+
+std::vector<SchemeInfo> schemes() {
+  std::vector<SchemeInfo> infos;
+  for (const SchemeEntry& entry : scheme_list()) infos.push_back({entry.name, entry.doc, entry.shares});
+  return infos;
+}
 
 const SchemeEntry* find_scheme(const std::string& name) {
   const auto& list = scheme_list();

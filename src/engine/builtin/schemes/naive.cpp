@@ -3,11 +3,16 @@
 #include <memory>
 
 #include "base/parallel.h"
+#include "engine/builtin/schemes/pass_counts.h"
 #include "engine/builtin/schemes/scheme.h"
 #include "engine/builtin/schemes/sequence.h"
 
 namespace kvcast {
 namespace {
+
+// Short sequences are stacked in one product until it has about this many rows: fewer would leave the weights' traffic
+// and the per-call costs unpaid.
+constexpr std::int64_t kNaiveStackRows = 512;
 
 std::int64_t stack_size(std::int64_t tokens) { return std::max<std::int64_t>(1, kNaiveStackRows / tokens); }
 
@@ -118,13 +123,7 @@ class Naive final : public Scheme {
   std::vector<std::unique_ptr<Worker>> singles_;  ///< one per thread, for candidates across threads
 };
 
-}  // namespace
-
-std::unique_ptr<Scheme> make_naive(const SchemeContext& context) { return std::make_unique<Naive>(context); }
-
-std::int64_t naive_unit(const SchemeSize& size) { return stack_size(size.history_length + 1) * size.threads; }
-
-double naive_bytes(const ModelShape& shape, const SchemeSize& size) {
+double bytes_of(const ModelShape& shape, const SchemeSize& size) {
   const std::int64_t tokens = size.history_length + 1;
   const std::int64_t stack = std::min(stack_size(tokens), size.candidates);
   const auto worker = [&](int threads) {
@@ -133,6 +132,26 @@ double naive_bytes(const ModelShape& shape, const SchemeSize& size) {
   const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
   const bool across = size.threads > 1 && size.candidates >= size.threads;
   return history + worker(size.threads) + (across ? size.threads * worker(1) : 0.0);
+}
+
+}  // namespace
+
+SchemeEntry naive_scheme() {
+  return {
+      .name = "naive",
+      .doc = "every candidate runs the whole history with it",
+      .runs_history = true,
+      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Naive>(context); },
+      .unit = [](const SchemeSize& size) { return stack_size(size.history_length + 1) * size.threads; },
+      .bytes = bytes_of,
+      .flops = [](const WorkShape& s, std::int64_t n,
+                  const SchemeOptions&) { return static_cast<double>(n) * naive_flops(s); },
+      .kv_bytes = [](const WorkShape& s, std::int64_t) { return static_cast<double>(naive_kv_bytes(s)); },
+      .passes =
+          [](const PassSetting& s) {
+            return naive_passes(s.layer_bytes, {kNaiveStackRows, s.threads, s.across});
+          },
+  };
 }
 
 }  // namespace kvcast

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <memory>
 
+#include "engine/builtin/schemes/pass_counts.h"
 #include "engine/builtin/schemes/scheme.h"
 #include "engine/builtin/schemes/sequence.h"
 
@@ -67,15 +68,40 @@ class Packed final : public Scheme {
   KvCache cache_;
 };
 
-}  // namespace
-
-std::unique_ptr<Scheme> make_packed(const SchemeContext& context) { return std::make_unique<Packed>(context); }
-
-double packed_bytes(const ModelShape& shape, const SchemeSize& size) {
+double bytes_of(const ModelShape& shape, const SchemeSize& size) {
   const double history = static_cast<double>(size.history_length) * static_cast<double>(shape.dim) * sizeof(float);
   return history +
          Workspace::bytes(shape, size.threads, size.history_length + batch_size(size.candidates, size.options)) +
          KvCache::one_layer_bytes(shape, 1, size.history_length);
+}
+
+// One layer of the history; candidates keep their own keys and values as activations.
+double one_layer_kv(const WorkShape& s, std::int64_t) {
+  WorkShape layer = s;
+  layer.layers = 1;
+  layer.candidate_from_layer = 0;
+  return static_cast<double>(kv_cache_bytes(layer));
+}
+
+}  // namespace
+
+SchemeEntry packed_scheme() {
+  return {
+      .name = "packed",
+      .doc = "history and candidates in one pass, again for every micro-batch",
+      .shares = true,
+      .runs_history = true,
+      .law = true,
+      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Packed>(context); },
+      // Scaling up whole micro-batches is exact; one pass for all N has nothing to scale from.
+      .unit = [](const SchemeSize& size) { return size.options.micro_batch; },
+      .bytes = bytes_of,
+      .flops = [](const WorkShape& s, std::int64_t n,
+                  const SchemeOptions& o) { return packed_flops(s, n, o.micro_batch == 0 ? n : o.micro_batch); },
+      .kv_bytes = one_layer_kv,
+      // Only packed in one pass is fitted.
+      .passes = [](const PassSetting& s) { return packed_passes(s.label, s.layer_bytes, 0); },
+  };
 }
 
 }  // namespace kvcast

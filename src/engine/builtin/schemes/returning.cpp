@@ -41,15 +41,51 @@ class Append final : public SharingScheme {
   std::int64_t fresh_;
 };
 
+// A returning user's time is no N times anything that naive does.
+const char* const kNoSurface = "a returning user's request follows no law of r";
+
+double new_history_flops(const WorkShape& s, const SchemeOptions& o) { return append_flops(s, o.append); }
+
 }  // namespace
 
-std::unique_ptr<Scheme> make_cached(const SchemeContext& context) { return std::make_unique<Cached>(context); }
-std::unique_ptr<Scheme> make_append(const SchemeContext& context) { return std::make_unique<Append>(context); }
+SchemeEntry cached_scheme() {
+  return {
+      .name = "cached",
+      .doc = "a returning user: the whole history is in the KV cache already",
+      .shares = true,
+      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Cached>(context); },
+      .bytes = sharing_bytes,
+      .flops = [](const WorkShape& s, std::int64_t n, const SchemeOptions&) { return candidates_flops(s, n); },
+      .kv_bytes = one_cache_bytes,
+      .no_surface = kNoSurface,
+  };
+}
 
-double append_bytes(const ModelShape& shape, const SchemeSize& size) {
-  ModelShape all = shape;
-  all.candidate_from_layer = 0;
-  return shared_bytes(all, size);
+SchemeEntry append_scheme() {
+  return {
+      .name = "append",
+      .doc = "a returning user: only the newest history tokens (--append) are not in the cache",
+      .shares = true,
+      .user_pass = true,
+      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Append>(context); },
+      // Every layer's K and V, for those of the tokens to come.
+      .bytes =
+          [](const ModelShape& shape, const SchemeSize& size) {
+            ModelShape all = shape;
+            all.candidate_from_layer = 0;
+            return sharing_bytes(all, size);
+          },
+      .user_flops = new_history_flops,
+      .flops = [](const WorkShape& s, std::int64_t n,
+                  const SchemeOptions& o) { return new_history_flops(s, o) + candidates_flops(s, n); },
+      .kv_bytes =
+          [](const WorkShape& s, std::int64_t n) {
+            WorkShape all = s;
+            all.candidate_from_layer = 0;
+            return one_cache_bytes(all, n);
+          },
+      .no_surface = kNoSurface,
+  };
 }
 
 }  // namespace kvcast

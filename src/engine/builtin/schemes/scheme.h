@@ -70,29 +70,43 @@ struct SchemeSize {
   SchemeOptions options;
 };
 
-/// A line of THE list.
+/// What counts of passes follow from besides the shape.
+struct PassSetting {
+  std::string label;       ///< that the scheme ran under
+  double layer_bytes = 0;  ///< of the weights of one layer, as stored
+  std::int64_t threads = 1;
+  bool across = false;  ///< naive ran its candidates across the threads
+};
+
+/// An entry of THE list. Each file makes its own, by named members.
 struct SchemeEntry {
   std::string name, doc;
   /// Reuses one history for all candidates, so needs a mask under which that is valid.
-  bool shares;
+  bool shares = false;
   /// Has a history pass that serves every N, so that its time can be taken apart.
-  bool user_pass;
+  bool user_pass = false;
   /// Its candidate pass runs the history too.
-  bool runs_history;
+  bool runs_history = false;
   /// Its time follows the law of r: what one candidate alone takes is what naive takes for it.
-  bool law;
-  std::unique_ptr<Scheme> (*make)(const SchemeContext&);
+  bool law = false;
+  std::unique_ptr<Scheme> (*make)(const SchemeContext&) = nullptr;
   /// Fewest candidates that run at the speed of many: what a larger N may be scaled from. 0 = cannot be scaled.
-  std::int64_t (*unit)(const SchemeSize&);
+  std::int64_t (*unit)(const SchemeSize&) = [](const SchemeSize&) { return std::int64_t{0}; };
   /// Bytes beyond the weights for candidate passes up to size.candidates.
-  double (*bytes)(const ModelShape&, const SchemeSize&);
+  double (*bytes)(const ModelShape&, const SchemeSize&) = nullptr;
   /// FLOPs of the history pass, of all that N candidates take with it, and bytes of K and V that it holds for them.
-  double (*user_flops)(const WorkShape&, const SchemeOptions&);
-  double (*flops)(const WorkShape&, std::int64_t candidates, const SchemeOptions&);
-  double (*kv_bytes)(const WorkShape&, std::int64_t candidates);
+  double (*user_flops)(const WorkShape&, const SchemeOptions&) = [](const WorkShape&, const SchemeOptions&) {
+    return 0.0;
+  };
+  double (*flops)(const WorkShape&, std::int64_t candidates, const SchemeOptions&) = nullptr;
+  double (*kv_bytes)(const WorkShape&, std::int64_t candidates) = nullptr;
+  /// What its passes ask of the machine, for a cost surface. Null where none describes it: then `no_surface` says why
+  /// to whoever asks for one.
+  SchemePasses (*passes)(const PassSetting&) = nullptr;
+  std::string no_surface = {};
 };
 
-/// All schemes; a new one is a file and a line here. The first is the baseline.
+/// All schemes; a new one is a file and a line in list.cpp. The first is the baseline.
 const std::vector<SchemeEntry>& scheme_list();
 /// Entry by name; null when there is none.
 const SchemeEntry* find_scheme(const std::string& name);
@@ -108,21 +122,5 @@ struct SchemeInstance {
 };
 /// Those that a config asks for, in its order. `append` counts positions, so it is divided by the token merge.
 std::vector<SchemeInstance> scheme_instances(const Config& config);
-
-/// naive stacks short sequences in one product until it has about this many rows: fewer would leave the weights'
-/// traffic and the per-call costs unpaid.
-inline constexpr std::int64_t kNaiveStackRows = 512;
-std::unique_ptr<Scheme> make_naive(const SchemeContext&);
-std::int64_t naive_unit(const SchemeSize&);
-double naive_bytes(const ModelShape&, const SchemeSize&);
-std::unique_ptr<Scheme> make_shared(const SchemeContext&);
-double shared_bytes(const ModelShape&, const SchemeSize&);
-std::unique_ptr<Scheme> make_shared_copy(const SchemeContext&);
-double shared_copy_bytes(const ModelShape&, const SchemeSize&);
-std::unique_ptr<Scheme> make_packed(const SchemeContext&);
-double packed_bytes(const ModelShape&, const SchemeSize&);
-std::unique_ptr<Scheme> make_cached(const SchemeContext&);
-std::unique_ptr<Scheme> make_append(const SchemeContext&);
-double append_bytes(const ModelShape&, const SchemeSize&);
 
 }  // namespace kvcast

@@ -2,6 +2,7 @@
 // candidate pass, and each candidate reads its own copy.
 #include <memory>
 
+#include "engine/builtin/schemes/pass_counts.h"
 #include "engine/builtin/schemes/sharing.h"
 
 namespace kvcast {
@@ -36,11 +37,26 @@ class SharedCopy final : public SharingScheme {
 
 }  // namespace
 
-std::unique_ptr<Scheme> make_shared_copy(const SchemeContext& context) { return std::make_unique<SharedCopy>(context); }
-
-double shared_copy_bytes(const ModelShape& shape, const SchemeSize& size) {
-  return shared_bytes(shape, size) +
-         KvCache::copies_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
+SchemeEntry shared_copy_scheme() {
+  return {
+      .name = "shared-copy",
+      .doc = "as shared, but the cache is copied for each candidate first",
+      .shares = true,
+      .user_pass = true,
+      .law = true,
+      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> {
+        return std::make_unique<SharedCopy>(context);
+      },
+      .bytes =
+          [](const ModelShape& shape, const SchemeSize& size) {
+            return sharing_bytes(shape, size) +
+                   KvCache::copies_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
+          },
+      .user_flops = [](const WorkShape& s, const SchemeOptions&) { return history_flops(s); },
+      .flops = sharing_flops,
+      .kv_bytes = [](const WorkShape& s, std::int64_t n) { return static_cast<double>(n) * one_cache_bytes(s, n); },
+      .passes = [](const PassSetting& s) { return sharing_passes(s.label, s.layer_bytes, kCandidateBlock, true); },
+  };
 }
 
 }  // namespace kvcast

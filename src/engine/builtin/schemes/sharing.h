@@ -18,6 +18,17 @@ inline std::int64_t sharing_rows(std::int64_t history_length, std::int64_t candi
   return std::max(history_length, std::min(candidates, kCandidateBlock));
 }
 
+/// Of schemes that keep one history's cache: bytes beyond the weights; FLOPs of N candidates against it, and with the
+/// history pass; bytes of the K and V that candidates read.
+double sharing_bytes(const ModelShape& shape, const SchemeSize& size);
+double sharing_flops(const WorkShape& shape, std::int64_t candidates, const SchemeOptions&);
+inline double candidates_flops(const WorkShape& shape, std::int64_t candidates) {
+  return static_cast<double>(candidates) * candidate_flops(shape);
+}
+inline double one_cache_bytes(const WorkShape& shape, std::int64_t) {
+  return static_cast<double>(kv_cache_bytes(shape));
+}
+
 class SharingScheme : public Scheme {
  public:
   /// keep_all: keep K,V of the layers below candidate_from_layer too, which no candidate reads but later tokens do.
