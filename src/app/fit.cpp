@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "app/analyse.h"
+#include "app/problem.h"
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
@@ -68,6 +69,7 @@ void require_fit(const Report& report, const std::string& path) {
 Report fit(const std::string& path, const FitOptions& options) {
   check(options);
   Report report = journal::read_measurements(path, options.columns);
+  app::require_types(report, path);
   if (report.tool.version.empty()) report.tool = tool_info();
   app::analyse(report, options);
   require_fit(report, path);

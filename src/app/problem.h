@@ -19,8 +19,11 @@
 
 namespace kvcast::app {
 
+/// Errors: ConfigError for a type of weights or cache that has no such name, here and below.
 ModelShape model_shape(const Config& config);
 WorkShape work_shape(const Config& config);
+/// To be asked where a report has been read, so that the error names the file, `path`.
+void require_types(const Report& report, const std::string& path);
 /// Of the ranking head behind that model; without a head its width is 0.
 RankingHeadShape head_shape(const Config& config);
 

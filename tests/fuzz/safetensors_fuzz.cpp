@@ -57,7 +57,7 @@ void check_written(const SafetensorsFile& file) {
   static const Folder folder;
   std::vector<StoredTensor> tensors;
   for (const auto& [name, tensor] : file.tensors()) {
-    if (!tensor.is_float()) continue;
+    if (!tensor.numbers) continue;
     tensors.push_back({name, tensor.shape, [&file, &tensor = tensor] { return values_of(file, tensor); }, {}});
   }
   write_safetensors(folder.file(), {file.metadata().begin(), file.metadata().end()}, tensors);

@@ -379,20 +379,14 @@ void Narrow(const float* HWY_RESTRICT x, float factor, std::int64_t n, Bf16* HWY
   for (; i < n; ++i) to[i] = to_bf16(x[i] * factor);
 }
 
-// Result of one row and head from its unnormalised sum and its state.
-void WriteOut(const AttentionArgs& args, std::int64_t row, std::int64_t head, const float* HWY_RESTRICT o, float m,
-              float sum) {
+// Result of one row and head from its unnormalised sum.
+void WriteOut(const AttentionArgs& args, std::int64_t row, std::int64_t head, const float* HWY_RESTRICT o, float sum) {
   const D d;
   const std::int64_t lanes = static_cast<std::int64_t>(hn::Lanes(d));
   const std::int64_t dim = args.kv.shape.head_dim;
   const std::int64_t at = row * args.out_stride + head * dim;
-  const bool state = args.state_max != nullptr;
-  if (state) {
-    args.state_max[row * args.heads + head] = m;
-    args.state_sum[row * args.heads + head] = sum;
-  }
-  const float factor = state ? 1.0f : 1.0f / sum;
-  if (args.element == Element::f32 || state) {
+  const float factor = 1.0f / sum;
+  if (args.element == Element::f32) {
     float* HWY_RESTRICT to = static_cast<float*>(args.out) + at;
     std::int64_t i = 0;
     for (; i + lanes <= dim; i += lanes) hn::StoreU(hn::Mul(hn::Load(d, o + i), hn::Set(d, factor)), d, to + i);
@@ -414,7 +408,7 @@ void Merge(const AttentionArgs& args, std::int64_t merge) {
       merge_states(first, &first[stride], &first[stride + 1], next, next[stride], next[stride + 1],
                    args.kv.shape.head_dim);
     }
-    WriteOut(args, row, head, first, first[stride], first[stride + 1]);
+    WriteOut(args, row, head, first, first[stride + 1]);
   }
 }
 
@@ -554,7 +548,7 @@ void RunTask(const AttentionArgs& args, std::int64_t task, float* scratch) {
       record[stride] = m[r];
       record[stride + 1] = sum;
     } else {
-      WriteOut(args, row0 + r, head, o + r * stride, m[r], sum);
+      WriteOut(args, row0 + r, head, o + r * stride, sum);
     }
   }
 }

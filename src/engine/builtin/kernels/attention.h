@@ -72,10 +72,6 @@ struct AttentionArgs {
   std::int64_t self_stride = 0;
   void* out = nullptr;  ///< [rows][heads * head_dim]
   std::int64_t out_stride = 0;
-  /// When set, `out` is fp32 whatever `element` says and gets the unnormalised sum o, and these get m and d, each
-  /// [rows][heads]; see merge_states.
-  float* state_max = nullptr;
-  float* state_sum = nullptr;
   /// The keys are cut into this many parts at multiples of kKeyTile, each a task of its own; parts beyond the tiles
   /// there are stay empty. The self key belongs to the first part.
   std::int64_t parts = 1;

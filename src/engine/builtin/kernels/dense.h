@@ -60,9 +60,6 @@ class DenseRunner {
   void run(const DenseWeights& weights, const void* x, std::int64_t rows, Epilogue epilogue, void* out,
            Element out_element) noexcept;
 
-  /// Name of the library's implementation for a prepared size ("brg:avx512_core").
-  const char* implementation(const DenseWeights& weights, std::int64_t rows, Epilogue epilogue, Element out) const;
-
  private:
   struct Impl;
   std::unique_ptr<Impl> impl_;

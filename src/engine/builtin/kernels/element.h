@@ -1,13 +1,26 @@
 // Storage types of weights, activations and KV: fp32, or bf16 with fp32 arithmetic.
 #pragma once
 
+#include <array>
 #include <bit>
 #include <cstdint>
+#include <optional>
+#include <string_view>
 
 namespace kvcast::kernels {
 
 /// Storage type of elements. Arithmetic always accumulates in fp32.
 enum class Element { f32, bf16 };
+
+/// The names that configs and reports have for them, in the order of the enum.
+inline constexpr std::array<std::string_view, 2> kElementNames = {"fp32", "bf16"};
+/// nullopt for a name that is none of these.
+constexpr std::optional<Element> element_of(std::string_view name) {
+  for (std::size_t i = 0; i < kElementNames.size(); ++i) {
+    if (kElementNames[i] == name) return static_cast<Element>(i);
+  }
+  return std::nullopt;
+}
 
 constexpr std::int64_t element_bytes(Element element) { return element == Element::f32 ? 4 : 2; }
 

@@ -55,7 +55,7 @@ std::vector<std::int64_t> dimensions(const TensorSize& size) {
 }
 
 void check_float(const SafetensorsFile& file, const FileTensor& tensor) {
-  if (!tensor.is_float()) {
+  if (!tensor.numbers) {
     throw ConfigError(of_tensor(file, tensor), "dtype " + tensor.dtype + " is not read",
                       "wanted F32, F64, BF16 or F16");
   }

@@ -38,7 +38,7 @@ struct ImportedCase {
   std::vector<float> history(std::int64_t rows) const;  ///< the first of them
   std::vector<float> candidates() const;
   std::vector<float> readout() const;
-  /// All values of a tensor of `outputs`, as they are: also what is not finite. Its type must be is_float().
+  /// All values of a tensor of `outputs`, as they are: also what is not finite. It must have `numbers`.
   std::vector<float> stored_outputs(const std::string& name) const;
   /// Reads every value that a model of `shape` (layers: at most those of the file) and `history_rows` tokens would
   /// take. Errors: as source() and history().

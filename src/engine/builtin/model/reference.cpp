@@ -4,6 +4,7 @@
 #include <atomic>
 #include <bit>
 #include <cmath>
+#include <utility>
 
 #include "base/parallel.h"
 #include "base/random.h"
@@ -125,17 +126,16 @@ class Reference {
   }
 
   // Attention of the rows `queries` over the rows `keys` and the cached positions that they see. qkv has a row per key.
-  // Returns [queries][dim]; deviation gets the standard deviation of the logits.
+  // Returns [queries][dim].
   std::vector<double> attention(std::int64_t layer, const ReferenceSequence& sequence,
                                 const std::vector<std::int64_t>& queries, const std::vector<std::int64_t>& keys,
-                                const std::vector<double>& qkv, const ReferenceKv* cached, double* deviation) const {
+                                const std::vector<double>& qkv, const ReferenceKv* cached) const {
     const std::int64_t width = shape_.qkv_dim(), hd = shape_.head_dim(), kd = shape_.kv_dim();
     const std::int64_t group = shape_.heads / shape_.kv_heads;
     const Off scores = off(layer, Tensor::out_weight, 2), weights = off(layer, Tensor::out_weight, 3);
     const double of_dot = Off::of_sum(static_cast<double>(hd));
     const bool bf16_weights = rounds_to_bf16(shape_.element) && rounds_to_bf16(shape_.kv_element);
     std::vector<double> out(queries.size() * at(shape_.dim));
-    std::vector<double> moments(queries.size() * 3);
     each(static_cast<std::int64_t>(queries.size()), [&](std::int64_t i) {
       const std::int64_t row = queries[at(i)];
       const double* own = nullptr;
@@ -166,9 +166,6 @@ class Reference {
           p[j] = dot / std::sqrt(static_cast<double>(hd));
           if (scores) p[j] = scores.at(pair(j), p[j], of_dot);
           top = std::max(top, p[j]);
-          moments[at(3 * i)] += 1;
-          moments[at(3 * i + 1)] += p[j];
-          moments[at(3 * i + 2)] += p[j] * p[j];
         }
         for (std::size_t j = 0; j < p.size(); ++j) {
           p[j] = std::exp(p[j] - top);
@@ -182,31 +179,13 @@ class Reference {
         }
       }
     });
-    if (deviation != nullptr) {
-      double n = 0, s = 0, s2 = 0;
-      for (std::size_t i = 0; i < queries.size(); ++i) {
-        n += moments[3 * i];
-        s += moments[3 * i + 1];
-        s2 += moments[3 * i + 2];
-      }
-      *deviation = n == 0 ? 0 : std::sqrt(s2 / n - s / n * (s / n));
-    }
     weights.all(out, 2);
     store(out, shape_.element);
     return out;
   }
 
-  // What one layer did.
-  struct Layer {
-    std::vector<std::int64_t> keys;             // its active rows
-    std::vector<double> qkv;                    // [keys][qkv_dim]
-    std::vector<double> attention_update, ffn;  // [rows that went on][dim]
-    double logit_deviation = 0;
-  };
-
-  // All layers over x in place; on_layer(const Layer&) is called after each.
-  template <typename OnLayer>
-  void run(const ReferenceSequence& sequence, std::vector<double>& x, const OnLayer& on_layer) {
+  // All layers over x in place; kv gets K and V of each.
+  void run(const ReferenceSequence& sequence, std::vector<double>& x, std::vector<ReferenceKv>& kv) {
     stop_requested_ = sequence.stop_requested;
     rounding_ = sequence.rounding;
     const std::int64_t rows = static_cast<std::int64_t>(x.size()) / shape_.dim;
@@ -214,23 +193,21 @@ class Reference {
       return !sequence.active || sequence.active(layer, row);
     };
     for (std::int64_t layer = 0; layer < shape_.layers; ++layer) {
-      Layer now;
-      std::vector<std::int64_t> queries;
+      std::vector<std::int64_t> keys, queries;
       for (std::int64_t row = 0; row < rows; ++row) {
         if (!active(layer, row)) continue;
-        now.keys.push_back(row);
+        keys.push_back(row);
         if (layer + 1 == shape_.layers || active(layer + 1, row)) queries.push_back(row);
       }
-      now.qkv = dense(layer, Tensor::qkv_weight, Tensor::qkv_bias,
-                      norm(layer, Tensor::attn_norm_weight, Tensor::attn_norm_bias, gather(x, now.keys)));
-      store(now.qkv, shape_.element);
-      store_kv(now.qkv);
+      std::vector<double> qkv = dense(layer, Tensor::qkv_weight, Tensor::qkv_bias,
+                                      norm(layer, Tensor::attn_norm_weight, Tensor::attn_norm_bias, gather(x, keys)));
+      store(qkv, shape_.element);
+      store_kv(qkv);
       const ReferenceKv* cached = sequence.cached == nullptr ? nullptr : &(*sequence.cached)[at(layer)];
-      now.attention_update =
-          dense(layer, Tensor::out_weight, Tensor::out_bias,
-                attention(layer, sequence, queries, now.keys, now.qkv, cached, &now.logit_deviation));
+      const std::vector<double> attended =
+          dense(layer, Tensor::out_weight, Tensor::out_bias, attention(layer, sequence, queries, keys, qkv, cached));
       if (stopped_) return;
-      add(x, queries, now.attention_update);
+      add(x, queries, attended);
       off(layer, Tensor::out_weight, 4).all(x, 1);
       std::vector<double> hidden =
           dense(layer, Tensor::up_weight, Tensor::up_bias,
@@ -242,11 +219,11 @@ class Reference {
       });
       off(layer, Tensor::up_weight, 2).all(hidden, kGeluRoundings);
       store(hidden, shape_.element);
-      now.ffn = dense(layer, Tensor::down_weight, Tensor::down_bias, hidden);
+      const std::vector<double> ffn = dense(layer, Tensor::down_weight, Tensor::down_bias, hidden);
       if (stopped_) return;
-      add(x, queries, now.ffn);
+      add(x, queries, ffn);
       off(layer, Tensor::down_weight, 2).all(x, 1);
-      on_layer(now);
+      kv.push_back(kv_of(std::move(keys), qkv));
     }
   }
 
@@ -281,6 +258,16 @@ class Reference {
     }
   }
 
+  ReferenceKv kv_of(std::vector<std::int64_t> rows, const std::vector<double>& qkv) const {
+    ReferenceKv kv{std::move(rows), {}, {}};
+    for (std::size_t i = 0; i < kv.rows.size(); ++i) {
+      const double* k = qkv.data() + static_cast<std::int64_t>(i) * shape_.qkv_dim() + shape_.dim;
+      kv.k.insert(kv.k.end(), k, k + shape_.kv_dim());
+      kv.v.insert(kv.v.end(), k + shape_.kv_dim(), k + 2 * shape_.kv_dim());
+    }
+    return kv;
+  }
+
   std::vector<double> gather(const std::vector<double>& x, const std::vector<std::int64_t>& rows) const {
     std::vector<double> picked;
     for (const std::int64_t row : rows) {
@@ -311,12 +298,6 @@ class Reference {
   mutable std::atomic<bool> stopped_ = false;
 };
 
-double squared(const std::vector<double>& values) {
-  double sum = 0;
-  for (const double value : values) sum += value * value;
-  return sum;
-}
-
 }  // namespace
 
 ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& source, const ReferenceSequence& sequence,
@@ -324,32 +305,9 @@ ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& sour
   ReferenceRun result;
   result.outputs.assign(sequence.tokens.begin(), sequence.tokens.end());
   Reference reference(shape, source, threads);
-  reference.run(sequence, result.outputs, [&](const Reference::Layer& layer) {
-    ReferenceKv kv;
-    kv.rows = layer.keys;
-    for (std::size_t i = 0; i < layer.keys.size(); ++i) {
-      const double* k = layer.qkv.data() + static_cast<std::int64_t>(i) * shape.qkv_dim() + shape.dim;
-      kv.k.insert(kv.k.end(), k, k + shape.kv_dim());
-      kv.v.insert(kv.v.end(), k + shape.kv_dim(), k + 2 * shape.kv_dim());
-    }
-    result.kv.push_back(std::move(kv));
-  });
+  reference.run(sequence, result.outputs, result.kv);
   result.stopped = reference.stopped();
   return result;
-}
-
-ReferenceUpdates reference_updates(const ModelShape& shape, const TensorSource& source, std::span<const double> tokens,
-                                   const std::function<bool(std::int64_t i, std::int64_t j)>& sees, int threads) {
-  ReferenceUpdates updates;
-  std::vector<double> x(tokens.begin(), tokens.end());
-  ReferenceSequence sequence;
-  sequence.sees = sees;
-  Reference(shape, source, threads).run(sequence, x, [&](const Reference::Layer& layer) {
-    updates.attention.push_back(squared(layer.attention_update));
-    updates.ffn.push_back(squared(layer.ffn));
-    updates.logit_deviation.push_back(layer.logit_deviation);
-  });
-  return updates;
 }
 
 double reference_flops(const ModelShape& s, std::int64_t rows) {

@@ -49,15 +49,6 @@ struct ReferenceRun {
 ReferenceRun reference_forward(const ModelShape& shape, const TensorSource& source, const ReferenceSequence& sequence,
                                int threads);
 
-/// Squared norm of what attention and the FFN add to the residual stream, summed over rows, per layer.
-struct ReferenceUpdates {
-  std::vector<double> attention, ffn;
-  std::vector<double> logit_deviation;  ///< standard deviation of the visible logits, per layer
-};
-/// Of `tokens` ([rows][dim]), every row in every layer.
-ReferenceUpdates reference_updates(const ModelShape& shape, const TensorSource& source, std::span<const double> tokens,
-                                   const std::function<bool(std::int64_t i, std::int64_t j)>& sees, int threads);
-
 /// What a reference forward of this many rows costs, in FLOPs of the plain loops: what an attended pair takes beside
 /// its products, mostly the exponential of each head, counts as so many of them. Of the rows query_tokens + 1 go on
 /// beyond layer 0, for deciding what it can be asked. That the candidate may skip layers is neglected.

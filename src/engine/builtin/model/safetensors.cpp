@@ -136,6 +136,15 @@ constexpr Dtype kDtypes[] = {{"BOOL", 8}, {"F4", 4},      {"F6_E2M3", 6}, {"F6_E
                              {"U16", 16}, {"F16", 16},    {"BF16", 16},   {"I32", 32},    {"U32", 32},
                              {"F32", 32}, {"C64", 64},    {"F64", 64},    {"I64", 64},    {"U64", 64}};
 
+std::optional<FloatType> float_type(std::string_view dtype) {
+  constexpr std::pair<std::string_view, FloatType> kRead[] = {
+      {"F32", FloatType::f32}, {"F64", FloatType::f64}, {"BF16", FloatType::bf16}, {"F16", FloatType::f16}};
+  for (const auto& [name, type] : kRead) {
+    if (name == dtype) return type;
+  }
+  return std::nullopt;
+}
+
 std::string of_tensor(const std::string& path, const std::string& name) { return path + ": tensor " + in_quotes(name); }
 
 std::string bytes_text(std::int64_t bytes) { return std::to_string(bytes) + (bytes == 1 ? " byte" : " bytes"); }
@@ -294,7 +303,8 @@ class HeaderReader {
           at, "data_offsets " + shape_text(*offsets_) + " hold " + bytes_text(bytes),
           "wanted " + std::to_string(*bits / 8) + " for shape " + shape_text(*shape_) + " of " + dtype->name);
     }
-    tensors_.emplace(name_, FileTensor{name_, *dtype_, std::move(*shape_), *elements, (*offsets_)[0], (*offsets_)[1]});
+    tensors_.emplace(name_, FileTensor{name_, *dtype_, float_type(*dtype_), std::move(*shape_), *elements,
+                                       (*offsets_)[0], (*offsets_)[1]});
     dtype_.reset();
     shape_.reset();
     offsets_.reset();
@@ -379,8 +389,6 @@ std::string shape_text(const std::vector<std::int64_t>& shape) {
   return out + "]";
 }
 
-bool FileTensor::is_float() const { return dtype == "F32" || dtype == "F64" || dtype == "BF16" || dtype == "F16"; }
-
 SafetensorsFile::Mapping::Mapping(const std::string& path) {
   // Opening a pipe that nobody writes to would wait for ever.
   descriptor_ = ::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK);
@@ -446,19 +454,24 @@ const FileTensor* SafetensorsFile::find(std::string_view name) const {
 }
 
 void SafetensorsFile::read(const FileTensor& tensor, std::int64_t first, std::span<float> values) const {
-  assert(tensor.is_float() && first >= 0 && first + static_cast<std::int64_t>(values.size()) <= tensor.elements);
+  assert(tensor.numbers && first >= 0 && first + static_cast<std::int64_t>(values.size()) <= tensor.elements);
   // Touching pages behind the file's end would end the process.
   if (!map_.is_whole()) throw IoError(path_, "has become shorter since it was opened");
   if (values.empty()) return;
   const std::byte* data = map_.data() + data_begin_ + tensor.begin;
-  if (tensor.dtype == "F32") {
-    std::memcpy(values.data(), data + first * 4, values.size_bytes());
-  } else if (tensor.dtype == "F64") {
-    convert<double>(data + first * 8, values, from_double);
-  } else if (tensor.dtype == "BF16") {
-    convert<kernels::Bf16>(data + first * 2, values, kernels::from_bf16);
-  } else {
-    convert<std::uint16_t>(data + first * 2, values, from_half);
+  switch (*tensor.numbers) {
+    case FloatType::f32:
+      std::memcpy(values.data(), data + first * 4, values.size_bytes());
+      break;
+    case FloatType::f64:
+      convert<double>(data + first * 8, values, from_double);
+      break;
+    case FloatType::bf16:
+      convert<kernels::Bf16>(data + first * 2, values, kernels::from_bf16);
+      break;
+    case FloatType::f16:
+      convert<std::uint16_t>(data + first * 2, values, from_half);
+      break;
   }
 }
 

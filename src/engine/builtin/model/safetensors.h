@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <functional>
 #include <map>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -30,16 +31,17 @@ struct StoredTensor {
 void write_safetensors(const std::string& path, const std::vector<std::pair<std::string, std::string>>& metadata,
                        const std::vector<StoredTensor>& tensors);
 
+/// Types of numbers that are read.
+enum class FloatType { f32, f64, bf16, f16 };
+
 /// What a file's header says of a tensor.
 struct FileTensor {
   std::string name;
-  std::string dtype;  ///< as the format names it: "F32"
+  std::string dtype;                 ///< as the format names it: "F32"
+  std::optional<FloatType> numbers;  ///< that dtype where SafetensorsFile::read takes it
   std::vector<std::int64_t> shape;
   std::int64_t elements = 0;
   std::int64_t begin = 0, end = 0;  ///< bytes, from the start of the file's data
-
-  /// Whether SafetensorsFile::read takes it: F32, F64, BF16 or F16.
-  bool is_float() const;
 };
 
 /// "[192,64]": for messages.
@@ -61,8 +63,9 @@ class SafetensorsFile {
   /// nullptr when the file has none of this name.
   const FileTensor* find(std::string_view name) const;
 
-  /// Elements first .. first + values.size() - 1, row-major, of a tensor of this file that is_float(). Those of F64 are
-  /// rounded; beyond the range of fp32 they become inf. Errors: IoError when the file has been cut since it was opened.
+  /// Elements first .. first + values.size() - 1, row-major, of a tensor of this file that has `numbers`. Those of F64
+  /// are rounded; beyond the range of fp32 they become inf. Errors: IoError when the file has been cut since it was
+  /// opened.
   void read(const FileTensor& tensor, std::int64_t first, std::span<float> values) const;
 
  private:

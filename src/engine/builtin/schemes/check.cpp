@@ -162,17 +162,6 @@ std::vector<double> reference_shared_outputs(const ModelShape& shape, const Tens
   return outputs;
 }
 
-double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates) {
-  const double d = static_cast<double>(shape.dim);
-  const double dense = 2 * d * static_cast<double>(shape.qkv_dim() + shape.dim + 2 * shape.ffn_dim);
-  const double kept =
-      static_cast<double>(shape.query_tokens == 0 ? history_length : std::min(shape.query_tokens, history_length));
-  const double layers = static_cast<double>(shape.layers - shape.candidate_from_layer);
-  double keys = layers * (kept + 1);
-  if (shape.candidate_from_layer == 0) keys += static_cast<double>(history_length) - kept;
-  return reference_flops(shape, history_length) + static_cast<double>(candidates) * (layers * dense + 4 * d * keys);
-}
-
 double worse(double a, double b) { return std::isnan(a) || a > b ? a : b; }
 
 double key_error_growth(std::int64_t keys) {

@@ -57,8 +57,6 @@ std::vector<double> reference_shared_outputs(const ModelShape& shape, const Tens
                                              std::span<const float> candidates, int threads,
                                              const std::function<bool()>& stop_requested = {},
                                              std::optional<std::uint64_t> rounding = {});
-/// FLOPs of reference_shared_outputs, for deciding how many candidates it can be asked.
-double reference_shared_flops(const ModelShape& shape, std::int64_t history_length, std::int64_t candidates);
 
 /// The larger of two errors, where NaN is larger than any number and stays.
 double worse(double a, double b);

@@ -62,9 +62,6 @@ class SharingScheme : public Scheme {
   }
   void listen(StepListener* listener) noexcept override { forward_.listen(listener); }
 
-  /// The cache of the last user pass; tests tamper with it.
-  KvCache& cache() noexcept { return cache_; }
-
  protected:
   /// How a candidate pass of this many is run.
   virtual CandidatePass candidates_in(std::int64_t count) const {

@@ -50,7 +50,7 @@ TEST_CASE("a broadcast cache is the same everywhere", "[model]") {
   const app::Problem problem(small_config(30, 16, 2, 2), 1);
   const auto shared = problem.make(instance_of("shared", problem.config()), 1);
   shared->user_pass();
-  const KvCache& from = dynamic_cast<SharingScheme&>(*shared).cache();
+  const KvCache& from = cache_of(*shared);
   KvCache copies = KvCache::all_layers(problem.shape(), 3, 30, 0);
   copies.broadcast_from(from, 3, 2);
   CHECK(copies.length == 30);
@@ -69,7 +69,7 @@ TEST_CASE("copies hold and take the layers that candidates read, and no others",
   const app::Problem problem(config, 1);
   const auto shared = problem.make(instance_of("shared", config), 1);
   shared->user_pass();
-  const KvCache& from = dynamic_cast<SharingScheme&>(*shared).cache();
+  const KvCache& from = cache_of(*shared);
   KvCache copies = KvCache::copies(problem.shape(), 3, 30, 2);
   copies.broadcast_from(from, 3, 2);
   const kernels::KvView source = from.view(2);

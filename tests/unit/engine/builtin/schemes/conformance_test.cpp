@@ -294,7 +294,7 @@ TEST_CASE("candidates never touch the cached keys and values", "[schemes][oracle
     scheme->user_pass();
     const auto snapshot = [&] {
       std::vector<std::byte> all;
-      KvCache& cache = sharing->cache();
+      KvCache& cache = cache_of(*sharing);
       for (std::int64_t layer = 0; layer < 3; ++layer) {
         const kernels::KvShape shape = cache.view(layer).shape;
         all.insert(all.end(), cache.keys(layer), cache.keys(layer) + shape.key_bytes());
@@ -365,7 +365,7 @@ TEST_CASE("corrupting one copy of the cache changes that candidate only, in any 
     Copies scheme(context);
     scheme.prepare(std::vector<std::int64_t>{count});
     scheme.user_pass();
-    scheme.copies.broadcast_from(scheme.cache(), count, 1);
+    scheme.copies.broadcast_from(cache_of(scheme), count, 1);
     const auto run = [&] {
       std::vector<float> outputs(static_cast<std::size_t>(count * dim));
       scheme.candidate_pass(problem.candidates().data(), count, outputs.data());

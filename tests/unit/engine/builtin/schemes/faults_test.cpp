@@ -37,7 +37,7 @@ struct Filled {
         shared(problem.make(instance_of("shared", config), kCandidates)) {
     shared->user_pass();
   }
-  KvCache& cache() { return dynamic_cast<SharingScheme&>(*shared).cache(); }
+  KvCache& cache() { return cache_of(*shared); }
 
   app::Problem problem;
   std::vector<double> truth;

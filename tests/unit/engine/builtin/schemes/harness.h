@@ -9,6 +9,7 @@
 #include "app/problem.h"
 #include "catch.h"
 #include "engine/builtin/schemes/sharing.h"
+#include "faulty/faults.h"
 
 namespace kvcast::testing {
 
