@@ -7,6 +7,9 @@
 
 namespace kvcast {
 
+/// r of the design note.
+inline constexpr double kSeedR = 0.15;
+
 /// Speedup(N) = N / (1 + (N-1) r): shared over naive throughput. r in [0, 1]. Source: docs/model.md §2.
 double speedup(double candidates, double r);
 

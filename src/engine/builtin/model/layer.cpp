@@ -12,13 +12,12 @@ namespace {
 
 using kernels::Element;
 using kernels::Epilogue;
+using kernels::kValuesPerTask;
 
 // Rows per task of the row-wise kernels: large enough to make a task worth handing out.
 constexpr std::int64_t kNormRows = 16;
 // Rows of a history from which its keys are not split over tasks.
 constexpr std::int64_t kManyRows = 64;
-// Values per task of GELU: 8 microseconds or so.
-constexpr std::int64_t kGeluValues = 32768;
 
 }  // namespace
 
@@ -46,7 +45,7 @@ void LayerRunner::prepare(const LayerWork& w, const CandidatePass& options) {
   }
   share_rows(w.kept_rows(), [&](const RowWork& own) {
     own.dense.prepare(layer.out, own.rows.count, Epilogue::add, Element::f32);
-    const FfnBlocks blocks = ffn_blocks(own.rows.count);
+    const RowBlocks blocks = ffn_blocks(own.rows.count);
     for (const std::int64_t part : {blocks.size, blocks.last}) {
       own.dense.prepare(layer.up, part, Epilogue::none, Element::f32);
       own.dense.prepare(layer.down, part, Epilogue::add, Element::f32);
@@ -274,10 +273,11 @@ void LayerRunner::add_ffn_block(const Model::Layer& layer, const RowWork& work, 
   work.dense.run(layer.up, ws_.normed_row(first), rows, Epilogue::none, sums, Element::f32);
   step(Step::matmul);
   const std::int64_t values = rows * shape.ffn_dim;
-  parallel_for(work.alone ? 1 : ws_.threads, (values + kGeluValues - 1) / kGeluValues, [&](std::int64_t task, int) {
-    const std::int64_t from = task * kGeluValues;
-    kernels::gelu(sums + from, std::min(kGeluValues, values - from), hidden + from * element, shape.element);
-  });
+  parallel_for(
+      work.alone ? 1 : ws_.threads, (values + kValuesPerTask - 1) / kValuesPerTask, [&](std::int64_t task, int) {
+        const std::int64_t from = task * kValuesPerTask;
+        kernels::gelu(sums + from, std::min(kValuesPerTask, values - from), hidden + from * element, shape.element);
+      });
   step(Step::gelu);
   work.dense.run(layer.down, hidden, rows, Epilogue::add, ws_.stream_row(first), Element::f32);
   step(Step::matmul);

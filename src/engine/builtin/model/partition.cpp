@@ -9,11 +9,14 @@ constexpr std::int64_t kFfnRows = 256;
 
 }  // namespace
 
-FfnBlocks ffn_blocks(std::int64_t rows) {
-  if (rows == 0) return {};
-  const std::int64_t blocks = std::max<std::int64_t>(1, (rows + kFfnRows / 2) / kFfnRows);
+RowBlocks equal_blocks(std::int64_t rows, std::int64_t blocks) {
   const std::int64_t size = (rows + blocks - 1) / blocks;
   return {size, rows - (rows - 1) / size * size};
+}
+
+RowBlocks ffn_blocks(std::int64_t rows) {
+  if (rows == 0) return {};
+  return equal_blocks(rows, std::max<std::int64_t>(1, (rows + kFfnRows / 2) / kFfnRows));
 }
 
 std::int64_t largest_ffn_block(std::int64_t max_rows) { return std::min(max_rows, kFfnRows + kFfnRows / 2); }

@@ -7,13 +7,15 @@
 
 namespace kvcast {
 
-/// Rows that go through the FFN together, so that its hidden activations stay in L2 and L3: about 256, in blocks of
-/// nearly equal size, because a small last block would stream the weights for little work.
-struct FfnBlocks {
+/// Rows in blocks of nearly equal size, because a small last block would stream the weights for little work.
+struct RowBlocks {
   std::int64_t size = 0;  ///< of all but the last
   std::int64_t last = 0;
 };
-FfnBlocks ffn_blocks(std::int64_t rows);
+/// rows and blocks: at least 1.
+RowBlocks equal_blocks(std::int64_t rows, std::int64_t blocks);
+/// Rows that go through the FFN together, so that its hidden activations stay in L2 and L3: about 256.
+RowBlocks ffn_blocks(std::int64_t rows);
 /// Largest block of any pass of up to max_rows: block sizes do not grow evenly with the rows.
 std::int64_t largest_ffn_block(std::int64_t max_rows);
 

@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "engine/builtin/kernels/gelu.h"
+#include "engine/builtin/model/partition.h"
 #include "engine/builtin/model/weights.h"
 
 namespace kvcast {
@@ -15,19 +16,9 @@ namespace {
 
 using kernels::Element;
 using kernels::Epilogue;
+using kernels::kValuesPerTask;
 
-// Values per task of GELU and of rounding: 8 microseconds or so.
-constexpr std::int64_t kValuesPerTask = 32768;
-
-/// Rows of all blocks but the last, and of the last: nearly equal, because a small last block would stream the weights
-/// for little work.
-struct Blocks {
-  std::int64_t size, last;
-};
-Blocks blocks_of(std::int64_t count) {
-  const std::int64_t blocks = (count + kHeadRows - 1) / kHeadRows, size = (count + blocks - 1) / blocks;
-  return {size, count - (count - 1) / size * size};
-}
+RowBlocks blocks_of(std::int64_t count) { return equal_blocks(count, (count + kHeadRows - 1) / kHeadRows); }
 
 std::int64_t input_width(const RankingHeadShape& shape, std::int64_t layer) {
   return layer == 0 ? shape.dim : shape.width;
@@ -80,7 +71,7 @@ double RankingHead::bytes(const RankingHeadShape& shape, std::int64_t max_candid
 
 void RankingHead::prepare(std::span<const std::int64_t> counts) {
   for (const std::int64_t count : counts) {
-    const Blocks blocks = blocks_of(count);
+    const RowBlocks blocks = blocks_of(count);
     for (const std::int64_t rows : {blocks.size, blocks.last}) {
       for (const kernels::DenseWeights& layer : layers_) dense_.prepare(layer, rows, Epilogue::none, Element::f32);
     }

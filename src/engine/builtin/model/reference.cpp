@@ -8,6 +8,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "engine/builtin/kernels/attention.h"
 
 namespace kvcast {
 namespace {
@@ -20,7 +21,7 @@ constexpr double kPairFlops = 10, kHeadFlops = 20;
 
 // Terms that a sum of the engine adds up one after the other: those of a dense product and of a head, keys by tiles,
 // and a norm in vectors of four or more.
-constexpr double kTile = 256, kNormLanes = 4;
+constexpr double kTile = kernels::kKeyTile, kNormLanes = 4;
 // Of an exponential, and of GELU, in roundings.
 constexpr double kExpRoundings = 3, kGeluRoundings = 2;
 

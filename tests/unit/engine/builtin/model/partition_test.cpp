@@ -6,7 +6,7 @@ using namespace kvcast;
 
 TEST_CASE("FFN blocks cover the rows in nearly equal parts", "[model]") {
   for (std::int64_t rows = 1; rows < 3000; ++rows) {
-    const FfnBlocks blocks = ffn_blocks(rows);
+    const RowBlocks blocks = ffn_blocks(rows);
     REQUIRE(blocks.size <= 384);
     REQUIRE(blocks.last >= 1);
     REQUIRE(blocks.last <= blocks.size);
