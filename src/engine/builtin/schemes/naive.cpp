@@ -5,7 +5,6 @@
 #include "base/parallel.h"
 #include "engine/builtin/schemes/pass_counts.h"
 #include "engine/builtin/schemes/scheme.h"
-#include "engine/builtin/schemes/sequence.h"
 
 namespace kvcast {
 namespace {
@@ -20,7 +19,7 @@ class Naive final : public Scheme {
  public:
   explicit Naive(const SchemeContext& context)
       : context_(context),
-        order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
+        order_(context.order(context.history)),
         tokens_(context.history_length + 1),
         stack_(std::min(stack_size(tokens_), context.max_candidates)),
         all_(make_worker(context.threads)) {
@@ -45,9 +44,7 @@ class Naive final : public Scheme {
     });
   }
 
-  void take_history(std::span<const float> history) override {
-    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
-  }
+  void take_history(std::span<const float> history) override { order_ = context_.order(history); }
 
   std::size_t forms() const override { return singles_.empty() ? 1 : 2; }
   void choose_form(std::size_t form) override { across_ = form == 1; }
@@ -141,7 +138,7 @@ SchemeEntry naive_scheme() {
       .name = "naive",
       .doc = "every candidate runs the whole history with it",
       .runs_history = true,
-      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Naive>(context); },
+      .make = make_scheme<Naive>,
       .unit = [](const SchemeSize& size) { return stack_size(size.history_length + 1) * size.threads; },
       .bytes = bytes_of,
       .flops = [](const WorkShape& s, std::int64_t n,

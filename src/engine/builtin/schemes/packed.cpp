@@ -5,7 +5,6 @@
 
 #include "engine/builtin/schemes/pass_counts.h"
 #include "engine/builtin/schemes/scheme.h"
-#include "engine/builtin/schemes/sequence.h"
 
 namespace kvcast {
 namespace {
@@ -18,7 +17,7 @@ class Packed final : public Scheme {
  public:
   explicit Packed(const SchemeContext& context)
       : context_(context),
-        order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
+        order_(context.order(context.history)),
         workspace_(*context.model, context.threads,
                    context.history_length + batch_size(context.max_candidates, context.options)),
         forward_(workspace_),
@@ -41,9 +40,7 @@ class Packed final : public Scheme {
     }
   }
 
-  void take_history(std::span<const float> history) override {
-    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
-  }
+  void take_history(std::span<const float> history) override { order_ = context_.order(history); }
 
   std::string form_at(std::int64_t count) const override {
     return "b_m " + std::to_string(batch_size(count, context_.options));
@@ -92,7 +89,7 @@ SchemeEntry packed_scheme() {
       .shares = true,
       .runs_history = true,
       .law = true,
-      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Packed>(context); },
+      .make = make_scheme<Packed>,
       // Scaling up whole micro-batches is exact; one pass for all N has nothing to scale from.
       .unit = [](const SchemeSize& size) { return size.options.micro_batch; },
       .bytes = bytes_of,

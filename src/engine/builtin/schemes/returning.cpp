@@ -53,7 +53,7 @@ SchemeEntry cached_scheme() {
       .name = "cached",
       .doc = "a returning user: the whole history is in the KV cache already",
       .shares = true,
-      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Cached>(context); },
+      .make = make_scheme<Cached>,
       .bytes = sharing_bytes,
       .flops = [](const WorkShape& s, std::int64_t n, const SchemeOptions&) { return candidates_flops(s, n); },
       .kv_bytes = one_cache_bytes,
@@ -67,7 +67,7 @@ SchemeEntry append_scheme() {
       .doc = "a returning user: only the newest history tokens (--append) are not in the cache",
       .shares = true,
       .user_pass = true,
-      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> { return std::make_unique<Append>(context); },
+      .make = make_scheme<Append>,
       // Every layer's K and V, for those of the tokens to come.
       .bytes =
           [](const ModelShape& shape, const SchemeSize& size) {

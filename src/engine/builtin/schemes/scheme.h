@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "engine/builtin/model/forward.h"
+#include "engine/builtin/schemes/sequence.h"
 #include "kvcast/config.h"
 #include "kvcast/cost_model.h"
 
@@ -29,6 +30,11 @@ struct SchemeContext {
   int threads = 1;
   std::int64_t max_candidates = 0;  ///< largest N of any candidate pass
   SchemeOptions options;
+
+  /// How that history, or another user's of the same length, stands in the rows of a pass.
+  SequenceOrder order(std::span<const float> of) const {
+    return order_sequence(mask, of, history_length, model->shape().dim);
+  }
 };
 
 /// One scheme on one problem, with all its memory. Everything but the two passes may allocate.
@@ -62,6 +68,12 @@ class Scheme {
   /// Who hears of the steps that the passes take; null for nobody.
   virtual void listen(StepListener* listener) noexcept = 0;
 };
+
+/// For SchemeEntry::make.
+template <typename Made>
+std::unique_ptr<Scheme> make_scheme(const SchemeContext& context) {
+  return std::make_unique<Made>(context);
+}
 
 /// Sizes that decide what a scheme takes.
 struct SchemeSize {

@@ -12,10 +12,6 @@ double sharing_bytes(const ModelShape& shape, const SchemeSize& size) {
          KvCache::all_layers_bytes(shape, 1, size.history_length, shape.candidate_from_layer);
 }
 
-double sharing_flops(const WorkShape& s, std::int64_t n, const SchemeOptions&) {
-  return history_flops(s) + candidates_flops(s, n);
-}
-
 SchemeEntry shared_scheme() {
   return {
       .name = "shared",
@@ -23,11 +19,9 @@ SchemeEntry shared_scheme() {
       .shares = true,
       .user_pass = true,
       .law = true,
-      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> {
-        return std::make_unique<SharingScheme>(context);
-      },
+      .make = make_scheme<SharingScheme>,
       .bytes = sharing_bytes,
-      .user_flops = [](const WorkShape& s, const SchemeOptions&) { return history_flops(s); },
+      .user_flops = whole_history_flops,
       .flops = sharing_flops,
       .kv_bytes = one_cache_bytes,
       .passes = [](const PassSetting& s) { return sharing_passes(s.label, s.layer_bytes, kCandidateBlock); },

@@ -44,15 +44,13 @@ SchemeEntry shared_copy_scheme() {
       .shares = true,
       .user_pass = true,
       .law = true,
-      .make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> {
-        return std::make_unique<SharedCopy>(context);
-      },
+      .make = make_scheme<SharedCopy>,
       .bytes =
           [](const ModelShape& shape, const SchemeSize& size) {
             return sharing_bytes(shape, size) +
                    KvCache::copies_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
           },
-      .user_flops = [](const WorkShape& s, const SchemeOptions&) { return history_flops(s); },
+      .user_flops = whole_history_flops,
       .flops = sharing_flops,
       .kv_bytes = [](const WorkShape& s, std::int64_t n) { return static_cast<double>(n) * one_cache_bytes(s, n); },
       .passes = [](const PassSetting& s) { return sharing_passes(s.label, s.layer_bytes, kCandidateBlock, true); },

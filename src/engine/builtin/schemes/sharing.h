@@ -6,7 +6,6 @@
 #include <span>
 
 #include "engine/builtin/schemes/scheme.h"
-#include "engine/builtin/schemes/sequence.h"
 
 namespace kvcast {
 
@@ -18,12 +17,15 @@ inline std::int64_t sharing_rows(std::int64_t history_length, std::int64_t candi
   return std::max(history_length, std::min(candidates, kCandidateBlock));
 }
 
-/// Of schemes that keep one history's cache: bytes beyond the weights; FLOPs of N candidates against it, and with the
-/// history pass; bytes of the K and V that candidates read.
+/// Of schemes that keep one history's cache: bytes beyond the weights; FLOPs of the history pass, of N candidates
+/// against the cache and of both; bytes of the K and V that candidates read.
 double sharing_bytes(const ModelShape& shape, const SchemeSize& size);
-double sharing_flops(const WorkShape& shape, std::int64_t candidates, const SchemeOptions&);
+inline double whole_history_flops(const WorkShape& shape, const SchemeOptions&) { return history_flops(shape); }
 inline double candidates_flops(const WorkShape& shape, std::int64_t candidates) {
   return static_cast<double>(candidates) * candidate_flops(shape);
+}
+inline double sharing_flops(const WorkShape& shape, std::int64_t candidates, const SchemeOptions&) {
+  return history_flops(shape) + candidates_flops(shape, candidates);
 }
 inline double one_cache_bytes(const WorkShape& shape, std::int64_t) {
   return static_cast<double>(kv_cache_bytes(shape));
@@ -34,7 +36,7 @@ class SharingScheme : public Scheme {
   /// keep_all: keep K,V of the layers below candidate_from_layer too, which no candidate reads but later tokens do.
   explicit SharingScheme(const SchemeContext& context, bool keep_all = false)
       : context_(context),
-        order_(order_sequence(context.mask, context.history, context.history_length, context.model->shape().dim)),
+        order_(context.order(context.history)),
         workspace_(*context.model, context.threads, sharing_rows(context.history_length, context.max_candidates)),
         forward_(workspace_),
         cache_(KvCache::all_layers(context.model->shape(), 1, context.history_length,
@@ -51,9 +53,7 @@ class SharingScheme : public Scheme {
     }
   }
 
-  void take_history(std::span<const float> history) override {
-    order_ = order_sequence(context_.mask, history, context_.history_length, context_.model->shape().dim);
-  }
+  void take_history(std::span<const float> history) override { order_ = context_.order(history); }
 
   void spoil_history() noexcept override { cache_.spoil(0, context_.history_length); }
   void user_pass() noexcept override { fill(context_.history_length, context_.history_length); }
