@@ -21,10 +21,10 @@
 #include "app/export.h"
 #include "app/problem.h"
 #include "base/parallel.h"
-#include "kernels/machine.h"
+#include "engine/builtin/kernels/machine.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "measure/machine.h"
 #include "peer.h"
-#include "schemes/scheme.h"
 #include "statistics/statistics.h"
 
 namespace {

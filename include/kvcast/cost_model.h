@@ -2,8 +2,13 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
+#include <string>
 
 namespace kvcast {
+
+/// r of the design note.
+inline constexpr double kSeedR = 0.15;
 
 /// Speedup(N) = N / (1 + (N-1) r): shared over naive throughput. r in [0, 1]. Source: docs/model.md §2.
 double speedup(double candidates, double r);
@@ -89,5 +94,25 @@ double r_flops(const WorkShape& shape);
 std::int64_t kv_cache_bytes(const WorkShape& shape);
 /// Bytes of K and V that naive holds for one sequence at a time: those of its largest layer.
 std::int64_t naive_kv_bytes(const WorkShape& shape);
+
+/// What one timed pass asks of the machine: what the terms of a surface multiply.
+struct PassWork {
+  FlopParts flops;
+  double weight_bytes = 0;  ///< weights gone through, as often as they are
+  double kv_bytes = 0;      ///< keys and values of the history, as often as candidates read or copy them
+  double team_layers = 0;   ///< of naive: layer runs in which all threads wait for each other
+  double passes = 0;        ///< walks through the layers
+  double walk_bytes = 0;    ///< weights, keys and values of one walk: what a cache would have to hold
+};
+
+/// How a scheme walks through its work. Functions of the shape, because a surface predicts shapes that nobody ran.
+struct SchemePasses {
+  std::string name;
+  /// The history pass, timed apart (Sample::user_seconds); empty: the scheme has none.
+  std::function<PassWork(const WorkShape& shape)> history;
+  /// What N candidates take beyond it.
+  std::function<PassWork(const WorkShape& shape, std::int64_t candidates)> candidates;
+  std::int64_t block = 0;  ///< candidates that walk through the layers together; 0: all
+};
 
 }  // namespace kvcast

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "kvcast/config.h"
+#include "kvcast/cost_model.h"
 #include "kvcast/estimate.h"
 #include "kvcast/sizing.h"
 #include "kvcast/traffic.h"
@@ -224,7 +225,7 @@ struct RShare {
   double overhead = 0;                ///< what is left: fixed cost per pass, and a history pass unlike naive's share
 };
 struct Explanation {
-  double r_seed = 0.15;        ///< the design note's figure
+  double r_seed = kSeedR;      ///< the design note's figure
   std::vector<RShare> shares;  ///< ascending N > 1
   std::string basis;           ///< "surface": coefficients fitted over a grid; "rates": measured machine rates
 };

@@ -7,12 +7,10 @@
 #include <vector>
 
 #include "analysis/sizing.h"
+#include "kvcast/cost_model.h"
 #include "kvcast/sizing.h"
 
 namespace kvcast::analysis {
-
-/// The design note's r. Source: shared/seed.md.
-inline constexpr double kSeedR = 0.15;
 
 /// Word for an improvement 1 - 1/S: "none" (the design note's "not applicable"), "little" (below its least effective
 /// queue), "medium", "strong" ("strongly recommended"), "best". Thresholds 60%, 80% and 84.5% give each of its bands

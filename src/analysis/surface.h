@@ -2,7 +2,6 @@
 #pragma once
 
 #include <cstdint>
-#include <functional>
 #include <optional>
 #include <string>
 #include <vector>
@@ -11,45 +10,6 @@
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
-
-/// What one timed pass asks of the machine: what the terms of a surface multiply.
-struct PassWork {
-  FlopParts flops;
-  double weight_bytes = 0;  ///< weights gone through, as often as they are
-  double kv_bytes = 0;      ///< keys and values of the history, as often as candidates read or copy them
-  double team_layers = 0;   ///< of naive: layer runs in which all threads wait for each other
-  double passes = 0;        ///< walks through the layers
-  double walk_bytes = 0;    ///< weights, keys and values of one walk: what a cache would have to hold
-};
-
-/// How a scheme walks through its work. Functions of the shape, because a surface predicts shapes that nobody ran.
-struct SchemePasses {
-  std::string name;
-  /// The history pass, timed apart (Sample::user_seconds); empty: the scheme has none.
-  std::function<PassWork(const WorkShape& shape)> history;
-  /// What N candidates take beyond it.
-  std::function<PassWork(const WorkShape& shape, std::int64_t candidates)> candidates;
-  std::int64_t block = 0;  ///< candidates that walk through the layers together; 0: all
-};
-
-/// How naive runs: sequences stacked in one product while they have no more than this many rows together, and its
-/// candidates across the threads (each thread its own) or one product at a time by all of them.
-struct NaiveForm {
-  std::int64_t stack_rows = 1, threads = 1;
-  bool across = false;
-};
-/// Every stack of sequences goes through the weights once. Across threads each thread has its own stacks, so that even
-/// two candidates read the weights twice; with fewer candidates than threads all threads run them together. Beyond one
-/// full stack each, walks are counted as N/stack without rounding up, as in the points that are scaled from full
-/// stacks. Work grows with N but for the team layers, which end where candidates go across threads.
-/// weight_bytes_per_layer: of one layer, as stored.
-SchemePasses naive_passes(double weight_bytes_per_layer, const NaiveForm& form);
-/// shared, shared-copy: one history pass; candidates in blocks of `block` that read the weights and the cache once
-/// each. own_cache: every candidate has a copy, which is made (read and written) and then read.
-SchemePasses sharing_passes(const std::string& name, double weight_bytes_per_layer, std::int64_t block,
-                            bool own_cache = false);
-/// packed: history and candidates together in ceil(N/micro_batch) passes; 0: one for any N.
-SchemePasses packed_passes(const std::string& name, double weight_bytes_per_layer, std::int64_t micro_batch);
 
 /// What all cases of a surface have in common.
 struct SurfaceFamily {

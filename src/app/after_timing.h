@@ -9,8 +9,8 @@
 #include <tuple>
 #include <vector>
 
+#include "engine/builtin/model/ranking_head.h"
 #include "kvcast/report.h"
-#include "model/ranking_head.h"
 
 namespace kvcast::app {
 

@@ -8,6 +8,7 @@
 
 #include "app/across.h"
 #include "app/analyse.h"
+#include "app/problem.h"
 #include "base/text.h"
 #include "input/measurements.h"
 #include "kvcast/kvcast.h"
@@ -18,6 +19,7 @@ namespace {
 
 Report read(const std::string& path) {
   Report report = input::read_measurements(path);
+  app::require_types(report, path);
   app::analyse(report, {});
   return report;
 }

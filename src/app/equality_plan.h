@@ -3,9 +3,9 @@
 
 #include <cstdint>
 
+#include "engine/builtin/schemes/check.h"
 #include "kvcast/config.h"
 #include "kvcast/report.h"
-#include "schemes/check.h"
 
 namespace kvcast::app {
 

@@ -6,8 +6,8 @@
 #include "analysis/ranking.h"
 #include "app/problem.h"
 #include "base/text.h"
+#include "engine/builtin/schemes/layer_check.h"
 #include "kvcast/words.h"
-#include "schemes/layer_check.h"
 
 namespace kvcast::app {
 namespace {

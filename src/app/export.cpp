@@ -1,6 +1,6 @@
 #include "app/export.h"
 
-#include "model/safetensors.h"
+#include "engine/builtin/model/safetensors.h"
 
 namespace kvcast::app {
 namespace {

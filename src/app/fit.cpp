@@ -6,6 +6,8 @@
 #include <vector>
 
 #include "app/analyse.h"
+#include "app/problem.h"
+#include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
 #include "input/measurements.h"
@@ -67,6 +69,7 @@ void require_fit(const Report& report, const std::string& path) {
 Report fit(const std::string& path, const FitOptions& options) {
   check(options);
   Report report = input::read_measurements(path, options.columns);
+  app::require_types(report, path);
   if (report.tool.version.empty()) report.tool = tool_info();
   app::analyse(report, options);
   require_fit(report, path);
@@ -75,10 +78,14 @@ Report fit(const std::string& path, const FitOptions& options) {
                             : options.holdout               ? "--holdout"
                                                             : nullptr;
   if (needs != nullptr && report.surfaces.empty()) {
+    std::string why;
+    for (const Fit& one : report.cases.front().fits) {
+      if (const std::string none = app::why_no_surface(report, one.scheme); !none.empty()) why += "; " + none;
+    }
     throw ConfigError(needs,
                       printable(input_name(path), 200) + " has " + std::to_string(report.cases.size()) +
                           (report.cases.size() == 1 ? " shape" : " shapes") +
-                          ", which give no surface over L and layers",
+                          ", which give no surface over L and layers" + why,
                       "a grid, such as kvcast run -L 128,256,512 --layers 2,4 measures");
   }
   return report;

@@ -1,5 +1,5 @@
 // The config that a file of weights brings with it.
-#include "model/import.h"
+#include "engine/builtin/model/import.h"
 
 #include <utility>
 

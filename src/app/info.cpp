@@ -7,8 +7,8 @@
 #include "app/build_info.h"
 #include "app/refuse.h"
 #include "base/text.h"
-#include "kernels/dense.h"
-#include "kernels/isa.h"
+#include "engine/builtin/kernels/dense.h"
+#include "engine/builtin/kernels/isa.h"
 #include "kvcast/kvcast.h"
 #include "measure/machine.h"
 

@@ -11,6 +11,7 @@
 
 #include "analysis/summarise.h"
 #include "app/analyse.h"
+#include "app/problem.h"
 #include "base/text.h"
 #include "input/measurements.h"
 #include "journal/journal.h"
@@ -59,6 +60,7 @@ Part read_part(const std::string& folder) {
   }
   Part part{shown, input::read_measurements(folder)};
   const Report& report = part.report;
+  app::require_types(report, folder);
   if (!report.config || !report.machine) {
     throw ConfigError(shown, "does not know its config and machine", "a folder that kvcast run wrote");
   }

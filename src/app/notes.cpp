@@ -3,8 +3,8 @@
 #include <utility>
 
 #include "base/text.h"
-#include "kernels/bf16_dot.h"
-#include "kernels/isa.h"
+#include "engine/builtin/kernels/bf16_dot.h"
+#include "engine/builtin/kernels/isa.h"
 
 namespace kvcast::app {
 

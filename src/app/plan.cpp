@@ -9,8 +9,8 @@
 #include "app/equality_plan.h"
 #include "app/prepared_case.h"
 #include "app/problem.h"
-#include "schemes/layer_check.h"
-#include "schemes/scheme.h"
+#include "engine/builtin/schemes/layer_check.h"
+#include "engine/builtin/schemes/scheme.h"
 
 namespace kvcast {
 namespace {
@@ -26,12 +26,6 @@ constexpr std::int64_t kHeadUnit = 128;
 constexpr double kWeightSeconds = 9e-9, kStartSeconds = 0.5;
 
 }  // namespace
-
-std::vector<SchemeInfo> schemes() {
-  std::vector<SchemeInfo> infos;
-  for (const SchemeEntry& entry : scheme_list()) infos.push_back({entry.name, entry.doc, entry.shares});
-  return infos;
-}
 
 namespace app {
 

@@ -8,8 +8,8 @@
 #include "app/equality_plan.h"
 #include "app/profile.h"
 #include "app/stored_outputs.h"
+#include "engine/builtin/model/weights.h"
 #include "measure/machine.h"
-#include "model/weights.h"
 
 namespace kvcast::app {
 namespace {

@@ -12,8 +12,8 @@
 #include "app/after_timing.h"
 #include "app/problem.h"
 #include "base/buffer.h"
+#include "engine/builtin/model/ranking_head.h"
 #include "measure/measure.h"
-#include "model/ranking_head.h"
 
 namespace kvcast::app {
 

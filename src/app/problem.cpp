@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <cmath>
 
+#include "base/input.h"
+#include "base/text.h"
+
 namespace kvcast::app {
 
 namespace {
@@ -13,8 +16,12 @@ TensorSource imported_source(const ImportedCase& file, ModelShape shape) {
   return file.source(shape);
 }
 
-kernels::Element element(const std::string& dtype) {
-  return dtype == "bf16" ? kernels::Element::bf16 : kernels::Element::f32;
+kernels::Element element(const std::string& where, const std::string& name) {
+  if (const auto found = kernels::element_of(name)) return *found;
+  std::string allowed;
+  for (const std::string_view known : kernels::kElementNames)
+    allowed += (allowed.empty() ? "" : ", ") + std::string(known);
+  throw ConfigError(where, in_quotes(name) + " is unknown", "allowed: " + allowed);
 }
 
 }  // namespace
@@ -29,8 +36,8 @@ ModelShape model_shape(const Config& config) {
   shape.ffn_dim = m.ffn_factor * width(m);
   shape.query_tokens = m.query_tokens;
   shape.candidate_from_layer = m.candidate_from_layer;
-  shape.element = element(config.run.dtype);
-  shape.kv_element = element(config.run.kv_dtype);
+  shape.element = element("run.dtype", config.run.dtype);
+  shape.kv_element = element("run.kv_dtype", config.run.kv_dtype);
   return shape;
 }
 
@@ -48,12 +55,21 @@ WorkShape work_shape(const Config& config) {
   w.trim = config.run.trim;
   w.causal = m.mask != Mask::bidirectional;
   w.candidate_sees_history = m.mask != Mask::target_first_causal;
-  w.bytes = kernels::element_bytes(element(config.run.kv_dtype));
+  w.bytes = kernels::element_bytes(element("run.kv_dtype", config.run.kv_dtype));
   return w;
 }
 
+void require_types(const Report& report, const std::string& path) {
+  for (const Case& one : report.cases) {
+    if (!one.shape) continue;
+    element(printable(input_name(path), 200) + ": dtype", one.shape->dtype);
+    element(printable(input_name(path), 200) + ": kv_dtype", one.shape->kv_dtype);
+  }
+}
+
 RankingHeadShape head_shape(const Config& config) {
-  return {width(config.model), config.model.head_width, config.model.head_layers, element(config.run.dtype)};
+  return {width(config.model), config.model.head_width, config.model.head_layers,
+          element("run.dtype", config.run.dtype)};
 }
 
 std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options) {

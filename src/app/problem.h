@@ -9,18 +9,21 @@
 #include <string>
 #include <vector>
 
+#include "engine/builtin/model/import.h"
+#include "engine/builtin/model/model.h"
+#include "engine/builtin/model/ranking_head.h"
+#include "engine/builtin/model/reference.h"
+#include "engine/builtin/schemes/check.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "kvcast/kvcast.h"
-#include "model/import.h"
-#include "model/ranking_head.h"
-#include "model/reference.h"
-#include "model/transformer.h"
-#include "schemes/check.h"
-#include "schemes/scheme.h"
 
 namespace kvcast::app {
 
+/// Errors: ConfigError for a type of weights or cache that has no such name, here and below.
 ModelShape model_shape(const Config& config);
 WorkShape work_shape(const Config& config);
+/// To be asked where a report has been read, so that the error names the file, `path`.
+void require_types(const Report& report, const std::string& path);
 /// Of the ranking head behind that model; without a head its width is 0.
 RankingHeadShape head_shape(const Config& config);
 

@@ -6,8 +6,8 @@
 #include <span>
 #include <vector>
 
+#include "engine/builtin/schemes/scheme.h"
 #include "kvcast/report.h"
-#include "schemes/scheme.h"
 
 namespace kvcast::app {
 

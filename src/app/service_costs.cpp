@@ -18,9 +18,9 @@
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
+#include "engine/builtin/schemes/sharing.h"
 #include "kvcast/words.h"
 #include "report/shape.h"
-#include "schemes/sharing.h"
 #include "statistics/statistics.h"
 
 namespace kvcast::app {
@@ -232,7 +232,7 @@ class FromReport {
       WorkShape shape = family_->shape;
       shape.history_length = 1;
       shape.layers = layers_;
-      analysis::PassWork pass = family_->scheme.history(shape);
+      PassWork pass = family_->scheme.history(shape);
       pass.flops = {};
       knot.history_s = analysis::surface_seconds(*surface_, analysis::kHistoryPass, pass);
     } else {

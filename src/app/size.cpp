@@ -20,10 +20,10 @@
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
 #include "report/shape.h"
-#include "schemes/scheme.h"
 #include "statistics/statistics.h"
 
 namespace kvcast {
@@ -259,7 +259,7 @@ class Sizer {
 
   Sizing size() {
     const SchemeEntry* entry = find_scheme(options_.scheme);
-    if (entry == nullptr || !entry->shares || !entry->law) refuse_scheme();
+    if (entry == nullptr || !entry->shares || !entry->law) refuse_scheme(entry);
     take_times();
     take_budgets();
     take_memory();
@@ -273,12 +273,13 @@ class Sizer {
   }
 
  private:
-  [[noreturn]] void refuse_scheme() const {
+  [[noreturn]] void refuse_scheme(const SchemeEntry* asked) const {
     std::vector<std::string> names;
     for (const SchemeEntry& entry : scheme_list()) {
       if (entry.shares && entry.law) names.push_back(entry.name);
     }
-    refuse("--scheme", in_quotes(options_.scheme) + " cannot be sized", "one of " + join(names, ", "));
+    const std::string why = asked == nullptr || asked->no_surface.empty() ? "" : ": " + asked->no_surface;
+    refuse("--scheme", in_quotes(options_.scheme) + " cannot be sized" + why, "one of " + join(names, ", "));
   }
 
   void take(const analysis::ServiceFit& fit) {
@@ -365,7 +366,9 @@ class Sizer {
     const std::int64_t layers = options_.layers.value_or(largest->shape->layers);
     const std::string place = "L=" + number(length) + ", layers=" + number(layers);
     if (!shapes_.has_surface()) {
-      refuse(flag, place + " was not measured", "a measured shape, or timings of a grid, which give a surface");
+      const std::string none = app::why_no_surface(report_, options_.scheme);
+      refuse(flag, place + " was not measured" + (none.empty() ? "" : "; " + none),
+             "a measured shape, or timings of a grid, which give a surface");
     }
     if (!shapes_.fits(length, layers))
       refuse(flag, place + " is no shape of this model", "whole positions; layers above the candidate's first");

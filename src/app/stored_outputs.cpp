@@ -6,7 +6,7 @@
 
 #include "app/export.h"
 #include "base/text.h"
-#include "kernels/attention.h"
+#include "engine/builtin/kernels/attention.h"
 
 namespace kvcast::app {
 namespace {
@@ -31,7 +31,9 @@ std::string another_case(const Problem& problem) {
 }
 
 // Largest relative error of a number that was stored as this.
-double rounding(const std::string& dtype) { return dtype == "BF16" ? 1.0 / 256 : dtype == "F16" ? 1.0 / 1024 : 0; }
+double rounding(FloatType type) {
+  return type == FloatType::bf16 ? 1.0 / 256 : type == FloatType::f16 ? 1.0 / 1024 : 0;
+}
 
 // The most that rounding may put outputs off by, whatever the model: sums of n terms by eps·n of their size, operands
 // in bf16 (8 activations and 4 weight matrices of a layer, or K and V alone) by 2^-8 each, layers added up. Float64
@@ -59,7 +61,7 @@ double allowed(const Problem& problem, const std::string& name, double largest) 
   const ImportedCase& file = *problem.imported();
   ModelShape theirs = problem.shape();
   theirs.kv_element = kernels::Element::bf16;
-  const bool fp32 = file.file->find("layers.0.attn.qkv.weight")->dtype == "F32";
+  const bool fp32 = file.file->find("layers.0.attn.qkv.weight")->numbers == FloatType::f32;
   theirs.element = fp32 ? kernels::Element::f32 : kernels::Element::bf16;
   return own + most_rounding(theirs, length, largest);
 }
@@ -89,7 +91,7 @@ std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const 
     if (!another.empty()) continue;
     const FileTensor& tensor = *file.file->find(name);
     const std::vector<std::int64_t> wanted = {file.candidates_size->rows, dim};
-    if (!tensor.is_float()) {
+    if (!tensor.numbers) {
       one.why_not = "dtype " + tensor.dtype + " is not read";
     } else if (tensor.shape != wanted) {
       one.why_not = "shape " + shape_text(tensor.shape) + " is not " + shape_text(wanted) + ", as of the candidates";
@@ -100,7 +102,7 @@ std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const 
     const std::vector<double> truth(stored.begin(), stored.begin() + rows * dim), mine(own.begin(), own.end());
     one.error = vector_error(mine, truth);
     for (const double value : truth) one.largest = worse(one.largest, std::abs(value));
-    one.allowed = allowed(problem, name, one.largest) + rounding(tensor.dtype) * one.largest;
+    one.allowed = allowed(problem, name, one.largest) + rounding(*tensor.numbers) * one.largest;
     one.agrees = one.error.max_abs <= one.allowed;
   }
   return all;

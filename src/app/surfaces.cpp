@@ -16,7 +16,6 @@
 #include "analysis/surface.h"
 #include "app/problem.h"
 #include "report/shape.h"
-#include "schemes/sharing.h"
 
 namespace kvcast::app {
 namespace {
@@ -53,13 +52,20 @@ bool mostly_across(const std::vector<Case>& cases) {
   return 2 * across >= cases.size();
 }
 
+/// nullptr for a label that is no scheme of the list.
+const SchemeEntry* entry_of(const Report& report, const std::string& label) {
+  if (!report.config) return find_scheme(label);
+  for (const SchemeInstance& instance : scheme_instances(*report.config)) {
+    if (instance.label == label) return instance.entry;
+  }
+  return nullptr;
+}
+
 /// nullopt for what no surface describes.
-std::optional<analysis::SchemePasses> passes_of(const std::string& label, double bytes) {
-  if (label == "shared") return analysis::sharing_passes(label, bytes, kCandidateBlock);
-  if (label == "shared-copy") return analysis::sharing_passes(label, bytes, kCandidateBlock, true);
-  // Only packed in one pass is fitted.
-  if (label.starts_with("packed")) return analysis::packed_passes(label, bytes, 0);
-  return std::nullopt;
+std::optional<SchemePasses> passes_of(const Report& report, const SchemeEntry* entry, const std::string& label,
+                                      const Config& config) {
+  if (entry == nullptr || entry->passes == nullptr) return std::nullopt;
+  return entry->passes({label, layer_bytes(config), config.run.threads, mostly_across(report.cases)});
 }
 
 std::vector<std::int64_t> or_measured(const std::vector<std::int64_t>& asked, const std::set<std::int64_t>& measured) {
@@ -121,7 +127,7 @@ void explain_case(const Report& report, Case& one) {
   const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;
   for (Fit& fit : one.fits) {
     const Config config = report::config_of(*one.shape);
-    const auto passes = passes_of(fit.scheme, layer_bytes(config));
+    const auto passes = passes_of(report, entry_of(report, fit.scheme), fit.scheme, config);
     if (!passes) continue;
     analysis::ExplainRates rates;
     for (const Surface& surface : report.surfaces) {
@@ -137,15 +143,20 @@ void explain_case(const Report& report, Case& one) {
 std::optional<analysis::SurfaceFamily> surface_family(const Report& report, const std::string& label) {
   if (!one_family(report.cases)) return std::nullopt;
   const Config config = report::config_of(*report.cases.front().shape);
-  const double bytes = layer_bytes(config);
-  const auto passes = passes_of(label, bytes);
-  if (!passes) return std::nullopt;
+  const auto naive = passes_of(report, baseline().entry, baseline().label, config);
+  const auto passes = passes_of(report, entry_of(report, label), label, config);
+  if (!naive || !passes) return std::nullopt;
   analysis::SurfaceFamily family;
   family.shape = work_shape(config);
   family.token_merge = config.model.token_merge;
-  family.naive = analysis::naive_passes(bytes, {kNaiveStackRows, config.run.threads, mostly_across(report.cases)});
+  family.naive = *naive;
   family.scheme = *passes;
   return family;
+}
+
+std::string why_no_surface(const Report& report, const std::string& label) {
+  const SchemeEntry* const entry = entry_of(report, label);
+  return entry == nullptr || entry->passes != nullptr ? "" : "no surface of " + label + ": " + entry->no_surface;
 }
 
 PooledResiduals pooled_residuals(const Report& report, const std::string& label) {

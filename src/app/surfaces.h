@@ -14,6 +14,9 @@ namespace kvcast::app {
 /// describes the scheme.
 std::optional<analysis::SurfaceFamily> surface_family(const Report& report, const std::string& label);
 
+/// Why no grid gives a surface of a scheme; empty where one may.
+std::string why_no_surface(const Report& report, const std::string& label);
+
 /// Timings over the fitted times of their own shapes, ascending, of all cases together.
 struct PooledResiduals {
   std::vector<double> scheme, naive;

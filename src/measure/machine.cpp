@@ -26,8 +26,8 @@
 #include "base/buffer.h"
 #include "base/parallel.h"
 #include "base/text.h"
-#include "kernels/isa.h"
-#include "kernels/machine.h"
+#include "engine/builtin/kernels/isa.h"
+#include "engine/builtin/kernels/machine.h"
 
 namespace kvcast::measure {
 namespace {

@@ -30,7 +30,7 @@ constexpr std::int64_t kManySamples = 20000;  // beyond, rows are not kept in me
 // N of a model beyond any that kvcast sizes; measured N that a formula can hold.
 constexpr std::int64_t kMostCandidates = 1'000'000'000;
 constexpr std::size_t kMostKnots = 50;
-constexpr double kSeedR = 0.15, kSeedDrop = 0.4, kTail = 0.99;
+constexpr double kSeedDrop = 0.4, kTail = 0.99;
 // In pixels, and the rows below it with a gap.
 constexpr std::uint16_t kChartWidth = 640, kChartHeight = 380, kChartGap = 20, kChartRows = 20;
 

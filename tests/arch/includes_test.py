@@ -108,14 +108,14 @@ class IncludesTest(unittest.TestCase):
         self.assertEqual(problems, [], "\n".join(problems))
 
     def test_a_violation_is_found(self):
-        self.assertTrue(self.rules.violations("kernels", '#include "schemes/scheme.h"\n'))
+        self.assertTrue(self.rules.violations("engine/builtin/kernels", '#include "engine/builtin/schemes/scheme.h"\n'))
         self.assertTrue(self.rules.violations("analysis", "#include <nlohmann/json.hpp>\n"))
-        self.assertTrue(self.rules.violations("cli", '#include "model/weights.h"\n'))
-        self.assertTrue(self.rules.violations("traffic", '#include "model/weights.h"\n'))
+        self.assertTrue(self.rules.violations("cli", '#include "engine/builtin/model/weights.h"\n'))
+        self.assertTrue(self.rules.violations("traffic", '#include "engine/builtin/model/weights.h"\n'))
         self.assertTrue(self.rules.violations("traffic", '#include "traffic/replay/replay.h"\n'))
         self.assertFalse(self.rules.violations("traffic/replay", '#include "traffic/request.h"\n'))
         self.assertFalse(self.rules.violations("app", '#include "traffic/replay/replay.h"\n'))
-        self.assertFalse(self.rules.violations("kernels", "#include <vector>\n"))
+        self.assertFalse(self.rules.violations("engine/builtin/kernels", "#include <vector>\n"))
 
     def test_omp_pragmas_stay_in_base(self):
         for module, path in sources(self.rules):

@@ -347,6 +347,7 @@ class SizeTest(unittest.TestCase):
                            (["gpu.csv", "--format", "xml"], "--format"),
                            ([self.run_dir, "-L", "64,128"], "is a list"),
                            ([self.run_dir, "-L", "777"], "was not measured"),
+                           ([self.run_dir, "--scheme", "cached"], "follows no law of r"),
                            ([], "nothing to size from")):
             with self.subTest(args=args):
                 self.assertIn(text, self.refused(*args, "-o", "new"))

@@ -10,10 +10,18 @@
 #include <utility>
 #include <vector>
 
-#include "schemes/scheme.h"
-#include "schemes/sharing.h"
+#include "engine/builtin/schemes/scheme.h"
+#include "engine/builtin/schemes/sharing.h"
 
 namespace kvcast::testing {
+
+/// The cache of a scheme that shares one: what its history pass left. std::bad_cast for any other.
+inline KvCache& cache_of(Scheme& scheme) {
+  struct Reach : SharingScheme {
+    static KvCache SharingScheme::*member() { return &Reach::cache_; }
+  };
+  return dynamic_cast<SharingScheme&>(scheme).*Reach::member();
+}
 
 /// One way to be wrong. Each part may be empty.
 struct Fault {
@@ -39,7 +47,7 @@ class Faulty final : public Scheme {
     SchemeContext bent = context;
     bent.history = told(bent, context.history);
     scheme_ = entry.make(bent);
-    cache_ = fault_.cached ? &dynamic_cast<SharingScheme&>(*scheme_).cache() : nullptr;
+    cache_ = fault_.cached ? &cache_of(*scheme_) : nullptr;
   }
 
   void prepare(std::span<const std::int64_t> counts) override { scheme_->prepare(counts); }
@@ -47,7 +55,7 @@ class Faulty final : public Scheme {
     if (fault_.without_user_pass || users_done_ == fault_.user_passes) return;
     ++users_done_;
     if (!fault_.copied_user_pass) return scheme_->user_pass();
-    KvCache& cache = dynamic_cast<SharingScheme&>(*scheme_).cache();
+    KvCache& cache = cache_of(*scheme_);
     if (users_done_ == 1) {
       scheme_->user_pass();
       saved_ = KvCache::all_layers(context_.model->shape(), 1, context_.history_length,

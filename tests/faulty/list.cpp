@@ -8,13 +8,13 @@
 #include <utility>
 #include <vector>
 
+#include "engine/builtin/model/ranking_head.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "faults.h"
-#include "model/ranking_head.h"
-#include "schemes/scheme.h"
 
 // The list itself under another name, so that a new scheme is in this one too.
 #define scheme_list sound_schemes
-#include "schemes/list.cpp"
+#include "engine/builtin/schemes/list.cpp"
 #undef scheme_list
 
 namespace kvcast {

@@ -7,12 +7,12 @@
 #include <string>
 #include <vector>
 
+#include "engine/builtin/model/import.h"
+#include "engine/builtin/model/safetensors.h"
 #include "fuzz/effective_config.h"
 #include "fuzz/memory_file.h"
 #include "fuzz/target.h"
 #include "kvcast/kvcast.h"
-#include "model/import.h"
-#include "model/safetensors.h"
 
 namespace kvcast::fuzz {
 namespace {
@@ -57,7 +57,7 @@ void check_written(const SafetensorsFile& file) {
   static const Folder folder;
   std::vector<StoredTensor> tensors;
   for (const auto& [name, tensor] : file.tensors()) {
-    if (!tensor.is_float()) continue;
+    if (!tensor.numbers) continue;
     tensors.push_back({name, tensor.shape, [&file, &tensor = tensor] { return values_of(file, tensor); }, {}});
   }
   write_safetensors(folder.file(), {file.metadata().begin(), file.metadata().end()}, tensors);

@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/random.h"
-#include "unit/schemes/harness.h"
+#include "unit/engine/builtin/schemes/harness.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;

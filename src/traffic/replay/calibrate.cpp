@@ -104,10 +104,10 @@ class Calibrator {
     result.costs.knots = {{}};
     choose();
     if (grid_.empty()) return result;
-    replay_.crew->run([this](std::size_t worker) { time_rounds(worker); },
-                      [this] {
-                        if (observer_.stop_requested && observer_.stop_requested()) stopped_ = true;
-                      });
+    replay_.worker_pool->run([this](std::size_t worker) { time_rounds(worker); },
+                             [this] {
+                               if (observer_.stop_requested && observer_.stop_requested()) stopped_ = true;
+                             });
     result.interrupted = stopped_;
     result.rounds = rounds_;
     result.timings = static_cast<std::int64_t>(timings_.size());

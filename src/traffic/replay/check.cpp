@@ -1,5 +1,5 @@
 // Outputs on the path of the replay against naive and float64, before anything is timed.
-#include "schemes/check.h"
+#include "engine/builtin/schemes/check.h"
 
 #include <algorithm>
 #include <cmath>
@@ -7,7 +7,7 @@
 #include <vector>
 
 #include "base/text.h"
-#include "schemes/scheme.h"
+#include "engine/builtin/schemes/scheme.h"
 #include "traffic/replay/state.h"
 
 namespace kvcast::traffic {
@@ -169,7 +169,7 @@ std::vector<Kind> kinds_of(const ReplayState& state) {
 }  // namespace
 
 void Replay::check() {
-  state_->crew->run([this](std::size_t worker) {
+  state_->worker_pool->run([this](std::size_t worker) {
     if (worker != 0) return;
     Checker checker(*state_);
     for (const Kind& kind : kinds_of(*state_)) checker.check(kind);

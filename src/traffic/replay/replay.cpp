@@ -13,7 +13,7 @@
 
 #include "base/stop.h"
 #include "base/text.h"
-#include "kernels/attention.h"
+#include "engine/builtin/kernels/attention.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
 #include "statistics/statistics.h"
@@ -112,10 +112,10 @@ ReplayState::ReplayState(const Config& wanted, const ModelShape& model_shape, st
   items = std::make_unique<Items>(shape.dim, options.seed);
   pool = std::make_unique<SlotPool>(&shape, longest);
   pool->stock(slots);
-  crew = std::make_unique<Crew>(options.workers);
+  worker_pool = std::make_unique<WorkerPool>(options.workers);
   servers.resize(static_cast<std::size_t>(options.workers));
   // One after the other would take that many times as long: primitives are made by the hundred.
-  crew->run([&](std::size_t worker) {
+  worker_pool->run([&](std::size_t worker) {
     auto server = std::make_unique<Server>(*model, *items, static_cast<int>(options.threads), config.run.trim, longest,
                                            most_candidates);
     for (std::size_t i = 0; i < requests.size(); ++i) {
@@ -219,7 +219,7 @@ class Run {
     canary_s_ = canary_s;
     // Workers are at their posts before the first arrival.
     begin_ = measure::now() + (replay_.options.closed_loop ? 0 : 0.01);
-    replay_.crew->run([this](std::size_t worker) { serve_all(worker); }, [this] { watch(); });
+    replay_.worker_pool->run([this](std::size_t worker) { serve_all(worker); }, [this] { watch(); });
     const auto after = measure::cpu_times();
     store_.clear();
     ReplayResult result = collect(after);

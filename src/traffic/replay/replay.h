@@ -8,10 +8,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/builtin/model/weights.h"
 #include "kvcast/config.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/traffic.h"
-#include "model/weights.h"
 #include "traffic/request.h"
 #include "traffic/user_cache.h"
 

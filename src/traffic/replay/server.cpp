@@ -4,7 +4,7 @@
 #include <cstring>
 
 #include "base/random.h"
-#include "schemes/sharing.h"
+#include "engine/builtin/schemes/sharing.h"
 
 namespace kvcast::traffic {
 namespace {
@@ -44,14 +44,14 @@ Server::Server(const Model& model, const Items& items, int threads, bool trim, s
                std::int64_t max_candidates)
     : items_(&items),
       trim_(trim),
-      team_(model, threads, std::max<std::int64_t>(1, sharing_rows(max_history, max_candidates))),
-      forward_(team_),
+      workspace_(model, threads, std::max<std::int64_t>(1, sharing_rows(max_history, max_candidates))),
+      forward_(workspace_),
       tokens_(max_history * model.shape().dim),
       candidates_(max_candidates * model.shape().dim),
       outputs_(max_candidates * model.shape().dim) {}
 
 double Server::bytes(const ModelShape& shape, int threads, std::int64_t max_history, std::int64_t max_candidates) {
-  return Team::bytes(shape, threads, sharing_rows(max_history, max_candidates)) +
+  return Workspace::bytes(shape, threads, sharing_rows(max_history, max_candidates)) +
          static_cast<double>(max_history + 2 * max_candidates) * static_cast<double>(shape.dim) * sizeof(float);
 }
 
@@ -76,13 +76,13 @@ bool Server::prepare(const Work& work) {
 void Server::history(const Work& work, KvCache& cache) noexcept {
   if (work.length == 0) cache.length = 0;
   if (work.known == work.length) return;  // others may be reading it
-  const std::int64_t dim = team_.model().shape().dim;
+  const std::int64_t dim = workspace_.shape().dim;
   items_->history(work.user, work.first + work.known, work.length - work.known, tokens_.data() + work.known * dim);
   forward_.prefill(pass(work), tokens_.data(), cache);
 }
 
 void Server::candidates(const Work& work, const KvCache& cache) noexcept {
-  const std::int64_t dim = team_.model().shape().dim;
+  const std::int64_t dim = workspace_.shape().dim;
   items_->candidates(work.number, work.candidates, candidates_.data());
   for (std::int64_t first = 0; first < work.candidates; first += kCandidateBlock) {
     CandidatePass pass;

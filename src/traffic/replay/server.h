@@ -5,7 +5,7 @@
 #include <unordered_set>
 
 #include "base/buffer.h"
-#include "model/transformer.h"
+#include "engine/builtin/model/forward.h"
 
 namespace kvcast::traffic {
 
@@ -55,14 +55,14 @@ class Server {
   void history(const Work& work, KvCache& cache) noexcept;
   void candidates(const Work& work, const KvCache& cache) noexcept;
   const Buffer<float>& outputs() const noexcept { return outputs_; }  ///< of the last candidates, [count][dim]
-  int threads() const noexcept { return team_.threads(); }
+  int threads() const noexcept { return workspace_.threads; }
 
  private:
   HistoryPass pass(const Work& work) const noexcept { return {work.length, work.length - work.known, true, trim_}; }
 
   const Items* items_;
   bool trim_;
-  Team team_;
+  Workspace workspace_;
   Forward forward_;
   Buffer<float> tokens_, candidates_, outputs_;
   std::unordered_set<std::uint64_t> prepared_histories_, prepared_candidates_;

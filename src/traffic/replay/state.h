@@ -8,10 +8,10 @@
 #include <vector>
 
 #include "measure/machine.h"
-#include "traffic/replay/crew.h"
 #include "traffic/replay/replay.h"
 #include "traffic/replay/server.h"
 #include "traffic/replay/store.h"
+#include "traffic/replay/worker_pool.h"
 
 namespace kvcast::traffic {
 
@@ -55,7 +55,7 @@ struct ReplayState {
   std::vector<std::unique_ptr<Server>> servers;  ///< by worker
   bool keep_outputs = false;
   std::vector<std::vector<float>> outputs;  ///< by request, when kept
-  std::unique_ptr<Crew> crew;               ///< last: its threads end before what they use
+  std::unique_ptr<WorkerPool> worker_pool;  ///< last: its threads end before what they use
 };
 
 /// What the CPUs did between two readings, in per cent of their time; nullopt where the system does not tell.

@@ -6,7 +6,7 @@
 #include <limits>
 #include <utility>
 
-#include "kernels/attention.h"
+#include "engine/builtin/kernels/attention.h"
 
 namespace kvcast::traffic {
 

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "model/transformer.h"
+#include "engine/builtin/model/kv_cache.h"
 #include "traffic/user_cache.h"
 
 namespace kvcast::traffic {

@@ -8,11 +8,11 @@
 #include <vector>
 
 #include "catch.h"
+#include "engine/builtin/schemes/pass_counts.h"
 #include "kvcast/cost_model.h"
 #include "rows.h"
 
 namespace analysis = kvcast::analysis;
-using analysis::PassWork;
 using kvcast::Explanation;
 using kvcast::RShare;
 using kvcast::Sample;
@@ -30,8 +30,8 @@ kvcast::WorkShape shape() {
 }
 
 constexpr double kLayerBytes = 5000;
-const analysis::SchemePasses& shared() {
-  static const analysis::SchemePasses passes = analysis::sharing_passes("shared", kLayerBytes, 1024);
+const kvcast::SchemePasses& shared() {
+  static const kvcast::SchemePasses passes = kvcast::sharing_passes("shared", kLayerBytes, 1024);
   return passes;
 }
 
@@ -132,7 +132,7 @@ TEST_CASE("bytes never take more than the pass took beyond its arithmetic", "[an
 
 TEST_CASE("bytes that grow with N are not arithmetic", "[analysis][explain]") {
   // Copies: 3 reads and writes of the cache per candidate, which take a tenth of its 0.2 ms.
-  const analysis::SchemePasses copy = analysis::sharing_passes("shared", kLayerBytes, 1024, true);
+  const kvcast::SchemePasses copy = kvcast::sharing_passes("shared", kLayerBytes, 1024, true);
   const double rate = 3 * kv_bytes() / 0.02e-3;
   const auto told = analysis::explain(make_samples({}, {10, 100}), copy, shape(), {nullptr, rate});
   REQUIRE(told);
@@ -165,7 +165,7 @@ TEST_CASE("what the data cannot tell apart stays together", "[analysis][explain]
   CHECK(falling->shares.back().arithmetic == Approx(4e-3 / 100 / 10e-3));
   CHECK_FALSE(falling->shares.back().weights);
   // History and candidates in one pass.
-  const auto packed = analysis::packed_passes("packed", kLayerBytes, 0);
+  const auto packed = kvcast::packed_passes("packed", kLayerBytes, 0);
   const auto together = analysis::explain(make_samples(times, {5, 100}, true), packed, shape(), {nullptr, 1e9});
   REQUIRE(together);
   CHECK(together->shares.front().arithmetic == Approx(0.02));

@@ -10,6 +10,7 @@
 #include "analysis/predict.h"
 #include "analysis/queueing.h"
 #include "catch.h"
+#include "engine/builtin/schemes/pass_counts.h"
 #include "kvcast/cost_model.h"
 #include "planted.h"
 #include "statistics/statistics.h"

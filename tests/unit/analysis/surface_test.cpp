@@ -12,10 +12,10 @@
 
 #include "base/random.h"
 #include "catch.h"
+#include "engine/builtin/schemes/pass_counts.h"
 #include "rows.h"
 
 namespace analysis = kvcast::analysis;
-using analysis::PassWork;
 using analysis::SurfaceCase;
 using analysis::SurfaceFamily;
 using kvcast::HoldoutErrors;
@@ -37,8 +37,8 @@ SurfaceFamily family() {
   SurfaceFamily f;
   f.shape.dim = 256;
   f.shape.heads = f.shape.kv_heads = 4;
-  f.naive = analysis::naive_passes(kLayerBytes, {512, 2, true});
-  f.scheme = analysis::sharing_passes("shared", kLayerBytes, 1024);
+  f.naive = kvcast::naive_passes(kLayerBytes, {512, 2, true});
+  f.scheme = kvcast::sharing_passes("shared", kLayerBytes, 1024);
   return f;
 }
 
@@ -47,7 +47,7 @@ struct Machine {
   double dense = 3e-12, attention = 5e-12, weight = 2e-11, kv = 6e-11, beyond = 4e-11, team_layer = 3e-5, pass = 1e-4;
   std::optional<double> cache;
 
-  double seconds(const PassWork& work) const {
+  double seconds(const kvcast::PassWork& work) const {
     const double beyond_s = cache ? beyond * work.passes * std::max(0.0, work.walk_bytes - *cache) : 0;
     return dense * work.flops.dense + attention * work.flops.attention + weight * work.weight_bytes +
            kv * work.kv_bytes + beyond_s + team_layer * work.team_layers + pass * work.passes;
@@ -219,7 +219,7 @@ TEST_CASE("the largest share of a term is that of the pass where it counts most"
   for (const std::int64_t length : kLengths) {
     for (const std::int64_t layers : kLayers) {
       for (const std::int64_t n : kCandidates) {
-        const PassWork work = f.scheme.candidates(work_at(f, length, layers), n);
+        const kvcast::PassWork work = f.scheme.candidates(work_at(f, length, layers), n);
         largest = std::max(largest, machine.weight * work.weight_bytes / machine.seconds(work));
       }
     }
@@ -435,7 +435,7 @@ TEST_CASE("predictions say where they come from", "[analysis][surface]") {
   CHECK_FALSE(beyond.at(2).scheme_seconds);
   CHECK_THAT(beyond.at(2).reason, Catch::Matchers::Contains("measure larger N"));
   // By hand: 64 tokens are 32 positions.
-  const PassWork work = f.naive.candidates(work_at(f, 64, 2), 1);
+  const kvcast::PassWork work = f.naive.candidates(work_at(f, 64, 2), 1);
   CHECK(*predictions.front().naive_seconds == Approx(analysis::surface_seconds(*surface, "naive", work)));
 }
 
@@ -473,7 +473,7 @@ TEST_CASE("history alone may vary", "[analysis][surface]") {
 
 TEST_CASE("a scheme without a history pass is one pass", "[analysis][surface]") {
   SurfaceFamily f = family();
-  f.scheme = analysis::packed_passes("packed-8", kLayerBytes, 8);
+  f.scheme = kvcast::packed_passes("packed-8", kLayerBytes, 8);
   const auto surface = analysis::fit_surface(make_grid(f, Machine{}), f, {0.2, 1});
   REQUIRE(surface);
   CHECK(surface->scheme == "packed-8");
@@ -481,54 +481,4 @@ TEST_CASE("a scheme without a history pass is one pass", "[analysis][surface]") 
   CHECK(coefficient(*surface, "candidates", "dense FLOPs") == Approx(3e-12).epsilon(kExact));
   CHECK(coefficient(*surface, "candidates", "KV bytes") == 0);
   CHECK(errors_of(*surface, "points")->median_pct < 1e-6);
-}
-
-TEST_CASE("what the schemes' passes go through", "[analysis][surface]") {
-  kvcast::WorkShape shape;
-  shape.history_length = 99;
-  shape.dim = 8;
-  shape.heads = shape.kv_heads = 2;
-  shape.layers = 3;
-  const double layer = 1000;
-  const auto across = analysis::naive_passes(layer, {512, 2, true}).candidates;
-  const auto within = analysis::naive_passes(layer, {512, 2, false}).candidates;
-  // Five sequences of 100 rows in a stack.
-  const std::map<std::int64_t, double> across_walks = {{1, 1}, {2, 2}, {10, 2}, {15, 3}, {20, 4}};
-  for (const auto& [n, walks] : across_walks) {
-    CAPTURE(n);
-    CHECK(across(shape, n).passes == walks);
-    CHECK(across(shape, n).weight_bytes == walks * 3 * layer);
-    CHECK(across(shape, n).team_layers == (n == 1 ? 3 : 0));
-    CHECK(across(shape, n).flops.total() == Approx(double(n) * kvcast::naive_flops(shape)));
-  }
-  CHECK(within(shape, 5).passes == 1);
-  CHECK(within(shape, 10).passes == 2);
-  CHECK(within(shape, 10).team_layers == 6);
-
-  const auto shared = analysis::sharing_passes("shared", layer, 4);
-  const double cache = double(kvcast::kv_cache_bytes(shape));
-  CHECK(shared.history(shape).flops.total() == kvcast::history_flops(shape));
-  // The last of three layers runs K and V only: 2 d² of 12 d².
-  CHECK(shared.history(shape).weight_bytes == Approx((2 + 1.0 / 6) * layer));
-  CHECK(shared.history(shape).walk_bytes == Approx((2 + 1.0 / 6) * layer + cache));
-  CHECK(shared.candidates(shape, 4).passes == 1);
-  CHECK(shared.candidates(shape, 9).passes == 3);
-  CHECK(shared.candidates(shape, 9).weight_bytes == 3 * 3 * layer);
-  CHECK(shared.candidates(shape, 9).kv_bytes == 3 * cache);
-  CHECK(shared.candidates(shape, 9).walk_bytes == Approx(3 * layer + cache));
-  CHECK(shared.candidates(shape, 9).flops.total() == Approx(9 * kvcast::candidate_flops(shape)));
-  CHECK(analysis::sharing_passes("shared-copy", layer, 4, true).candidates(shape, 9).kv_bytes == 27 * cache);
-  const auto packed = analysis::packed_passes("packed", layer, 4).candidates;
-  CHECK(packed(shape, 9).flops.total() == Approx(kvcast::packed_flops(shape, 9, 4)));
-  CHECK(packed(shape, 9).weight_bytes == 3 * 3 * layer);
-
-  shape.candidate_from_layer = 2;
-  CHECK(shared.candidates(shape, 1).weight_bytes == layer);
-  shape.candidate_from_layer = 0;
-  shape.trim = false;
-  CHECK(shared.history(shape).weight_bytes == 3 * layer);
-  shape.candidate_sees_history = false;
-  CHECK(shared.candidates(shape, 1).kv_bytes == 0);
-  shape.history_length = 0;
-  CHECK(shared.history(shape).passes == 0);
 }

@@ -7,10 +7,10 @@
 #include <string>
 #include <vector>
 
-#include "../schemes/harness.h"
 #include "app/prepared_case.h"
+#include "engine/builtin/model/weights.h"
 #include "faulty/faults.h"
-#include "model/weights.h"
+#include "unit/engine/builtin/schemes/harness.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;

@@ -4,9 +4,9 @@
 #include <cmath>
 #include <limits>
 
-#include "../schemes/harness.h"
 #include "faulty/faults.h"
 #include "kvcast/words.h"
+#include "unit/engine/builtin/schemes/harness.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;

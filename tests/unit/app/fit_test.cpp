@@ -54,6 +54,20 @@ TEST_CASE("a folder is fitted as the run was", "[app][fit]") {
   for (const Case& one : report.cases) CHECK_THAT(one.fits.at(0).r->value, WithinRel(0.1, 2e-3));
 }
 
+TEST_CASE("a shape of a type that is none is refused with file, value and what is allowed", "[app][fit]") {
+  for (const bool cache : {false, true}) {
+    const testing::TemporaryFolder folder;
+    Report report = testing::part(1, 1);
+    Shape& shape = *report.cases.back().shape;
+    (cache ? shape.kv_dtype : shape.dtype) = "int8";
+    write_report(report, folder.path().string());
+    const std::string expected =
+        folder.path().string() + (cache ? ": kv_dtype" : ": dtype") + ": 'int8' is unknown; allowed: fp32, bf16";
+    CHECK_THROWS_MATCHES(fit(folder.path().string(), {}), ConfigError, Catch::Matchers::Message(expected));
+    CHECK_THROWS_AS(compare(folder.path().string(), folder.path().string(), {}), ConfigError);
+  }
+}
+
 TEST_CASE("what cannot be fitted is refused with the reason", "[app][fit]") {
   const testing::TemporaryFolder folder;
   const std::string path = (folder.path() / "mine.csv").string();

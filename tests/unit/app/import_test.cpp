@@ -1,10 +1,10 @@
 #include <string>
 #include <vector>
 
+#include "engine/builtin/model/safetensors.h"
+#include "engine/builtin/model/weights.h"
 #include "kvcast/kvcast.h"
-#include "model/safetensors.h"
-#include "model/weights.h"
-#include "unit/model/stored_file.h"
+#include "unit/engine/builtin/model/stored_file.h"
 
 namespace kvcast {
 namespace {

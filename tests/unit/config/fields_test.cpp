@@ -5,6 +5,7 @@
 #include <string>
 
 #include "catch.h"
+#include "engine/builtin/kernels/element.h"
 #include "kvcast/config.h"
 #include "kvcast/kvcast.h"
 
@@ -232,6 +233,14 @@ TEST_CASE("every mask has a name that reads back", "[config][fields]") {
     CHECK_FALSE(to_string(mask).empty());
     CHECK(read("model.mask", to_string(mask), config) == "");
     CHECK(config.model.mask == mask);
+  }
+}
+
+TEST_CASE("the types that a config takes are those of the engine", "[config][fields]") {
+  for (const char* path : {"run.dtype", "run.kv_dtype"}) {
+    Config config;
+    for (const std::string_view name : kernels::kElementNames) CHECK(read(path, std::string(name), config) == "");
+    for (const char* name : {"", "fp16", "FP32", "f32"}) CHECK_FALSE(read(path, name, config).empty());
   }
 }
 

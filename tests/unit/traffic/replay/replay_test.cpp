@@ -9,7 +9,7 @@
 
 #include "app/problem.h"
 #include "catch.h"
-#include "schemes/check.h"
+#include "engine/builtin/schemes/check.h"
 #include "traffic/replay/server.h"
 
 using namespace kvcast;
