@@ -24,6 +24,11 @@ kernels::Element element(const std::string& where, const std::string& name) {
   throw ConfigError(where, in_quotes(name) + " is unknown", "allowed: " + allowed);
 }
 
+// "auto" stands in a config that was not parsed.
+kernels::Element kv_element(const Config& config) {
+  return element("run.kv_dtype", config.run.kv_dtype == "auto" ? config.run.dtype : config.run.kv_dtype);
+}
+
 }  // namespace
 
 ModelShape model_shape(const Config& config) {
@@ -37,7 +42,7 @@ ModelShape model_shape(const Config& config) {
   shape.query_tokens = m.query_tokens;
   shape.candidate_from_layer = m.candidate_from_layer;
   shape.element = element("run.dtype", config.run.dtype);
-  shape.kv_element = element("run.kv_dtype", config.run.kv_dtype);
+  shape.kv_element = kv_element(config);
   return shape;
 }
 
@@ -55,7 +60,7 @@ WorkShape work_shape(const Config& config) {
   w.trim = config.run.trim;
   w.causal = m.mask != Mask::bidirectional;
   w.candidate_sees_history = m.mask != Mask::target_first_causal;
-  w.bytes = kernels::element_bytes(element("run.kv_dtype", config.run.kv_dtype));
+  w.bytes = kernels::element_bytes(kv_element(config));
   return w;
 }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include "catch.h"
+#include "fitted_models.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
 #include "report/plot.h"
@@ -36,6 +37,7 @@ Case case_of(std::int64_t length, double r) {
   fit.asymptote = 1 / r;
   fit.candidates_for_90 = static_cast<std::int64_t>(std::lround(9 * (1 / r - 1)));
   fit.known_to = 400;
+  fit.models = {testing::law_model(r)};
   one.fits = {fit};
   return one;
 }

@@ -126,7 +126,7 @@ void check_csv(const std::string& text) {
   std::size_t formulas = 0, ragged = 0;
   const input::CsvTable table = input::parse_csv(text, "csv");
   REQUIRE_FALSE(table.heading.names.empty());
-  for (const CsvRow& row : table.rows) {
+  for (const input::CsvRow& row : table.rows) {
     ragged += row.cells.size() == table.heading.names.size() ? 0 : 1;
     for (const auto& cell : row.cells) {
       const bool begins = !cell.empty() && std::string("=+-@\t\r\n").find(cell.front()) != std::string::npos;
