@@ -136,6 +136,33 @@ TEST_CASE("reports from before a field was added are read", "[report][read]") {
   CHECK(read_back.config->sweep.layers.empty());
 }
 
+TEST_CASE("the two models of kvcast.report/1 are read as a list", "[report][read]") {
+  Json document = Json::parse(json(golden::fixed_report()));
+  document["schema"] = "kvcast.report/1";
+  Json& fit = document["cases"][0]["fits"]["shared"];
+  const Json observed = fit["observed"];
+  fit.erase("observed");
+  fit.erase("models");
+  fit["max_residual_pct"] = 3.4;
+  fit["loo_error_pct"] = 2.1;
+  fit["affine"] = {{"user_s", 6.921}, {"candidate_s", 0.013579}, {"naive_candidate_s", 6.75}};
+  fit["marginal_r"] = {{"value", 0.0020117}, {"ci95", {0.0019875, 0.0020359}}};
+  fit["affine_max_residual_pct"] = 0.9;
+  fit["affine_loo_error_pct"] = 0.65;
+  fit["residuals"] = Json::array();
+  for (const Json& one : observed) {
+    const bool first = one["candidates"] == 1;
+    fit["residuals"].push_back({{"candidates", one["candidates"]},
+                                {"speedup", one["speedup"]},
+                                {"one_parameter_pct", first ? 1.8537 : 0.46},
+                                {"affine_pct", first ? 0.125 : -0.0625},
+                                {"loo_pct", first ? Json(nullptr) : Json(0.457)},
+                                {"affine_loo_pct", first ? Json(nullptr) : Json(-1.0 / 3)}});
+  }
+  // What is written of it is what was written of the same models in the first place.
+  CHECK(json(read(document)) == json(golden::fixed_report()));
+}
+
 TEST_CASE("every field of the fixed report is read or refused, none by chance", "[report][read]") {
   // Each member in turn becomes a list in a list, which no field may be; what is derived is not read.
   const Report report = golden::fixed_report();
