@@ -265,7 +265,7 @@ struct Fit {
   const FittedModel* in_use() const;
 };
 
-/// A model of the list with its formulas, not fitted; without a name where there is none.
+/// A model of the list with its formulas and parameters, their values unknown: NaN. Without a name where there is none.
 FittedModel unfitted_model(const std::string& name);
 /// Speed-up at N by a fitted model. Errors: none; NaN for a model that this version does not have.
 double modelled_speedup(const FittedModel& model, double candidates);

@@ -223,13 +223,11 @@ void look_beyond(Fit& fit, const std::vector<Level>& levels, const Fitted* fitte
 /// As a report tells it, but for marginal_r.
 FittedModel model_of(const Fitted& fitted, const std::vector<Level>& levels, double naive_s) {
   FittedModel model = unfitted_model(fitted.form->name);
-  bool times = false;
   for (std::size_t i = 0; i < fitted.form->parameters.size(); ++i) {
-    const FormParameter& one = fitted.form->parameters[i];
-    model.parameters.push_back({one.name, one.symbol, one.unit, fitted.constants[i] * (one.seconds ? naive_s : 1)});
-    times = times || one.seconds;
+    model.parameters[i].value = fitted.constants[i] * (fitted.form->parameters[i].seconds ? naive_s : 1);
   }
-  if (times) model.parameters.push_back({"naive_candidate_s", kNaiveSymbol, "s", naive_s});
+  // What is in seconds needs them.
+  if (model.parameters.size() > fitted.form->parameters.size()) model.parameters.back().value = naive_s;
   model.loo_error_pct = fitted.loo_pct;
   model.max_residual_pct = 0;
   for (const Level& level : levels) {

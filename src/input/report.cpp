@@ -60,17 +60,14 @@ void models_of_1(const JsonPlace& place, Fit& fit) {
   };
   if (fit.r) {
     FittedModel& law = fit.models.emplace_back(unfitted_model("one-parameter"));
-    law.parameters = {{"r", "r", "ratio", fit.r->value}};
+    law.parameters.front().value = fit.r->value;
     law.marginal_r = fit.r;
     law.max_residual_pct = number(place, "max_residual_pct");
     law.loo_error_pct = number(place, "loo_error_pct");
   }
   if (const JsonPlace affine = place.at("affine"); !affine.value().is_null()) {
     FittedModel& line = fit.models.emplace_back(unfitted_model("affine"));
-    constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
-    for (const auto& [name, symbol] : {std::pair{"user_s", "a"}, {"candidate_s", "b"}, {"naive_candidate_s", "c"}}) {
-      line.parameters.push_back({name, symbol, "s", number(affine, name).value_or(kUnknown)});
-    }
+    for (FittedParameter& one : line.parameters) one.value = number(affine, one.name.c_str()).value_or(one.value);
     line.marginal_r = estimate(place, "marginal_r");
     line.max_residual_pct = number(place, "affine_max_residual_pct");
     line.loo_error_pct = number(place, "affine_loo_error_pct");
@@ -94,10 +91,15 @@ Fit fit(const JsonPlace& place) {
     value.observed = rows_from_json(place.at("observed"), observed_speedup_columns());
   }
   for (const auto& item : place.at("models").items()) {
-    FittedModel& model = value.models.emplace_back();
+    // Formulas and names go into cells and scripts: they are ours, whatever the file says. A model that is none of ours
+    // is passed over.
+    FittedModel model = unfitted_model(item.at("model").text());
     from_json(item, fitted_model_columns(), model);
-    model.parameters = rows_from_json(item.at("parameters"), fitted_parameter_columns());
+    for (const FittedParameter& read : rows_from_json(item.at("parameters"), fitted_parameter_columns())) {
+      for (FittedParameter& own : model.parameters) own.value = own.symbol == read.symbol ? read.value : own.value;
+    }
     model.residuals = rows_from_json(item.at("residuals"), model_residual_columns());
+    if (!model.name.empty()) value.models.push_back(std::move(model));
   }
   value.predictions = rows_from_json(place.at("predictions"), prediction_columns());
   const JsonPlace explanation = place.at("explanation");

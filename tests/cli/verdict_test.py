@@ -78,7 +78,7 @@ class VerdictTest(unittest.TestCase):
             self.assertAlmostEqual(rows[n]["scheme_s"] / point["schemes"]["shared"]["seconds"]["median"], 1, delta=0.03)
         for row in fit["predictions"]:
             if row["source"] == "measured":
-                self.assertEqual(row["speedup"], residuals[row["candidates"]]["speedup"])
+                self.assertEqual(row["speedup"], observed[row["candidates"]]["speedup"])
                 self.assertEqual(row["by"], "timings")
 
     def test_naive_in_batches(self):

@@ -37,6 +37,13 @@ FittedModel unfitted_model(const std::string& name) {
     model.formula = form->formula;
     model.limit = form->limit;
     model.for_90 = form->for_90;
+    constexpr double kUnknown = std::numeric_limits<double>::quiet_NaN();
+    bool seconds = false;
+    for (const analysis::FormParameter& one : form->parameters) {
+      model.parameters.push_back({one.name, one.symbol, one.unit, kUnknown});
+      seconds = seconds || one.seconds;
+    }
+    if (seconds) model.parameters.push_back({"naive_candidate_s", analysis::kNaiveSymbol, "s", kUnknown});
   }
   return model;
 }
