@@ -51,7 +51,10 @@ struct UserCacheOptions {
   std::int64_t bytes = 0;         ///< capacity; 0: none
   std::int64_t page_tokens = 16;  ///< a history takes whole pages of this many tokens
   std::optional<double> ttl_s;    ///< a history not asked for in this time is dropped; nullopt: never
+  std::string policy = "lru";     ///< who leaves a full cache: one of cache_policies()
 };
+/// Names of the policies, the default first.
+std::vector<std::string> cache_policies();
 
 struct ServerOptions {
   std::int64_t workers = 1;     ///< requests, or batches, that are served at a time

@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "traffic/policies/policy.h"
 
 namespace kvcast::app {
 
@@ -36,6 +37,19 @@ inline constexpr std::int64_t kMostWorkers = 4096;
 inline void require_warm_up(double share) {
   if (share >= 0 && share <= 0.9) return;
   refuse("--warm-up", "'" + format_significant(share, 6) + "' is out of range", "0 to 0.9");
+}
+
+/// blind: why the requests to come cannot be known; empty: they can.
+inline void require_policy(const std::string& name, const std::string& blind) {
+  std::vector<std::string> able;
+  for (const traffic::PolicyKind& kind : traffic::policies()) {
+    if (blind.empty() || !kind.foresees) able.push_back(kind.name);
+  }
+  const traffic::PolicyKind* kind = traffic::find_policy(name);
+  if (kind == nullptr) refuse("--policy", "'" + printable(name, 60) + "' is not known", join(cache_policies(), ", "));
+  if (kind->foresees && !blind.empty()) {
+    refuse("--policy", name + " has to know the requests to come; " + blind, "one of: " + join(able, ", "));
+  }
 }
 
 }  // namespace kvcast::app

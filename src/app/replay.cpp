@@ -306,6 +306,7 @@ class Replayer {
   Replayer(const Config& config, const ReplayRequest& request) : config_(config), request_(request) {
     app::require_range("--workers", request.workers, 1, app::kMostWorkers);
     app::require_warm_up(request.warm_up);
+    app::require_policy(request.cache.policy, "an engine that serves them as they come does not");
   }
 
   Report run(const Observer& observer) {

@@ -24,6 +24,7 @@
 #include "kvcast/kvcast.h"
 #include "traffic/copies.h"
 #include "traffic/find.h"
+#include "traffic/future.h"
 #include "traffic/hit_rates.h"
 #include "traffic/service.h"
 #include "traffic/workload.h"
@@ -65,6 +66,8 @@ void check(const TrafficOptions& options) {
   if (options.server.order != "fifo" && options.server.order != "shortest") {
     refuse("--order", "'" + printable(options.server.order, 60) + "' is not known", "fifo or shortest");
   }
+  app::require_policy(options.cache.policy,
+                      options.server.order == "fifo" ? "" : "--order " + options.server.order + " serves out of turn");
   if (options.server.batch_window_s > 0 && options.server.batch_most == 1) {
     refuse("--batch-window", "requests wait for others to be served with, and a batch is of one", "add --batch 8");
   }
@@ -122,6 +125,11 @@ class Fleet {
     simulator_.replications = options.replications;
     simulator_.seed = options.workload.seed;
     simulator_.threads = static_cast<int>(options.threads);
+    if (traffic::find_policy(options.cache.policy)->foresees && summary_.requests > traffic::kMostOffline) {
+      refuse("--policy",
+             options.cache.policy + " keeps all requests in memory, and " + number(summary_.requests) + " are too many",
+             "--requests " + number(traffic::kMostOffline));
+    }
     refuse_held();
   }
 
@@ -179,7 +187,12 @@ class Fleet {
     if (own_rate_) {
       arrivals.copies = *own_rate_ > 0 ? std::max(1.0, requests_per_s.value_or(0) / *own_rate_) : 1;
     }
-    arrivals.make = [&workload](std::uint64_t replication) { return workload.requests(replication); };
+    arrivals.make = [&workload, this](std::uint64_t replication) {
+      auto drawn = workload.requests(replication);
+      if (!traffic::find_policy(simulator_.cache.policy)->foresees) return drawn;
+      return traffic::foreseen(std::move(drawn), *workload.requests(replication), simulator_.cache,
+                               simulator_.max_history);
+    };
     arrivals.warm_up = static_cast<std::int64_t>(options_.warm_up * static_cast<double>(requests));
     return arrivals;
   }

@@ -1,5 +1,7 @@
 #include "traffic_arguments.h"
 
+#include <fmt/format.h>
+
 namespace kvcast::cli {
 
 namespace {
@@ -48,6 +50,8 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
       ->group(kMoreOptions);
   add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");
   more("--page", cache_.page_tokens, "N", "A cached history takes whole pages of this many tokens [16]");
+  const std::string policies = fmt::format("Who leaves a full cache: {} [lru]", fmt::join(cache_policies(), ", "));
+  more("--policy", cache_.policy, "NAME", policies.c_str());
   more("--ttl", ttl_, "TIME", "Drop a history not asked for in this time [never]");
   add("--p99", p99_, "TIME", "What 99% of the requests are to be answered within: 50ms");
   more("--warm-up", warm_up_, "X", "First share of the requests, served but not counted [0.1]");

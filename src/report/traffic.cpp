@@ -337,6 +337,7 @@ std::string subject(const Traffic& traffic) {
   if (traffic.cache.bytes > 0) {
     text +=
         ", cache of " + bytes(traffic.cache.bytes) + " in pages of " + integer(traffic.cache.page_tokens) + " tokens";
+    if (traffic.cache.policy != "lru") text += ", by the policy " + one_line(traffic.cache.policy);
     if (traffic.cache.ttl_s) text += ", dropped after " + seconds(*traffic.cache.ttl_s);
   }
   text += "; service times " + one_line_or_dash(traffic.costs.source);

@@ -51,6 +51,7 @@ const std::vector<Column<UserCacheOptions>>& user_cache_columns() {
       describe<T>("bytes", "bytes", "capacity; 0: no cache between requests", &T::bytes),
       describe<T>("page_tokens", "tokens", "a history takes whole pages of this many", &T::page_tokens),
       describe<T>("ttl_s", "s", "a history not asked for in this time is dropped; null: never", &T::ttl_s),
+      describe<T>("policy", "", "who leaves when it is full, as `simulate --policy`", &T::policy, Role::added),
   };
   return columns;
 }

@@ -10,6 +10,7 @@
 
 #include "base/parallel.h"
 #include "base/random.h"
+#include "traffic/future.h"
 #include "traffic/user_cache.h"
 #include "traffic/user_index.h"
 
@@ -17,83 +18,6 @@ namespace kvcast::traffic {
 namespace {
 
 constexpr std::uint32_t kNone = UserIndex::kNone;
-
-// ---- users of a stream, and what each request could find at best
-
-struct User {
-  std::uint64_t user = 0;
-  std::int64_t history = 0;
-  double asked = 0;
-  std::int64_t requests = 0, reuses = 0;
-  double pages = 0;        // sum over requests
-  std::uint32_t last = 0;  // request
-};
-
-// What the offline policies know: request i takes pages[i], and hits if its user was held since request before[i];
-// kNone when no cache could have it.
-class Recording {
- public:
-  Recording(const UserCacheOptions& options, std::int64_t max_history, std::int64_t most)
-      : options_(options), max_history_(max_history), most_(std::min<std::int64_t>(most, kNone)) {}
-
-  void add(const Request& request) {
-    if (!complete_) return;
-    if (static_cast<std::int64_t>(pages_.size()) == most_) {
-      *this = Recording(options_, max_history_, 0);
-      complete_ = false;
-      return;
-    }
-    if (pages_.empty()) first_s_ = request.arrival_s;
-    last_s_ = request.arrival_s;
-    const auto i = static_cast<std::uint32_t>(pages_.size());
-    const std::int64_t pages = pages_of(limited(request.history, max_history_), options_.page_tokens);
-    const std::uint32_t tag = UserIndex::tag(request.user);
-    std::uint32_t at = index_.find(tag, [&](std::uint32_t u) { return users_[u].user == request.user; });
-    std::uint32_t before = kNone;
-    if (at == kNone) {
-      at = static_cast<std::uint32_t>(users_.size());
-      users_.push_back({.user = request.user});
-      index_.insert(tag, at);
-    } else if (users_[at].history > 0 && still_the_beginning(users_[at].history, request.history, max_history_)) {
-      ++users_[at].reuses;
-      if (!(request.arrival_s - users_[at].asked > options_.ttl_s.value_or(std::numeric_limits<double>::infinity()))) {
-        before = users_[at].last;
-      }
-    }
-    User& user = users_[at];
-    user.history = request.history;
-    user.asked = request.arrival_s;
-    ++user.requests;
-    user.pages += static_cast<double>(pages);
-    user.last = i;
-    pages_.push_back(pages);
-    before_.push_back(before);
-  }
-
-  bool complete() const { return complete_; }
-  std::size_t size() const { return pages_.size(); }
-  const std::vector<std::int64_t>& pages() const { return pages_; }
-  const std::vector<std::uint32_t>& before() const { return before_; }
-  double duration_s() const { return last_s_ - first_s_; }
-  std::vector<UserRequests> users() const {
-    std::vector<UserRequests> users;
-    users.reserve(users_.size());
-    for (const User& user : users_) {
-      users.push_back({user.requests, user.reuses, user.pages / static_cast<double>(user.requests)});
-    }
-    return users;
-  }
-
- private:
-  UserCacheOptions options_;
-  std::int64_t max_history_, most_;
-  bool complete_ = true;
-  std::vector<std::int64_t> pages_;
-  std::vector<std::uint32_t> before_;
-  std::vector<User> users_;
-  UserIndex index_;
-  double first_s_ = 0, last_s_ = 0;
-};
 
 // ---- Belady
 
@@ -286,6 +210,7 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
   for (const std::int64_t bytes : cache_bytes) {
     UserCacheOptions sized = options;
     sized.bytes = bytes;
+    sized.policy = "lru";
     caches.emplace_back(sized, bytes_per_token, max_history);
   }
   const auto sizes = static_cast<std::int64_t>(caches.size());
@@ -322,10 +247,7 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
   caches.clear();
   if (!recording.complete() || recording.size() == 0) return points;
 
-  std::vector<std::uint32_t> next(recording.size(), kNone);
-  for (std::size_t i = 0; i < next.size(); ++i) {
-    if (recording.before()[i] != kNone) next[recording.before()[i]] = static_cast<std::uint32_t>(i);
-  }
+  const std::vector<std::uint32_t> next = recording.next();
   const std::vector<Holding> by_cost = holdings(recording);
   const std::vector<UserRequests> users = recording.users();
   std::optional<double> ttl;

@@ -7,13 +7,10 @@
 #include <vector>
 
 #include "kvcast/traffic.h"
+#include "traffic/future.h"
 #include "traffic/request.h"
 
 namespace kvcast::traffic {
-
-/// Longest stream of which HitRatePoint::che, belady and bound are told: they need all of it in memory, 12 bytes a
-/// request and some 80 a user, and 20 a request more while they are computed.
-inline constexpr std::int64_t kMostOffline = std::int64_t{1} << 22;
 
 /// Sizes for hit_rate_curve: `points` >= 2 capacities in whole pages, evenly spaced by their logarithm, from what the
 /// median user takes up to all users at once; fewer where these lie closer together than pages, none without
@@ -34,7 +31,7 @@ std::vector<std::int64_t> cache_sizes(RequestSource& requests, const UserCacheOp
 /// that user before; holding takes (bytes) x (requests between), of which there are capacity x (requests - 1). As many
 /// as fit when the cheapest come first. Source: PFOO-L of Berger, Beckmann, Harchol-Balter, "Practical bounds on
 /// optimal caching with variable object sizes", POMACS 2018. che: Che's approximation of lru, see che_hits. The last
-/// three are nullopt for streams longer than `most_offline`.
+/// three are nullopt for streams longer than `most_offline`: they need all of it in memory.
 ///
 /// `threads` share the sizes; the numbers do not depend on them. Errors: those of `requests`.
 std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vector<std::int64_t>& cache_bytes,
@@ -42,12 +39,6 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
                                          std::int64_t max_history, int threads = 1,
                                          std::int64_t most_offline = kMostOffline);
 
-/// A user of a finite stream.
-struct UserRequests {
-  std::int64_t requests = 0;  ///< all, at least 1
-  std::int64_t reuses = 0;    ///< that a cache without a limit of bytes or time would hit: requests - 1 or fewer
-  double bytes = 0;           ///< mean
-};
 /// Che's approximation of LRU, for a finite stream of which the counts are known: expected hits when every order of the
 /// requests is equally likely, which is what users drawn independently come to. An entry stays for as long after its
 /// last request as fills the cache on average. The requests of a user are n points spread evenly over the stream; the

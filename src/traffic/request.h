@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <limits>
 #include <span>
 #include <vector>
 
@@ -13,6 +14,10 @@ struct Request {
   std::uint64_t user = 0;    ///< any number
   std::int64_t history = 0;  ///< tokens that the user has, before any limit
   std::int64_t candidates = 0;
+  /// Number in order of arrival of the request that finds what this one leaves, if nobody evicts it; never when there
+  /// is none, or nothing tells (see foreseen).
+  std::int64_t next_use = kNever;
+  static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 };
 
 /// Requests in order of arrival, from the first on. Takes memory that does not grow with their number.

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/checked.h"
+#include "traffic/policies/policy.h"
 #include "traffic/user_index.h"
 
 namespace kvcast::traffic {
@@ -47,7 +48,8 @@ struct UserCache::Impl {
         bytes_per_page(bytes_of_page(options.page_tokens, bytes_per_token)),
         max_history(most_history),
         ttl(options.ttl_s.value_or(std::numeric_limits<double>::infinity())),
-        present(options.bytes > 0) {
+        present(options.bytes > 0),
+        policy(find_policy(options.policy)->make()) {
     assert(options.page_tokens >= 1 && options.bytes >= 0 && most_history >= 0 && bytes_per_token >= 0 && ttl >= 0);
     if (present) capacity = bytes_per_page > 0 ? options.bytes / bytes_per_page : kMostBytes;
   }
@@ -75,7 +77,8 @@ struct UserCache::Impl {
     entry.used = now;
     if (oldest_live == kRing) oldest_live = at;
   }
-  void touch(std::uint32_t at) noexcept {
+  void touch(std::uint32_t at, const Request& request) {
+    policy->use(at, request);
     if (entries[kRing].older == at) {
       entries[at].used = now;
       return;
@@ -106,15 +109,26 @@ struct UserCache::Impl {
       count_bytes();
     }
     index.erase(UserIndex::tag(entry.user), at);
+    release(at);
+    if (hear) hear(entries[at].user);
+  }
+  void release(std::uint32_t at) noexcept {
+    policy->drop(at);
     unlink(at);
     entries[at].older = unused;
     unused = at;
-    if (hear) hear(entries[at].user);
   }
-  void evict_oldest() noexcept {
-    const std::uint32_t at = entries[kRing].newer;
-    if (!expired(entries[at])) ++counts.evictions;
-    drop(at);
+  // Evicts until the entry has `more` pages; false when it is itself the one to go.
+  bool make_room(std::uint32_t at, std::int64_t more) noexcept {
+    while (held_pages > capacity - more) {
+      const std::uint32_t oldest = entries[kRing].newer;
+      // The room of what has expired comes first.
+      const std::uint32_t victim = expired(entries[oldest]) ? oldest : policy->victim(oldest);
+      if (victim == at) return false;
+      if (!expired(entries[victim])) ++counts.evictions;
+      drop(victim);
+    }
+    return true;
   }
   std::uint32_t take_entry() {
     if (unused != kRing) {
@@ -130,6 +144,7 @@ struct UserCache::Impl {
   std::int64_t page_tokens, bytes_per_page, max_history, capacity = 0;  // capacity: pages
   double ttl;
   bool present;  // a cache of 0 bytes refuses nobody: it is not there
+  std::unique_ptr<EvictionPolicy> policy;
   double now = 0;
   std::int64_t held_pages = 0, live_pages = 0;  // held: with what has expired, whose room is not needed yet
   std::vector<Entry, HugePages<Entry>> entries = std::vector<Entry, HugePages<Entry>>(1);
@@ -173,7 +188,7 @@ Lookup UserCache::find(const Request& request, double now) noexcept {
     m.last_at = kNone;
     return lookup;
   }
-  m.touch(at);
+  m.touch(at, request);
   const std::int64_t usable = entry.ready <= now ? entry.history : entry.before;
   if (usable == 0) return lookup;
   lookup.found = usable == request.history ? Found::all : Found::part;
@@ -200,15 +215,18 @@ bool UserCache::keep(const Request& request, double ready) {
   if (!fits || request.history == 0) return false;
 
   if (at != kNone) {
-    m.touch(at);
+    m.touch(at, request);
     Entry& entry = m.entries[at];
     if (entry.history == request.history) {
       entry.ready = std::min(entry.ready, ready);
       return true;
     }
     const std::int64_t more = m.pages(request.history) - m.pages(entry.history);
-    // It is the newest and fits alone, so it is never its own victim.
-    while (m.held_pages + more > m.capacity) m.evict_oldest();
+    if (!m.make_room(at, more)) {
+      ++m.counts.evictions;
+      m.drop(at);
+      return false;
+    }
     if (entry.ready <= m.now) entry.before = entry.history;
     entry.history = request.history;
     entry.ready = ready;
@@ -218,7 +236,6 @@ bool UserCache::keep(const Request& request, double ready) {
     return true;
   }
   const std::int64_t room = m.pages(request.history);
-  while (m.held_pages > m.capacity - room) m.evict_oldest();
   at = m.take_entry();
   Entry& entry = m.entries[at];
   entry.user = request.user;
@@ -226,6 +243,11 @@ bool UserCache::keep(const Request& request, double ready) {
   entry.before = 0;
   entry.ready = ready;
   m.make_newest(at);
+  m.policy->use(at, request);
+  if (!m.make_room(at, room)) {
+    m.release(at);
+    return false;
+  }
   m.index.insert(tag, at);
   m.held_pages += room;
   m.live_pages += room;

@@ -1,4 +1,4 @@
-// Which users' keys and values are kept between requests: LRU with a time to live, in whole pages.
+// Which users' keys and values are kept between requests: by a policy (policies/), with a time to live, in whole pages.
 #pragma once
 
 #include <cstddef>
@@ -53,10 +53,11 @@ constexpr std::int64_t pages_of(std::int64_t tokens, std::int64_t page_tokens) n
 /// Bytes that a history takes: whole pages, each of whole bytes. As many as int64 holds when it is more.
 std::int64_t page_bytes(std::int64_t tokens, std::int64_t page_tokens, double bytes_per_token);
 
-/// A time of O(1) per call, memory in proportion to the users held (48 bytes, and 16 to 32 of the hash table).
+/// A time of O(1) per call and what the policy takes, memory in proportion to the users held (48 bytes, 16 to 32 of the
+/// hash table, and the policy's).
 class UserCache {
  public:
-  /// max_history 0: no limit.
+  /// max_history 0: no limit. options.policy is one of the list.
   UserCache(const UserCacheOptions& options, double bytes_per_token, std::int64_t max_history);
   UserCache(UserCache&&) noexcept;
   UserCache& operator=(UserCache&&) noexcept;
@@ -67,9 +68,10 @@ class UserCache {
   /// `now` never falls. The time to live runs from the last find, and the room of what has expired is taken first;
   /// until then its user is known as expired.
   Lookup find(const Request& request, double now) noexcept;
-  /// Keeps the history of this request, evicting the users that waited longest until it fits; usable from `ready` on,
-  /// or from when the same history was to be ready already.
-  /// False when it is not kept: alone larger than the cache, or nothing. Errors: std::length_error beyond 2^31 users.
+  /// Keeps the history of this request, evicting whom the policy names until it fits; usable from `ready` on, or from
+  /// when the same history was to be ready already.
+  /// False when it is not kept: alone larger than the cache, itself the one to go, or nothing. Errors:
+  /// std::length_error beyond 2^31 users.
   bool keep(const Request& request, double ready);
   const CacheCounts& counts() const noexcept;
   /// Starts the counts anew, not the contents.

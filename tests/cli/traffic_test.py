@@ -225,7 +225,7 @@ class SimulateTest(TrafficTest):
             ("page", "0", "1 to 1000000"), ("ttl", "0", "a time above 0"), ("ttl", "-1s", "a time above 0"),
             ("p99", "0", "a time above 0"), ("p99", "soon", "a time above 0"), ("warm-up", "0.95", "0 to 0.9"),
             ("warm-up", "x", "a number or a percentage"), ("seed", "-1", "at least 0"), ("workers", "0", "1 to 4096"),
-            ("workers", "5000", "1 to 4096"), ("order", "lifo", "fifo or shortest"), ("batch", "0", "1 to"),
+            ("workers", "5000", "1 to 4096"), ("order", "lifo", "fifo or shortest"), ("policy", "random", "lru, belady"), ("batch", "0", "1 to"),
             ("batch-window", "5ms", "--batch 8"), ("batch-window", "-1ms", "a time above 0"),
             ("find", "everything", "qps, candidates, workers or cache"), ("find", "qps", "--p99"),
             ("replications", "0", "1 to 1000"), ("replications", "1001", "1 to 1000"), ("threads", "-1", "0 to 4096"),
@@ -770,6 +770,25 @@ class SimulateTest(TrafficTest):
         cut = self.simulate(max_history=200)
         self.assertIn("histories: cut to their newest 200 tokens", cut["assumptions"])
         self.assertLess(latency(cut, "mean")["value"], latency(self.simulate(), "mean")["value"])
+
+    def test_a_policy_that_foresees_finds_more(self):
+        busy = dict(cache="20MiB", workers=4, growth=0, warm_up=0, replications=2)
+        lru, belady = self.simulate(**busy), self.simulate(policy="belady", **busy)
+        self.assertEqual((lru["cache"]["policy"], belady["cache"]["policy"]), ("lru", "belady"))
+        found = [figure(traffic, "hit_rate")["value"] for traffic in (lru, belady)]
+        self.assertLess(found[0], found[1])
+        # The curve is of LRU whatever the policy, and has what Belady would find when nobody waits.
+        own = next(p for p in belady["hit_rates"] if p["cache_bytes"] == 20 * 1024 * 1024)
+        self.assertEqual(lru["hit_rates"], belady["hit_rates"])
+        self.assertAlmostEqual(found[1], own["belady"], delta=0.01)
+        self.assertIn("by the policy belady", self.kvcast("simulate", *flags(**{**self.BASE, **busy, "policy": "belady"})).stdout)
+
+    def test_a_policy_that_foresees_must_see(self):
+        served = self.refused("simulate", *flags(**{**self.BASE, "policy": "belady", "order": "shortest"}))
+        self.assertIn("--policy: belady has to know the requests to come; --order shortest serves out of turn", served)
+        replayed = self.refused("replay", *ReplayTest.WORK, "--qps", "60", "--policy", "belady")
+        self.assertIn("--policy: belady has to know the requests to come", replayed)
+        self.assertIn("lru", replayed)
 
     def test_the_curve_of_hit_rates(self):
         traffic = self.simulate(cache="20MiB")

@@ -5,8 +5,10 @@
 #include <limits>
 #include <list>
 #include <map>
+#include <memory>
 #include <numeric>
 #include <optional>
+#include <span>
 #include <utility>
 #include <vector>
 
@@ -500,6 +502,31 @@ double endless_hit_rate(const std::vector<double>& rates, const std::vector<doub
 }
 
 }  // namespace
+
+TEST_CASE("Belady's policy finds what his bound says", "[traffic][cache][property]") {
+  for (const std::optional<double> ttl : {std::optional<double>{}, std::optional<double>{300}}) {
+    const auto requests = independent(zipf(200, 0.9), {3, 17, 8, 40}, 5000, 11);
+    for (const std::int64_t bytes : {100, 400, 1500}) {
+      UserCacheOptions options = paged(1);
+      options.ttl_s = ttl;
+      options.bytes = bytes;
+      ListedRequests all(requests), ahead(requests);
+      const double bound = hit_rate_curve(all, {bytes}, options, 1, 0)[0].belady.value();
+      options.policy = "belady";
+      const auto source = foreseen(std::make_unique<ListedRequests>(requests), ahead, options, 0);
+      UserCache cache(options, 1, 0);
+      for_each_block(*source, [&](std::span<const Request> block) {
+        for (const Request& request : block) {
+          cache.find(request, request.arrival_s);
+          cache.keep(request, request.arrival_s);
+        }
+      });
+      const CacheCounts& counts = cache.counts();
+      CHECK(counts.most_bytes <= bytes);
+      CHECK_THAT(static_cast<double>(counts.found_all + counts.found_part) / 5000, WithinAbs(bound, 1e-12));
+    }
+  }
+}
 
 TEST_CASE("a time to live ends what a cache of everything would hit", "[traffic][cache]") {
   // Within half of the stream another of the three requests comes with probability 1 - 1/2^3.
