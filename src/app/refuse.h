@@ -7,6 +7,7 @@
 #include "base/parallel.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "kvcast/traffic.h"
 #include "traffic/policies/policy.h"
 
 namespace kvcast::app {

@@ -94,12 +94,13 @@ Fit fit(const JsonPlace& place) {
     // Formulas and names go into cells and scripts: they are ours, whatever the file says. A model that is none of ours
     // is passed over.
     FittedModel model = unfitted_model(item.at("model").text());
+    if (model.name.empty()) continue;
     from_json(item, fitted_model_columns(), model);
     for (const FittedParameter& read : rows_from_json(item.at("parameters"), fitted_parameter_columns())) {
       for (FittedParameter& own : model.parameters) own.value = own.symbol == read.symbol ? read.value : own.value;
     }
     model.residuals = rows_from_json(item.at("residuals"), model_residual_columns());
-    if (!model.name.empty()) value.models.push_back(std::move(model));
+    value.models.push_back(std::move(model));
   }
   value.predictions = rows_from_json(place.at("predictions"), prediction_columns());
   const JsonPlace explanation = place.at("explanation");

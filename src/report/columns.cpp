@@ -289,7 +289,8 @@ const std::vector<Column<FittedModel>>& fitted_model_columns() {
   using T = FittedModel;
   static const std::vector<Column<T>> columns = {
       describe<T>("model", "", "name in the list of cost models", &T::name),
-      describe<T>("formula", "", "of the speed-up, in N and the symbols of the parameters", [](const T& model) { return model.formula; }),
+      describe<T>("formula", "", "of the speed-up, in N and the symbols of the parameters",
+                  [](const T& model) { return model.formula; }),
       describe<T>("limit", "", "of its limit", [](const T& model) { return model.limit; }),
       describe<T>("for_90", "", "of the N with 90% of that", [](const T& model) { return model.for_90; }),
       describe<T>("marginal_r", "ratio", "cost of one more candidate over a naive one, where N is large",

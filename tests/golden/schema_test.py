@@ -56,7 +56,7 @@ class SchemaTest(unittest.TestCase):
             return first_case(report)["points"][0]["schemes"]["shared"]
 
         mutations = {
-            "other schema": lambda r: r.update(schema="kvcast.report/2"),
+            "other schema": lambda r: r.update(schema="kvcast.report/3"),
             "section missing": lambda r: r.pop("warnings"),
             "unknown section": lambda r: r.update(extra=1),
             "unknown config field": lambda r: r["config"]["model"].update(extra=1),

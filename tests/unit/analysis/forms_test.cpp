@@ -117,7 +117,7 @@ TEST_CASE("every cost model is recovered from exact speed-ups, by every way it i
     for (const Constants& planted : examples(form)) {
       INFO(form.name << " " << planted.front());
       const auto points = exact_points(form, planted);
-      for (const auto fitted : {form.fit(points), form.bounded(points)}) {
+      for (const auto& fitted : {form.fit(points), form.bounded(points)}) {
         REQUIRE(fitted);
         for (std::size_t i = 0; i < planted.size(); ++i) CHECK_THAT((*fitted)[i], WithinRel(planted[i], 1e-6));
         for (const auto& point : points) CHECK(std::abs(form.residual(*fitted, point)) < 1e-7);
@@ -137,17 +137,16 @@ TEST_CASE("the formulas of a model come to what its code does, in seconds too", 
       const double naive_s = 0.125;
       kvcast::FittedModel model = kvcast::unfitted_model(form.name);
       std::map<std::string, double> names;
-      bool seconds = false;
-      for (std::size_t i = 0; i < form.parameters.size(); ++i) {
-        const analysis::FormParameter& one = form.parameters[i];
-        const double value = constants[i] * (one.seconds ? naive_s : 1);
-        model.parameters.push_back({one.name, one.symbol, one.unit, value});
-        CHECK(names.emplace(one.symbol, value).second);
-        seconds = seconds || one.seconds;
-      }
-      if (seconds) {
-        model.parameters.push_back({"naive_candidate_s", analysis::kNaiveSymbol, "s", naive_s});
-        names[analysis::kNaiveSymbol] = naive_s;
+      for (std::size_t i = 0; i < model.parameters.size(); ++i) {
+        kvcast::FittedParameter& one = model.parameters[i];
+        CHECK(std::isnan(one.value));
+        if (i == form.parameters.size()) {  // the naive candidate behind those in seconds
+          CHECK(one.symbol == analysis::kNaiveSymbol);
+          one.value = naive_s;
+        } else {
+          one.value = constants[i] * (form.parameters[i].seconds ? naive_s : 1);
+        }
+        CHECK(names.emplace(one.symbol, one.value).second);
       }
       INFO(form.name << " " << constants.front());
       for (const double n : {1.0, 7.0, 150.0, 1e6}) {

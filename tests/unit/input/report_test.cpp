@@ -163,6 +163,19 @@ TEST_CASE("the two models of kvcast.report/1 are read as a list", "[report][read
   CHECK(json(read(document)) == json(golden::fixed_report()));
 }
 
+TEST_CASE("formulas and symbols of a stranger are not taken, nor a model that is none of ours", "[report][read]") {
+  Json document = Json::parse(json(golden::fixed_report()));
+  Json& models = document["cases"][0]["fits"]["shared"]["models"];
+  models[1]["formula"] = "HYPERLINK(1)";
+  models[1]["limit"] = models[1]["for_90"] = "=1+1";
+  models[1]["parameters"][0]["name"] = models[1]["parameters"][0]["unit"] = "=1+1";
+  models[1]["parameters"].push_back(models[1]["parameters"][1]);
+  models[1]["parameters"].back()["symbol"] = "=1+1";
+  models.push_back(models[0]);
+  models[2]["model"] = "=1+1";
+  CHECK(json(read(document)) == json(golden::fixed_report()));
+}
+
 TEST_CASE("every field of the fixed report is read or refused, none by chance", "[report][read]") {
   // Each member in turn becomes a list in a list, which no field may be; what is derived is not read.
   const Report report = golden::fixed_report();
