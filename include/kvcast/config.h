@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -155,6 +156,8 @@ const std::vector<PresetInfo>& presets();
 
 /// Text of a mask as on the command line ("history-blind").
 std::string to_string(Mask mask);
+/// By its name; nullopt when there is none of it.
+std::optional<Mask> mask_of(const std::string& name);
 
 /// History positions and width of the transformer, after token merge.
 inline std::int64_t positions(const ModelConfig& model) { return model.history_length / model.token_merge; }

@@ -30,6 +30,13 @@ std::string to_string(Mask mask) {
   return "";
 }
 
+std::optional<Mask> mask_of(const std::string& name) {
+  for (const auto& [value, known] : kMaskNames) {
+    if (known == name) return value;
+  }
+  return std::nullopt;
+}
+
 namespace config {
 namespace {
 

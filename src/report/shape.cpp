@@ -43,9 +43,7 @@ Config config_of(const Shape& shape) {
   m.token_merge = shape.token_merge;
   m.query_tokens = shape.query_tokens.value_or(0);
   m.candidate_from_layer = shape.candidate_from_layer;
-  for (const Mask mask : {Mask::causal, Mask::history_blind, Mask::target_first_causal, Mask::bidirectional}) {
-    if (to_string(mask) == shape.mask) m.mask = mask;
-  }
+  m.mask = mask_of(shape.mask).value_or(m.mask);
   config.run.dtype = shape.dtype;
   config.run.kv_dtype = shape.kv_dtype;
   config.run.threads = shape.threads;

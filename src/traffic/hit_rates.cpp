@@ -17,8 +17,6 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::uint32_t kNone = UserIndex::kNone;
-
 // ---- Belady
 
 // Whole numbers below n, of which the largest is asked for: a bit each, and a bit for every word that is not empty.
@@ -56,19 +54,19 @@ class LargestOf {
   std::vector<std::vector<std::uint64_t>> levels_;
 };
 
-// next[i]: the request that would hit what request i leaves; kNone when none does. An entry is known by that number,
-// which is also when it is needed.
+// next[i]: the request that would hit what request i leaves; UserIndex::kNone when none does. An entry is known by that
+// number, which is also when it is needed.
 std::int64_t belady_hits(const Recording& recording, const std::vector<std::uint32_t>& next, std::int64_t capacity) {
   const auto& pages = recording.pages();
   LargestOf held(recording.size());
   std::int64_t used = 0, hits = 0;
   for (std::size_t i = 0; i < recording.size(); ++i) {
-    if (recording.before()[i] != kNone && held.has(i)) {
+    if (recording.before()[i] != UserIndex::kNone && held.has(i)) {
       ++hits;
       held.remove(i);
       used -= pages[recording.before()[i]];
     }
-    if (next[i] == kNone || pages[i] > capacity) continue;
+    if (next[i] == UserIndex::kNone || pages[i] > capacity) continue;
     held.add(next[i]);
     used += pages[i];
     while (used > capacity) {
@@ -92,7 +90,7 @@ std::vector<Holding> holdings(const Recording& recording) {
   std::vector<Holding> all;
   for (std::size_t i = 0; i < recording.size(); ++i) {
     const std::uint32_t before = recording.before()[i];
-    if (before == kNone) continue;
+    if (before == UserIndex::kNone) continue;
     const std::int64_t pages = recording.pages()[before];
     all.push_back({static_cast<double>(pages) * static_cast<double>(i - before), pages});
   }
@@ -138,7 +136,7 @@ class Footprint {
     if (draw(request.user) >= below_ || pages == 0) return;
     const std::uint32_t tag = UserIndex::tag(request.user);
     const std::uint32_t at = index_.find(tag, [&](std::uint32_t u) { return users_[u].first == request.user; });
-    if (at != kNone) {
+    if (at != UserIndex::kNone) {
       users_[at].second = std::max(users_[at].second, pages);
       return;
     }

@@ -82,8 +82,8 @@ struct Stray {
 /// The fewest rows without which the others are in order of time. Source: Fredman, "On computing the length of longest
 /// increasing subsequences", Discrete Mathematics 11, 1975.
 std::vector<Stray> strays(std::span<const LogRow> rows) {
-  constexpr auto kNone = static_cast<std::uint32_t>(-1);
-  std::vector<std::uint32_t> ends, before(rows.size(), kNone);
+  constexpr auto kNoRow = static_cast<std::uint32_t>(-1);
+  std::vector<std::uint32_t> ends, before(rows.size(), kNoRow);
   for (std::size_t i = 0; i < rows.size(); ++i) {
     const auto at = std::partition_point(ends.begin(), ends.end(),
                                          [&](std::uint32_t end) { return rows[end].time_ns <= rows[i].time_ns; });
@@ -95,7 +95,7 @@ std::vector<Stray> strays(std::span<const LogRow> rows) {
     }
   }
   std::vector<std::uint32_t> steady;
-  for (std::uint32_t i = ends.back(); i != kNone; i = before[i]) steady.push_back(i);
+  for (std::uint32_t i = ends.back(); i != kNoRow; i = before[i]) steady.push_back(i);
   std::reverse(steady.begin(), steady.end());
   // Of two first rows, each of which is in order with the others, it is the one near them that is right.
   if (steady.size() > 1 && rows[steady[1]].time_ns - rows[steady[0]].time_ns > kSortWithinNs) {

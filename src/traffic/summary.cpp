@@ -10,13 +10,13 @@
 
 namespace kvcast::traffic {
 
-std::size_t Histogram::bucket(std::int64_t value) noexcept {
+std::size_t ValueHistogram::bucket(std::int64_t value) noexcept {
   const auto v = static_cast<std::uint64_t>(value);
   const int shift = std::max(0, static_cast<int>(std::bit_width(v)) - kBits - 1);
   return (static_cast<std::size_t>(shift) << kBits) + static_cast<std::size_t>(v >> shift);
 }
 
-void Histogram::add(std::int64_t value) noexcept {
+void ValueHistogram::add(std::int64_t value) noexcept {
   assert(value >= 0);
   ++counts_[bucket(value)];
   ++count_;
@@ -24,7 +24,7 @@ void Histogram::add(std::int64_t value) noexcept {
   max_ = std::max(max_, value);
 }
 
-double Histogram::quantile(double share) const noexcept {
+double ValueHistogram::quantile(double share) const noexcept {
   // A little less, for 0.07 * 100 is more than 7 by a rounding error.
   const double exact = share * static_cast<double>(count_) * (1 - 1e-15);
   const auto rank = std::max<std::int64_t>(1, static_cast<std::int64_t>(std::ceil(exact)));
@@ -40,7 +40,7 @@ double Histogram::quantile(double share) const noexcept {
   return 0;
 }
 
-WorkloadColumn Histogram::column(const std::string& name, const std::string& unit, double scale) const {
+WorkloadColumn ValueHistogram::column(const std::string& name, const std::string& unit, double scale) const {
   return {name,
           unit,
           mean() * scale,
@@ -88,8 +88,8 @@ void UserCounts::add(std::uint64_t user) {
 
 std::int64_t UserCounts::users() const noexcept { return static_cast<std::int64_t>(size_) << depth_; }
 
-Histogram UserCounts::requests_per_user() const {
-  Histogram histogram;
+ValueHistogram UserCounts::requests_per_user() const {
+  ValueHistogram histogram;
   for (const Slot& kept : slots_) {
     if (kept.requests > 0) histogram.add(kept.requests);
   }

@@ -12,7 +12,7 @@
 namespace kvcast::traffic {
 
 /// Counts of whole numbers from 0 on: exact below 512, in buckets of 1/256 of their value above.
-class Histogram {
+class ValueHistogram {
  public:
   void add(std::int64_t value) noexcept;
   std::int64_t count() const noexcept { return count_; }
@@ -46,7 +46,7 @@ class UserCounts {
   bool exact() const noexcept { return depth_ == 0; }
   std::size_t kept() const noexcept { return size_; }
   /// Requests per user, of those kept.
-  Histogram requests_per_user() const;
+  ValueHistogram requests_per_user() const;
 
  private:
   struct Slot {

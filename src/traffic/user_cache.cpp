@@ -34,7 +34,6 @@ struct Entry {
 };
 
 constexpr std::uint32_t kRing = 0;
-constexpr std::uint32_t kNone = UserIndex::kNone;
 
 }  // namespace
 
@@ -154,7 +153,7 @@ struct UserCache::Impl {
   std::function<void(std::uint64_t)> hear;
   // Where the last find ended: keep follows it.
   std::uint64_t last_user = 0;
-  std::uint32_t last_at = kNone;
+  std::uint32_t last_at = UserIndex::kNone;
   bool last_known = false;
 };
 
@@ -179,13 +178,13 @@ Lookup UserCache::find(const Request& request, double now) noexcept {
   m.last_user = request.user;
   m.last_at = at;
   m.last_known = true;
-  if (at == kNone) return lookup;
+  if (at == UserIndex::kNone) return lookup;
   const Entry& entry = m.entries[at];
   if (m.expired(entry) || !still_the_beginning(entry.history, request.history, m.max_history)) {
     lookup.found = m.expired(entry) ? Found::expired : Found::changed;
     ++(lookup.found == Found::expired ? m.counts.expired : m.counts.changed);
     m.drop(at);
-    m.last_at = kNone;
+    m.last_at = UserIndex::kNone;
     return lookup;
   }
   m.touch(at, request);
@@ -206,15 +205,15 @@ bool UserCache::keep(const Request& request, double ready) {
   m.last_known = false;
 
   const bool fits = m.pages(request.history) <= m.capacity;
-  if (at != kNone && (!fits || m.expired(m.entries[at]) ||
-                      !still_the_beginning(m.entries[at].history, request.history, m.max_history))) {
+  if (at != UserIndex::kNone && (!fits || m.expired(m.entries[at]) ||
+                                 !still_the_beginning(m.entries[at].history, request.history, m.max_history))) {
     m.drop(at);
-    at = kNone;
+    at = UserIndex::kNone;
   }
   if (!fits) ++m.counts.refused;
   if (!fits || request.history == 0) return false;
 
-  if (at != kNone) {
+  if (at != UserIndex::kNone) {
     m.touch(at, request);
     Entry& entry = m.entries[at];
     if (entry.history == request.history) {
@@ -272,7 +271,7 @@ void UserCache::prefetch_slot(std::uint64_t user) const noexcept { impl_->index.
 
 void UserCache::prefetch_entry(std::uint64_t user) const noexcept {
   const std::uint32_t at = impl_->index.guess(UserIndex::tag(user));
-  if (at != kNone) __builtin_prefetch(&impl_->entries[at]);
+  if (at != UserIndex::kNone) __builtin_prefetch(&impl_->entries[at]);
 }
 
 }  // namespace kvcast::traffic

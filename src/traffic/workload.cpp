@@ -378,7 +378,7 @@ std::vector<std::string> Workload::Impl::assumptions(const WorkloadSummary& summ
 WorkloadSummary Workload::summary() const {
   const Impl& w = *impl_;
   WorkloadSummary summary;
-  Histogram histories, candidates, gaps_ns;
+  ValueHistogram histories, candidates, gaps_ns;
   UserCounts users;
   double last_s = 0;
   for_each_block(*requests(0), [&](std::span<const Request> block) {

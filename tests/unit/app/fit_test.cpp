@@ -68,6 +68,17 @@ TEST_CASE("a shape of a type that is none is refused with file, value and what i
   }
 }
 
+TEST_CASE("a mask that is none is refused, not taken for causal", "[app][fit]") {
+  const testing::TemporaryFolder folder;
+  Report report = testing::part(1, 1);
+  report.cases.back().shape->mask = "sideways";
+  write_report(report, folder.path().string());
+  CHECK_THROWS_MATCHES(
+      fit(folder.path().string(), {}), ConfigError,
+      Catch::Matchers::Message(folder.path().string() + ": mask: 'sideways' is unknown; allowed: "
+                                                        "causal, history-blind, target-first-causal, bidirectional"));
+}
+
 TEST_CASE("what cannot be fitted is refused with the reason", "[app][fit]") {
   const testing::TemporaryFolder folder;
   const std::string path = (folder.path() / "mine.csv").string();

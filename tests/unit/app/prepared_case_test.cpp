@@ -115,18 +115,27 @@ TEST_CASE("what a scheme takes of memory is what its buffers were planned to", "
                                   R"("candidates": [2, 100], "schemes": ["naive", "shared", "shared-copy"])");
   RunOptions twice;
   twice.self_check = true;
-  const app::PreparedCase prepared(config, make_plan(config, machine(), twice), 0, twice);
-  if (prepared.memory().empty()) return;  // a system that does not tell
+  // A system that takes idle pages back while a scheme is made makes it look small: then it is made again.
+  constexpr int kTries = 5;
   std::map<std::string, ResidentMemory> rows;
-  for (const ResidentMemory& row : prepared.memory()) rows[row.scheme] = row;
-  REQUIRE(prepared.memory().size() == 3);
+  const auto short_of = [](const ResidentMemory& row) {
+    return static_cast<double>(row.planned_bytes) > 1.2 * static_cast<double>(row.resident_bytes) + 4.0 * kMiB;
+  };
+  for (int left = kTries; left > 0; --left) {
+    const app::PreparedCase prepared(config, make_plan(config, machine(), twice), 0, twice);
+    if (prepared.memory().empty()) return;  // a system that does not tell
+    REQUIRE(prepared.memory().size() == 3);
+    for (const ResidentMemory& row : prepared.memory()) rows[row.scheme] = row;
+    const bool reclaimed = std::any_of(rows.begin(), rows.end(), [&](const auto& row) { return short_of(row.second); });
+    if (!reclaimed) break;
+  }
   for (const auto& [scheme, row] : rows) {
     CAPTURE(scheme, row.resident_bytes, row.planned_bytes);
     CHECK(row.candidates == 100);
     CHECK(row.kv_bytes <= row.planned_bytes);
     // Either way: small buffers share pages, large ones stand on whole huge pages, and the first of its kind brings
     // the library's code with it.
-    CHECK(static_cast<double>(row.planned_bytes) <= 1.2 * static_cast<double>(row.resident_bytes) + 4.0 * kMiB);
+    CHECK_FALSE(short_of(row));
     CHECK(static_cast<double>(row.resident_bytes) <= 1.2 * static_cast<double>(row.planned_bytes) + 16.0 * kMiB);
   }
   // A copy for each candidate: the shared cache is there beside them, so N of them, near enough N - 1.

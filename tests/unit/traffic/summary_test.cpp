@@ -12,7 +12,7 @@ namespace kvcast::traffic {
 
 TEST_CASE("a histogram has the quantiles of its values", "[traffic]") {
   for (const int bits : {4, 9, 10, 20, 62}) {
-    Histogram histogram;
+    ValueHistogram histogram;
     std::vector<std::int64_t> values;
     double sum = 0;
     for (std::uint64_t i = 0; i < 5000; ++i) {
@@ -32,8 +32,8 @@ TEST_CASE("a histogram has the quantiles of its values", "[traffic]") {
       CHECK(std::fabs(found - exact) <= (exact < 512 ? 0 : exact / 256));
     }
   }
-  CHECK(Histogram().quantile(0.5) == 0);
-  Histogram one;
+  CHECK(ValueHistogram().quantile(0.5) == 0);
+  ValueHistogram one;
   one.add(100001);
   CHECK(one.quantile(0.5) == Approx(100001).epsilon(1.0 / 256));
 }
