@@ -275,9 +275,11 @@ std::vector<std::string> losses_of(const Fit& fit) {
                 : "(a single timing)";
     losses.push_back(std::move(text));
   }
+  const FittedModel* used = fit.in_use();
+  if (losses.empty() || used == nullptr) return losses;
   // The law never crosses 1.
-  const FittedModel *used = fit.in_use(), *model = used == &fit.models.front() ? fit.model(affine_form().name) : used;
-  if (losses.empty() || used == nullptr || model == nullptr) return losses;
+  const FittedModel* model = used == &fit.models.front() ? fit.model(affine_form().name) : used;
+  if (model == nullptr) return losses;
   if (const auto from = wins_from(*model); from && *from < kFarthest) {
     losses.push_back("by " + phrase_of(*model) + " sharing wins from " + at(*from) + " on");
   } else if (!from) {

@@ -76,7 +76,7 @@ void models_of_1(const JsonPlace& place, Fit& fit) {
     const std::int64_t candidates = item.at("candidates").integer();
     fit.observed.push_back({candidates, estimate(item, "speedup").value_or(Estimate{})});
     for (FittedModel& model : fit.models) {
-      const bool law = &model == &fit.models.front();
+      const bool law = model.name == "one-parameter";
       model.residuals.push_back({candidates, number(item, law ? "one_parameter_pct" : "affine_pct"),
                                  number(item, law ? "loo_pct" : "affine_loo_pct")});
     }
