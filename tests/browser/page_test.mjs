@@ -74,6 +74,9 @@ test('every chart has its data', async () => {
   const fit = report.cases[0].fits.shared, form = {affine: 'affine', neither: ''}[fit.preferred] ?? ', r = ';
   for (const part of [', r = ', 'affine']) assert.equal(drawn[0].sets.some((set) => !set.label.startsWith('design note') && set.label.includes(part)), part === form, part);
   assert.equal(drawn[0].sets.some((set) => set.label.includes('ceiling')), form !== '' && fit.asymptote !== null);
+  // With the digits of the headline, which has the same ceiling.
+  const said = /ceiling (?:of )?([\d.,]+x)/.exec(await page.evaluate(() => document.body.innerText));
+  if (fit.asymptote !== null && said) assert.ok(drawn[0].sets.some((set) => set.label.includes(`ceiling ${said[1]}`)), said[1]);
   assert.ok(drawn[0].sets.some((set) => set.label.includes('design note')));
   for (const {id, sets} of drawn) for (const set of sets) assert.ok(set.data.length > 0, `${id} ${set.label}`);
   // Drawn, not only held: no canvas is blank.

@@ -193,6 +193,15 @@ function spaced(most) {
 const law = (n, r) => n / (1 + (n - 1) * r);
 /// The model that describes the speed-ups: everything that is said of them beyond the points is by it. None: undefined.
 const modelOf = (fit) => fit.preferred === 'untested' ? fit.models[0] : fit.models.find((one) => one.model === fit.preferred);
+/// The ceiling with no more digits than the cost behind it supports, as the conclusion has it (src/report/conclusion.cpp).
+function ceilingOf(fit) {
+  const limit = fit.asymptote, cost = modelOf(fit)?.marginal_r;
+  if (!known(limit)) return '-';
+  const wide = cost && cost.ci95 && cost.ci95[1] - cost.ci95[0] > 2 * 0.125 * cost.value;
+  if (!wide || limit < 10) return `${limit.toFixed(1)}x`;
+  const step = 10 ** (Math.floor(Math.log10(limit)) - 1);
+  return `${(step * Math.round(limit / step)).toLocaleString('en')}x`;
+}
 /// A formula of a model at N: numbers, names, + - * / and brackets. Nothing of a report is run as code.
 function modelled(model, n) {
   const names = {N: n, ...Object.fromEntries(model.parameters.map((one) => [one.symbol, one.value]))};
@@ -308,7 +317,7 @@ function speedupChart() {
     }
     const limit = fit.asymptote;
     if (known(limit)) {
-      sets.push(line(`${name}, ceiling ${factor(limit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
+      sets.push(line(`${name}, ceiling ${ceilingOf(fit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
     }
   }
   sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kSeedR)})), soft(), dashed));
@@ -1115,7 +1124,7 @@ function caseTables(c) {
   if (rows.length) parts.push(table('Points: medians with 95% intervals', ['N', 'scheme', 'status', 'time of a request', 'candidates/s', 'speed-up', 'time saved', 'keys and values', 'time over minimum'], rows));
   const share = (value) => known(value) ? `${significant(value)}%` : '-';
   const parameter = (one) => `${one.symbol} ${one.unit === 's' ? seconds(one.value) : significant(one.value)}`;
-  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), significant(fit.r_flops), factor(fit.asymptote), integer(fit.candidates_for_90), fit.preferred]);
+  const fits = Object.entries(c.fits).map(([scheme, fit]) => [scheme, estimate(fit.r), significant(fit.r_flops), ceilingOf(fit), integer(fit.candidates_for_90), fit.preferred]);
   if (fits.length) {
     parts.push(table('Fit', ['scheme', 'r', 'r by FLOPs', 'ceiling by the model in use', 'N for 90% of it', 'model in use'], fits));
     parts.push(table('Models', ['scheme', 'model', 'speed-up', 'parameters', 'r of one more candidate', 'largest residual', 'left-out error'], Object.entries(c.fits).flatMap(([scheme, fit]) => fit.models.map((one) =>
