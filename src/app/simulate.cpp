@@ -127,7 +127,8 @@ class Fleet {
     simulator_.threads = static_cast<int>(options.threads);
     if (traffic::find_policy(options.cache.policy)->foresees && summary_.requests > traffic::kMostOffline) {
       refuse("--policy",
-             options.cache.policy + " keeps all requests in memory, and " + std::to_string(summary_.requests) + " are too many",
+             options.cache.policy + " keeps all requests in memory, and " + std::to_string(summary_.requests) +
+                 " are too many",
              "--requests " + std::to_string(traffic::kMostOffline));
     }
     refuse_held();
