@@ -82,16 +82,16 @@ double lack_of_fit_half_width(const std::vector<LogPoint>& points, double r, dou
 std::optional<Interval> interval_of_r(const Uncertainty& uncertainty, std::int64_t largest, double misfit) {
   const auto others = static_cast<double>(largest - 1);
   const auto log_time = [others](const Constants& law) { return std::log1p(others * law.front()); };
-  const std::optional<StandardError> error = uncertainty.of(kLaw, log_time);
+  const CostForm& law_of_list = cost_forms().front();
+  const std::optional<StandardError> error = uncertainty.of(law_of_list, log_time);
   if (!error) return std::nullopt;
   const auto back = [others](double theta) { return std::max(std::expm1(theta) / others, 0.0); };
-  const double theta = log_time(*uncertainty.constants(kLaw)), half = std::hypot(error->half_width(), misfit);
+  const double theta = log_time(*uncertainty.constants(law_of_list)), half = std::hypot(error->half_width(), misfit);
   return Interval{back(theta - half), back(theta + half)};
 }
 
 /// A form of the list on one scheme's data.
 struct Fitted {
-  std::size_t index = 0;
   const CostForm* form = nullptr;
   Constants constants;                      ///< within their bounds
   std::map<std::int64_t, double> left_out;  ///< speed-up at each measured N predicted from the other N
@@ -104,9 +104,9 @@ struct Fitted {
 /// The slope of a form that is not the law, with its interval.
 Estimate slope_of(const Fitted& fitted, const Uncertainty& uncertainty) {
   Estimate estimate{fitted.form->slope(fitted.constants), std::nullopt};
-  if (const std::optional<StandardError> error = uncertainty.of(fitted.index, fitted.form->slope)) {
+  if (const std::optional<StandardError> error = uncertainty.of(*fitted.form, fitted.form->slope)) {
     // Around the free slope; where a bound of another constant has moved the estimate away from it, as far as that.
-    const double value = fitted.form->slope(*uncertainty.constants(fitted.index)), half = error->half_width();
+    const double value = fitted.form->slope(*uncertainty.constants(*fitted.form)), half = error->half_width();
     estimate.ci95 = Interval{std::clamp(value - half, 0.0, estimate.value), std::max(value + half, estimate.value)};
   }
   return estimate;
@@ -114,8 +114,8 @@ Estimate slope_of(const Fitted& fitted, const Uncertainty& uncertainty) {
 
 /// Whether what a form has beyond the law is told apart from nothing.
 bool more_than_law(const Fitted& fitted, const Uncertainty& uncertainty) {
-  const std::optional<StandardError> error = uncertainty.of(fitted.index, fitted.form->beyond_law);
-  return error && std::abs(fitted.form->beyond_law(*uncertainty.constants(fitted.index))) > error->half_width();
+  const std::optional<StandardError> error = uncertainty.of(*fitted.form, fitted.form->beyond_law);
+  return error && std::abs(fitted.form->beyond_law(*uncertainty.constants(*fitted.form))) > error->half_width();
 }
 
 /// Whether a form describes the speed-ups: at no N is it off by more than kMaxMisfit beyond what the rounds leave open.
@@ -136,12 +136,11 @@ std::vector<Fitted> fit_forms(const std::vector<Level>& levels) {
   const std::vector<LogPoint> points = log_points(levels);
   std::vector<std::vector<LogPoint>> others;
   for (const Level& level : levels) others.push_back(log_points(without_candidates(levels, level.candidates)));
-  for (std::size_t index = 0; index < cost_forms().size(); ++index) {
-    const CostForm& form = cost_forms()[index];
+  for (const CostForm& form : cost_forms()) {
     if (levels.size() < form.reported_from) continue;
     const std::optional<Constants> constants = form.bounded(points);
     if (!constants) continue;
-    Fitted fitted{index, &form, *constants, {}, std::nullopt, false};
+    Fitted fitted{&form, *constants, {}, std::nullopt, false};
     for (std::size_t i = 0; i < levels.size(); ++i) {
       const std::int64_t candidates = levels[i].candidates;
       const std::optional<Constants> rest = form.bounded(others[i]);
@@ -155,30 +154,27 @@ std::vector<Fitted> fit_forms(const std::vector<Level>& levels) {
   return all;
 }
 
-/// The name of the form that describes the data, kNoModel or kUntested.
-std::string preferred(const std::vector<Level>& levels, const std::vector<Fitted>& forms,
-                      const Uncertainty& uncertainty) {
+/// Fit::preferred and Fit::in_use().
+struct Choice {
+  std::string preferred;
+  const Fitted* in_use = nullptr;
+};
+
+Choice choose(const std::vector<Fitted>& forms, const std::vector<Level>& levels, const Uncertainty& uncertainty) {
+  if (forms.empty()) return {kUntested};
+  const Fitted& law = forms.front();
   // Two N test nothing: every line goes through them.
-  if (forms.empty() || levels.size() < kMinJudgedN) return kUntested;
-  const bool law_holds = forms.front().holds, tested = distinct_above_one(levels) >= kMinTestedN;
-  if (law_holds && !tested) return kUntested;
-  const Fitted* best = law_holds ? &forms.front() : nullptr;
+  const bool tested = distinct_above_one(levels) >= kMinTestedN;
+  if (levels.size() < kMinJudgedN || (law.holds && !tested)) return {kUntested, &law};
+  const Fitted* best = law.holds ? &law : nullptr;
   for (const Fitted& other : forms) {
     if (&other == best || !other.holds) continue;
     const bool better =
         best == nullptr || (*best->loo_pct > kExactPct && *other.loo_pct < kClearlySmaller * *best->loo_pct &&
-                            (!law_holds || more_than_law(other, uncertainty)));
+                            (!law.holds || more_than_law(other, uncertainty)));
     if (better) best = &other;
   }
-  return best == nullptr ? kNoModel : best->form->name;
-}
-
-/// The one that speaks of N that were not measured; null where none does.
-const Fitted* in_use(const std::vector<Fitted>& forms, const std::string& preferred) {
-  if (preferred == kUntested) return forms.empty() ? nullptr : &forms.front();
-  const auto found =
-      std::find_if(forms.begin(), forms.end(), [&](const Fitted& one) { return one.form->name == preferred; });
-  return found == forms.end() ? nullptr : &*found;
+  return best == nullptr ? Choice{kNoModel} : Choice{best->form->name, best};
 }
 
 /// Where nothing tells how uncertain a slope is: what candidates must take of the time at the largest N to be seen.
@@ -187,13 +183,7 @@ constexpr double kSeenShare = 0.1;
 /// The smallest N up to `most` at which the speed-up is at least `wanted`; nullopt when it is not there yet.
 std::optional<std::int64_t> candidates_for(const Fitted& fitted, double wanted, std::int64_t most) {
   const auto reached = [&](std::int64_t candidates) { return fitted.speedup(candidates) >= wanted * (1 - 1e-10); };
-  if (!reached(most)) return std::nullopt;
-  std::int64_t below = 0;
-  while (most - below > 1) {
-    const std::int64_t middle = below + (most - below) / 2;
-    (reached(middle) ? most : below) = middle;
-  }
-  return most;
+  return reached(most) ? std::optional(first_candidates(most, reached)) : std::nullopt;
 }
 
 /// What the form in use says beyond the data: identifiable, asymptote, candidates_for_90, known_to.
@@ -285,13 +275,14 @@ Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, do
   for (const Level& level : levels) fit.observed.push_back({level.candidates, observed_speedup(level)});
   const std::vector<Fitted> forms = fit_forms(levels);
   const Uncertainty uncertainty(levels);
-  fit.preferred = preferred(levels, forms, uncertainty);
+  const Choice choice = choose(forms, levels, uncertainty);
+  fit.preferred = choice.preferred;
   const double naive_s = forms.empty() ? 0 : naive_candidate_seconds(levels);
   for (const Fitted& fitted : forms) {
     FittedModel& model = fit.models.emplace_back(model_of(fitted, levels, naive_s));
     // On its bound a slope says nothing of itself, and a form that does not describe the data nothing of the next
     // candidate.
-    if (fitted.index != kLaw && fitted.holds && fitted.form->slope(fitted.constants) > 0) {
+    if (fitted.form->beyond_law != nullptr && fitted.holds && fitted.form->slope(fitted.constants) > 0) {
       model.marginal_r = slope_of(fitted, uncertainty);
     }
   }
@@ -306,7 +297,7 @@ Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, do
     if (r < 1) fit.rho = r / (1 - r);
     fit.r_squared = r_squared(points, r, tau.value_or(0));
     if (tau) fit.lack_of_fit_pct = 100 * *tau;
-    look_beyond(fit, levels, in_use(forms, fit.preferred));
+    look_beyond(fit, levels, choice.in_use);
   }
   put_into_words(fit, times_of(samples, levels, scheme));
   return fit;
@@ -315,7 +306,7 @@ Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, do
 std::map<std::int64_t, double> loo_predictions(const std::vector<Sample>& samples, const std::string& scheme) {
   const std::vector<Level> levels = load_levels(samples, scheme).levels;
   const std::vector<Fitted> forms = fit_forms(levels);
-  const Fitted* fitted = in_use(forms, preferred(levels, forms, Uncertainty(levels)));
+  const Fitted* fitted = choose(forms, levels, Uncertainty(levels)).in_use;
   return fitted == nullptr ? std::map<std::int64_t, double>() : fitted->left_out;
 }
 

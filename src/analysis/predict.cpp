@@ -121,8 +121,7 @@ std::string Predictor::beyond() const {
 std::optional<Interval> Predictor::by_form(std::int64_t candidates, double value) const {
   const auto n = static_cast<double>(candidates);
   const std::optional<StandardError> error =
-      uncertainty_.of(static_cast<std::size_t>(form_ - cost_forms().data()),
-                      [&](const Constants& constants) { return std::log(form_->speedup(constants, n)); });
+      uncertainty_.of(*form_, [&](const Constants& constants) { return std::log(form_->speedup(constants, n)); });
   const std::optional<double> held_out = held_out_half_width(counts_, errors_, candidates);
   if (!error || !held_out) return std::nullopt;
   const double half = std::hypot(error->half_width(), *held_out);

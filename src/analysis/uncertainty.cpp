@@ -150,7 +150,8 @@ Uncertainty::Uncertainty(const std::vector<Level>& levels) {
   }
 }
 
-std::optional<StandardError> Uncertainty::of(std::size_t form, const Function& function) const {
+std::optional<StandardError> Uncertainty::of(const CostForm& of_list, const Function& function) const {
+  const std::size_t form = place(of_list);
   if (!full_[form]) return std::nullopt;
   switch (design_) {
     case Design::none:

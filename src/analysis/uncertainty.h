@@ -35,8 +35,8 @@ class Uncertainty {
  public:
   explicit Uncertainty(const std::vector<Level>& levels);
 
-  /// Of the form at this place of the list, fitted to all the data, without the bounds; nullopt: too few N.
-  const std::optional<Constants>& constants(std::size_t form) const { return full_[form]; }
+  /// Of a form of the list, fitted to all the data, without the bounds; nullopt: too few N.
+  const std::optional<Constants>& constants(const CostForm& form) const { return full_[place(form)]; }
 
   /// Whether the scatter about the form, what it leaves out included, stands for the noise.
   bool by_scatter() const { return design_ == Design::scatter; }
@@ -44,7 +44,7 @@ class Uncertainty {
   using Function = std::function<double(const Constants&)>;
   /// Standard error of a function of that form. nullopt where the design gives none: one pair, one round, fewer N than
   /// constants.
-  std::optional<StandardError> of(std::size_t form, const Function& function) const;
+  std::optional<StandardError> of(const CostForm& form, const Function& function) const;
 
  private:
   enum class Design { none, rounds, strata, scatter };
@@ -57,6 +57,7 @@ class Uncertainty {
   struct Scatter {
     double value = 0, degrees = 0;  ///< about the form, of a log speed-up; degrees below 1: unknown
   };
+  static std::size_t place(const CostForm& form) { return static_cast<std::size_t>(&form - cost_forms().data()); }
   std::optional<StandardError> over_rounds(std::size_t form, const Function& function) const;
   std::optional<StandardError> over_levels(std::size_t form, const Function& function) const;
   double round_degrees(std::size_t form, const Function& function) const;

@@ -255,12 +255,8 @@ std::optional<std::int64_t> wins_from(const FittedModel& model) {
   const CostForm& form = *find_form(model.name);
   const Constants constants = constants_of(form, model);
   if (form.slope(constants) >= 1) return std::nullopt;
-  std::int64_t below = 0, most = kFarthest;
-  while (most - below > 1) {
-    const std::int64_t middle = below + (most - below) / 2;
-    (form.speedup(constants, static_cast<double>(middle)) > 1 ? most : below) = middle;
-  }
-  return most;
+  return first_candidates(kFarthest,
+                          [&](std::int64_t n) { return form.speedup(constants, static_cast<double>(n)) > 1; });
 }
 
 std::vector<std::string> losses_of(const Fit& fit) {

@@ -191,12 +191,10 @@ Field mask(std::string path, std::string flags, Member<Mask> member, std::string
           join(names, ", "),
           std::move(doc),
           [member](Config& c, std::string_view typed) {
-            for (const auto& [value, name] : kMaskNames) {
-              if (name != typed) continue;
-              member.mutable_of(c) = value;
-              return std::string();
-            }
-            return in_quotes(typed) + " is unknown";
+            const std::optional<Mask> found = mask_of(std::string(typed));
+            if (!found) return in_quotes(typed) + " is unknown";
+            member.mutable_of(c) = *found;
+            return std::string();
           },
           [member](const Config& c) { return to_string(member.of(c)); },
           [member](const Config& c) { return json_text(to_string(member.of(c))); }};

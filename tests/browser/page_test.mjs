@@ -13,10 +13,11 @@ const binary = process.env.KVCAST_BIN || join(root, 'build/release/kvcast');
 const shots = process.argv.includes('--shots') ? resolve(process.argv[process.argv.indexOf('--shots') + 1]) : null;
 const work = mkdtempSync(join(tmpdir(), 'kvcast-page-'));
 
+const launch = (args) => spawnSync(binary, args, {cwd: work, encoding: 'utf8', timeout: 240000, maxBuffer: 1 << 28});
 /// Beside other programs a run may have no figures, and then sizing refuses them: tried again, and given up by name.
 function measured(...args) {
   for (let left = 3; left > 0; --left) {
-    const done = spawnSync(binary, args, {cwd: work, encoding: 'utf8', timeout: 240000, maxBuffer: 1 << 28});
+    const done = launch(args);
     if (done.status === 0) return;
     assert.ok(done.status === 4 && /no usable result/i.test(done.stderr), `kvcast ${args.join(' ')}: ${done.status} ${done.stderr}`);
     if (left > 1) continue;
@@ -25,7 +26,7 @@ function measured(...args) {
   }
 }
 function kvcast(...args) {
-  const done = spawnSync(binary, args, {cwd: work, encoding: 'utf8', timeout: 240000, maxBuffer: 1 << 28});
+  const done = launch(args);
   // 4: no N meets the budgets, or the workers fall behind. The files are there all the same.
   assert.ok(done.status === 0 || (['size', 'simulate'].includes(args[0]) && done.status === 4), `kvcast ${args.join(' ')}: ${done.status} ${done.stderr}`);
   return done.stdout;

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,8 +32,7 @@ struct CostForm {
   const char* name;    ///< in reports
   const char* phrase;  ///< in sentences
   /// The speed-up in N and the symbols of its parameters, its limit, and the N with 90% of it, as a spreadsheet has
-  /// them
-  /// (+ - * / and brackets). c is the time of a naive candidate.
+  /// them (+ - * / and brackets). c is the time of a naive candidate.
   const char *formula, *limit, *for_90;
   std::vector<FormParameter> parameters;
   std::size_t free_constants;  ///< that least squares chooses
@@ -72,8 +72,17 @@ inline constexpr const char* kNaiveSymbol = "c";
 /// All cost models, simple ones first; a new one is a file and a line here. The first is the one-parameter law, whose
 /// constant gives r.
 const std::vector<CostForm>& cost_forms();
-/// Its place in the list.
-inline constexpr std::size_t kLaw = 0;
+
+/// The smallest N in [1, most] of which `reached` holds, as it does of `most` and of every N behind the first.
+template <typename Reached>
+std::int64_t first_candidates(std::int64_t most, const Reached& reached) {
+  std::int64_t below = 0;
+  while (most - below > 1) {
+    const std::int64_t middle = below + (most - below) / 2;
+    (reached(middle) ? most : below) = middle;
+  }
+  return most;
+}
 
 /// By name; null when there is none.
 const CostForm* find_form(const std::string& name);
