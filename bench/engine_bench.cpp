@@ -1,7 +1,8 @@
 // The engine against the peak of the same run and against other implementations of the same model, interleaved.
 //
 // A round times every row once, each between two bursts of the peak loop, so that a machine that slows down slows
-// both; ratios are formed within a round. Peers are processes of their own (bench/peers). Absolute times mean nothing
+// both; ratios are formed within a round. Whole passes, ours and the peers', are sessions in the rounds of `run`;
+// kernels alone have their own. Peers are processes of their own (bench/peers). Absolute times mean nothing
 // elsewhere.
 #include <fmt/format.h>
 #include <unistd.h>
@@ -12,6 +13,7 @@
 #include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <limits>
 #include <memory>
 #include <nlohmann/json.hpp>
 #include <optional>
@@ -19,11 +21,14 @@
 #include <vector>
 
 #include "app/export.h"
-#include "app/problem.h"
+#include "base/clock.h"
 #include "base/parallel.h"
+#include "engine/builtin/builtin.h"
 #include "engine/builtin/kernels/machine.h"
 #include "engine/builtin/schemes/scheme.h"
+#include "engine/problem.h"
 #include "measure/machine.h"
+#include "measure/measure.h"
 #include "peer.h"
 #include "statistics/statistics.h"
 
@@ -58,13 +63,13 @@ double quantile(std::vector<double> values, double p) {
 
 // Mean seconds of `run`, repeated until it fills kLeastSeconds.
 double repeated(const std::function<void()>& run) {
-  const double start = measure::now();
+  const double start = clock_seconds();
   std::int64_t repeats = 0;
   do {
     run();
     ++repeats;
-  } while (measure::now() - start < kLeastSeconds);
-  return (measure::now() - start) / static_cast<double>(repeats);
+  } while (clock_seconds() - start < kLeastSeconds);
+  return (clock_seconds() - start) / static_cast<double>(repeats);
 }
 
 // Attention of one layer alone: packed keys and values, random queries.
@@ -130,46 +135,85 @@ class AttentionBench {
   volatile float sink_ = 0;
 };
 
-// The schemes of one dtype, with what they need.
-struct Engine {
-  Engine(Config config, const std::string& dtype)
-      : problem(
-            [&] {
-              config.run.dtype = config.run.kv_dtype = dtype;
-              return config;
-            }(),
-            kMost) {
-    const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, kMost));
-    naive = problem.make(app::baseline(), kMost);
-    shared = problem.make({"shared", find_scheme("shared"), {}}, kMost);
-    naive->prepare(std::vector<std::int64_t>{unit});
-    shared->prepare(std::vector<std::int64_t>{1, 10, 50, 100});
-    outputs.resize(static_cast<std::size_t>(kMost * problem.shape().dim));
-    count = unit;
-  }
-  void forward(Scheme& scheme, std::int64_t n) {
-    scheme.candidate_pass(problem.candidates().data(), n, outputs.data());
-  }
-  app::Problem problem;
-  std::unique_ptr<Scheme> naive, shared;
-  std::vector<float> outputs;
-  std::int64_t count = 0;  ///< candidates of a naive run
-};
-
 struct Settings {
   int rounds = 21;
   bool trim = false, peers = true;
   std::filesystem::path folder;  ///< of this program: peers and cases are below
 };
 
-std::vector<std::unique_ptr<bench::Peer>> start_peers(const app::Problem& problem, const BenchShape& s, int threads,
+/// A peer as an engine: naive, and shared with its phases apart, on the case that it was started with.
+class PeerSession final : public Session {
+ public:
+  explicit PeerSession(bench::Peer& peer) : peer_(peer) {}
+  void add(const SchemeInstance&, std::int64_t, bool) override {}
+  void add_head(std::int64_t) override {}
+  void prepare(const TimingId&, std::span<const std::int64_t>) override {}
+  void take_history(const TimingId&, std::span<const float>) override {}
+  double prefill(const TimingId&) override { return ask("user"); }
+  double score(const TimingId& id, const Scoring& scoring) override {
+    return ask((id.scheme == "naive" ? "naive " : "candidates ") + std::to_string(scoring.count));
+  }
+
+ private:
+  double ask(const std::string& request) {
+    const bench::PeerAnswer answer = peer_.request(request);
+    if (answer.max_rel_error > 1e-3) throw bench::PeerError(peer_.name() + " computes something else");
+    return answer.seconds;
+  }
+  bench::Peer& peer_;
+};
+
+/// One of those that are set against each other: a case of the plan.
+struct Contender {
+  std::string by;
+  bool bf16 = false;
+  std::unique_ptr<Session> session;
+  std::int64_t naive_count = 1;             ///< candidates of a naive pass
+  std::vector<std::int64_t> shared_counts;  ///< empty: naive alone
+  std::unique_ptr<Problem> problem{};       ///< ours
+  std::vector<float> outputs{};
+  Scoring scoring{};
+
+  void add_to(Plan& plan, std::vector<measure::Workload>& loads) const {
+    const auto index = static_cast<std::int64_t>(plan.cases.size());
+    plan.cases.emplace_back();
+    const auto point = [&](const char* scheme, std::int64_t n) {
+      PlannedPoint planned;
+      planned.case_index = index;
+      planned.scheme = scheme;
+      planned.candidates = planned.measured_candidates = n;
+      plan.points.push_back(planned);
+    };
+    point("naive", naive_count);
+    loads.push_back({"naive", session.get(), false, index, scoring});
+    for (const std::int64_t n : shared_counts) point("shared", n);
+    if (!shared_counts.empty()) loads.push_back({"shared", session.get(), true, index, scoring});
+  }
+};
+
+/// Of ours, in the form that is fastest.
+Contender ours(const std::string& by, const Config& config, std::vector<std::int64_t> shared_counts) {
+  Contender one{by, config.run.dtype == "bf16", nullptr, 1, std::move(shared_counts)};
+  one.problem = std::make_unique<Problem>(config, kMost);
+  one.session = builtin_engine().open(*one.problem);
+  one.naive_count = baseline().entry->unit(scheme_size(config, {}, kMost));
+  one.session->add(baseline(), kMost, false);
+  if (!one.shared_counts.empty()) one.session->add({"shared", find_scheme("shared"), {}}, kMost, false);
+  one.session->prepare("naive", std::vector<std::int64_t>{one.naive_count});
+  if (!one.shared_counts.empty()) one.session->prepare("shared", one.shared_counts);
+  one.session->tune(one.problem->candidates(), {});
+  one.outputs.resize(static_cast<std::size_t>(kMost * one.problem->shape().dim));
+  one.scoring = {one.problem->candidates().data(), 0, one.outputs.data(), nullptr};
+  return one;
+}
+
+std::vector<std::unique_ptr<bench::Peer>> start_peers(const Contender& fp32, const BenchShape& s, int threads,
                                                       const Settings& settings) {
   std::vector<std::unique_ptr<bench::Peer>> peers;
   const auto commands = bench::installed_peers((settings.folder / "peers").string());
   if (!settings.peers || settings.trim || commands.empty()) return peers;
   const std::string file = (settings.folder / (std::string("case-") + s.name + ".safetensors")).string();
-  const auto naive = problem.make(app::baseline(), kMost);
-  app::export_case(problem, {{app::baseline(), naive.get(), kMost}}, {kMost, false}, file);
+  app::export_case({builtin_engine(), *fp32.problem, *fp32.session}, {{baseline(), kMost}}, {kMost, false}, file);
   for (const bench::PeerCommand& command : commands) {
     try {
       peers.push_back(std::make_unique<bench::Peer>(command.with(file, threads)));
@@ -180,7 +224,7 @@ std::vector<std::unique_ptr<bench::Peer>> start_peers(const app::Problem& proble
   return peers;
 }
 
-Json table(const BenchShape& s, int threads, const Settings& settings) {
+Config config_of(const BenchShape& s, int threads, const Settings& settings) {
   Config config;
   config.model.history_length = s.history_length;
   config.model.dim = s.dim;
@@ -189,97 +233,67 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
   config.run.threads = threads;
   config.run.trim = settings.trim;
   config.run.kv_dtype = "fp32";
-  const WorkShape work = app::work_shape(config);
-  const double c_f = candidate_flops(work), c_u = history_flops(work);
-  std::vector<std::unique_ptr<Engine>> engines;
-  std::vector<Row> rows;
-  const bool bf16_here = kernels::bf16_dot_burst_flops(1) > 0;
-  std::vector<std::string> dtypes = {"fp32"};
-  if (bf16_here) dtypes.emplace_back("bf16");
+  return config;
+}
 
-  for (const std::string& dtype : dtypes) {
-    engines.push_back(std::make_unique<Engine>(config, dtype));
-    Engine* e = engines.back().get();
-    const bool bf16 = dtype == "bf16";
-    const std::string by = "kvcast " + dtype;
-    const auto add = [&](const std::string& name, double flops, const std::function<void()>& run) {
-      rows.push_back(
-          {name, by, flops, bf16, [run] { return repeated(run); }, bf16 ? name + "/kvcast fp32" : "", {}, {}, {}});
-    };
-    const std::size_t form = e->naive->forms() == 1 ? 0 : [&] {
-      std::vector<double> best(e->naive->forms(), INFINITY);
-      for (int i = 0; i < 6; ++i) {
-        const auto f = static_cast<std::size_t>(i) % best.size();
-        e->naive->choose_form(f);
-        best[f] = std::min(best[f], repeated([&] { e->forward(*e->naive, e->count); }));
-      }
-      return static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
-    }();
-    e->naive->choose_form(form);
-    add("naive", static_cast<double>(e->count) * naive_flops(work), [e] { e->forward(*e->naive, e->count); });
-    add("shared(10)", c_u + 10 * c_f, [e] {
-      e->shared->user_pass();
-      e->forward(*e->shared, 10);
-    });
-    add("shared(100)", c_u + 100 * c_f, [e] {
-      e->shared->user_pass();
-      e->forward(*e->shared, 100);
-    });
-    add("history", c_u, [e] { e->shared->user_pass(); });
-    for (const std::int64_t n : {1, 10, 50, 100}) {
-      add(fmt::format("candidates({})", n), static_cast<double>(n) * c_f, [e, n] { e->forward(*e->shared, n); });
-    }
+/// The contenders of a shape, ours in fp32 first. `peers` outlive them.
+std::vector<Contender> contenders(const BenchShape& s, const Config& config, bool bf16_here,
+                                  std::vector<std::unique_ptr<bench::Peer>>& peers, const Settings& settings) {
+  std::vector<Contender> all;
+  all.push_back(ours("kvcast fp32", config, {1, 10, 50, 100}));
+  if (bf16_here) {
+    Config bf16 = config;
+    bf16.run.dtype = bf16.run.kv_dtype = "bf16";
+    all.push_back(ours("kvcast bf16", bf16, {1, 10, 50, 100}));
   }
-
-  // The same on one thread, for the scaling of the forward.
-  std::unique_ptr<Engine> alone;
-  if (threads > 1) {
+  if (config.run.threads > 1) {  // for the scaling of the forward
     Config one = config;
     one.run.threads = 1;
-    alone = std::make_unique<Engine>(one, "fp32");
-    Engine* e = alone.get();
-    rows.push_back({"naive",
-                    "1 thread",
-                    static_cast<double>(e->count) * naive_flops(work),
-                    false,
-                    [e] { return repeated([e] { e->forward(*e->naive, e->count); }); },
-                    "naive/kvcast fp32",
-                    {},
-                    {},
-                    {}});
+    all.push_back(ours("1 thread", one, {}));
   }
-
-  const auto peers = start_peers(engines.front()->problem, s, threads, settings);
+  peers = start_peers(all.front(), s, static_cast<int>(config.run.threads), settings);
   for (const auto& peer : peers) {
-    const auto add = [&](const std::string& name, const std::string& request, double flops) {
-      rows.push_back({name,
-                      peer->name(),
-                      flops,
-                      false,
-                      [p = peer.get(), request] {
-                        double total = 0;
-                        std::int64_t repeats = 0;
-                        do {
-                          const bench::PeerAnswer answer = p->request(request);
-                          if (answer.max_rel_error > 1e-3)
-                            throw bench::PeerError(p->name() + " computes something else");
-                          total += answer.seconds;
-                          ++repeats;
-                        } while (total < kLeastSeconds);
-                        return total / static_cast<double>(repeats);
-                      },
-                      name + "/kvcast fp32",
-                      {},
-                      {},
-                      {}});
-    };
-    add("naive", "naive 1", naive_flops(work));
-    add("shared(10)", "shared 10", c_u + 10 * c_f);
-    add("shared(100)", "shared 100", c_u + 100 * c_f);
+    all.push_back({peer->name(), false, std::make_unique<PeerSession>(*peer), 1, {10, 100}});
   }
+  return all;
+}
 
+/// The passes of a contender as rows, from what the rounds left of its case.
+std::vector<Row> pass_rows(const Contender& one, const WorkShape& work, std::int64_t index,
+                           const std::vector<measure::CaseSample>& samples, double bf16_over_fp32) {
+  std::vector<Row> rows;
+  const bool peer = one.problem == nullptr;
+  const std::string base = one.by == "1 thread" || peer || one.bf16 ? "/kvcast fp32" : "";
+  const auto add = [&](const std::string& name, double flops, const TimingId& id, std::int64_t n,
+                       const std::function<double(const Sample&)>& seconds) {
+    Row row{name, one.by, flops, one.bf16, {}, base.empty() ? "" : name + base, {}, {}, {}};
+    for (const measure::CaseSample& sample : samples) {
+      if (sample.case_index != index || sample.scheme != id || sample.candidates != n) continue;
+      const double peak = *sample.canary_gflops * (one.bf16 ? bf16_over_fp32 : 1);
+      row.seconds.push_back(seconds(sample));
+      row.shares.push_back(flops / row.seconds.back() / 1e9 / peak);
+    }
+    rows.push_back(std::move(row));
+  };
+  const double c_f = candidate_flops(work), c_u = history_flops(work);
+  const auto whole = [](const Sample& sample) { return sample.measured_seconds; };
+  add("naive", static_cast<double>(one.naive_count) * naive_flops(work), "naive", one.naive_count, whole);
+  for (const std::int64_t n : one.shared_counts) {
+    const auto flops = static_cast<double>(n) * c_f;
+    if (n == 10 || n == 100) add(fmt::format("shared({})", n), c_u + flops, "shared", n, whole);
+    if (peer) continue;
+    if (n == 10) add("history", c_u, "shared", n, [](const Sample& sample) { return *sample.user_seconds; });
+    add(fmt::format("candidates({})", n), flops, "shared", n,
+        [](const Sample& sample) { return *sample.fusion_seconds; });
+  }
+  return rows;
+}
+
+/// Attention of one layer alone, and a plain read of its keys and values.
+std::vector<Row> kernel_rows(const BenchShape& s, int threads, bool bf16_here,
+                             std::vector<std::unique_ptr<AttentionBench>>& attention) {
+  std::vector<Row> rows;
   const double d = static_cast<double>(s.dim), length = static_cast<double>(s.history_length);
-  std::vector<std::unique_ptr<AttentionBench>> attention;
   for (const kernels::Element element : {kernels::Element::f32, kernels::Element::bf16}) {
     const bool bf16 = element == kernels::Element::bf16;
     if (bf16 && !bf16_here) continue;
@@ -316,10 +330,14 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
       }
     }
   }
+  return rows;
+}
 
-  for (Row& row : rows) row.run();
+/// Each row once a round between two bursts of its peak. Returns the peaks that were seen, fp32 and bf16.
+std::pair<std::vector<double>, std::vector<double>> time_kernels(std::vector<Row>& rows, int threads, int rounds) {
   std::vector<double> peaks, bf16_peaks;
-  for (int round = 0; round < settings.rounds; ++round) {
+  for (Row& row : rows) row.run();
+  for (int round = 0; round < rounds; ++round) {
     for (Row& row : rows) {
       const auto peak = [&] { return row.bf16 ? measure::bf16_gflops(threads) : measure::fma_gflops(threads); };
       const double before = peak();
@@ -330,14 +348,80 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
       row.shares.push_back(row.flops / seconds / 1e9 / most);
     }
   }
+  return {peaks, bf16_peaks};
+}
+
+void set_ratios(std::vector<Row>& rows) {
   for (Row& row : rows) {
     const auto base = std::find_if(rows.begin(), rows.end(),
                                    [&](const Row& other) { return other.name + "/" + other.by == row.versus; });
     if (row.versus.empty() || base == rows.end()) continue;
-    for (std::size_t i = 0; i < row.seconds.size(); ++i) {
+    for (std::size_t i = 0; i < std::min(row.seconds.size(), base->seconds.size()); ++i) {
       row.ratios.push_back((row.flops / row.seconds[i]) / (base->flops / base->seconds[i]));
     }
   }
+}
+
+Json row_json(const Row& row) {
+  const auto spread = [](const std::vector<double>& values) {
+    return values.empty()
+               ? Json(nullptr)
+               : Json{
+                     {"median", quantile(values, 0.5)}, {"p10", quantile(values, 0.1)}, {"p90", quantile(values, 0.9)}};
+  };
+  return {{"name", row.name},
+          {"by", row.by},
+          {"flops", row.flops},
+          {"seconds", spread(row.seconds)},
+          {"gflops_per_s", row.flops / quantile(row.seconds, 0.5) / 1e9},
+          {"peak_fraction", spread(row.shares)},
+          {"time_over_minimum", 1 / quantile(row.shares, 0.5)},
+          {"versus", row.versus.empty() ? Json(nullptr) : Json(row.versus)},
+          {"speed_ratio", spread(row.ratios)}};
+}
+
+void print(const Row& row) {
+  const double seconds = quantile(row.seconds, 0.5), share = quantile(row.shares, 0.5);
+  std::string ratio;
+  if (!row.ratios.empty()) {
+    ratio = fmt::format("{:.2f} ({:.2f} .. {:.2f})", quantile(row.ratios, 0.5), quantile(row.ratios, 0.1),
+                        quantile(row.ratios, 0.9));
+    if (row.versus != row.name + "/kvcast fp32") ratio += " of " + row.versus.substr(0, row.versus.find('/'));
+  }
+  fmt::print("{:<22} {:<22} {:>9.3f} {:>8.1f} {:>7.3f} {:>8.2f} {:>6.2f} .. {:.2f}    {}\n", row.name, row.by,
+             seconds * 1e3, row.flops / seconds / 1e9, share, 1 / share, 1 / quantile(row.shares, 0.9),
+             1 / quantile(row.shares, 0.1), ratio);
+}
+
+Json table(const BenchShape& s, int threads, const Settings& settings) {
+  const Config config = config_of(s, threads, settings);
+  const WorkShape work = work_shape(config);
+  const bool bf16_here = kernels::bf16_dot_burst_flops(1) > 0;
+
+  std::vector<std::unique_ptr<AttentionBench>> attention;
+  std::vector<Row> kernels_alone = kernel_rows(s, threads, bf16_here, attention);
+  const auto [peaks, bf16_peaks] = time_kernels(kernels_alone, threads, settings.rounds);
+  const double bf16_over_fp32 = bf16_peaks.empty() ? 1 : quantile(bf16_peaks, 0.5) / quantile(peaks, 0.5);
+
+  std::vector<std::unique_ptr<bench::Peer>> peers;
+  const std::vector<Contender> all = contenders(s, config, bf16_here, peers, settings);
+  Plan plan;
+  plan.min_rounds = plan.max_rounds = settings.rounds;
+  std::vector<measure::Workload> loads;
+  for (const Contender& one : all) one.add_to(plan, loads);
+  measure::Options options;
+  options.deadline = std::numeric_limits<double>::infinity();
+  options.warm_up_s = 1;
+  const measure::Result measured =
+      measure::run_rounds(plan, loads, {clock_seconds, [threads] { return measure::fma_gflops(threads); }}, options);
+  std::vector<Row> rows;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    for (Row& row : pass_rows(all[i], work, static_cast<std::int64_t>(i), measured.samples, bf16_over_fp32)) {
+      rows.push_back(std::move(row));
+    }
+  }
+  for (Row& row : kernels_alone) rows.push_back(std::move(row));
+  set_ratios(rows);
 
   Json out = {{"shape", s.name},
               {"history_length", s.history_length},
@@ -357,31 +441,8 @@ Json table(const BenchShape& s, int threads, const Settings& settings) {
   fmt::print("\n{:<22} {:<22} {:>9} {:>8} {:>7} {:>8} {:>15}  {}\n", "", "", "ms", "GFLOP/s", "of peak", "time/min",
              "10% .. 90%", "speed over kvcast fp32");
   for (const Row& row : rows) {
-    const double seconds = quantile(row.seconds, 0.5), share = quantile(row.shares, 0.5);
-    std::string ratio;
-    if (!row.ratios.empty()) {
-      ratio = fmt::format("{:.2f} ({:.2f} .. {:.2f})", quantile(row.ratios, 0.5), quantile(row.ratios, 0.1),
-                          quantile(row.ratios, 0.9));
-      if (row.versus != row.name + "/kvcast fp32") ratio += " of " + row.versus.substr(0, row.versus.find('/'));
-    }
-    fmt::print("{:<22} {:<22} {:>9.3f} {:>8.1f} {:>7.3f} {:>8.2f} {:>6.2f} .. {:.2f}    {}\n", row.name, row.by,
-               seconds * 1e3, row.flops / seconds / 1e9, share, 1 / share, 1 / quantile(row.shares, 0.9),
-               1 / quantile(row.shares, 0.1), ratio);
-    const auto spread = [](const std::vector<double>& values) {
-      return values.empty() ? Json(nullptr)
-                            : Json{{"median", quantile(values, 0.5)},
-                                   {"p10", quantile(values, 0.1)},
-                                   {"p90", quantile(values, 0.9)}};
-    };
-    out["rows"].push_back({{"name", row.name},
-                           {"by", row.by},
-                           {"flops", row.flops},
-                           {"seconds", spread(row.seconds)},
-                           {"gflops_per_s", row.flops / seconds / 1e9},
-                           {"peak_fraction", spread(row.shares)},
-                           {"time_over_minimum", 1 / share},
-                           {"versus", row.versus.empty() ? Json(nullptr) : Json(row.versus)},
-                           {"speed_ratio", spread(row.ratios)}});
+    print(row);
+    out["rows"].push_back(row_json(row));
   }
   std::fflush(stdout);
   return out;

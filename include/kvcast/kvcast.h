@@ -56,7 +56,7 @@ struct RunOptions {
 /// What will be measured, in what way, and what it should cost.
 struct PlannedPoint {
   std::int64_t case_index = 0;  ///< into Plan::cases
-  std::string scheme;
+  TimingId scheme;
   std::int64_t candidates = 0;
   Status status = Status::measured;
   std::int64_t measured_candidates = 0;

@@ -12,6 +12,7 @@
 #include "kvcast/cost_model.h"
 #include "kvcast/estimate.h"
 #include "kvcast/sizing.h"
+#include "kvcast/timing_id.h"
 #include "kvcast/traffic.h"
 
 namespace kvcast {
@@ -58,7 +59,7 @@ std::string to_string(Status status);
 /// One raw timing.
 struct Sample {
   std::int64_t candidates = 0;  ///< N of the point
-  std::string scheme;
+  TimingId scheme;
   std::int64_t round = 0;
   Status status = Status::measured;
   double measured_seconds = 0;  ///< time of `measured_candidates` candidates (for composed: user + fusion)

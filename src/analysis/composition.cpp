@@ -43,13 +43,11 @@ bool clean(const Timing& a, const Timing& b) {
 
 /// Of the schemes alone.
 TimingTable without_head(TimingTable table) {
-  std::erase_if(table, [](const auto& entry) { return times_head(entry.first); });
+  std::erase_if(table, [](const auto& entry) { return entry.first.with_head; });
   return table;
 }
 
 }  // namespace
-
-bool times_head(const std::string& name) { return name == kHead || name.ends_with(kWithHead); }
 
 const std::vector<Timing>& prevailing(const PointTimings& point) {
   const bool whole_everywhere = std::all_of(point.composed.begin(), point.composed.end(), [&](const Timing& composed) {
@@ -98,8 +96,8 @@ TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<
   return {std::move(clean_only), excluded};
 }
 
-const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates) {
-  const auto points = table.find(scheme);
+const std::vector<Timing>* find_timings(const TimingTable& table, const TimingId& id, std::int64_t candidates) {
+  const auto points = table.find(id);
   if (points == table.end()) return nullptr;
   const auto point = points->second.find(candidates);
   return point == points->second.end() ? nullptr : &prevailing(point->second);
@@ -151,14 +149,14 @@ std::vector<Watched> watched_values(const std::vector<Sample>& samples) {
 std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision) {
   constexpr double kConfidence = 0.99;  // one check per scheme and N: at 95% a run of many would cry wolf
   std::vector<CompositionCheck> checks;
-  for (const auto& [scheme, points] : without_head(tabulate(samples))) {
+  for (const auto& [id, points] : without_head(tabulate(samples))) {
     for (const auto& [candidates, point] : points) {
       std::vector<double> ratios;
       for (const TimingPair& pair : pair_rounds(point.whole, point.composed).pairs) ratios.push_back(pair.ratio());
       if (ratios.size() < 2) continue;
       const Interval interval = *trimmed_ratio(ratios, kConfidence).ci95;
       CompositionCheck check;
-      check.scheme = scheme;
+      check.scheme = id.text();
       check.candidates = candidates;
       check.ratio = trimmed_ratio(ratios);
       check.agrees = interval.lo <= 1 + precision && interval.hi >= 1 - precision;

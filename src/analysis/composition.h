@@ -15,13 +15,6 @@ namespace kvcast::analysis {
 /// The scheme every speed-up is over.
 inline constexpr const char* kBaseline = "naive";
 
-/// Names that a run times its ranking head under: alone, and behind a scheme ("shared+head").
-inline constexpr const char* kHead = "head";
-inline constexpr const char* kWithHead = "+head";
-/// Whether that is what a timing is of. It is then no scheme's: only the throughput drop (degradation.h) and what r is
-/// made of look at it.
-bool times_head(const std::string& name);
-
 /// A pair whose slower canary ran below this share of its faster one is left out: the machine changed between the two
 /// timings, so their ratio is not the schemes'. A virtual CPU was seen to flip between two clock states, 0.94 and 1.00
 /// of the run's upper quartile, every few seconds; a pair timed wholly in the slow one is as good as any, since the
@@ -53,8 +46,8 @@ struct PointTimings {
 /// composed ones. One kind serves all rounds of an N.
 const std::vector<Timing>& prevailing(const PointTimings& point);
 
-/// By scheme, then by N.
-using TimingTable = std::map<std::string, std::map<std::int64_t, PointTimings>>;
+/// By what was timed, then by N.
+using TimingTable = std::map<TimingId, std::map<std::int64_t, PointTimings>>;
 
 /// Seconds for all N candidates of a sample: as timed when all N were; else user + fusion·N/measured where the history
 /// pass was timed apart, and the whole time · N/measured where it was not.
@@ -80,8 +73,8 @@ struct TimingPairs {
 /// all of them when fewer than kMinCleanPairs would remain.
 TimingPairs pair_rounds(const std::vector<Timing>& numerator, const std::vector<Timing>& denominator);
 
-/// The prevailing timings of a scheme at one N; nullptr when there are none.
-const std::vector<Timing>* find_timings(const TimingTable& table, const std::string& scheme, std::int64_t candidates);
+/// The prevailing timings at one N; nullptr when there are none.
+const std::vector<Timing>* find_timings(const TimingTable& table, const TimingId& id, std::int64_t candidates);
 /// Of what prevails at a point: scaled if any row is, the weaker claim. Needs at least one.
 Status status_of(const std::vector<Timing>& timings);
 /// Median of the seconds for all N candidates. Needs at least one.

@@ -23,18 +23,18 @@ Estimate drop_of(const Estimate& with_over_head) {
 std::vector<Degradation> degradation(const std::vector<Sample>& samples, const std::vector<std::string>& schemes) {
   const TimingTable table = tabulate(samples);
   std::vector<Degradation> rows;
-  const auto head = table.find(kHead);
+  const auto head = table.find(TimingId::head());
   if (head == table.end()) return rows;
   for (const auto& [candidates, point] : head->second) {
     const std::vector<Timing>& alone = prevailing(point);
     const auto with_over_head = [&, n = candidates](const std::string& scheme) {
-      return paired_ratio(find_timings(table, scheme + kWithHead, n), &alone);
+      return paired_ratio(find_timings(table, {scheme, true, false}, n), &alone);
     };
     const std::optional<Estimate> naive = with_over_head(kBaseline);
     for (const std::string& scheme : schemes) {
       const std::optional<Estimate> own = with_over_head(scheme);
       if (!own) continue;
-      const std::vector<Timing>& with = *find_timings(table, scheme + kWithHead, candidates);
+      const std::vector<Timing>& with = *find_timings(table, {scheme, true, false}, candidates);
       Degradation row;
       row.candidates = candidates;
       row.scheme = scheme;

@@ -50,7 +50,7 @@ std::vector<Measured> load(const std::vector<Sample>& samples, const SchemePasse
     const auto pass = pass_seconds(timings, static_cast<double>(candidates), static_cast<bool>(scheme.history));
     if (ratios.empty() || !pass) continue;
     std::optional<double> head_s;
-    if (const auto* head = find_timings(table, kHead, candidates)) head_s = median_seconds(*head);
+    if (const auto* head = find_timings(table, TimingId::head(), candidates)) head_s = median_seconds(*head);
     levels.push_back({candidates, median(std::move(ratios)), median_seconds(timings), *pass, head_s});
   }
   return levels;

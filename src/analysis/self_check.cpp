@@ -8,15 +8,15 @@
 
 namespace kvcast::analysis {
 
-std::vector<SelfCheck> self_check(const std::vector<Sample>& samples, const std::string& suffix) {
+std::vector<SelfCheck> self_check(const std::vector<Sample>& samples) {
   const TimingTable table = tabulate(samples);
   std::vector<SelfCheck> checks;
   std::vector<std::vector<double>> ratios;  // of each row
-  for (const auto& [scheme, points] : table) {
-    const auto again = table.find(scheme + suffix);
-    if (again == table.end()) continue;
+  for (const auto& [id, points] : table) {
+    const auto again = table.find({id.scheme, id.with_head, true});
+    if (id.again || again == table.end()) continue;
     SelfCheck all;
-    all.scheme = scheme;
+    all.scheme = id.text();
     const std::size_t row = checks.size();
     checks.push_back(all);
     ratios.emplace_back();
@@ -25,7 +25,7 @@ std::vector<SelfCheck> self_check(const std::vector<Sample>& samples, const std:
       const auto second = again->second.find(candidates);
       if (second == again->second.end()) continue;
       SelfCheck one;
-      one.scheme = scheme;
+      one.scheme = id.text();
       one.candidates = candidates;
       std::vector<double> values;
       for (const TimingPair& pair : pair_rounds(prevailing(second->second), prevailing(timings)).pairs) {

@@ -13,8 +13,8 @@
 #include "analysis/predict.h"
 #include "analysis/self_check.h"
 #include "analysis/summarise.h"
-#include "app/problem.h"
 #include "app/surfaces.h"
+#include "engine/problem.h"
 #include "report/shape.h"
 #include "statistics/statistics.h"
 
@@ -65,7 +65,9 @@ std::vector<SchemeInstance> instances_of(const Report& report, const Case& one) 
     return scheme_instances(config);
   }
   std::set<std::string> names;
-  for (const Sample& sample : one.samples) names.insert(sample.scheme);
+  for (const Sample& sample : one.samples) {
+    if (sample.scheme.plain()) names.insert(sample.scheme.scheme);
+  }
   std::vector<SchemeInstance> instances;
   for (const SchemeEntry& entry : scheme_list()) {
     if (names.contains(entry.name)) instances.push_back({entry.name, &entry, {}});
@@ -136,7 +138,7 @@ void analyse_case(const Report& report, Case& one, const FitOptions& options) {
     one.fits.push_back(std::move(fit));
   }
   one.composition = analysis::check_composition(one.samples, report.config ? report.config->measure.precision : 0.02);
-  one.self_check = analysis::self_check(one.samples, kAgain);
+  one.self_check = analysis::self_check(one.samples);
 }
 
 void add_degradation(Report& report, const Case& one) {

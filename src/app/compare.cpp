@@ -8,8 +8,8 @@
 
 #include "app/across.h"
 #include "app/analyse.h"
-#include "app/problem.h"
 #include "base/text.h"
+#include "engine/problem.h"
 #include "input/measurements.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
@@ -19,7 +19,7 @@ namespace {
 
 Report read(const std::string& path) {
   Report report = input::read_measurements(path);
-  app::require_types(report, path);
+  require_types(report, path);
   app::analyse(report, {});
   return report;
 }

@@ -1,6 +1,7 @@
 #include "app/export.h"
 
 #include "engine/builtin/model/safetensors.h"
+#include "equality/stored_outputs.h"
 
 namespace kvcast::app {
 namespace {
@@ -9,8 +10,9 @@ std::vector<float> copy(std::span<const float> values) { return {values.begin(),
 
 }  // namespace
 
-bool export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, const ExportOptions& options,
-                 const std::string& path) {
+bool export_case(const equality::Opened& opened, const std::vector<equality::Judged>& schemes,
+                 const ExportOptions& options, const std::string& path) {
+  const Problem& problem = opened.problem;
   const std::int64_t n = options.candidates;
   const auto stopped = [&] { return options.stop_requested && options.stop_requested(); };
   const ModelShape& shape = problem.shape();
@@ -42,20 +44,18 @@ bool export_case(const Problem& problem, const std::vector<NamedScheme>& schemes
     }
   }
   // Before the file is begun, so that it can be left.
-  for (const NamedScheme& named : schemes) {
+  for (const equality::Judged& judged : schemes) {
     if (stopped()) return false;
-    std::vector<float> outputs(static_cast<std::size_t>(n * dim));
-    named.scheme->prepare(std::vector<std::int64_t>{n});
-    named.scheme->user_pass();
-    named.scheme->candidate_pass(candidates.data(), n, outputs.data());
-    tensors.push_back({"outputs." + named.instance.label, {n, dim}, [outputs] { return outputs; }, {}});
+    opened.session.prefill(judged.id());
+    const std::vector<float> outputs = equality::outputs_of(opened.session, judged.id(), candidates, dim);
+    tensors.push_back({"outputs." + judged.instance.label, {n, dim}, [outputs] { return outputs; }, {}});
   }
   if (options.reference) {
     const std::vector<double> outputs =
         reference_outputs(shape, source, problem.history(), config.model.mask, candidates,
                           static_cast<int>(config.run.threads), options.stop_requested);
     if (outputs.size() < static_cast<std::size_t>(n * dim) || stopped()) return false;
-    tensors.push_back({kReferenceOutputs, {n, dim}, {}, [outputs] { return outputs; }});
+    tensors.push_back({equality::kReferenceOutputs, {n, dim}, {}, [outputs] { return outputs; }});
   }
   tensors.push_back({"readout", {dim}, [&] { return copy(problem.readout()); }, {}});
   Config stored = config;

@@ -6,11 +6,9 @@
 #include <string>
 #include <vector>
 
-#include "app/problem.h"
+#include "equality/equality.h"
 
 namespace kvcast::app {
-
-inline constexpr const char* kReferenceOutputs = "outputs.reference";
 
 /// What is written beside config, weights and tokens.
 struct ExportOptions {
@@ -24,7 +22,7 @@ struct ExportOptions {
 /// Writes config, weights, tokens, and outputs of the first candidates by every scheme. The same config gives the same
 /// bytes: of it, the file has what the case is, not how long to measure it or on what memory. False when stopped.
 /// Errors: IoError.
-bool export_case(const Problem& problem, const std::vector<NamedScheme>& schemes, const ExportOptions& options,
-                 const std::string& path);
+bool export_case(const equality::Opened& opened, const std::vector<equality::Judged>& schemes,
+                 const ExportOptions& options, const std::string& path);
 
 }  // namespace kvcast::app

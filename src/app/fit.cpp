@@ -6,10 +6,10 @@
 #include <vector>
 
 #include "app/analyse.h"
-#include "app/problem.h"
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
+#include "engine/problem.h"
 #include "input/measurements.h"
 #include "kvcast/kvcast.h"
 
@@ -69,7 +69,7 @@ void require_fit(const Report& report, const std::string& path) {
 Report fit(const std::string& path, const FitOptions& options) {
   check(options);
   Report report = input::read_measurements(path, options.columns);
-  app::require_types(report, path);
+  require_types(report, path);
   if (report.tool.version.empty()) report.tool = tool_info();
   app::analyse(report, options);
   require_fit(report, path);

@@ -4,8 +4,8 @@
 #include <utility>
 
 #include "app/notes.h"
-#include "app/problem.h"
 #include "base/text.h"
+#include "engine/problem.h"
 #include "input/text/json.h"
 #include "kvcast/kvcast.h"
 
@@ -64,7 +64,7 @@ std::vector<Warning> check_import(const Config& config) {
   if (config.model.import.empty()) return {};
   const ImportedCase found = load_import(config.model.import);
   for (const Config& one : grid(config)) {
-    if (one.model.layers <= found.layers) found.check_values(app::model_shape(one), one.model.history_length);
+    if (one.model.layers <= found.layers) found.check_values(model_shape(one), one.model.history_length);
   }
   return app::notes_on_import(config, found);
 }

@@ -11,8 +11,8 @@
 
 #include "analysis/summarise.h"
 #include "app/analyse.h"
-#include "app/problem.h"
 #include "base/text.h"
+#include "engine/problem.h"
 #include "input/measurements.h"
 #include "journal/journal.h"
 #include "kvcast/kvcast.h"
@@ -60,7 +60,7 @@ Part read_part(const std::string& folder) {
   }
   Part part{shown, input::read_measurements(folder)};
   const Report& report = part.report;
-  app::require_types(report, folder);
+  require_types(report, folder);
   if (!report.config || !report.machine) {
     throw ConfigError(shown, "does not know its config and machine", "a folder that kvcast run wrote");
   }

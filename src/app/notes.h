@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include "app/problem.h"
+#include "engine/problem.h"
 
 namespace kvcast::app {
 

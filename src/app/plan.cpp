@@ -1,16 +1,18 @@
-#include "plan/plan.h"
+#include "app/plan.h"
 
 #include <algorithm>
 #include <cmath>
 #include <iterator>
 #include <utility>
 
-#include "analysis/composition.h"
 #include "app/equality_plan.h"
 #include "app/prepared_case.h"
-#include "app/problem.h"
+#include "plan/plan.h"
+#include "engine/builtin/builtin.h"
+#include "engine/builtin/model/model.h"
 #include "engine/builtin/schemes/layer_check.h"
 #include "engine/builtin/schemes/scheme.h"
+#include "engine/problem.h"
 
 namespace kvcast {
 namespace {
@@ -71,7 +73,8 @@ ReferenceShape checked_shape(const Config& config, std::int64_t candidates, doub
   const ModelShape shape = model_shape(config);
   const std::int64_t sequences =
       reference_sequences(shape, reference_candidates(shape, candidates), shareable(config.model));
-  return reference_shape(shape, positions(config.model), sequences, reference_budget(seconds, config.run.threads));
+  return reference_shape(shape, positions(config.model), sequences,
+                         equality::reference_budget(seconds, config.run.threads));
 }
 
 double check_bytes(const ModelShape& shape, std::int64_t history_length, const ReferenceShape& cut) {
@@ -96,7 +99,7 @@ namespace {
 
 /// Adds the ranking head, alone and behind every scheme. It runs in the memory of the schemes that are there.
 void add_head(plan::Costs& costs, const Config& config, const MachineInfo& machine, double evict_s) {
-  const RankingHeadShape shape = app::head_shape(config);
+  const RankingHeadShape shape = head_shape(config);
   const double weight_bytes = RankingHead::weight_bytes(shape);
   const double flops = head_flops(shape.dim, shape.width, shape.layers);
   const auto head_s = [=](std::int64_t n) {
@@ -109,17 +112,17 @@ void add_head(plan::Costs& costs, const Config& config, const MachineInfo& machi
   costs.setup_s += kWeightSeconds * weight_bytes / sizeof(float) / static_cast<double>(config.run.threads);
   std::vector<plan::SchemeCost> with_head;
   for (std::size_t i = 0; i < costs.schemes.size(); ++i) {
-    if (costs.schemes[i].name.ends_with(app::kAgain)) continue;
+    if (costs.schemes[i].id.again) continue;
     plan::SchemeCost cost = costs.schemes[i];
     cost.runs_on = i;
-    cost.name += analysis::kWithHead;
+    cost.id.with_head = true;
     if (cost.unit > 0) cost.unit *= std::max<std::int64_t>(1, (kHeadUnit + cost.unit - 1) / cost.unit);
     cost.candidates_s = [own = cost.candidates_s, head_s](std::int64_t n) { return own(n) + head_s(n); };
     cost.bytes = no_bytes;
     with_head.push_back(std::move(cost));
   }
   plan::SchemeCost alone;
-  alone.name = analysis::kHead;
+  alone.id = TimingId::head();
   alone.unit = 0;
   alone.candidates_s = [=](std::int64_t n) { return head_s(n) + evict_s; };
   alone.bytes = no_bytes;
@@ -128,10 +131,11 @@ void add_head(plan::Costs& costs, const Config& config, const MachineInfo& machi
 }
 
 /// What one case of the grid costs; `cases` of them share the budget.
-plan::Costs case_costs(const Config& config, const MachineInfo& machine, const RunOptions& options,
-                       std::int64_t cases) {
-  const ModelShape shape = app::model_shape(config);
-  const WorkShape work = app::work_shape(config);
+plan::Costs case_costs(const Engine& engine, const Config& config, const MachineInfo& machine,
+                       const RunOptions& options, std::int64_t cases) {
+  const Capabilities can = engine.capabilities();
+  const ModelShape shape = model_shape(config);
+  const WorkShape work = work_shape(config);
   const auto threads = static_cast<double>(config.run.threads);
   const double bytes_per_s = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
   const double weight_bytes = Model::bytes(shape);
@@ -144,7 +148,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   plan::Costs costs;
   costs.history_length = config.model.history_length;
   costs.layers = config.model.layers;
-  for (const SchemeInstance& instance : app::measured_instances(config, options)) {
+  for (const app::MeasuredInstance& instance : app::measured_instances(config, options)) {
     const SchemeEntry* entry = instance.entry;
     const SchemeOptions scheme_options = instance.options;
     if (const std::string reason = why_not(*entry, config.model); !reason.empty()) {
@@ -153,10 +157,10 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
                         "use --mask causal or history-blind, or --schemes naive; kvcast verify shows the error");
     }
     plan::SchemeCost cost;
-    cost.name = instance.label;
+    cost.id = {instance.label, false, instance.again};
     cost.baseline = !entry->shares;
     cost.user_pass = entry->user_pass;
-    cost.unit = entry->unit(app::scheme_size(config, scheme_options, config.run.candidates.back()));
+    cost.unit = entry->unit(scheme_size(config, scheme_options, config.run.candidates.back()));
     cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, scheme_options)) : 0;
     // What is not in the history pass, in as many passes as the scheme makes of it.
     const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
@@ -169,7 +173,15 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
     };
     // A returning user's earlier request is run once, before anything is timed.
     if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));
-    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, app::scheme_size(config, scheme_options, n)); };
+    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, scheme_size(config, scheme_options, n)); };
+    cost.cannot = can.why_not(engine.info().name, entry->name, config.run.dtype);
+    if (!can.phases_apart && entry->user_pass) {
+      // A request is one pass, which nothing can be put together or multiplied up from.
+      cost.candidates_s = [own = cost.candidates_s, user = cost.user_s](std::int64_t n) { return user + own(n); };
+      cost.user_pass = false;
+      cost.user_s = 0;
+      cost.unit = 0;
+    }
     costs.schemes.push_back(cost);
   }
 
@@ -182,7 +194,7 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
   const auto users = static_cast<double>(std::min<std::int64_t>(equality.judged_users, std::int64_t{app::kColdUsers}));
   costs.setup_s += users * static_cast<double>(std::min<std::int64_t>(equality.expected_naive, 32)) * naive_s +
                    (users - 1) * pass_s(history_flops(work));
-  const std::int64_t unit = app::baseline().entry->unit(app::scheme_size(config, {}, 1));
+  const std::int64_t unit = baseline().entry->unit(scheme_size(config, {}, 1));
   if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
   for (const plan::SchemeCost& cost : costs.schemes) {
     if (!cost.baseline) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
@@ -197,10 +209,10 @@ plan::Costs case_costs(const Config& config, const MachineInfo& machine, const R
 }
 
 /// "such as --history 500": half as long, or as many layers, as often as it takes; empty when nothing helps.
-std::string what_fits(const Config& config, const MachineInfo& machine, const RunOptions& options, std::int64_t cases,
-                      double bytes) {
+std::string what_fits(const Engine& engine, const Config& config, const MachineInfo& machine,
+                      const RunOptions& options, std::int64_t cases, double bytes) {
   const auto fits = [&](const Config& smaller) {
-    return plan::least_bytes(case_costs(smaller, machine, options, cases)) <= bytes;
+    return plan::least_bytes(case_costs(engine, smaller, machine, options, cases)) <= bytes;
   };
   const std::int64_t merge = config.model.token_merge;
   // What is shorter would be less than the new tokens of a returning user.
@@ -218,7 +230,8 @@ std::string what_fits(const Config& config, const MachineInfo& machine, const Ru
 
 }  // namespace
 
-Plan make_plan(const Config& config, const MachineInfo& machine, const RunOptions& options) {
+std::vector<plan::Costs> app::costs_of(const Engine& engine, const Config& config, const MachineInfo& machine,
+                                       const RunOptions& options) {
   if (config.run.threads > machine.threads && machine.threads > 0) {
     throw ConfigError("/run/threads",
                       std::to_string(config.run.threads) + " threads on " + std::to_string(machine.threads) +
@@ -233,7 +246,7 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const RunOption
                         "a shape is measured on one machine; allowed: at most as many shards as shapes");
     }
     std::vector<double> work;
-    for (const Config& one : cases) work.push_back(naive_flops(app::work_shape(one)));
+    for (const Config& one : cases) work.push_back(naive_flops(work_shape(one)));
     std::vector<Config> mine;
     for (const std::size_t i : plan::deal(work, index, count)) mine.push_back(cases[i]);
     cases = std::move(mine);
@@ -241,12 +254,21 @@ Plan make_plan(const Config& config, const MachineInfo& machine, const RunOption
   std::vector<plan::Costs> costs;
   const auto count = static_cast<std::int64_t>(cases.size());
   for (const Config& one : cases) {
-    costs.push_back(case_costs(one, machine, options, count));
-    costs.back().what_fits = [&machine, &options, one, count](double bytes) {
-      return what_fits(one, machine, options, count, bytes);
+    costs.push_back(case_costs(engine, one, machine, options, count));
+    costs.back().what_fits = [&engine, &machine, &options, one, count](double bytes) {
+      return what_fits(engine, one, machine, options, count, bytes);
     };
   }
-  return plan::build_plan(config, costs, kStartSeconds);
+  return costs;
+}
+
+Plan app::plan_for(const Engine& engine, const Config& config, const MachineInfo& machine,
+                   const RunOptions& options) {
+  return plan::build_plan(config, app::costs_of(engine, config, machine, options), kStartSeconds);
+}
+
+Plan make_plan(const Config& config, const MachineInfo& machine, const RunOptions& options) {
+  return app::plan_for(builtin_engine(), config, machine, options);
 }
 
 }  // namespace kvcast

@@ -1,4 +1,4 @@
-// One case of a run in memory: its problem, its schemes, and everything that is done with them.
+// One case of a run, opened by an engine: what is prepared, judged and handed to the rounds.
 #pragma once
 
 #include <cstdint>
@@ -9,10 +9,11 @@
 #include <string>
 #include <vector>
 
-#include "app/after_timing.h"
-#include "app/problem.h"
 #include "base/buffer.h"
-#include "engine/builtin/model/ranking_head.h"
+#include "engine/engine.h"
+#include "engine/problem.h"
+#include "equality/after_timing.h"
+#include "equality/equality.h"
 #include "measure/measure.h"
 
 namespace kvcast::app {
@@ -21,10 +22,13 @@ class PreparedCase {
  public:
   /// Makes weights, tokens and the schemes that `plan` runs in its case `case_index`, of which `config` is the config
   /// (without a grid). Errors: std::bad_alloc; ConfigError of an imported file.
-  PreparedCase(const Config& config, const Plan& plan, std::int64_t case_index, const RunOptions& options);
+  PreparedCase(const Engine& engine, const Config& config, const Plan& plan, std::int64_t case_index,
+               const RunOptions& options);
 
-  /// Runs every scheme and picks its fastest form. stop_requested ends it early.
-  void choose_forms(const std::function<bool()>& stop_requested);
+  /// Runs every scheme and lets the engine pick its fastest form. stop_requested ends it early.
+  void tune(const std::function<bool()>& stop_requested) { session_->tune(problem_.candidates(), stop_requested); }
+  /// The next rounds are those of this plan, of which the N are the same.
+  void adopt(const Plan& plan);
   /// Every scheme against float64 and naive, also when naive itself is not to be timed; in the form that will be timed.
   /// nullopt when stop_requested said so.
   std::optional<Equivalence> check(const MachineInfo& machine, std::int64_t cases,
@@ -40,7 +44,7 @@ class PreparedCase {
   /// The schemes as measure sees them, and the ranking head alone and behind each; they refer to this object.
   std::vector<measure::Workload> workloads();
   /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
-  std::optional<std::string> form(const std::string& label, std::int64_t candidates) const;
+  std::optional<std::string> form(const TimingId& id, std::int64_t candidates) const;
   /// What every scheme took of the process's memory when it was made; empty where the system does not tell.
   const std::vector<ResidentMemory>& memory() const { return memory_; }
   std::vector<Profile> profiles(const std::function<bool()>& stop_requested);
@@ -50,32 +54,45 @@ class PreparedCase {
  private:
   struct Prepared {
     SchemeInstance instance;
-    std::unique_ptr<Scheme> scheme;
+    bool again;                        ///< the second of a self-check
     std::vector<std::int64_t> counts;  ///< N that it runs, ascending
-    std::int64_t unit;                 ///< of them, what larger N are scaled from and forms are compared at
+    std::int64_t unit;                 ///< of them, what larger N are scaled from
     std::size_t user = 0;              ///< whose history it has
+    TimingId id() const { return {instance.label, false, again}; }
   };
-  void make(const SchemeInstance& instance, const Plan& plan);
+  void make(const SchemeInstance& instance, bool again, const Plan& plan);
   void make_head(const Plan& plan);
-  void next_user(Prepared& prepared) const;
   void switch_to(Prepared& prepared, std::size_t user) const;
-  void expect_by(Scheme& scheme, const std::string& name, std::int64_t most, std::int64_t user,
-                 const std::vector<std::int64_t>& picked);
+  equality::Opened opened() const { return {engine_, problem_, *session_}; }
+  /// Those that are judged beside each other, naive first: made for it where it is not timed.
+  std::vector<equality::Judged> judged(std::int64_t batch);
+  void expect_by(const TimingId& id, std::int64_t most, std::int64_t user, const std::vector<std::int64_t>& picked);
+  measure::Workload workload_of(Prepared& prepared, bool with_head);
+  measure::Workload head_alone();
+  void judge(measure::Workload& load, Prepared* prepared);
 
+  const Engine& engine_;
   Config config_;
   std::int64_t case_index_;
   std::int64_t most_;  ///< N
   Problem problem_;
+  std::unique_ptr<Session> session_;
   Buffer<float> outputs_;
-  std::optional<RankingHead> head_;  ///< when it is timed
-  Buffer<float> scores_;             ///< of the head
+  Buffer<float> scores_;    ///< of the ranking head, when it is timed
+  bool own_naive_ = false;  ///< made to judge by, not to be timed
   std::vector<Prepared> prepared_;
   std::vector<ResidentMemory> memory_;
   std::vector<StoredOutputs> stored_;
   std::vector<std::int64_t> timed_;  ///< N of every pass that may be timed
-  std::optional<AfterTiming> after_;
+  std::optional<equality::AfterTiming> after_;
   std::vector<std::vector<float>> users_;  ///< histories to rotate through in cold mode; the first is the problem's
 };
+
+/// What a run of one case times: the schemes that its config asks for, in a self-check each of them twice.
+struct MeasuredInstance : SchemeInstance {
+  bool again = false;
+};
+std::vector<MeasuredInstance> measured_instances(const Config& config, const RunOptions& options);
 
 /// Users whose requests follow one another in cold mode. The caches are emptied between them, so that more would
 /// change nothing but the memory.

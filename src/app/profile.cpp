@@ -25,9 +25,9 @@ class Listener final : public StepListener {
 
 }  // namespace
 
-std::vector<Profile> profile_scheme(const SchemeInstance& instance, Scheme& scheme,
-                                    std::span<const std::int64_t> counts, int threads, const float* candidates,
-                                    float* outputs, const std::function<bool()>& stop_requested) {
+std::vector<Profile> profile_scheme(Session& session, const TimingId& id, const SchemeEntry& entry,
+                                    std::span<const std::int64_t> counts, int threads, Scoring scoring,
+                                    const std::function<bool()>& stop_requested) {
   measure::StepClock clock(std::size(kSteps));
   Listener listener(clock);
   const double region_s = measure::empty_region_seconds(threads);
@@ -36,7 +36,7 @@ std::vector<Profile> profile_scheme(const SchemeInstance& instance, Scheme& sche
     if (stop_requested && stop_requested()) return;
     const measure::StepTimes times = measure::time_steps(clock, run, kSecondsPerPass);
     Profile profile;
-    profile.scheme = instance.label;
+    profile.scheme = id.text();
     profile.pass = pass;
     profile.candidates = n;
     profile.seconds = times.total;
@@ -48,13 +48,13 @@ std::vector<Profile> profile_scheme(const SchemeInstance& instance, Scheme& sche
     profile.dispatch_seconds = static_cast<double>(profile.dispatches) * region_s;
     profiles.push_back(profile);
   };
-  scheme.listen(&listener);
-  if (instance.entry->user_pass) add("history", 0, [&] { scheme.user_pass(); });
+  session.listen(id, &listener);
+  if (entry.user_pass) add("history", 0, [&] { session.prefill(id); });
   for (const std::int64_t n : std::set<std::int64_t>{counts.front(), counts.back()}) {
-    add(instance.entry->runs_history ? "forward" : "candidates", n,
-        [&] { scheme.candidate_pass(candidates, n, outputs); });
+    scoring.count = n;
+    add(entry.runs_history ? "forward" : "candidates", n, [&] { session.score(id, scoring); });
   }
-  scheme.listen(nullptr);
+  session.listen(id, nullptr);
   return profiles;
 }
 

@@ -14,13 +14,13 @@
 #include "app/interference.h"
 #include "app/known_waits.h"
 #include "app/notes.h"
-#include "app/problem.h"
 #include "app/refuse.h"
 #include "base/budget.h"
 #include "base/input.h"
 #include "base/reading.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "engine/problem.h"
 #include "kvcast/kvcast.h"
 #include "measure/machine.h"
 #include "statistics/statistics.h"
@@ -348,7 +348,7 @@ class Replayer {
     report.warnings = app::notes_on_environment();
     say("weights");
     std::optional<StopScope> stoppable(observer.stop_requested);
-    traffic::Replay replay(config_, app::model_shape(config_), requests, options);
+    traffic::Replay replay(config_, model_shape(config_), requests, options);
     say("checks");
     replay.check();
     const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);

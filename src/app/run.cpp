@@ -1,5 +1,8 @@
+#include "app/run.h"
+
 #include <algorithm>
 #include <cmath>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -11,11 +14,14 @@
 #include "analysis/plausibility.h"
 #include "app/analyse.h"
 #include "app/notes.h"
+#include "app/plan.h"
 #include "app/prepared_case.h"
+#include "base/clock.h"
 #include "base/stop.h"
 #include "base/temporary.h"
 #include "base/text.h"
 #include "config/units.h"
+#include "engine/builtin/builtin.h"
 #include "journal/journal.h"
 #include "kvcast/words.h"
 #include "measure/machine.h"
@@ -23,7 +29,16 @@
 #include "report/shape.h"
 
 namespace kvcast {
+
+const app::Surroundings& app::real_surroundings() {
+  static const Surroundings real{clock_seconds, [](int threads) { return measure::canary_gflops(threads); },
+                                 measure::cpu_times};
+  return real;
+}
+
 namespace {
+
+using app::Surroundings;
 
 // What starting up and probing the machine took before run() was called; part of the budget.
 constexpr double kProbeSeconds = 0.8;
@@ -31,6 +46,8 @@ constexpr double kProbeSeconds = 0.8;
 constexpr double kHopeless = 1.5;
 // Of the time that a batch has, before its first round.
 constexpr double kWarmUpShare = 0.05;
+// Of the budget, that one pass may take to be asked what it takes.
+constexpr double kAskShare = 0.02;
 
 std::string budget_text(const Config& config) { return "--budget " + config::format_duration(config.measure.budget_s); }
 
@@ -49,9 +66,12 @@ struct Earlier {
 
 class Run {
  public:
-  Run(const Config& config, const MachineInfo& machine, const Plan& plan, const RunOptions& options,
-      const Observer& observer, const Earlier& earlier, std::optional<journal::JournalWriter> writer)
-      : config_(config),
+  Run(const Engine& engine, const Surroundings& surroundings, const Config& config, const MachineInfo& machine,
+      const Plan& plan, const RunOptions& options, const Observer& observer, const Earlier& earlier,
+      std::optional<journal::JournalWriter> writer)
+      : engine_(engine),
+        surroundings_(surroundings),
+        config_(config),
         plan_(plan),
         options_(options),
         observer_(observer),
@@ -59,7 +79,7 @@ class Run {
         writer_(std::move(writer)),
         probed_(machine),
         kept_rounds_(static_cast<std::int64_t>(earlier.rounds.size())),
-        end_(measure::now() - kProbeSeconds + config.measure.budget_s - earlier.measured_s) {
+        end_(surroundings.now() - kProbeSeconds + config.measure.budget_s - earlier.measured_s) {
     if (writer_ && kept_rounds_ == 0) empty_journal_.emplace(journal::journal_path(options.journal_folder));
     Report& report = result_.report;
     report.tool = tool_info();
@@ -91,7 +111,7 @@ class Run {
       result_.report.warnings.push_back({"not-pinned", "the system did not let the threads be tied to CPUs",
                                          "the run was not pinned; taskset may help"});
     }
-    const auto before = measure::cpu_times();
+    const auto before = surroundings_.cpu_times();
     std::optional<StopScope> stoppable(observer_.stop_requested);
     for (std::int64_t batch = 0; batch < plan_.batches && !stopped(); ++batch) {
       if (!measure_batch(batch)) return std::move(result_);
@@ -109,13 +129,11 @@ class Run {
   Case& case_at(std::int64_t index) { return result_.report.cases[static_cast<std::size_t>(index)]; }
 
   // Whether the points of the report have a row for it.
-  static bool has_row(const std::string& scheme) {
-    return !scheme.ends_with(app::kAgain) && !analysis::times_head(scheme);
-  }
+  static bool has_row(const TimingId& id) { return id.plain(); }
   // Keeps why a point is not measured, which no sample says.
   void skip_points(const PlannedPoint& point) {
     if (point.status != Status::skipped || !has_row(point.scheme)) return;
-    scheme_point(point.case_index, point.scheme, point.candidates).reason = point.reason;
+    scheme_point(point.case_index, point.scheme.scheme, point.candidates).reason = point.reason;
   }
   SchemePoint& scheme_point(std::int64_t case_index, const std::string& scheme, std::int64_t candidates) {
     std::vector<Point>& points = case_at(case_index).points;
@@ -141,11 +159,12 @@ class Run {
       if (!runs) continue;
       stage("weights");
       cases.push_back(
-          std::make_unique<app::PreparedCase>(case_config(config_, plan_.cases[i]), plan_, index, options_));
+          std::make_unique<app::PreparedCase>(engine_, case_config(config_, plan_.cases[i]), plan_, index, options_));
       case_at(index).memory = cases.back()->memory();
       stage("forms");
-      cases.back()->choose_forms(stop);
+      cases.back()->tune(stop);
       if (stopped()) break;
+      if (!engine_.capabilities().gives_outputs) continue;
       stage("checks");
       std::optional<Equivalence>& equivalence = case_at(index).equivalence;
       equivalence = cases.back()->check(*result_.report.machine, static_cast<std::int64_t>(plan_.cases.size()), stop);
@@ -161,7 +180,12 @@ class Run {
         result_.failure = "the outputs in the file are not those of this model, so nothing was timed: " + other;
         return false;
       }
-      cases.back()->expect(*result_.report.machine, static_cast<std::int64_t>(plan_.cases.size()), stop);
+    }
+    // In cold mode emptying the caches is most of what a timing takes.
+    if (batch == 0 && earlier_.rounds.empty() && !config_.measure.cold && !stopped()) ask(cases);
+    for (const auto& one : cases) {
+      if (stopped() || !engine_.capabilities().gives_outputs) break;
+      one->expect(*result_.report.machine, static_cast<std::int64_t>(plan_.cases.size()), stop);
     }
     if (!stopped() && !cases.empty()) take_rounds(batch, cases);
     for (const auto& one : cases) {
@@ -178,9 +202,60 @@ class Run {
       if (one == cases.front() && batch == 0) {
         for (Warning& note : app::notes_on(one->problem())) result_.report.warnings.push_back(std::move(note));
         note_stored(one->stored_outputs());
+        note_unjudged();
       }
     }
     return true;
+  }
+
+  // Has every way to run a request show once what it takes here, and plans the rounds by that: what was planned before
+  // knew their FLOPs alone.
+  void ask(const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
+    std::vector<plan::Costs> costs = app::costs_of(engine_, config_, *result_.report.machine, options_);
+    std::map<TimingId, plan::Seen> any;  // of those that are not here yet, the first case speaks
+    for (const auto& one : cases) {
+      std::map<TimingId, plan::Seen> seen;
+      for (const measure::Workload& load : one->workloads()) {
+        const auto found = see(load, costs[static_cast<std::size_t>(load.case_index)]);
+        if (stopped()) return;
+        if (found) any.insert(*seen.insert({load.id, *found}).first);
+      }
+      plan::correct(costs[static_cast<std::size_t>(one->case_index())], seen);
+    }
+    for (std::size_t i = 0; i < costs.size(); ++i) {
+      const auto here = std::any_of(cases.begin(), cases.end(),
+                                    [&](const auto& one) { return one->case_index() == static_cast<std::int64_t>(i); });
+      if (here) costs[i].setup_s = 0;
+      if (!here) plan::correct(costs[i], any);
+    }
+    plan_ = plan::build_plan(config_, costs, surroundings_.now() - (end_ - config_.measure.budget_s));
+    for (const auto& one : cases) one->adopt(plan_);
+    if (writer_) {
+      writer_->replace_head({tool_info(), probed_, config_, plan_, options_.shard, options_.self_check});
+    }
+  }
+
+  // One pass of the fewest candidates that are timed; nullopt where even that is long.
+  std::optional<plan::Seen> see(const measure::Workload& load, const plan::Costs& costs) const {
+    const auto cost = std::find_if(costs.schemes.begin(), costs.schemes.end(),
+                                   [&](const plan::SchemeCost& one) { return one.id == load.id; });
+    std::int64_t fewest = std::numeric_limits<std::int64_t>::max();
+    for (const PlannedPoint& point : plan_.points) {
+      const bool own = point.scheme == load.id && point.case_index == load.case_index;
+      if (own && point.status != Status::skipped) fewest = std::min(fewest, point.measured_candidates);
+    }
+    if (cost == costs.schemes.end() || fewest == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
+    const double expected = cost->user_s + cost->candidates_s(fewest);
+    if (expected > kAskShare * config_.measure.budget_s) return std::nullopt;
+    const double prefill = measure::prefill(load), scoring = measure::score(load, fewest);
+    return plan::Seen{cost->user_s > 0 ? prefill / cost->user_s : 1, scoring / cost->candidates_s(fewest)};
+  }
+
+  void note_unjudged() {
+    if (engine_.capabilities().gives_outputs) return;
+    result_.report.warnings.push_back({"equality-unjudged",
+                                       engine_.info().name + " gives no outputs: whether its schemes agree is unknown",
+                                       "the times may be those of different work"});
   }
 
   // Those that were not compared; the others agree.
@@ -203,7 +278,7 @@ class Run {
       for (measure::Workload& load : one->workloads()) workloads.push_back(std::move(load));
     }
     const int threads = static_cast<int>(config_.run.threads);
-    measure::Environment environment{measure::now, [threads] { return measure::canary_gflops(threads); }, {}};
+    measure::Environment environment{surroundings_.now, [this, threads] { return surroundings_.canary(threads); }, {}};
     std::optional<measure::Evictor> evictor;
     if (config_.measure.cold) {
       evictor.emplace(threads);
@@ -212,7 +287,7 @@ class Run {
     measure::Options options;
     options.seed = static_cast<std::uint64_t>(config_.run.seed);
     options.deadline = batch_deadline(batch);
-    options.warm_up_s = kWarmUpShare * std::max(0.0, options.deadline - measure::now());
+    options.warm_up_s = kWarmUpShare * std::max(0.0, options.deadline - surroundings_.now());
     options.stop_requested = observer_.stop_requested;
     options.on_progress = observer_.on_progress;
     for (const journal::JournalRound& round : earlier_.rounds) {
@@ -223,10 +298,10 @@ class Run {
     options.precise_enough = [this](const std::vector<measure::CaseSample>& samples) {
       return app::precise_enough(by_case(samples), config_.measure.precision);
     };
-    double last = measure::now();
+    double last = surroundings_.now();
     Conditions& conditions = *result_.report.conditions;
     options.on_round = [&](std::int64_t round, const std::vector<measure::CaseSample>& samples) {
-      const double now = measure::now();
+      const double now = surroundings_.now();
       conditions.measured_s += now - last;
       if (writer_) {
         journal::JournalRound line{round, batch, now - last, {}};
@@ -255,7 +330,7 @@ class Run {
       if (one.batch >= batch) left += one.round_s;
       if (one.batch > batch) setup += one.setup_s;
     }
-    const double now = measure::now();
+    const double now = surroundings_.now();
     return left > 0 ? now + std::max(0.0, end_ - setup - now) * own / left : end_;
   }
 
@@ -270,13 +345,13 @@ class Run {
       if (point.case_index != one.case_index() || point.status == Status::skipped) continue;
       if (!has_row(point.scheme)) continue;
       if (const auto form = one.form(point.scheme, point.candidates)) {
-        scheme_point(point.case_index, point.scheme, point.candidates).form = form;
+        scheme_point(point.case_index, point.scheme.scheme, point.candidates).form = form;
       }
     }
   }
 
   void take_conditions(const std::optional<measure::CpuTimes>& before) {
-    const auto after = measure::cpu_times();
+    const auto after = surroundings_.cpu_times();
     if (!before || !after || after->total_s <= before->total_s) return;
     const double total = after->total_s - before->total_s;
     Conditions& conditions = *result_.report.conditions;
@@ -342,9 +417,9 @@ class Run {
       fitted =
           fitted || std::any_of(one.fits.begin(), one.fits.end(), [](const Fit& fit) { return fit.r.has_value(); });
       if (point.candidates > 1) {
-        const bool has_fit =
-            std::any_of(one.fits.begin(), one.fits.end(), [&](const Fit& f) { return f.scheme == point.scheme; });
-        naive = naive || point.scheme == app::baseline().label;
+        const bool has_fit = std::any_of(one.fits.begin(), one.fits.end(),
+                                         [&](const Fit& f) { return f.scheme == point.scheme.scheme; });
+        naive = naive || point.scheme.scheme == baseline().label;
         shares = shares || has_fit;
       }
       const bool timed = std::any_of(one.samples.begin(), one.samples.end(), [&](const Sample& sample) {
@@ -352,7 +427,7 @@ class Run {
       });
       ++missing.planned;
       missing.timed += timed ? 1 : 0;
-      times[{point.case_index, point.scheme}] += timed ? 1 : 0;
+      times[{point.case_index, point.scheme.scheme}] += timed ? 1 : 0;
     }
     if (naive && shares && !fitted) missing.what = "no speed-up could be fitted";
     for (const auto& [key, timed] : times) {
@@ -395,8 +470,10 @@ class Run {
     }
   }
 
+  const Engine& engine_;
+  const Surroundings& surroundings_;
   const Config& config_;
-  const Plan& plan_;
+  Plan plan_;
   const RunOptions& options_;
   const Observer& observer_;
   const Earlier& earlier_;
@@ -437,15 +514,21 @@ void refuse_unlike(const std::string& where, const std::string& what, const std:
 
 }  // namespace
 
-RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const RunOptions& options,
-              const Observer& observer) {
+RunResult app::run_on(const Engine& engine, const Surroundings& surroundings, const Config& config,
+                      const MachineInfo& machine, const Plan& plan, const RunOptions& options,
+                      const Observer& observer) {
   refuse_hopeless(config, plan);
   std::optional<journal::JournalWriter> writer;
   if (!options.journal_folder.empty()) {
     writer = journal::JournalWriter::create(options.journal_folder,
                                             {tool_info(), machine, config, plan, options.shard, options.self_check});
   }
-  return Run(config, machine, plan, options, observer, {}, std::move(writer)).run();
+  return Run(engine, surroundings, config, machine, plan, options, observer, {}, std::move(writer)).run();
+}
+
+RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const RunOptions& options,
+              const Observer& observer) {
+  return app::run_on(builtin_engine(), app::real_surroundings(), config, machine, plan, options, observer);
 }
 
 Unfinished read_unfinished(const std::string& folder) {
@@ -477,13 +560,18 @@ void refuse_other_machine(const Unfinished& unfinished, const MachineInfo& machi
   refuse_unlike(path, "memory", rounded_gib(began), rounded_gib(machine));
 }
 
-RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer) {
+RunResult app::resume_on(const Engine& engine, const Surroundings& surroundings, const Unfinished& unfinished,
+                         const MachineInfo& machine, const Observer& observer) {
   const std::string& folder = unfinished.options.journal_folder;
   const journal::JournalContents contents = journal::read_journal(journal::journal_path(folder));
   Earlier earlier{contents.rounds, unfinished.measured_s};
-  return Run(unfinished.config, machine, unfinished.plan, unfinished.options, observer, earlier,
+  return Run(engine, surroundings, unfinished.config, machine, unfinished.plan, unfinished.options, observer, earlier,
              journal::JournalWriter::reopen(folder, contents))
       .run();
+}
+
+RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer) {
+  return app::resume_on(builtin_engine(), app::real_surroundings(), unfinished, machine, observer);
 }
 
 void discard_journal(const std::string& folder) { journal::remove_journal(folder); }

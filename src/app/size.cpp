@@ -15,12 +15,12 @@
 #include "analysis/reshape.h"
 #include "analysis/service_model.h"
 #include "app/analyse.h"
-#include "app/problem.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/input.h"
 #include "base/text.h"
 #include "engine/builtin/schemes/scheme.h"
+#include "engine/problem.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
 #include "report/shape.h"
@@ -127,16 +127,16 @@ std::optional<Config> shape_config(const std::optional<Shape>& shape, const Sizi
 }
 
 analysis::MemoryModel memory_of(const Config& config, const SchemeInstance& instance) {
-  const ModelShape shape = app::model_shape(config);
+  const ModelShape shape = model_shape(config);
   const SchemeEntry* entry = instance.entry;
   analysis::MemoryModel memory;
   memory.weights = Model::bytes(shape);
   const double row = 2 * sizeof(float) * static_cast<double>(shape.dim);  // a candidate's token and output
   memory.worker = [=](std::int64_t n) {
-    return entry->bytes(shape, app::scheme_size(config, instance.options, n)) + row * static_cast<double>(n);
+    return entry->bytes(shape, scheme_size(config, instance.options, n)) + row * static_cast<double>(n);
   };
   // naive keeps nothing of a user.
-  memory.user = entry->shares ? static_cast<double>(kv_cache_bytes(app::work_shape(config))) : 0;
+  memory.user = entry->shares ? static_cast<double>(kv_cache_bytes(work_shape(config))) : 0;
   return memory;
 }
 
@@ -170,7 +170,7 @@ std::vector<SizingMemory> memory_table(const Config& config, std::int64_t candid
       Config varied = config;
       varied.model.kv_heads = kv_heads;
       if (!own) varied.run.kv_dtype = config.run.kv_dtype == "bf16" ? "fp32" : "bf16";
-      rows.push_back(memory_row(app::work_shape(varied), varied.run.kv_dtype, candidates));
+      rows.push_back(memory_row(work_shape(varied), varied.run.kv_dtype, candidates));
     }
   }
   return rows;
@@ -179,7 +179,7 @@ std::vector<SizingMemory> memory_table(const Config& config, std::int64_t candid
 /// The same budgets at another shape, times scaled with FLOPs.
 std::optional<analysis::SizingProblem> by_flops(const analysis::SizingProblem& problem, const Config& from,
                                                 const Config& to, const std::string& scheme) {
-  const WorkShape before = app::work_shape(from), after = app::work_shape(to);
+  const WorkShape before = work_shape(from), after = work_shape(to);
   if (!(history_flops(before) > 0 && candidate_flops(before) > 0)) return std::nullopt;
   analysis::SizingProblem scaled = problem;
   analysis::scale_times(scaled, history_flops(after) / history_flops(before),
@@ -402,7 +402,7 @@ class Sizer {
     given_.layers = config_->model.layers;
     problem_.memory = memory_of(*config_, instance_of(options_.scheme));
     given_.copies_memory = memory_of(*config_, instance_of("shared-copy"));
-    given_.naive_memory = memory_of(*config_, app::baseline());
+    given_.naive_memory = memory_of(*config_, baseline());
     if (options_.memory_bytes) problem_.memory_bytes = static_cast<double>(*options_.memory_bytes);
     given_.memory = memory_table(*config_, std::max<std::int64_t>(1, given_.most_measured));
     if (path_.empty()) return;
@@ -439,7 +439,7 @@ class Sizer {
     std::optional<Estimate> drop;
     for (const Degradation& row : report_.degradation) {
       const bool here = row.history_length == length && row.layers == layers;
-      if (here && row.scheme == app::baseline().label && row.drop.value > 0) drop = row.drop;
+      if (here && row.scheme == baseline().label && row.drop.value > 0) drop = row.drop;
     }
     return drop;
   }

@@ -14,7 +14,7 @@
 #include "analysis/predict.h"
 #include "analysis/service_model.h"
 #include "analysis/surface.h"
-#include "app/problem.h"
+#include "engine/problem.h"
 #include "report/shape.h"
 
 namespace kvcast::app {

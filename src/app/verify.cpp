@@ -4,10 +4,13 @@
 #include "app/equality_plan.h"
 #include "app/export.h"
 #include "app/notes.h"
-#include "app/problem.h"
 #include "app/refuse.h"
-#include "app/stored_outputs.h"
 #include "base/text.h"
+#include "engine/builtin/builtin.h"
+#include "engine/builtin/model/model.h"
+#include "engine/problem.h"
+#include "equality/equality.h"
+#include "equality/stored_outputs.h"
 #include "report/shape.h"
 
 namespace kvcast {
@@ -32,21 +35,21 @@ std::vector<double> joined(const ReferenceKv& kv) {
 
 // Memory that the schemes, the weights, the tokens of `n` candidates and the reference take.
 double bytes_needed(const Config& config, const std::vector<SchemeInstance>& instances, std::int64_t n) {
-  const ModelShape shape = app::model_shape(config);
+  const ModelShape shape = model_shape(config);
   const std::int64_t length = positions(config.model);
   const ReferenceShape cut = app::checked_shape(config, n, kReferenceSeconds);
   double bytes = Model::bytes(shape) + app::check_bytes(shape, length, cut) + 32e6 +
                  static_cast<double>(length + 2 * n) * static_cast<double>(shape.dim) * sizeof(float);
   for (const SchemeInstance& instance : instances) {
-    bytes += instance.entry->bytes(shape, app::scheme_size(config, instance.options, n));
+    bytes += instance.entry->bytes(shape, scheme_size(config, instance.options, n));
   }
   return bytes;
 }
 
 // Seconds that the reference of an exported case takes for each candidate.
 double export_seconds(const Config& config) {
-  return reference_flops(app::model_shape(config), positions(config.model) + 1) /
-         app::reference_budget(1, config.run.threads);
+  return reference_flops(model_shape(config), positions(config.model) + 1) /
+         equality::reference_budget(1, config.run.threads);
 }
 
 // How many of n candidates are exported. Follows from shape and threads alone. Errors: ConfigError when it is none.
@@ -68,10 +71,9 @@ std::int64_t exported_candidates(const Config& config, std::int64_t n) {
 
 // The error that sharing would make, the largest over as many of the candidates as float64 has the time for. One alone
 // may understate it by far.
-StaleError stale_error(const app::Problem& problem, std::int64_t candidates,
-                       const std::function<bool()>& stop_requested) {
+StaleError stale_error(const Problem& problem, std::int64_t candidates, const std::function<bool()>& stop_requested) {
   const Config& config = problem.config();
-  const double budget = app::reference_budget(kReferenceSeconds, config.run.threads);
+  const double budget = equality::reference_budget(kReferenceSeconds, config.run.threads);
   // The history alone, and it with each of two candidates.
   const ReferenceShape cut = reference_shape(problem.shape(), positions(config.model), 3, budget);
   const ModelShape shape = cut.cut(problem.shape());
@@ -82,19 +84,19 @@ StaleError stale_error(const app::Problem& problem, std::int64_t candidates,
   stale.shape = cut.text;
   const auto wanted = static_cast<std::int64_t>(std::clamp(affordable, 1.0, static_cast<double>(candidates)));
   std::optional<StaleRun> run;
-  for (const std::int64_t candidate : app::sampled_candidates(candidates, wanted)) {
+  for (const std::int64_t candidate : equality::sampled_candidates(candidates, wanted)) {
     if (run && stop_requested && stop_requested()) break;
     run = stale_run(shape, problem.source(), history, config.model.mask,
                     problem.candidates().subspan(static_cast<std::size_t>(candidate) * dim, dim),
                     static_cast<int>(config.run.threads), run ? &*run : nullptr);
     stale.kv_per_layer.resize(run->true_kv.size());
     for (std::size_t layer = 0; layer < run->true_kv.size(); ++layer) {
-      app::take_worse(stale.kv_per_layer[layer],
-                      app::vector_error(joined(run->stale_kv[layer]), joined(run->true_kv[layer])));
+      equality::take_worse(stale.kv_per_layer[layer],
+                           equality::vector_error(joined(run->stale_kv[layer]), joined(run->true_kv[layer])));
     }
-    const ErrorPair output = app::vector_error(run->stale_output, run->true_output);
+    const ErrorPair output = equality::vector_error(run->stale_output, run->true_output);
     if (!(output.max_abs <= stale.output.max_abs)) stale.worst_candidate = candidate;
-    app::take_worse(stale.output, output);
+    equality::take_worse(stale.output, output);
     stale.read_at = run->read_at;
     ++stale.candidates;
   }
@@ -115,7 +117,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   };
   app::require_team("/run/threads", config.run.threads);
   const int threads = static_cast<int>(config.run.threads);
-  const WorkShape work = app::work_shape(config);
+  const WorkShape work = work_shape(config);
   const bool can_share = shareable(config.model);
   VerifyResult result;
   result.shape = report::shape_of(config);
@@ -141,7 +143,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     const auto largest =
         std::max_element(instances.begin() + 1, instances.end(), [&](const SchemeInstance& a, const SchemeInstance& b) {
           const auto bytes = [&](const SchemeInstance& i) {
-            return i.entry->bytes(app::model_shape(config), app::scheme_size(config, i.options, n));
+            return i.entry->bytes(model_shape(config), scheme_size(config, i.options, n));
           };
           return bytes(a) < bytes(b);
         });
@@ -163,26 +165,27 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
   const std::int64_t exported = export_file.empty() ? 0 : exported_candidates(config, n);
 
   stage("weights");
-  const app::Problem problem(config, n);
+  const Problem problem(config, n);
   result.machine = machine_info(0);
   result.warnings = app::notes_on(problem);
-  std::vector<std::unique_ptr<Scheme>> owned;
-  std::vector<app::NamedScheme> named;
+  const std::unique_ptr<Session> session = builtin_engine().open(problem);
+  const equality::Opened opened{builtin_engine(), problem, *session};
+  std::vector<equality::Judged> judged;
   for (const SchemeInstance& instance : instances) {
-    owned.push_back(problem.make(instance, n));
-    owned.back()->prepare(std::vector<std::int64_t>{n});
-    named.push_back({instance, owned.back().get(), n});
+    judged.push_back({instance, n});
+    session->add(instance, n, false);
+    session->prepare(judged.back().id(), std::vector<std::int64_t>{n});
   }
   stage("checks");
-  const auto equivalence = app::check_equality(
-      problem, named, n, app::reference_budget(kReferenceSeconds, config.run.threads), observer.stop_requested);
+  const auto equivalence = equality::check(
+      opened, judged, n, equality::reference_budget(kReferenceSeconds, config.run.threads), observer.stop_requested);
   const auto stopped = [&] { return observer.stop_requested && observer.stop_requested(); };
   if (!equivalence || stopped()) {
     result.interrupted = true;
     return result;
   }
   result.equivalence = *equivalence;
-  result.stored = app::compare_stored_outputs(problem, named.front(), observer.stop_requested);
+  result.stored = equality::compare_stored_outputs(opened, judged.front(), observer.stop_requested);
 
   if (!can_share) {
     stage("stale keys and values");
@@ -196,7 +199,7 @@ VerifyResult verify(const Config& config, const std::string& export_file, const 
     const std::string estimate = format_significant(static_cast<double>(exported) * export_seconds(config), 2);
     stage(
         ("export: float64 reference of " + std::to_string(exported) + " candidates, about " + estimate + " s").c_str());
-    result.interrupted = !app::export_case(problem, named, {exported, true, observer.stop_requested}, export_file);
+    result.interrupted = !app::export_case(opened, judged, {exported, true, observer.stop_requested}, export_file);
   }
   return result;
 }

@@ -7,10 +7,10 @@
 #include "analysis/composition.h"
 #include "analysis/conditions.h"
 #include "analysis/plausibility.h"
-#include "app/after_timing.h"
 #include "app/analyse.h"
 #include "base/input.h"
 #include "base/text.h"
+#include "equality/after_timing.h"
 #include "kvcast/error.h"
 #include "kvcast/words.h"
 #include "plan/plan.h"
@@ -104,8 +104,8 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   std::set<std::string> unchecked;
   for (const Sample& sample : one.samples) {
     // Behind a scheme the head runs in passes of that scheme, whose own check speaks for them.
-    if (analysis::times_head(sample.scheme)) continue;
-    if (sample.status == Status::composed || sample.status == Status::scaled) unchecked.insert(sample.scheme);
+    if (sample.scheme.with_head) continue;
+    if (sample.status == Status::composed || sample.status == Status::scaled) unchecked.insert(sample.scheme.text());
   }
   for (const CompositionCheck& check : one.composition) unchecked.erase(check.scheme);
   for (const std::string& scheme : unchecked) {
@@ -145,7 +145,7 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
 
 std::optional<Unusable> unusable(const Report& report) {
   for (const Case& one : report.cases) {
-    if (const std::string wrong = wrong_after_timing(one.after_timing); !wrong.empty()) {
+    if (const std::string wrong = equality::wrong_after_timing(one.after_timing); !wrong.empty()) {
       return Unusable{wrong + place(report, one),
                       "work was left out while the clock ran: a fault of kvcast or of the "
                       "machine; please report it with the folder of the run"};

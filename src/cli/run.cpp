@@ -29,7 +29,8 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
     const bool skipped = point.status == Status::skipped;
     const PlannedCase& one = case_of(plan, point);
     rows.push_back({std::to_string(one.history_length), std::to_string(one.layers), std::to_string(point.candidates),
-                    point.scheme, to_string(point.status), skipped ? "-" : std::to_string(point.measured_candidates),
+                    point.scheme.text(), to_string(point.status),
+                    skipped ? "-" : std::to_string(point.measured_candidates),
                     skipped ? "-" : human_seconds(point.estimated_s), point.reason});
   }
   std::string out = text_table({"L", "layers", "N", "scheme", "status", "measured N", "per round", ""}, rows,
@@ -67,7 +68,7 @@ std::string plan_json(const Plan& plan) {
     const bool skipped = point.status == Status::skipped;
     const PlannedCase& one = case_of(plan, point);
     json.begin_object().field("history_length", one.history_length).field("layers", one.layers);
-    json.field("candidates", point.candidates).field("scheme", point.scheme);
+    json.field("candidates", point.candidates).field("scheme", point.scheme.text());
     json.field("status", to_string(point.status));
     json.field("measured_candidates", skipped ? std::nullopt : std::optional(point.measured_candidates));
     json.field("estimated_s", skipped ? std::nullopt : std::optional(point.estimated_s));

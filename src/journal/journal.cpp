@@ -300,6 +300,14 @@ JournalWriter JournalWriter::reopen(const std::string& folder, const JournalCont
   return writer;
 }
 
+void JournalWriter::replace_head(const JournalHead& head) {
+  end_ = 0;
+  write(head_line(head));
+  // What is left of a longer head is behind a whole line, as a torn round would be.
+  if (::ftruncate(descriptor_, static_cast<off_t>(end_)) != 0) fail("cut", path_, errno);
+  sync(descriptor_, path_);
+}
+
 void JournalWriter::append(const JournalRound& round) { write(round_line(round)); }
 
 void JournalWriter::write(const std::string& line) {

@@ -69,6 +69,9 @@ class JournalWriter {
   JournalWriter& operator=(JournalWriter&& other) noexcept;
   ~JournalWriter();
 
+  /// Another head, before the first round: what the session of the engine was asked has changed the plan.
+  /// Errors: IoError.
+  void replace_head(const JournalHead& head);
   /// One line, on the disk when this returns. Errors: IoError; the file is then cut back to its last whole line as far
   /// as that is possible, and append() may be tried again.
   void append(const JournalRound& round);

@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <chrono>
 #include <filesystem>
 #include <fstream>
 #include <limits>
@@ -24,6 +23,7 @@
 #endif
 
 #include "base/buffer.h"
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "base/text.h"
 #include "engine/builtin/kernels/isa.h"
@@ -88,11 +88,11 @@ double read_rate(int threads) {
   std::vector<double> rates;
   std::vector<float> sums(static_cast<std::size_t>(threads) * 16);
   for (int repeat = 0; repeat < 4; ++repeat) {
-    const double start = now();
+    const double start = clock_seconds();
     on_each_thread(threads, [&](int thread) {
       sums[static_cast<std::size_t>(thread) * 16] = kernels::read_all(data[static_cast<std::size_t>(thread)].span());
     });
-    rates.push_back(static_cast<double>(threads) * static_cast<double>(bytes) / (now() - start) / 1e9);
+    rates.push_back(static_cast<double>(threads) * static_cast<double>(bytes) / (clock_seconds() - start) / 1e9);
   }
   return *std::max_element(rates.begin() + 1, rates.end());
 }
@@ -133,8 +133,6 @@ std::int64_t cgroup_left(const std::string& mounts, const std::string& membershi
   }
   return least;
 }
-
-double now() { return std::chrono::duration<double>(std::chrono::steady_clock::now().time_since_epoch()).count(); }
 
 std::int64_t address_space_left() {
   rlimit limit{};
@@ -179,9 +177,9 @@ double burst_gflops(int threads, float (*burst)(std::int64_t) noexcept, std::int
     on_each_thread(threads, [&](int) { sink.store(burst(count), std::memory_order_relaxed); });
   };
   run(1000);  // wakes threads that went to sleep: that is not the machine's speed
-  const double start = now();
+  const double start = clock_seconds();
   run(steps);
-  return threads * flops / (now() - start) / 1e9;
+  return threads * flops / (clock_seconds() - start) / 1e9;
 }
 
 // About a millisecond at 1.1 steps per nanosecond and pipe.
@@ -194,8 +192,9 @@ double upper_decile(const Measure& measure) {
   constexpr std::size_t kLeast = 40;
   constexpr double kSeconds = 0.25, kMost = 2.0;
   std::vector<double> bursts;
-  const double start = now();
-  for (double elapsed = 0; elapsed < kSeconds || (bursts.size() < kLeast && elapsed < kMost); elapsed = now() - start) {
+  const double start = clock_seconds();
+  for (double elapsed = 0; elapsed < kSeconds || (bursts.size() < kLeast && elapsed < kMost);
+       elapsed = clock_seconds() - start) {
     bursts.push_back(measure());
   }
   std::sort(bursts.begin(), bursts.end());

@@ -10,9 +10,6 @@
 
 namespace kvcast::measure {
 
-/// Monotonic seconds.
-double now();
-
 /// CPUs in this process's affinity mask, and the memory it may still take: MemAvailable, or what its cgroups or its
 /// address space leave where that is less; of an address space less kCodeBytes. Under a limit of the address space
 /// malloc keeps to one arena from here on, since each further one reserves 64 MiB of it.

@@ -83,7 +83,7 @@ class Rounds {
   // Index of the workload that runs a point; the number of workloads when its case is of another batch.
   std::size_t workload_of(const PlannedPoint& point) const {
     const auto found = std::find_if(workloads_.begin(), workloads_.end(), [&](const Workload& load) {
-      return load.case_index == point.case_index && load.name == point.scheme;
+      return load.case_index == point.case_index && load.id == point.scheme;
     });
     return static_cast<std::size_t>(found - workloads_.begin());
   }
@@ -137,7 +137,7 @@ class Rounds {
         if (timed.insert({index, point.measured_candidates}).second) {
           first.push_back({Step::Kind::candidates, index, point.measured_candidates});
         }
-      } else if (workloads_[index].has_user_pass) {
+      } else if (workloads_[index].has_prefill) {
         steps.push_back({Step::Kind::whole, index, point.candidates});
       } else if (timed.insert({index, point.candidates}).second) {
         steps.push_back({Step::Kind::candidates, index, point.candidates});
@@ -168,7 +168,7 @@ class Rounds {
     if (step.kind == Step::Kind::user) return 0;
     const Workload& load = workloads_[step.workload];
     for (const PlannedPoint& point : plan_.points) {
-      if (point.scheme != load.name || point.case_index != load.case_index || point.status == Status::skipped) continue;
+      if (point.scheme != load.id || point.case_index != load.case_index || point.status == Status::skipped) continue;
       if (point.candidates != step.candidates && point.measured_candidates != step.candidates) continue;
       const bool whole = step.kind == Step::Kind::whole && point.measured_candidates > 0;
       seconds = std::max(seconds, whole ? point.estimated_s * static_cast<double>(step.candidates) /
@@ -233,8 +233,8 @@ class Rounds {
 
   void run_once(std::size_t index, std::int64_t candidates) const {
     const Workload& load = workloads_[index];
-    if (load.has_user_pass) load.user_pass();
-    load.candidate_pass(candidates);
+    prefill(load);
+    score(load, candidates);
   }
 
   // Brings a case back into the caches when another one was there.
@@ -251,20 +251,25 @@ class Rounds {
     for (const PlannedPoint& point : plan_.points) {
       if (point.case_index != case_index || point.status == Status::skipped) continue;
       const Workload& load = workloads_[workload_of(point)];
-      if (load.has_user_pass) return load.user_pass();
+      if (load.has_prefill) {
+        prefill(load);
+        return;
+      }
       if (fewest == nullptr || point.measured_candidates < fewest->measured_candidates) fewest = &point;
     }
-    workloads_[workload_of(*fewest)].candidate_pass(fewest->measured_candidates);
+    score(workloads_[workload_of(*fewest)], fewest->measured_candidates);
   }
 
   // What a pass is to make anew must not be there from the one before. A warm candidate pass keeps the K,V that are its
   // input.
   void spoil(const Workload& load, const Step& step) const {
     const bool history = step.kind != Step::Kind::candidates || env_.evict;
-    if (history && load.spoil_history) load.spoil_history();
+    if (history && load.judged && load.has_prefill) load.session->spoil_history(load.id);
     if (step.kind != Step::Kind::user && load.spoil_outputs) load.spoil_outputs(step.candidates);
   }
 
+  // Of passes that say they take no time.
+  static constexpr std::int64_t kMostRepeats = 1000;
   struct Timing {
     double user = 0, candidates = 0;
     std::size_t canary = 0;  // index of the canary before; the one after follows it
@@ -279,24 +284,17 @@ class Rounds {
       spoil(load, step);
       env_.evict();
       // A request's candidates meet the K,V that its own history pass has just left.
-      if (step.kind == Step::Kind::candidates && load.has_user_pass) load.user_pass();
+      if (step.kind == Step::Kind::candidates) prefill(load);
     }
     Timing timing;
     timing.canary = canaries_.size() - 1;
     std::int64_t repeats = 0;
-    const double begin = env_.now();
-    double end = begin;
     do {
       if (!env_.evict) spoil(load, step);
-      const double t0 = env_.now();
-      if (step.kind != Step::Kind::candidates && load.has_user_pass) load.user_pass();
-      const double t1 = env_.now();
-      if (step.kind != Step::Kind::user) load.candidate_pass(step.candidates);
-      end = env_.now();
-      timing.user += t1 - t0;
-      timing.candidates += end - t1;
+      if (step.kind != Step::Kind::candidates) timing.user += prefill(load);
+      if (step.kind != Step::Kind::user) timing.candidates += score(load, step.candidates);
       ++repeats;
-    } while (!env_.evict && end - begin < kMinTiming && repeats < 1000);
+    } while (!env_.evict && timing.user + timing.candidates < kMinTiming && repeats < kMostRepeats);
     timing.user /= static_cast<double>(repeats);
     timing.candidates /= static_cast<double>(repeats);
     canaries_.push_back(env_.canary());
@@ -349,7 +347,7 @@ class Rounds {
         const double eta = fraction > 0.01 ? (now - start) / fraction * (1 - fraction) : options_.deadline - now;
         options_.on_progress(
             fraction, eta,
-            "round " + std::to_string(result_.rounds + 1) + ", " + load.name +
+            "round " + std::to_string(result_.rounds + 1) + ", " + load.id.text() +
                 (step.kind == Step::Kind::user ? " history" : ", N=" + std::to_string(step.candidates)));
       }
       const double before = env_.now();
@@ -363,11 +361,11 @@ class Rounds {
       }
       if (load.keep_outputs) load.keep_outputs(step.candidates);
       for (const PlannedPoint& point : plan_.points) {
-        if (point.scheme != load.name || point.case_index != load.case_index) continue;
+        if (point.scheme != load.id || point.case_index != load.case_index) continue;
         if (point.status == Status::skipped) continue;
         if (step.kind == Step::Kind::whole && point.candidates == step.candidates) {
           const double total = timing.user + timing.candidates;
-          if (load.has_user_pass) {
+          if (load.has_prefill) {
             add(point, Status::measured, step.candidates, total, timing.user, timing.candidates, beside);
           } else {
             add(point, Status::measured, step.candidates, total, std::nullopt, std::nullopt, beside);
@@ -404,17 +402,12 @@ class Rounds {
 
 }  // namespace
 
-std::size_t fastest_form(std::size_t forms, const std::function<double()>& now,
-                         const std::function<void(std::size_t form)>& run) {
-  std::vector<double> best(forms, std::numeric_limits<double>::infinity());
-  for (int repeat = 0; repeat < 2 && forms > 1; ++repeat) {
-    for (std::size_t form = 0; form < forms; ++form) {
-      const double start = now();
-      run(form);
-      best[form] = std::min(best[form], now() - start);
-    }
-  }
-  return static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
+double prefill(const Workload& load) { return load.has_prefill ? load.session->prefill(load.id) : 0; }
+
+double score(const Workload& load, std::int64_t candidates) {
+  Scoring scoring = load.scoring;
+  scoring.count = candidates;
+  return load.session->score(load.id, scoring);
 }
 
 double set_canary_ratios(std::vector<CaseSample>& samples) {

@@ -6,24 +6,30 @@
 #include <string>
 #include <vector>
 
+#include "engine/engine.h"
 #include "kvcast/kvcast.h"
 
 namespace kvcast::measure {
 
-/// A scheme as measure sees it.
+/// A way to run requests of one case, as the rounds time it. The session outlives it.
 struct Workload {
-  std::string name;
-  bool has_user_pass = false;
-  std::function<void()> user_pass;
-  std::function<void(std::int64_t candidates)> candidate_pass;
-  std::int64_t case_index = 0;        ///< of the plan
-  std::function<void()> next_user{};  ///< makes the next request another user's; only called in cold mode
-  bool checked_whole = true;          ///< takes part in the check of composed and scaled times
-  /// Outside of every timing, so that work that was left out shows. Before a pass: spoil what the history pass leaves,
-  /// where one follows, and the outputs; behind it: take the outputs to be judged when all is timed. Each may be empty.
-  std::function<void()> spoil_history{};
+  TimingId id;
+  Session* session = nullptr;
+  bool has_prefill = false;
+  std::int64_t case_index = 0;  ///< of the plan
+  Scoring scoring{};            ///< its candidates, and room for their results; the count is the step's
+  bool checked_whole = true;    ///< takes part in the check of composed and scaled times
+  /// Outside of every timing, and each may be empty. Before a pass in cold mode: makes the request another user's.
+  /// Before and behind a scoring pass: spoils its results, so that work that was left out shows; takes them to be
+  /// judged when all is timed. `judged`: the session spoils what a prefill makes, too.
+  std::function<void()> next_user{};
   std::function<void(std::int64_t candidates)> spoil_outputs{}, keep_outputs{};
+  bool judged = false;
 };
+
+/// Its passes once, outside of any round. Seconds.
+double prefill(const Workload& load);
+double score(const Workload& load, std::int64_t candidates);
 
 /// A timing and the case of the plan that it belongs to.
 struct CaseSample : Sample {
@@ -32,7 +38,7 @@ struct CaseSample : Sample {
 
 /// The outside world, so that tests can put their own in its place.
 struct Environment {
-  std::function<double()> now;     ///< seconds on a monotonic clock
+  std::function<double()> now;     ///< seconds on the clock of deadlines; passes are timed by their session
   std::function<double()> canary;  ///< runs a short FMA burst, returns its speed, GFLOP/s
   /// Empties the caches. When there is one, the mode is cold: it is called before every timing, behind next_user, and a
   /// sample is a single pass.
@@ -66,10 +72,6 @@ struct Result {
 /// quartile stands for the undisturbed machine: the maximum may be a turbo state that a loaded CPU does not hold, and
 /// the median fails when a neighbour is busy half of the time.
 double set_canary_ratios(std::vector<CaseSample>& samples);
-
-/// Which of `forms` ways to do the same is fastest: each is timed twice, alternately, and judged by its better time.
-std::size_t fastest_form(std::size_t forms, const std::function<double()>& now,
-                         const std::function<void(std::size_t form)>& run);
 
 /// Timings shorter than this are repeated until they fill it, and a sample is their mean.
 inline constexpr double kMinTiming = 2e-3;

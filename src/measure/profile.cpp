@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/clock.h"
 #include "base/parallel.h"
 #include "measure/machine.h"
 
@@ -19,11 +20,11 @@ double middle(std::vector<double> values) {
 void StepClock::restart() noexcept {
   std::fill(seconds_.begin(), seconds_.end(), 0.0);
   std::fill(marks_.begin(), marks_.end(), 0);
-  last_ = now();
+  last_ = clock_seconds();
 }
 
 void StepClock::mark(std::size_t kind) noexcept {
-  const double time = now();
+  const double time = clock_seconds();
   seconds_[kind] += time - last_;
   ++marks_[kind];
   last_ = time;
@@ -35,16 +36,16 @@ StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double
   const std::size_t kinds = clock.seconds().size();
   std::vector<std::vector<double>> times(kinds);
   std::vector<double> totals;
-  const double begin = now();
+  const double begin = clock_seconds();
   const auto enough = [&] {
     if (!totals.empty() && totals.back() >= kLongPass) return true;
-    return totals.size() >= kLeast && (now() - begin >= least_s || totals.size() >= kMost);
+    return totals.size() >= kLeast && (clock_seconds() - begin >= least_s || totals.size() >= kMost);
   };
   while (!enough()) {
     clock.restart();
-    const double start = now();
+    const double start = clock_seconds();
     pass();
-    totals.push_back(now() - start);
+    totals.push_back(clock_seconds() - start);
     for (std::size_t kind = 0; kind < kinds; ++kind) times[kind].push_back(clock.seconds()[kind]);
   }
   StepTimes result;
@@ -58,9 +59,9 @@ double empty_region_seconds(int threads) {
   constexpr int kRepeats = 200;
   std::vector<double> times;
   for (int i = 0; i < kRepeats; ++i) {
-    const double start = now();
+    const double start = clock_seconds();
     parallel_for(threads, threads, [](std::int64_t, int) {});
-    times.push_back(now() - start);
+    times.push_back(clock_seconds() - start);
   }
   return middle(times);
 }

@@ -51,7 +51,7 @@ Fitting fit_memory(const Config& config, const Costs& costs) {
   for (const bool baseline : {true, false}) {
     for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
       const SchemeCost& scheme = costs.schemes[s];
-      if (scheme.baseline != baseline) continue;
+      if (scheme.baseline != baseline || !scheme.cannot.empty()) continue;
       fitting.left[s] = limit - used;
       if (const double least = least_bytes(costs); baseline && limit > 0 && least > limit) {
         const std::string which =
@@ -124,12 +124,17 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
       const SchemeCost& scheme = costs.schemes[s];
       PlannedPoint point;
       point.case_index = static_cast<std::int64_t>(plan.cases.size());
-      point.scheme = scheme.name;
+      point.scheme = scheme.id;
       point.candidates = n;
       point.measured_candidates = n;
       if (!runs(s, n)) {
         point.status = Status::skipped;
         point.measured_candidates = 0;
+        if (!scheme.cannot.empty()) {
+          point.reason = scheme.cannot;
+          plan.points.push_back(point);
+          continue;
+        }
         const SchemeCost& holder = scheme.runs_on ? costs.schemes[*scheme.runs_on] : scheme;
         const auto bytes = [&](std::int64_t count) { return holder.bytes(count) + tokens(count); };
         const std::int64_t fits = largest_within(fitting.left[s], n, bytes);
@@ -173,6 +178,17 @@ void put_into_batches(Plan& plan, double limit) {
 }
 
 }  // namespace
+
+void correct(Costs& costs, const std::map<TimingId, Seen>& seen) {
+  for (SchemeCost& scheme : costs.schemes) {
+    const auto found = seen.find(scheme.id);
+    if (found == seen.end()) continue;
+    scheme.user_s *= found->second.prefill;
+    scheme.candidates_s = [own = scheme.candidates_s, factor = found->second.scoring](std::int64_t n) {
+      return factor * own(n);
+    };
+  }
+}
 
 double least_bytes(const Costs& costs) {
   double bytes = costs.fixed_bytes;

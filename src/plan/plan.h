@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <optional>
 #include <string>
 #include <vector>
@@ -15,7 +16,7 @@ namespace kvcast::plan {
 
 /// Cost of one scheme as the plan sees it. Seconds are estimates.
 struct SchemeCost {
-  std::string name;
+  TimingId id;
   bool baseline = false;
   bool user_pass = false;  ///< has a history pass that serves every N
   /// Least candidates that run at the speed of many, from which a larger N may be scaled; 0 = from none. Of a scheme
@@ -27,6 +28,12 @@ struct SchemeCost {
   /// Index of an earlier scheme in whose memory it runs, with something behind it: it runs where that one does, and
   /// that one's whole runs check the composition of both.
   std::optional<std::size_t> runs_on{};
+  std::string cannot{};  ///< why the engine does not run it; empty: it does
+};
+
+/// What the passes of a scheme were seen to take, over what they were estimated to.
+struct Seen {
+  double prefill = 1, scoring = 1;
 };
 
 /// Of one case of the grid.
@@ -45,6 +52,9 @@ struct Costs {
 inline constexpr std::int64_t kMinRounds = 3;
 inline constexpr std::int64_t kWantedRounds = 7;
 inline constexpr std::int64_t kMaxRounds = 200;
+
+/// `costs` with what an engine was seen to take; of a scheme that was not seen the estimates stay.
+void correct(Costs& costs, const std::map<TimingId, Seen>& seen);
 
 /// Bytes that the case takes at least: what is fixed, and one candidate of the baseline.
 double least_bytes(const Costs& costs);

@@ -32,7 +32,7 @@ constexpr Kind kind_of() {
   if constexpr (std::is_same_v<T, bool>) return Kind::boolean;
   if constexpr (std::is_same_v<T, std::int64_t>) return Kind::integer;
   if constexpr (std::is_same_v<T, double>) return Kind::number;
-  if constexpr (std::is_same_v<T, std::string>) return Kind::text;
+  if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, TimingId>) return Kind::text;
   if constexpr (std::is_same_v<T, std::vector<std::string>>) return Kind::texts;
   if constexpr (std::is_same_v<T, std::vector<double>>) return Kind::numbers;
   if constexpr (std::is_same_v<T, Status>) return Kind::status;
@@ -46,6 +46,8 @@ template <typename T>
 Value to_value(const T& value) {
   if constexpr (std::is_same_v<T, Status>) {
     return to_string(value);
+  } else if constexpr (std::is_same_v<T, TimingId>) {
+    return value.text();
   } else {
     return value;
   }
@@ -67,6 +69,8 @@ void from_value(const Value& value, T& member) {
     }
   } else if constexpr (std::is_same_v<T, Status>) {
     member = *status_of(std::get<std::string>(value));
+  } else if constexpr (std::is_same_v<T, TimingId>) {
+    member = TimingId(std::get<std::string>(value));
   } else if constexpr (std::is_same_v<T, double>) {
     const double* number = std::get_if<double>(&value);
     member = number != nullptr ? *number : std::numeric_limits<double>::quiet_NaN();

@@ -50,7 +50,7 @@ class FaultTest(WrongnessTest):
         for index, scheme in enumerate(schemes):
             faults = self.listed(f"{scheme}:?")
             self.assertGreaterEqual(len(faults), 8, scheme)
-            # All of them are in tests/unit/app/equivalence_test.cpp; here every scheme, and over all schemes every fault.
+            # All of them are in tests/unit/equality/equality_test.cpp; here every scheme, and over all schemes every fault.
             for fault in faults[index::len(schemes)]:
                 with self.subTest(scheme=scheme, fault=fault):
                     result = self.faulty(f"{scheme}:{fault}", "verify", *self.SHAPE, "-q", "--format", "json")
@@ -139,7 +139,7 @@ class TimedFaultTest(WrongnessTest):
         for index, scheme in enumerate(self.listed("?")):
             faults = [fault for fault in self.listed(f"{scheme}:timed?") if fault != "copied-prefill"]
             self.assertGreaterEqual(len(faults), 3, scheme)
-            # All of them are in tests/unit/app/after_timing_test.cpp; here every scheme, and over all every fault.
+            # All of them are in tests/unit/equality/after_timing_test.cpp; here every scheme, and over all every fault.
             for fault in {faults[index % len(faults)], faults[-1]}:
                 with self.subTest(scheme=scheme, fault=fault):
                     self.assertEqual(self.faulty(f"{scheme}:{fault}", "verify", *FaultTest.SHAPE, "-q").returncode, 0)

@@ -61,7 +61,7 @@ struct RandomModel {
     config.run.dtype = dtype;
     config.run.kv_dtype = kv_dtype;
     config.run.seed = static_cast<std::int64_t>(number);
-    shape = app::model_shape(config);
+    shape = model_shape(config);
     candidates_count = reference_candidates(shape, 1000);
     // What float64 does in some milliseconds.
     constexpr double kFlops = 1e7;
@@ -78,7 +78,7 @@ struct RandomModel {
       config.model.query_tokens = 1 + draw.below(config.model.history_length);
     }
     if (draw.below(6) == 0) config.model.candidate_from_layer = draw.below(shape.layers);
-    shape = app::model_shape(config);
+    shape = model_shape(config);
 
     if (draw.below(2) == 0) {
       for (double* factor : {&scores, &values, &out, &ffn}) *factor = draw.scale(0.2, 3);
@@ -227,7 +227,7 @@ TEST_CASE("an attention scale that is off by a ten thousandth is more than round
   for (const auto& [length, dim, heads, layers] :
        std::vector<std::array<std::int64_t, 4>>{{64, 64, 2, 2}, {256, 256, 4, 4}}) {
     const Config config = small_config(length, dim, heads, layers);
-    const app::Problem problem(config, 4);
+    const EngineProblem problem(config, 4);
     const std::vector<double> truth = reference_of(problem, 4);
     const double allowed =
         rounding_factor(problem.shape()) * *rounding_error(problem.shape(), problem.source(), problem.history(),

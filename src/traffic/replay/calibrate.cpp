@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/random.h"
 #include "base/stop.h"
 #include "measure/machine.h"
@@ -94,7 +95,7 @@ std::pair<double, double> fit_affine(const std::vector<std::pair<double, double>
 class Calibrator {
  public:
   Calibrator(ReplayState& state, double budget_s, const Observer& observer)
-      : replay_(state), observer_(observer), end_(measure::now() + budget_s) {}
+      : replay_(state), observer_(observer), end_(clock_seconds() + budget_s) {}
 
   Calibration run() {
     if (observer_.on_stage) observer_.on_stage("timing the passes");
@@ -170,14 +171,14 @@ class Calibrator {
     constexpr std::int64_t kLeastRounds = 2;
     double longest = 0;
     for (std::int64_t round = 0; !stopped_; ++round) {
-      const double start = measure::now();
+      const double start = clock_seconds();
       if (round >= kLeastRounds && start + longest > end_) break;
       std::vector<Timing> timed;
       const std::vector<Spec> specs = schedule(worker, round);
       for (std::size_t first = 0; first < specs.size() && !stopped_;) {
         first += time_batch(server, std::span(specs).subspan(first), canary, timed);
       }
-      longest = std::max(longest, measure::now() - start);
+      longest = std::max(longest, clock_seconds() - start);
       const std::lock_guard lock(mutex_);
       // The first round warms up.
       if (round > 0 || stopped_) timings_.insert(timings_.end(), timed.begin(), timed.end());
@@ -240,12 +241,12 @@ class Calibrator {
     const std::size_t first = timed.size();
     for (std::size_t i = 0; i < specs.size(); ++i) {
       const Work work = work_of(specs[i], user + i);
-      if (!wait_until(measure::now() + idle(mix64(user + i), timed), stopped_)) break;
-      const double start = measure::now();
+      if (!wait_until(clock_seconds() + idle(mix64(user + i), timed), stopped_)) break;
+      const double start = clock_seconds();
       server.history(work, slots[i]->cache);
-      const double middle = measure::now();
+      const double middle = clock_seconds();
       server.candidates(work, slots[i]->cache);
-      const double end = measure::now();
+      const double end = clock_seconds();
       if (stopping()) break;  // the passes have left out what they liked
       const double after = measure::canary_gflops(server.threads());
       timed.push_back({specs[i], end - start, middle - start, std::min(canary, after), true});

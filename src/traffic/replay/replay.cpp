@@ -11,6 +11,7 @@
 #include <thread>
 #include <utility>
 
+#include "base/clock.h"
 #include "base/stop.h"
 #include "base/text.h"
 #include "engine/builtin/kernels/attention.h"
@@ -72,7 +73,7 @@ constexpr double kNap = 0.05;
 
 bool wait_until(double until, const std::atomic<bool>& stopped) {
   while (!stopped) {
-    const double left = until - measure::now();
+    const double left = until - clock_seconds();
     if (left <= 0) return true;
     if (left > kSpin) {
       std::this_thread::sleep_for(std::chrono::duration<double>(std::min(left - kSpin, kNap)));
@@ -213,12 +214,12 @@ class Run {
     const std::vector<std::int64_t> made = replay_.pool->made();
     if (replay_.keep_outputs) replay_.outputs.assign(replay_.requests.size(), {});
     // How long a canary keeps a worker from the next request.
-    double canary_s = measure::now();
+    double canary_s = clock_seconds();
     (void)measure::canary_gflops(static_cast<int>(replay_.options.threads));
-    canary_s = measure::now() - canary_s;
+    canary_s = clock_seconds() - canary_s;
     canary_s_ = canary_s;
     // Workers are at their posts before the first arrival.
-    begin_ = measure::now() + (replay_.options.closed_loop ? 0 : 0.01);
+    begin_ = clock_seconds() + (replay_.options.closed_loop ? 0 : 0.01);
     replay_.worker_pool->run([this](std::size_t worker) { serve_all(worker); }, [this] { watch(); });
     const auto after = measure::cpu_times();
     store_.clear();
@@ -228,7 +229,7 @@ class Run {
   }
 
  private:
-  double clock() const { return measure::now() - begin_; }
+  double clock() const { return clock_seconds() - begin_; }
 
   // Runs on the caller's thread.
   void watch() {

@@ -154,10 +154,10 @@ TEST_CASE("what was not timed has no drop, and nothing is made up for it", "[ana
 TEST_CASE("the head is no scheme to what is watched and checked", "[analysis][degradation]") {
   std::vector<Sample> samples = make_samples(Times{}, {5});
   CHECK(analysis::watched_values(samples).size() == 1);  // shared over naive
-  for (const char* name : {"head", "naive+head", "shared+head"}) CHECK(analysis::times_head(name));
-  for (const char* name : {"naive", "shared", "header", "packed-10"}) CHECK_FALSE(analysis::times_head(name));
+  for (const char* name : {"head", "naive+head", "shared+head"}) CHECK(kvcast::TimingId(name).with_head);
+  for (const char* name : {"naive", "shared", "header", "packed-10"}) CHECK_FALSE(kvcast::TimingId(name).with_head);
   // Naive alone is watched by its times even when the head runs behind it.
-  std::erase_if(samples, [](const Sample& s) { return s.scheme.starts_with("shared"); });
+  std::erase_if(samples, [](const Sample& s) { return s.scheme.text().starts_with("shared"); });
   REQUIRE(analysis::watched_values(samples).size() == 1);
   CHECK(near(analysis::watched_values(samples)[0][0].second, 5 * Times{}.naive));
   std::vector<Sample> both = make_samples(Times{}, {5});
@@ -166,5 +166,6 @@ TEST_CASE("the head is no scheme to what is watched and checked", "[analysis][de
     sample.measured_seconds *= 2;
     both.push_back(sample);
   }
-  for (const auto& check : analysis::check_composition(both, 0.02)) CHECK_FALSE(analysis::times_head(check.scheme));
+  for (const auto& check : analysis::check_composition(both, 0.02))
+    CHECK_FALSE(kvcast::TimingId(check.scheme).with_head);
 }

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "engine/builtin/builtin.h"
 #include "kvcast/kvcast.h"
 
 using namespace kvcast;
@@ -53,7 +54,7 @@ TEST_CASE("the plan has the ranking head alone and behind every scheme, and coun
       CHECK_FALSE(find(bare, scheme, n));
     }
   }
-  const double weights = RankingHead::weight_bytes(app::head_shape(config));
+  const double weights = RankingHead::weight_bytes(head_shape(config));
   CHECK(weights > 64e6);  // 4096 x 4096 floats
   CHECK(static_cast<double>(plan.memory_bytes - bare.memory_bytes) >= weights);
   // Refused before anything is allocated.
@@ -91,22 +92,22 @@ TEST_CASE("behind naive the head is never multiplied up from few candidates", "[
   CHECK(find(batches, "packed+head", 4000)->measured_candidates == 130);
   CHECK(find(batches, "packed+head", 100)->status == Status::measured);
   // Everything that the plan may ask for is prepared: an unprepared size would end the process.
-  app::PreparedCase prepared(config_of(model, run, budget), plan, 0, {});
+  app::PreparedCase prepared(builtin_engine(), config_of(model, run, budget), plan, 0, {});
   const auto workloads = prepared.workloads();
   const auto run_planned = [&](const std::string& name, std::int64_t n) {
     const auto load =
-        std::find_if(workloads.begin(), workloads.end(), [&](const measure::Workload& w) { return w.name == name; });
+        std::find_if(workloads.begin(), workloads.end(), [&](const measure::Workload& w) { return w.id == name; });
     REQUIRE(load != workloads.end());
-    if (load->has_user_pass) load->user_pass();
-    load->candidate_pass(n);
+    CHECK((measure::prefill(*load) > 0) == load->has_prefill);
+    CHECK(measure::score(*load, n) > 0);
   };
   run_planned("naive+head", with_head);
   run_planned("head", 4000);
   run_planned("shared+head", 4000);
   CHECK(workloads.size() == 5);
   for (const measure::Workload& load : workloads) {
-    CHECK(load.checked_whole == !load.name.ends_with("+head"));
-    CHECK(load.has_user_pass == load.name.starts_with("shared"));
+    CHECK(load.checked_whole == (!load.id.with_head || load.id.head_alone()));
+    CHECK(load.has_prefill == (load.id.scheme == "shared"));
   }
 }
 
@@ -122,7 +123,7 @@ TEST_CASE("what a scheme takes of memory is what its buffers were planned to", "
     return static_cast<double>(row.planned_bytes) > 1.2 * static_cast<double>(row.resident_bytes) + 4.0 * kMiB;
   };
   for (int left = kTries; left > 0; --left) {
-    const app::PreparedCase prepared(config, make_plan(config, machine(), twice), 0, twice);
+    const app::PreparedCase prepared(builtin_engine(), config, make_plan(config, machine(), twice), 0, twice);
     if (prepared.memory().empty()) return;  // a system that does not tell
     REQUIRE(prepared.memory().size() == 3);
     for (const ResidentMemory& row : prepared.memory()) rows[row.scheme] = row;

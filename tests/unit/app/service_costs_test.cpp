@@ -7,8 +7,8 @@
 #include <string>
 #include <vector>
 
-#include "app/problem.h"
 #include "catch.h"
+#include "engine/problem.h"
 #include "folders.h"
 #include "kvcast/kvcast.h"
 #include "report/shape.h"
@@ -29,7 +29,7 @@ struct Times {
 WorkShape shape_at(const Config& config, std::int64_t length) {
   Config at = config;
   at.model.history_length = length;
-  return app::work_shape(at);
+  return work_shape(at);
 }
 
 /// A machine that does every FLOP at one speed, and takes the same for every pass besides.
@@ -59,7 +59,7 @@ Report planted(const Config& config, const std::function<Times(const Config&, st
     one.shape = report::shape_of(one_config);
     const std::int64_t length = one_config.model.history_length;
     const Times t = times(one_config, length);
-    const double naive_s = kPerFlop * naive_flops(app::work_shape(one_config));
+    const double naive_s = kPerFlop * naive_flops(work_shape(one_config));
     for (const std::int64_t n : config.run.candidates) {
       for (std::int64_t round = 0; round < 4; ++round) {
         const double factor = 1 + wobble * (round % 2 == 0 ? 1 : -1);

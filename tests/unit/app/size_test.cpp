@@ -252,7 +252,7 @@ TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size
     std::vector<Sample> samples;
     for (Sample sample : one.samples) {
       const double n = static_cast<double>(sample.candidates);
-      sample.scheme += "+head";
+      sample.scheme.with_head = true;
       sample.measured_seconds += head_s * n;
       samples.push_back(sample);
       if (sample.scheme != "naive+head") continue;

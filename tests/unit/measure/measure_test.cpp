@@ -11,6 +11,7 @@
 
 #include "catch.h"
 #include "measure/machine.h"
+#include "mock_engine.h"
 #include "plan/plan.h"
 
 using namespace kvcast;
@@ -18,12 +19,16 @@ using namespace kvcast::measure;
 
 namespace {
 
-// A clock that moves only when work is done, so that every outcome is known beforehand.
-struct World {
-  double time = 0;
-  double canary_speed = 100;
-  std::vector<std::string> log;
+using testing::MockSession;
+using testing::MockWorld;
 
+struct World : MockWorld {
+  World() {
+    times["naive"].score = [](std::int64_t n) { return 0.010 * static_cast<double>(n); };
+    times["shared"].prefill = [] { return 0.009; };
+    times["shared"].score = [](std::int64_t n) { return 0.001 * static_cast<double>(n); };
+    times["shared+head"] = times["shared"];
+  }
   Environment environment() {
     return {[this] { return time; },
             [this] {
@@ -31,23 +36,10 @@ struct World {
               return canary_speed;
             }};
   }
-  Workload naive() {
-    return {"naive", false, {}, [this](std::int64_t n) {
-              log.push_back("naive " + std::to_string(n));
-              time += 0.010 * static_cast<double>(n);
-            }};
-  }
-  Workload shared() {
-    return {"shared", true,
-            [this] {
-              log.push_back("history");
-              time += 0.009;
-            },
-            [this](std::int64_t n) {
-              log.push_back("shared " + std::to_string(n));
-              time += 0.001 * static_cast<double>(n);
-            }};
-  }
+  Workload load(const TimingId& id) { return {id, &session, times[id.text()].prefill != nullptr}; }
+  Workload naive() { return load("naive"); }
+  Workload shared() { return load("shared"); }
+  MockSession session{*this};
 };
 
 PlannedPoint point(const std::string& scheme, std::int64_t n, Status status, std::int64_t measured) {
@@ -100,7 +92,7 @@ TEST_CASE("whole rounds time every point once a round, schemes side by side", "[
   std::set<std::tuple<std::int64_t, std::string, std::int64_t>> seen;
   for (std::size_t i = 0; i < result.samples.size(); ++i) {
     const CaseSample& s = result.samples[i];
-    CHECK(seen.insert({s.round, s.scheme, s.candidates}).second);
+    CHECK(seen.insert({s.round, s.scheme.text(), s.candidates}).second);
     const auto n = static_cast<double>(s.candidates);
     CHECK(s.measured_seconds == Approx(s.scheme == "naive" ? 0.010 * n : 0.009 + 0.001 * n));
     CHECK(s.user_seconds.has_value() == (s.scheme == "shared"));
@@ -134,7 +126,7 @@ TEST_CASE("tight rounds share one history pass and one naive timing, and check s
   CHECK(std::count(world.log.begin(), world.log.end(), "naive 100") == 0);
   std::map<std::pair<std::string, Status>, int> rows;
   for (const Sample& s : result.samples) {
-    ++rows[{s.scheme, s.status}];
+    ++rows[{s.scheme.text(), s.status}];
     const auto n = static_cast<double>(s.candidates);
     if (s.status == Status::composed) CHECK(s.measured_seconds == Approx(0.009 + 0.001 * n));
     if (s.status == Status::scaled) {
@@ -152,13 +144,12 @@ TEST_CASE("what another workload's whole runs check is not run whole itself", "[
   World world;
   Plan plan = composed_plan();
   plan.points.push_back(point("shared+head", 5, Status::composed, 5));
-  Workload with_head = world.shared();
-  with_head.name = "shared+head";
+  Workload with_head = world.load("shared+head");
   with_head.checked_whole = false;
   const Result result =
       run_rounds(plan, {world.naive(), world.shared(), with_head}, world.environment(), options_until(1e9));
   std::map<std::pair<std::string, Status>, int> rows;
-  for (const Sample& s : result.samples) ++rows[{s.scheme, s.status}];
+  for (const Sample& s : result.samples) ++rows[{s.scheme.text(), s.status}];
   CHECK(rows[{"shared", Status::measured}] == 3);
   CHECK(rows[{"shared+head", Status::composed}] == 4);
   CHECK(rows[{"shared+head", Status::measured}] == 0);
@@ -201,7 +192,7 @@ TEST_CASE("a whole check that has no time is left out, not the round that it is 
   CHECK(world.time <= 1.1);
   CHECK(std::find(world.log.begin(), world.log.end(), "naive 100") == world.log.end());
   std::set<std::pair<std::string, std::int64_t>> rows;
-  for (const Sample& s : result.samples) rows.insert({s.scheme, s.candidates});
+  for (const Sample& s : result.samples) rows.insert({s.scheme.text(), s.candidates});
   CHECK(rows.size() == 8);
 }
 
@@ -268,11 +259,11 @@ TEST_CASE("short timings are repeated and averaged", "[measure]") {
   plan.cases.emplace_back();
   plan.points.push_back(point("tiny", 1, Status::measured, 1));
   int calls = 0;
-  const Workload tiny{"tiny", false, {}, [&](std::int64_t) {
-                        ++calls;
-                        world.time += 1e-4;
-                      }};
-  const Result result = run_rounds(plan, {tiny}, world.environment(), options_until(1e9));
+  world.times["tiny"].score = [&](std::int64_t) {
+    ++calls;
+    return 1e-4;
+  };
+  const Result result = run_rounds(plan, {world.load("tiny")}, world.environment(), options_until(1e9));
   REQUIRE(result.samples.size() == 1);
   CHECK(result.samples[0].measured_seconds == Approx(1e-4));
   CHECK(calls >= 20);
@@ -328,23 +319,6 @@ TEST_CASE("the least of the limits of a cgroup and of those above it holds", "[m
   CHECK(left("4:hugetlb,memory:/\n0::/a\n") == 150);
   CHECK(left("garbage\n:\n") == -1);
   fs::remove_all(root);
-}
-
-TEST_CASE("the fastest form is the one with the best time, whatever the first one cost", "[measure]") {
-  double time = 0;
-  std::vector<std::size_t> order;
-  // Form 1 is slow the first time, as something not yet in the cache is, and fastest after.
-  const auto run = [&](std::size_t form) {
-    time += form == 1 ? (order.size() < 3 ? 9.0 : 1.0) : 2.0;
-    order.push_back(form);
-  };
-  CHECK(fastest_form(
-            3, [&] { return time; }, run) == 1);
-  CHECK(order == std::vector<std::size_t>{0, 1, 2, 0, 1, 2});
-  order.clear();
-  CHECK(fastest_form(
-            1, [&] { return time; }, run) == 0);
-  CHECK(order.empty());  // nothing to choose, nothing to time
 }
 
 TEST_CASE("canary ratios are over the upper quartile, and at most 1", "[measure]") {
@@ -407,9 +381,8 @@ TEST_CASE("a warm-up runs every step, is not recorded and ends when times no lon
   Options options = options_until(1e9);
   options.warm_up_s = 100;
   int falling = 30;  // the first passes are slow
-  Workload shared = world.shared();
-  shared.user_pass = [&] { world.time += 0.009 + 0.01 * std::max(0, --falling); };
-  const Result result = run_rounds(whole_plan(), {world.naive(), shared}, world.environment(), options);
+  world.times["shared"].prefill = [&] { return 0.009 + 0.01 * std::max(0, --falling); };
+  const Result result = run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options);
   CHECK(result.steady);
   CHECK(result.warm_up_s > 0);
   CHECK(result.samples.size() == 4 * 6);
@@ -417,6 +390,7 @@ TEST_CASE("a warm-up runs every step, is not recorded and ends when times no lon
     if (sample.user_seconds) CHECK(*sample.user_seconds == Approx(0.009));
   }
   // Every step before the first round.
+  std::erase(world.log, "history");
   const std::set<std::string> first(world.log.begin(), world.log.begin() + 6);
   CHECK(first == std::set<std::string>{"naive 1", "naive 5", "naive 10", "shared 1", "shared 5", "shared 10"});
 }
@@ -427,13 +401,11 @@ TEST_CASE("a warm-up keeps within its time", "[measure]") {
   options.warm_up_s = 0.05;
   Plan plan = whole_plan();
   for (PlannedPoint& p : plan.points) p.estimated_s = 0.010 * static_cast<double>(p.candidates);
-  Workload naive = world.naive();
   int falling = 1000;
-  naive.candidate_pass = [&](std::int64_t n) {
-    world.log.push_back("naive " + std::to_string(n));
-    world.time += 0.010 * static_cast<double>(n) + 1e-5 * --falling;  // never steady
+  world.times["naive"].score = [&](std::int64_t n) {
+    return 0.010 * static_cast<double>(n) + 1e-5 * --falling;  // never steady
   };
-  const Result result = run_rounds(plan, {naive, world.shared()}, world.environment(), options);
+  const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options);
   CHECK_FALSE(result.steady);
   CHECK(result.warm_up_s < 0.12);
   CHECK(std::count(world.log.begin(), world.log.begin() + 4, "naive 10") == 0);
@@ -447,13 +419,11 @@ TEST_CASE("cold timings are single passes of another user's behind empty caches"
   plan.max_rounds = 2;
   plan.cases.emplace_back();
   plan.points.push_back(point("tiny", 1, Status::measured, 1));
-  Workload tiny{"tiny", false, {}, [&](std::int64_t) {
-                  world.log.push_back("tiny");
-                  world.time += 1e-5;
-                }};
+  world.times["tiny"].score = [](std::int64_t) { return 1e-5; };
+  Workload tiny = world.load("tiny");
   tiny.next_user = [&] { world.log.push_back("user"); };
   run_rounds(plan, {tiny}, environment, options_until(1e9));
-  CHECK(world.log == std::vector<std::string>{"user", "evict", "tiny", "user", "evict", "tiny"});
+  CHECK(world.log == std::vector<std::string>{"user", "evict", "tiny 1", "user", "evict", "tiny 1"});
 
   // Composed: the candidates meet what their own history pass left, which is not timed with them.
   World composed;
@@ -560,7 +530,7 @@ TEST_CASE("CPU time passes and this process has some of it", "[measure]") {
 TEST_CASE("what a timing must make anew is spoilt before it, and kept behind it", "[measure]") {
   World world;
   const auto hooked = [&](Workload load) {
-    load.spoil_history = [&world] { world.log.emplace_back("spoil history"); };
+    load.judged = true;
     load.spoil_outputs = [&world](std::int64_t n) { world.log.push_back("spoil " + std::to_string(n)); };
     load.keep_outputs = [&world](std::int64_t n) { world.log.push_back("keep " + std::to_string(n)); };
     return load;
@@ -599,10 +569,9 @@ TEST_CASE("what a timing must make anew is spoilt before it, and kept behind it"
   SECTION("a pass that was told to end is not kept") {
     bool stop = false;
     Workload naive = hooked(world.naive());
-    naive.candidate_pass = [&](std::int64_t n) {
-      world.log.push_back("naive " + std::to_string(n));
-      world.time += 1;
+    world.times["naive"].score = [&](std::int64_t n) {
       stop = stop || n == 10;
+      return 1.0;
     };
     Options options = options_until(1e9);
     options.stop_requested = [&] { return stop; };

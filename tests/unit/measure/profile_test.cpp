@@ -2,16 +2,16 @@
 
 #include <numeric>
 
+#include "base/clock.h"
 #include "catch.h"
-#include "measure/machine.h"
 
 using namespace kvcast::measure;
 
 namespace {
 
 void wait(double seconds) {
-  const double end = now() + seconds;
-  while (now() < end) {
+  const double end = kvcast::clock_seconds() + seconds;
+  while (kvcast::clock_seconds() < end) {
   }
 }
 

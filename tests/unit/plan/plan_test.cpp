@@ -148,7 +148,7 @@ TEST_CASE("what runs in another scheme's memory runs where that one does and che
   const double check_s = plan_of(config_with({1, 5, 10}, 1, 2300), c).check_s;
   for (std::size_t i = 0; i < 3; ++i) {
     SchemeCost with = c.schemes[i];
-    with.name += "+head";
+    with.id.with_head = true;
     with.runs_on = i;
     with.unit *= 4;
     with.bytes = [](std::int64_t) { return 0.0; };

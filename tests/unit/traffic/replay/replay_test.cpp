@@ -7,9 +7,9 @@
 #include <thread>
 #include <vector>
 
-#include "app/problem.h"
 #include "catch.h"
 #include "engine/builtin/schemes/check.h"
+#include "engine/problem.h"
 #include "traffic/replay/server.h"
 
 using namespace kvcast;
@@ -32,7 +32,7 @@ Config small_model() {
 // A cache of so many tokens.
 ReplayOptions options_of(const Config& config, std::int64_t tokens) {
   ReplayOptions options;
-  const ModelShape shape = app::model_shape(config);
+  const ModelShape shape = model_shape(config);
   options.cache.bytes = tokens * (static_cast<std::int64_t>(KvCache::all_layers_bytes(shape, 1, 64, 0)) / 64);
   options.seed = 11;
   options.windows = 3;
@@ -51,7 +51,7 @@ std::vector<Request> every_kind() {
 // The same in float64, by the mask, from the tokens that the replay says it used.
 double worst_error(const Replay& replay, const Config& config, const ReplayResult& result, const ReplayOptions& options,
                    std::size_t every, double* largest) {
-  const ModelShape shape = app::model_shape(config);
+  const ModelShape shape = model_shape(config);
   const Items items(shape.dim, options.seed);
   const TensorSource source = seeded_weights(shape, static_cast<std::uint64_t>(config.run.seed), 1);
   double worst = 0;
@@ -104,7 +104,7 @@ TEST_CASE("every kind of request is answered as float64 does", "[replay]") {
     options.max_history = 256;
     options.threads = v.threads;
     options.closed_loop = true;
-    Replay replay(config, app::model_shape(config), every_kind(), options);
+    Replay replay(config, model_shape(config), every_kind(), options);
     CHECK_NOTHROW(replay.check());
     replay.keep_outputs(true);
     const ReplayResult result = replay.run({});
@@ -136,10 +136,9 @@ TEST_CASE("one worker finds what the policy alone finds, first come first served
     options.max_history = 256;
     options.warm_up = 4;
     const std::vector<Request> requests = every_kind();
-    Replay replay(config, app::model_shape(config), requests, options);
+    Replay replay(config, model_shape(config), requests, options);
     const ReplayResult result = replay.run({});
-    UserCache alone(options.cache, KvCache::all_layers_bytes(app::model_shape(config), 1, 64, 0) / 64,
-                    options.max_history);
+    UserCache alone(options.cache, KvCache::all_layers_bytes(model_shape(config), 1, 64, 0) / 64, options.max_history);
     REQUIRE(result.requests.size() == requests.size());
     CHECK(result.stopped_by == "end");
     double last = 0;
@@ -186,7 +185,7 @@ TEST_CASE("two workers answer every request once, rightly and in order", "[repla
     ReplayOptions options = options_of(config, tokens);
     options.workers = 2;
     options.closed_loop = true;
-    Replay replay(config, app::model_shape(config), requests, options);
+    Replay replay(config, model_shape(config), requests, options);
     replay.keep_outputs(true);
     const ReplayResult result = replay.run({});
     REQUIRE(result.requests.size() == requests.size());
@@ -216,7 +215,7 @@ TEST_CASE("what was served is kept when a replay ends early", "[replay]") {
     int asked = 0;
     Observer observer;
     observer.stop_requested = [&] { return ++asked > 2; };
-    Replay replay(config, app::model_shape(config), requests, options);
+    Replay replay(config, model_shape(config), requests, options);
     const ReplayResult result = replay.run(observer);
     CHECK(result.stopped_by == "interrupt");
     CHECK(!result.requests.empty());
@@ -230,7 +229,7 @@ TEST_CASE("what was served is kept when a replay ends early", "[replay]") {
     if (options.closed_loop) {
       for (Request& request : requests) request.candidates = 100;
     }
-    Replay replay(config, app::model_shape(config), requests, options);
+    Replay replay(config, model_shape(config), requests, options);
     const ReplayResult result = replay.run({});
     CHECK(result.stopped_by == "budget");
     CHECK(!result.requests.empty());
@@ -242,7 +241,7 @@ TEST_CASE("a calibration is a table of the lengths that the requests have", "[re
   const Config config = small_model();
   ReplayOptions options = options_of(config, 300);
   options.max_history = 256;
-  Replay replay(config, app::model_shape(config), every_kind(), options);
+  Replay replay(config, model_shape(config), every_kind(), options);
   const Calibration calibration = replay.calibrate(0.05, {});
   const std::vector<ServiceKnot>& knots = calibration.costs.knots;
   REQUIRE(knots.size() > 2);
@@ -257,7 +256,7 @@ TEST_CASE("a calibration is a table of the lengths that the requests have", "[re
   CHECK(knots.back().history_s > 0);
   CHECK(!calibration.appends.empty());
   CHECK(std::is_sorted(calibration.costs.residuals.begin(), calibration.costs.residuals.end()));
-  CHECK(calibration.costs.bytes_per_token == KvCache::all_layers_bytes(app::model_shape(config), 1, 64, 0) / 64);
+  CHECK(calibration.costs.bytes_per_token == KvCache::all_layers_bytes(model_shape(config), 1, 64, 0) / 64);
   CHECK(calibration.costs.source == "measured");
   CHECK(calibration.timings > 0);
   // It leaves the replay as it was.
@@ -269,7 +268,7 @@ TEST_CASE("what cannot be replayed is refused by name", "[replay]") {
   const std::vector<Request> requests = every_kind();
   const auto refused = [&](const Config& config, const ReplayOptions& options) -> std::string {
     try {
-      Replay replay(config, app::model_shape(config), requests, options);
+      Replay replay(config, model_shape(config), requests, options);
     } catch (const ConfigError& error) {
       return error.what();
     }

@@ -12,7 +12,7 @@ TEST_CASE("a listener hears of every kind of step, and only while it listens", "
     void step_done(Step step) noexcept override { ++counts[static_cast<std::size_t>(step)]; }
     std::array<int, 6> counts{};
   } counter;
-  const app::Problem problem(small_config(30, 16, 2, 2), 4);
+  const EngineProblem problem(small_config(30, 16, 2, 2), 4);
   for (const SchemeInstance& instance : all_instances(problem.config())) {
     CAPTURE(instance.label);
     const auto scheme = problem.make(instance, 4);

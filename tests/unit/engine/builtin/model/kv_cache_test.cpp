@@ -47,7 +47,7 @@ TEST_CASE("what caches take is known for any count of layers, without a list of 
 }
 
 TEST_CASE("a broadcast cache is the same everywhere", "[model]") {
-  const app::Problem problem(small_config(30, 16, 2, 2), 1);
+  const EngineProblem problem(small_config(30, 16, 2, 2), 1);
   const auto shared = problem.make(instance_of("shared", problem.config()), 1);
   shared->user_pass();
   const KvCache& from = cache_of(*shared);
@@ -66,7 +66,7 @@ TEST_CASE("a broadcast cache is the same everywhere", "[model]") {
 TEST_CASE("copies hold and take the layers that candidates read, and no others", "[model]") {
   Config config = small_config(30, 16, 2, 3);
   config.model.candidate_from_layer = 2;
-  const app::Problem problem(config, 1);
+  const EngineProblem problem(config, 1);
   const auto shared = problem.make(instance_of("shared", config), 1);
   shared->user_pass();
   const KvCache& from = cache_of(*shared);

@@ -102,7 +102,7 @@ double squared_distance(const std::vector<double>& a, const std::vector<double>&
 TEST_CASE("softmax is neither flat nor saturated and attention is heard, at every preset", "[model][weights][slow]") {
   for (const PresetInfo& preset : presets()) {
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
-    const ModelShape shape = app::model_shape(config);
+    const ModelShape shape = model_shape(config);
     // The preset's own width; as much of its depth and length as float64 does in about a second, three times over.
     const ReferenceShape cut = reference_shape(shape, positions(config.model), 1, 2e9);
     std::vector<float> history(static_cast<std::size_t>(cut.history_length * shape.dim));
@@ -134,7 +134,7 @@ TEST_CASE("softmax is neither flat nor saturated and attention is heard, at ever
 }
 
 TEST_CASE("fifty layers stay finite and of moderate size", "[model][weights]") {
-  const app::Problem problem(small_config(20, 64, 4, 50), 3);
+  const EngineProblem problem(small_config(20, 64, 4, 50), 3);
   const std::vector<float> outputs = run_named("shared", problem, 3);
   double square = 0;
   for (const float value : outputs) {

@@ -52,7 +52,7 @@ TEST_CASE("no pass of any scheme allocates once it is prepared", "[schemes]") {
       Config config = small_config(1100, 32, 2, 2);  // keys split over tasks
       config.model.query_tokens = query_tokens;
       config.run.dtype = config.run.kv_dtype = dtype;
-      const app::Problem problem(config, 7);
+      const EngineProblem problem(config, 7);
       std::vector<float> outputs(7 * 32);
       for (const SchemeInstance& instance : all_instances(config)) {
         CAPTURE(instance.label, dtype, query_tokens);

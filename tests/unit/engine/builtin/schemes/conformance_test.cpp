@@ -7,6 +7,7 @@
 #include "engine/builtin/kernels/isa.h"
 #include "engine/builtin/kernels/machine.h"
 #include "harness.h"
+#include "kvcast/kvcast.h"
 
 using namespace kvcast;
 using namespace kvcast::testing;
@@ -23,7 +24,7 @@ const std::string kForcedIsa = [] {
 
 // 4 x naive's own error against float64 in the same run, and a bound on that.
 void check_case(const Config& config, std::int64_t count) {
-  const app::Problem problem(config, count);
+  const EngineProblem problem(config, count);
   const std::vector<double> truth = reference_of(problem, count);
   double tolerance = 0;
   for (const SchemeInstance& instance : all_instances(config)) {
@@ -172,7 +173,7 @@ TEST_CASE("appending equals recomputing, in whatever steps", "[schemes][oracle]"
       config.model.query_tokens = query_tokens;
       config.run.dtype = dtype;
       config.run.kv_dtype = kv_dtype;
-      const app::Problem problem(config, 3);
+      const EngineProblem problem(config, 3);
       const std::vector<float> whole = run_named("shared", problem, 3);
       double largest = 0;
       for (const float value : whole) largest = std::max(largest, std::abs(static_cast<double>(value)));
@@ -192,7 +193,7 @@ TEST_CASE("appending equals recomputing, in whatever steps", "[schemes][oracle]"
 
 TEST_CASE("an append that is left out is noticed", "[schemes][oracle]") {
   const Config config = small_config(70, 32, 2, 3);
-  const app::Problem problem(config, 3);
+  const EngineProblem problem(config, 3);
   const std::vector<float> whole = run_named("shared", problem, 3);
   const auto scheme = problem.make({"append", find_scheme("append"), {7, 0}}, 3);
   scheme->prepare(std::vector<std::int64_t>{3});
@@ -213,7 +214,7 @@ TEST_CASE("every form of a scheme gives the same bits", "[schemes]") {
   for (const std::int64_t length : {20, 600}) {
     Config config = small_config(length, 32, 2, 2);
     config.run.threads = 2;
-    const app::Problem problem(config, 53);
+    const EngineProblem problem(config, 53);
     for (const SchemeInstance& instance : all_instances(config)) {
       const auto scheme = problem.make(instance, 53);
       scheme->choose_form(0);
@@ -239,7 +240,7 @@ TEST_CASE("threads do not change a bit of any scheme", "[schemes]") {
         config.run.threads = threads;
         config.run.dtype = dtype;
         config.run.kv_dtype = kv_dtype;
-        const app::Problem problem(config, 3);
+        const EngineProblem problem(config, 3);
         std::vector<float>& all = outputs.emplace_back();
         for (const SchemeInstance& instance : all_instances(config)) {
           const std::vector<float> out = run_instance(instance, problem, 3);
@@ -257,7 +258,7 @@ TEST_CASE("permuting candidates permutes outputs; dropping one leaves the others
       GENERATE(table<std::int64_t, std::int64_t, std::int64_t>({{50, 2, 12}, {1300, 1, 25}}));
   const std::int64_t dim = 32;
   const Config config = small_config(length, dim, heads, 2);
-  const app::Problem problem(config, count);
+  const EngineProblem problem(config, count);
   for (const SchemeInstance& instance : all_instances(config)) {
     CAPTURE(instance.label, length);
     const std::vector<float> outputs = run_instance(instance, problem, count);
@@ -283,7 +284,7 @@ TEST_CASE("permuting candidates permutes outputs; dropping one leaves the others
 
 TEST_CASE("candidates never touch the cached keys and values", "[schemes][oracle]") {
   const Config config = small_config(50, 32, 2, 3);
-  const app::Problem problem(config, 6);
+  const EngineProblem problem(config, 6);
   std::int64_t caches = 0;
   for (const SchemeInstance& instance : all_instances(config)) {
     const auto scheme = problem.make(instance, 6);
@@ -314,7 +315,7 @@ TEST_CASE("history-blind equals causal over the reversed history", "[schemes][or
   const std::int64_t length = 45, dim = 32, count = 4;
   Config config = small_config(length, dim, 2, 3);
   config.model.mask = Mask::history_blind;
-  const app::Problem problem(config, count);
+  const EngineProblem problem(config, count);
   // The literal mask on one side, the causal one over a reversed history on the other: both in float64.
   std::vector<float> reversed;
   for (std::int64_t i = length; i-- > 0;) {
@@ -356,7 +357,7 @@ class Copies : public SharingScheme {
 TEST_CASE("corrupting one copy of the cache changes that candidate only, in any row block", "[schemes][oracle]") {
   const std::int64_t dim = 8, length = 9;
   for (const std::int64_t count : {std::int64_t{5}, kCandidateBlock + 5}) {
-    const app::Problem problem(small_config(length, dim, 2, 2), count);
+    const EngineProblem problem(small_config(length, dim, 2, 2), count);
     SchemeContext context;
     context.model = &problem.model();
     context.history = problem.history();
@@ -384,7 +385,7 @@ TEST_CASE("corrupting one copy of the cache changes that candidate only, in any 
 
 TEST_CASE("candidates beyond one row block equal those within", "[schemes]") {
   const std::int64_t dim = 8, count = 2 * kCandidateBlock + 3;
-  const app::Problem problem(small_config(9, dim, 1, 2), count);
+  const EngineProblem problem(small_config(9, dim, 1, 2), count);
   for (const char* name : {"shared", "packed"}) {
     CAPTURE(name);
     const std::vector<float> all = run_named(name, problem, count);
@@ -436,10 +437,10 @@ TEST_CASE("a scheme takes another user's history as if it had been made with it"
   for (const Mask mask : {Mask::causal, Mask::history_blind}) {
     Config config = small_config(33, 16, 2, 2);
     config.model.mask = mask;
-    const app::Problem problem(config, 3);
+    const EngineProblem problem(config, 3);
     Config other_config = config;
     other_config.run.seed = 77;
-    const app::Problem other(other_config, 3);  // of which only the history is used
+    const EngineProblem other(other_config, 3);  // of which only the history is used
     for (const SchemeInstance& instance : all_instances(config)) {
       INFO(instance.label << " under " << to_string(mask));
       const auto moved = problem.make(instance, 3);

@@ -20,11 +20,11 @@ struct Values {
   bool near_ties = false;  // rounding inputs to bf16 may choose another key
 };
 
-// A problem of its own: app::Problem has seeded values only.
+// A problem of its own: EngineProblem has seeded values only.
 struct Extreme {
   Extreme(const Values& one, const Config& of)
       : config(of),
-        shape(app::model_shape(of)),
+        shape(model_shape(of)),
         source([this, one, seeded = seeded_weights(shape, 3, 1)](std::int64_t layer, Tensor tensor,
                                                                  std::span<float> values) {
           seeded(layer, tensor, values);
@@ -100,7 +100,7 @@ TEST_CASE("schemes at 1e30 and 1e-40 are those of float64", "[schemes][conforman
   for (const std::string dtype : {"fp32", "bf16"}) {
     for (const std::int64_t threads : {1, 3}) {
       const Config config = config_of(dtype, threads);
-      for (const Values& one : cases(app::model_shape(config))) {
+      for (const Values& one : cases(model_shape(config))) {
         const Extreme extreme(one, config);
         const std::vector<double> truth =
             reference_outputs(extreme.shape, extreme.source, extreme.history, Mask::causal, extreme.candidates, 1);

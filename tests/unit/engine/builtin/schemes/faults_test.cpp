@@ -15,10 +15,10 @@ constexpr std::int64_t kCandidates = 2;
 Config cut_preset(const PresetInfo& preset) {
   Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
   config.run.threads = 2;
-  return app::cut_config(config, reference_shape(app::model_shape(config), positions(config.model), kCandidates, 3e9));
+  return cut_config(config, reference_shape(model_shape(config), positions(config.model), kCandidates, 3e9));
 }
 
-std::vector<float> with_options(const app::Problem& problem, KvCache& cache, CandidatePass pass) {
+std::vector<float> with_options(const EngineProblem& problem, KvCache& cache, CandidatePass pass) {
   pass.count = kCandidates;
   Workspace workspace(problem.model(), 2, kCandidates);
   Forward forward(workspace);
@@ -39,7 +39,7 @@ struct Filled {
   }
   KvCache& cache() { return cache_of(*shared); }
 
-  app::Problem problem;
+  EngineProblem problem;
   std::vector<double> truth;
   double tolerance;
   std::unique_ptr<Scheme> shared;
@@ -83,7 +83,7 @@ TEST_CASE("one key lost in one layer alone is noticed", "[schemes][faults]") {
 TEST_CASE("sharing under a mask that forbids it is far from the truth, and by layer", "[schemes][faults]") {
   for (const Mask mask : {Mask::bidirectional, Mask::target_first_causal}) {
     const Config config = small_config(30, 32, 2, 3);
-    const app::Problem problem(config, 1);
+    const EngineProblem problem(config, 1);
     const StaleRun run = stale_run(problem.shape(), problem.source(), problem.history(), mask, problem.candidates(), 1);
     REQUIRE(run.true_kv.size() == 3);
     CHECK(max_difference(run.true_kv[0].k, run.stale_kv[0].k) < 1e-12);  // layer 0 reads the bare tokens
@@ -93,7 +93,7 @@ TEST_CASE("sharing under a mask that forbids it is far from the truth, and by la
   }
   // Where sharing is valid the same construction makes no error.
   for (const Mask mask : {Mask::causal, Mask::history_blind}) {
-    const app::Problem problem(small_config(30, 32, 2, 3), 1);
+    const EngineProblem problem(small_config(30, 32, 2, 3), 1);
     const StaleRun run = stale_run(problem.shape(), problem.source(), problem.history(), mask, problem.candidates(), 1);
     CHECK(max_difference(run.true_output, run.stale_output) < 1e-10);
   }

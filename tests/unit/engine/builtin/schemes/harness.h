@@ -6,9 +6,10 @@
 #include <string>
 #include <vector>
 
-#include "app/problem.h"
 #include "catch.h"
+#include "engine/builtin/builtin.h"
 #include "engine/builtin/schemes/sharing.h"
+#include "engine/problem.h"
 #include "faulty/faults.h"
 
 namespace kvcast::testing {
@@ -34,7 +35,21 @@ inline ModelShape plain_shape(std::int64_t dim, std::int64_t heads, std::int64_t
   return shape;
 }
 
-inline std::vector<float> run_scheme(Scheme& scheme, const app::Problem& problem, std::int64_t count) {
+/// A problem with the engine's own weights behind it, for tests that drive a scheme themselves.
+class EngineProblem : public Problem {
+ public:
+  EngineProblem(const Config& config, std::int64_t candidates)
+      : Problem(config, candidates), model_(shape(), source()) {}
+  const Model& model() const { return model_; }
+  std::unique_ptr<Scheme> make(const SchemeInstance& instance, std::int64_t most_candidates) const {
+    return instance.entry->make(scheme_context(*this, model_, instance.options, most_candidates));
+  }
+
+ private:
+  Model model_;
+};
+
+inline std::vector<float> run_scheme(Scheme& scheme, const EngineProblem& problem, std::int64_t count) {
   std::vector<float> outputs(static_cast<std::size_t>(count * problem.shape().dim));
   scheme.prepare(std::vector<std::int64_t>{count});
   scheme.user_pass();
@@ -60,13 +75,13 @@ inline std::vector<SchemeInstance> all_instances(const Config& config) {
   return instances;
 }
 
-inline std::vector<float> run_instance(const SchemeInstance& instance, const app::Problem& problem,
+inline std::vector<float> run_instance(const SchemeInstance& instance, const EngineProblem& problem,
                                        std::int64_t count) {
   const auto scheme = problem.make(instance, count);
   return run_scheme(*scheme, problem, count);
 }
 
-inline std::vector<float> run_named(const std::string& name, const app::Problem& problem, std::int64_t count) {
+inline std::vector<float> run_named(const std::string& name, const EngineProblem& problem, std::int64_t count) {
   return run_instance(instance_of(name, problem.config()), problem, count);
 }
 
@@ -82,7 +97,7 @@ inline float* fp32_values(KvCache& cache, std::int64_t layer, std::int64_t seque
   return reinterpret_cast<float*>(cache.values(layer, sequence));
 }
 
-inline std::vector<double> reference_of(const app::Problem& problem, std::int64_t count) {
+inline std::vector<double> reference_of(const EngineProblem& problem, std::int64_t count) {
   return reference_outputs(problem.shape(), problem.source(), problem.history(), problem.config().model.mask,
                            problem.candidates().first(static_cast<std::size_t>(count * problem.shape().dim)), 1);
 }

@@ -220,7 +220,7 @@ TEST_CASE("a key range that no query attends to, and vectors that change between
     std::vector<float> rows_;
   };
   Config config = small_config(200, 32, 4, 3);
-  const app::Problem problem(config, 1);
+  const EngineProblem problem(config, 1);
   for (const bool keys : {true, false}) {
     const auto naive = problem.make(instance_of("naive", config), 1);
     LayerCheck check(problem.shape(), problem.source(), config.model.mask, problem.history(), problem.candidates(), 4,
@@ -253,7 +253,7 @@ TEST_CASE("long, deep and wide models are sound in every layer and key range", "
     Config config = small_config(length, dim, 2, layers);
     config.run.threads = threads;
     for (const std::int64_t count : {1, 2}) {
-      const app::Problem problem(config, count);
+      const EngineProblem problem(config, count);
       const auto naive = problem.make(instance_of("naive", config), count);
       LayerCheck check(problem.shape(), problem.source(), config.model.mask, problem.history(), problem.candidates(),
                        24, threads);
@@ -269,7 +269,7 @@ TEST_CASE("long, deep and wide models are sound in every layer and key range", "
 }
 
 TEST_CASE("a pass that nobody heard is no sound pass", "[schemes][layers]") {
-  const app::Problem problem(small_config(20, 16, 2, 2), 1);
+  const EngineProblem problem(small_config(20, 16, 2, 2), 1);
   const LayerCheck check(problem.shape(), problem.source(), Mask::causal, problem.history(), problem.candidates(), 4,
                          1);
   CHECK(check.result().worst.ratio > 1);

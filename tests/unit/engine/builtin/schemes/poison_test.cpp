@@ -23,7 +23,7 @@ bool finite(const std::vector<float>& values) {
 
 // Outputs of every scheme, weights and all memory made anew; of `count` candidates in room for kMost.
 std::vector<std::vector<float>> all_outputs(const Config& config, std::int64_t count) {
-  const app::Problem problem(config, kMost);
+  const EngineProblem problem(config, kMost);
   std::vector<std::vector<float>> all;
   for (const SchemeInstance& instance : all_instances(config)) {
     const auto scheme = problem.make(instance, kMost);
@@ -91,7 +91,7 @@ TEST_CASE("what earlier requests left behind changes no bit of any scheme", "[sc
   for (const Config& config : shapes()) {
     INFO(words(config));
     constexpr std::int64_t kCount = 3;
-    const app::Problem problem(config, kMost);
+    const EngineProblem problem(config, kMost);
     const std::vector<float> bad_history(problem.history().size(), kNaN);
     const std::vector<float> bad_candidates(problem.candidates().size(), kNaN);
     const auto fresh = all_outputs(config, kCount);
@@ -121,7 +121,7 @@ TEST_CASE("a cache that held a longer history serves a shorter one as a new cach
     Config config = small_config(130, 24, 3, 3);
     config.run.dtype = element;
     config.run.kv_dtype = kv_element;
-    const app::Problem problem(config, 2);
+    const EngineProblem problem(config, 2);
     const std::vector<float> broken(problem.history().size(), kNaN);
     for (const std::int64_t length : {1, 63, 64, 65, 129}) {
       for (const std::int64_t known : {std::int64_t{0}, length / 2}) {

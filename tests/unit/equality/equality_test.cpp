@@ -1,5 +1,7 @@
 // The check that stands before every timing: it must let good schemes pass and stop bad ones, at the full shape and
 // where float64 ran on a cut-down one.
+#include "equality/equality.h"
+
 #include <algorithm>
 #include <cmath>
 #include <limits>
@@ -34,25 +36,34 @@ Fault fault_named(const SchemeEntry& entry, const std::string& name) {
   return {};
 }
 
+// In a session of the engine. before_each: called before a scheme is made.
+std::optional<Equivalence> check_these(const Problem& problem, const std::vector<equality::Judged>& judged,
+                                       std::int64_t checked, double reference_flops, const std::function<bool()>& stop,
+                                       const std::function<void(const SchemeInstance&)>& before_each = {}) {
+  const std::unique_ptr<Session> session = builtin_engine().open(problem);
+  for (const equality::Judged& one : judged) {
+    if (before_each) before_each(one.instance);
+    session->add(one.instance, one.batch, false);
+    session->prepare(one.id(), std::vector<std::int64_t>{one.batch});
+  }
+  return equality::check({builtin_engine(), problem, *session}, judged, checked, reference_flops, stop);
+}
+
 // naive and a `shared` with this fault.
 std::optional<Equivalence> check(const Config& config, const Fault& fault, double reference_flops,
                                  const std::function<bool()>& stop = {}) {
   constexpr std::int64_t kBatch = 9;
-  const app::Problem problem(config, kBatch);
+  const Problem problem(config, kBatch);
   const SchemeEntry entry = broken(*find_scheme("shared"), fault);
   const SchemeInstance instance{"faulty", &entry, {}};
-  const auto naive = problem.make(app::baseline(), kBatch);
-  const auto faulty = problem.make(instance, kBatch);
-  faulty->prepare(std::vector<std::int64_t>{kBatch});
-  return app::check_equality(problem, {{app::baseline(), naive.get(), kBatch}, {instance, faulty.get(), kBatch}}, 5,
-                             reference_flops, stop);
+  return check_these(problem, {{baseline(), kBatch}, {instance, kBatch}}, 5, reference_flops, stop);
 }
 
 constexpr double kPlenty = 1e18;
 
 }  // namespace
 
-TEST_CASE("a good scheme agrees, at the full shape and against a cut-down reference", "[app][equivalence]") {
+TEST_CASE("a good scheme agrees, at the full shape and against a cut-down reference", "[equality]") {
   const Config config = small_config(90, 48, 4, 6);
   for (const double flops : {kPlenty, 2e7}) {
     const auto result = check(config, {"none"}, flops);
@@ -77,29 +88,26 @@ namespace {
 Equivalence check_all(const Config& config, const SchemeEntry& entry, const Fault& fault) {
   constexpr std::int64_t kBatch = 6;
   const SchemeEntry faulty = broken(entry, fault);
-  const app::Problem problem(config, kBatch);
-  std::vector<std::unique_ptr<Scheme>> owned;
-  std::vector<app::NamedScheme> named;
+  const Problem problem(config, kBatch);
+  std::vector<equality::Judged> judged;
   for (SchemeInstance instance : all_instances(config)) {
     if (instance.entry->name == entry.name) instance.entry = &faulty;
-    owned.push_back(problem.make(instance, kBatch));
-    owned.back()->prepare(std::vector<std::int64_t>{kBatch});
-    named.push_back({instance, owned.back().get(), kBatch});
+    judged.push_back({instance, kBatch});
   }
-  return *app::check_equality(problem, named, 4, kPlenty, {});
+  return *check_these(problem, judged, 4, kPlenty, {});
 }
 
 }  // namespace
 
 // What a fault of a kernel that all schemes share runs into (tests/mutate/faults.toml).
-TEST_CASE("the engine as it is agrees with float64 at the shapes that people start with", "[app][equivalence]") {
+TEST_CASE("the engine as it is agrees with float64 at the shapes that people start with", "[equality]") {
   for (const auto& [length, dim, heads, layers] :
        std::vector<std::array<std::int64_t, 4>>{{64, 64, 2, 2}, {256, 256, 4, 4}}) {
     CAPTURE(length);
     const auto result = check(small_config(length, dim, heads, layers), {"none"}, kPlenty);
     REQUIRE(result);
     CHECK(result->agrees);
-    CHECK(result->judged_candidates == reference_candidates(app::model_shape(small_config(length, dim, heads, 1)), 9));
+    CHECK(result->judged_candidates == reference_candidates(model_shape(small_config(length, dim, heads, 1)), 9));
     CHECK(result->tolerance_reference == result->bound_reference);
     CHECK(result->tolerance_naive == result->bound_reference);
     // Of outputs of about 5. Half a factor from what rounding comes to, so that a change of the bound shows.
@@ -108,7 +116,7 @@ TEST_CASE("the engine as it is agrees with float64 at the shapes that people sta
   }
 }
 
-TEST_CASE("a fault of naive does not raise what the others may be off by", "[app][equivalence]") {
+TEST_CASE("a fault of naive does not raise what the others may be off by", "[equality]") {
   const Config config = small_config(40, 32, 4, 2);
   const SchemeEntry& naive = *find_scheme("naive");
   const Equivalence sound = check_all(config, naive, {"none"});
@@ -118,7 +126,7 @@ TEST_CASE("a fault of naive does not raise what the others may be off by", "[app
   CHECK(faulty.tolerance_naive == sound.tolerance_naive);
 }
 
-TEST_CASE("one key lost in a bf16 run is seen by the check in fp32", "[app][equivalence]") {
+TEST_CASE("one key lost in a bf16 run is seen by the check in fp32", "[equality]") {
   for (const auto& [dtype, kv_dtype] :
        std::vector<std::pair<std::string, std::string>>{{"bf16", "bf16"}, {"fp32", "bf16"}, {"bf16", "fp32"}}) {
     CAPTURE(dtype, kv_dtype);
@@ -139,7 +147,7 @@ TEST_CASE("one key lost in a bf16 run is seen by the check in fp32", "[app][equi
 }
 
 TEST_CASE("every planted fault makes the check fail, at the full shape and against a cut-down reference",
-          "[app][equivalence]") {
+          "[equality]") {
   const Config config = small_config(90, 48, 4, 6);
   for (const Fault& fault : faults_of(*find_scheme("shared"))) {
     for (const double flops : {kPlenty, 2e7}) {
@@ -153,8 +161,7 @@ TEST_CASE("every planted fault makes the check fail, at the full shape and again
   }
 }
 
-TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at every preset",
-          "[app][equivalence][slow]") {
+TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at every preset", "[equality][slow]") {
   for (const PresetInfo& preset : presets()) {
     CAPTURE(preset.name);
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
@@ -168,7 +175,7 @@ TEST_CASE("the full-shape tolerance of a cut reference still sees a lost key at 
   }
 }
 
-TEST_CASE("every scheme of the list is stopped by each of its faults", "[app][equivalence]") {
+TEST_CASE("every scheme of the list is stopped by each of its faults", "[equality]") {
   const Config config = small_config(40, 32, 4, 2);
   for (const SchemeEntry& entry : scheme_list()) {
     CHECK(check_all(config, entry, {"none"}).agrees);
@@ -195,7 +202,7 @@ TEST_CASE("every scheme of the list is stopped by each of its faults", "[app][eq
   }
 }
 
-TEST_CASE("schemes that agree on NaN or on infinity do not agree", "[app][equivalence]") {
+TEST_CASE("schemes that agree on NaN or on infinity do not agree", "[equality]") {
   const Config config = small_config(20, 16, 2, 2);
   for (const float value : {std::numeric_limits<float>::quiet_NaN(), std::numeric_limits<float>::infinity()}) {
     Fault fault{"the same everywhere"};
@@ -203,43 +210,38 @@ TEST_CASE("schemes that agree on NaN or on infinity do not agree", "[app][equiva
       for (const std::span<float> row : rows) std::fill(row.begin(), row.end(), value);
     };
     constexpr std::int64_t kBatch = 4;
-    const app::Problem problem(config, kBatch);
-    std::vector<std::unique_ptr<Scheme>> owned;
+    const Problem problem(config, kBatch);
     std::vector<SchemeEntry> entries;
     for (const char* name : {"naive", "shared"}) entries.push_back(broken(*find_scheme(name), fault));
-    std::vector<app::NamedScheme> named;
-    for (const SchemeEntry& entry : entries) {
-      g_broken = find_scheme(entry.name);
-      const SchemeInstance instance{entry.name, &entry, {}};
-      owned.push_back(problem.make(instance, kBatch));
-      owned.back()->prepare(std::vector<std::int64_t>{kBatch});
-      named.push_back({instance, owned.back().get(), kBatch});
-    }
-    const auto result = app::check_equality(problem, named, kBatch, kPlenty, {});
+    std::vector<equality::Judged> judged;
+    for (const SchemeEntry& entry : entries) judged.push_back({{entry.name, &entry, {}}, kBatch});
+    const auto result = check_these(problem, judged, kBatch, kPlenty, {}, [](const SchemeInstance& instance) {
+      g_broken = find_scheme(instance.entry->name);
+    });
     REQUIRE(result);
     CHECK_FALSE(result->agrees);
     for (const SchemeEquivalence& row : result->schemes) CHECK_FALSE(row.agrees);
   }
 }
 
-TEST_CASE("a stop request ends the check without a verdict", "[app][equivalence]") {
+TEST_CASE("a stop request ends the check without a verdict", "[equality]") {
   CHECK_FALSE(check(small_config(20, 16, 2, 2), {"none"}, kPlenty, [] { return true; }));
 }
 
-TEST_CASE("NaN is worse than any number and stays", "[app][equivalence]") {
+TEST_CASE("NaN is worse than any number and stays", "[equality]") {
   const double nan = std::numeric_limits<double>::quiet_NaN();
   CHECK(std::isnan(worse(nan, 1)));
   CHECK(std::isnan(worse(1, nan)));
   CHECK(worse(1, 2) == 2);
   CHECK(worse(2, 1) == 2);
   const std::vector<double> truth = {1, 2, 4}, values = {nan, 2, 4};
-  CHECK(std::isnan(app::vector_error(values, truth).max_abs));
-  CHECK(std::isnan(app::vector_error(values, truth).max_rel));
-  CHECK(app::vector_error(std::vector<double>{1, 2, 5}, truth).max_rel == 0.25);
+  CHECK(std::isnan(equality::vector_error(values, truth).max_abs));
+  CHECK(std::isnan(equality::vector_error(values, truth).max_rel));
+  CHECK(equality::vector_error(std::vector<double>{1, 2, 5}, truth).max_rel == 0.25);
 }
 
 TEST_CASE("samples spread over the batch, first and last among them", "[app]") {
-  CHECK(app::sampled_candidates(100, 5) == std::vector<std::int64_t>{0, 24, 49, 74, 99});
-  CHECK(app::sampled_candidates(3, 8) == std::vector<std::int64_t>{0, 1, 2});
-  CHECK(app::sampled_candidates(7, 1) == std::vector<std::int64_t>{6});
+  CHECK(equality::sampled_candidates(100, 5) == std::vector<std::int64_t>{0, 24, 49, 74, 99});
+  CHECK(equality::sampled_candidates(3, 8) == std::vector<std::int64_t>{0, 1, 2});
+  CHECK(equality::sampled_candidates(7, 1) == std::vector<std::int64_t>{6});
 }

@@ -1,14 +1,13 @@
-#include "app/stored_outputs.h"
+#include "equality/stored_outputs.h"
 
 #include <algorithm>
 #include <cmath>
 #include <limits>
 
-#include "app/export.h"
 #include "base/text.h"
 #include "engine/builtin/kernels/attention.h"
 
-namespace kvcast::app {
+namespace kvcast::equality {
 namespace {
 
 // Why the file's outputs cannot be those of this problem; empty when they may be. What the file does not say of its
@@ -68,19 +67,19 @@ double allowed(const Problem& problem, const std::string& name, double largest) 
 
 }  // namespace
 
-std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const NamedScheme& naive,
+std::vector<StoredOutputs> compare_stored_outputs(const Opened& opened, const Judged& naive,
                                                   const std::function<bool()>& stop_requested) {
   std::vector<StoredOutputs> all;
+  const Problem& problem = opened.problem;
   if (problem.imported() == nullptr || problem.imported()->outputs.empty()) return all;
   const ImportedCase& file = *problem.imported();
   const std::int64_t dim = problem.shape().dim;
   const std::string another = another_case(problem);
   const std::int64_t rows = another.empty() ? std::min(naive.batch, file.candidates_size->rows) : 0;
-  std::vector<float> own(static_cast<std::size_t>(rows * dim));
+  std::vector<float> own;
   if (rows > 0) {
     if (stop_requested && stop_requested()) return all;
-    naive.scheme->prepare(std::vector<std::int64_t>{rows});
-    naive.scheme->candidate_pass(problem.candidates().data(), rows, own.data());
+    own = outputs_of(opened.session, naive.id(), problem.candidates().first(static_cast<std::size_t>(rows * dim)), dim);
   }
   std::vector<std::string> names = file.outputs;  // the reference first, which judges most strictly
   std::stable_partition(names.begin(), names.end(), [](const std::string& name) { return name == kReferenceOutputs; });
@@ -108,7 +107,7 @@ std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const 
   return all;
 }
 
-}  // namespace kvcast::app
+}  // namespace kvcast::equality
 
 namespace kvcast {
 

@@ -1,4 +1,4 @@
-#include "app/after_timing.h"
+#include "equality/after_timing.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,10 +6,10 @@
 #include <set>
 #include <utility>
 
-#include "app/problem.h"
 #include "base/text.h"
+#include "equality/equality.h"
 
-namespace kvcast::app {
+namespace kvcast::equality {
 namespace {
 
 // Spread over the largest N.
@@ -58,13 +58,13 @@ void AfterTiming::spoil(float* rows, std::int64_t count, std::int64_t width) con
   spoil_row(count - 1);
 }
 
-void AfterTiming::keep(const std::string& scheme, std::int64_t count, std::int64_t user, const float* outputs) {
-  Rows& rows = kept_[{scheme, count, user}];
+void AfterTiming::keep(const TimingId& id, std::int64_t count, std::int64_t user, const float* outputs) {
+  Rows& rows = kept_[{id, count, user}];
   for (const std::int64_t i : candidates_of(count)) rows[i].assign(outputs + i * dim_, outputs + (i + 1) * dim_);
 }
 
-void AfterTiming::keep_scores(const std::string& scheme, std::int64_t count, const float* x, const float* scores) {
-  Scored& kept = scored_[{scheme, count}];
+void AfterTiming::keep_scores(const TimingId& id, std::int64_t count, const float* x, const float* scores) {
+  Scored& kept = scored_[{id, count}];
   kept = {};
   for (const std::int64_t i : sampled_candidates(count, 2)) {
     kept.x.insert(kept.x.end(), x + i * dim_, x + (i + 1) * dim_);
@@ -75,8 +75,8 @@ void AfterTiming::keep_scores(const std::string& scheme, std::int64_t count, con
 std::vector<TimedOutputs> AfterTiming::judge_outputs(double tolerance) const {
   std::vector<TimedOutputs> judged;
   for (const auto& [key, rows] : kept_) {
-    const auto& [scheme, count, user] = key;
-    TimedOutputs row{scheme, count, "outputs", user, 0, 0, 0, tolerance, "", false};
+    const auto& [id, count, user] = key;
+    TimedOutputs row{id.text(), count, "outputs", user, 0, 0, 0, tolerance, "", false};
     std::set<std::string> judges;
     for (const auto& [candidate, output] : rows) {
       const auto expected = expected_.find({user, candidate});
@@ -111,7 +111,7 @@ std::vector<TimedOutputs> AfterTiming::judge_scores(const RankingHeadShape& head
   std::vector<TimedOutputs> judged;
   std::size_t at = 0;
   for (const auto& [key, kept] : scored_) {
-    TimedOutputs row{key.first, key.second, "scores", 0, 0, 0, 0, 0, "float64", true};
+    TimedOutputs row{key.first.text(), key.second, "scores", 0, 0, 0, 0, 0, "float64", true};
     const std::vector<std::int64_t> picked = sampled_candidates(key.second, 2);
     for (std::size_t i = 0; i < kept.scores.size(); ++i, ++at) {
       const double error = std::abs(static_cast<double>(kept.scores[i]) - reference.scores[at]);
@@ -150,4 +150,4 @@ std::string wrong_after_timing(const std::vector<TimedOutputs>& rows) {
                        : "");
 }
 
-}  // namespace kvcast::app
+}  // namespace kvcast::equality

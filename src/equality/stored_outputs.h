@@ -5,13 +5,16 @@
 #include <functional>
 #include <vector>
 
-#include "app/problem.h"
+#include "equality/equality.h"
 
-namespace kvcast::app {
+namespace kvcast::equality {
+
+/// Name of the float64 reference among them.
+inline constexpr const char* kReferenceOutputs = "outputs.reference";
 
 /// Each outputs.* of the file, by name, against naive on the first candidates, at most those that `naive` is made for.
 /// Empty without import or outputs, and when stop_requested said so. Errors: IoError.
-std::vector<StoredOutputs> compare_stored_outputs(const Problem& problem, const NamedScheme& naive,
+std::vector<StoredOutputs> compare_stored_outputs(const Opened& opened, const Judged& naive,
                                                   const std::function<bool()>& stop_requested);
 
-}  // namespace kvcast::app
+}  // namespace kvcast::equality

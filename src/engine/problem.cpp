@@ -1,4 +1,4 @@
-#include "app/problem.h"
+#include "engine/problem.h"
 
 #include <algorithm>
 #include <cmath>
@@ -6,7 +6,7 @@
 #include "base/input.h"
 #include "base/text.h"
 
-namespace kvcast::app {
+namespace kvcast {
 
 namespace {
 
@@ -84,17 +84,6 @@ RankingHeadShape head_shape(const Config& config) {
           element("run.dtype", config.run.dtype)};
 }
 
-std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options) {
-  std::vector<SchemeInstance> instances;
-  for (SchemeInstance& instance : scheme_instances(config)) {
-    instances.push_back(instance);
-    if (!options.self_check) continue;
-    instance.label += kAgain;
-    instances.push_back(std::move(instance));
-  }
-  return instances;
-}
-
 SchemeInstance baseline() { return {scheme_list().front().name, &scheme_list().front(), {}}; }
 
 Config cut_config(Config config, const ReferenceShape& cut) {
@@ -116,7 +105,6 @@ Problem::Problem(const Config& config, std::int64_t candidates)
       source_(imported_ ? imported_source(*imported_, shape_)
                         : seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed),
                                          static_cast<int>(config.run.threads))),
-      model_(shape_, source_),
       history_(static_cast<std::size_t>(config.model.history_length * config.model.dim)),
       readout_(static_cast<std::size_t>(shape_.dim)),
       candidates_(candidates * shape_.dim) {
@@ -150,35 +138,10 @@ void Problem::take_tokens() {
   }
 }
 
-std::unique_ptr<Scheme> Problem::make(const SchemeInstance& instance, std::int64_t max_candidates) const {
-  SchemeContext context;
-  context.model = &model_;
-  context.history = history_;
-  context.history_length = positions(config_.model);
-  context.mask = config_.model.mask;
-  context.trim = config_.run.trim;
-  context.threads = static_cast<int>(config_.run.threads);
-  context.max_candidates = max_candidates;
-  context.options = instance.options;
-  return instance.entry->make(context);
-}
-
 double Problem::score(std::span<const double> output) const {
   double score = 0;
   for (std::size_t i = 0; i < output.size(); ++i) score += output[i] * static_cast<double>(readout_[i]);
   return score;
 }
 
-std::vector<std::int64_t> sampled_candidates(std::int64_t n, std::int64_t k) {
-  k = std::min(n, k);
-  std::vector<std::int64_t> sample;
-  for (std::int64_t i = 0; i < k; ++i) sample.push_back(k == 1 ? n - 1 : i * (n - 1) / (k - 1));
-  return sample;
-}
-
-double reference_budget(double seconds, std::int64_t threads) {
-  // The plain loops reach about 2 GFLOP/s a thread.
-  return seconds * 2e9 * static_cast<double>(threads);
-}
-
-}  // namespace kvcast::app
+}  // namespace kvcast

@@ -1,5 +1,5 @@
 // What is judged behind the timing: rows of the passes that were timed, and nothing that they left out.
-#include "app/after_timing.h"
+#include "equality/after_timing.h"
 
 #include <algorithm>
 #include <cmath>
@@ -14,7 +14,7 @@
 
 using namespace kvcast;
 using namespace kvcast::testing;
-using app::AfterTiming;
+using equality::AfterTiming;
 
 namespace {
 
@@ -37,7 +37,7 @@ bool holds(const std::vector<std::int64_t>& values, std::int64_t value) {
 
 }  // namespace
 
-TEST_CASE("judged candidates are spread over every N, first and last among them", "[app][after_timing]") {
+TEST_CASE("judged candidates are spread over every N, first and last among them", "[equality][after_timing]") {
   const AfterTiming after({1, 5, 1000, 10, 5}, 3);
   for (const std::int64_t n : {1, 5, 10, 1000}) {
     const std::vector<std::int64_t> picked = after.candidates_of(n);
@@ -57,7 +57,7 @@ TEST_CASE("judged candidates are spread over every N, first and last among them"
   CHECK(AfterTiming({1}, 3).candidates() == std::vector<std::int64_t>{0});
 }
 
-TEST_CASE("rows that a pass leaves out are not a number and do not agree", "[app][after_timing]") {
+TEST_CASE("rows that a pass leaves out are not a number and do not agree", "[equality][after_timing]") {
   AfterTiming after({1, 10}, 3);
   expect_all(after);
   std::vector<float> rows = outputs_of(10, 3);
@@ -77,11 +77,11 @@ TEST_CASE("rows that a pass leaves out are not a number and do not agree", "[app
   CHECK(judged[0].worst == 9);
   CHECK(judged[0].candidates == 10);
   CHECK(judged[0].judged == static_cast<std::int64_t>(after.candidates_of(10).size()));
-  CHECK(app::wrong_after_timing(judged) ==
+  CHECK(equality::wrong_after_timing(judged) ==
         "'shared' at N=10: the output of candidate 9 was off by NaN from naive when it was timed (allowed 0.001)");
 }
 
-TEST_CASE("an error is named with its candidate, its user and who computed the truth", "[app][after_timing]") {
+TEST_CASE("an error is named with its candidate, its user and who computed the truth", "[equality][after_timing]") {
   AfterTiming after({1, 200}, 3);
   expect_all(after, 2);
   std::vector<float> rows = outputs_of(200, 3);
@@ -91,7 +91,7 @@ TEST_CASE("an error is named with its candidate, its user and who computed the t
   REQUIRE(judged.size() == 1);
   CHECK(judged[0].agrees);
   CHECK(judged[0].max_abs == 0);
-  CHECK(app::wrong_after_timing(judged).empty());
+  CHECK(equality::wrong_after_timing(judged).empty());
   rows[3 * 199 + 2] += 0.5f;
   rows[1] -= 0.25f;
   after.keep("packed", 200, 2, rows.data());
@@ -104,7 +104,7 @@ TEST_CASE("an error is named with its candidate, its user and who computed the t
   CHECK(after.judge_outputs(0.4)[0].against == "naive, shared");
   judged.push_back(judged[0]);
   CHECK(
-      app::wrong_after_timing(judged) ==
+      equality::wrong_after_timing(judged) ==
       "'packed' at N=200 for user 2: the output of candidate 199 was off by 0.5 from naive when it was timed (allowed "
       "0.4); so was 1 more timing");
 }
@@ -117,12 +117,12 @@ namespace {
 std::vector<TimedOutputs> timed(app::PreparedCase& prepared, const Plan& plan, double tolerance) {
   for (measure::Workload& load : prepared.workloads()) {
     for (const PlannedPoint& point : plan.points) {
-      if (point.scheme != load.name) continue;
+      if (point.scheme != load.id) continue;
       if (load.next_user) load.next_user();
-      if (load.spoil_history) load.spoil_history();
+      if (load.has_prefill) load.session->spoil_history(load.id);
       load.spoil_outputs(point.candidates);
-      if (load.has_user_pass) load.user_pass();
-      load.candidate_pass(point.candidates);
+      measure::prefill(load);
+      measure::score(load, point.candidates);
       load.keep_outputs(point.candidates);
     }
   }
@@ -139,9 +139,9 @@ Judged judge(const Config& config) {
   machine.peak_gflops = 100;
   machine.read_gb_per_s = 10;
   const Plan plan = make_plan(config, machine, {});
-  app::PreparedCase prepared(config, plan, 0, {});
+  app::PreparedCase prepared(builtin_engine(), config, plan, 0, {});
   const auto go_on = [] { return false; };
-  prepared.choose_forms(go_on);
+  prepared.tune(go_on);
   Judged result;
   result.equivalence = *prepared.check(machine, 1, go_on);
   prepared.expect(machine, 1, go_on);
@@ -161,7 +161,7 @@ Config all_schemes(std::int64_t length) {
 }  // namespace
 
 TEST_CASE("sound engines agree behind the timing: every scheme, type, kind of history, user and head",
-          "[app][after_timing]") {
+          "[equality][after_timing]") {
   std::vector<Config> configs;
   for (const std::int64_t length : {1, 63, 130}) {
     for (const char* dtype : {"fp32", "bf16"}) {
@@ -187,7 +187,7 @@ TEST_CASE("sound engines agree behind the timing: every scheme, type, kind of hi
     INFO(config_to_json(config));
     const Judged judged = judge(config);
     CHECK(judged.equivalence.agrees);
-    CHECK(app::wrong_after_timing(judged.rows).empty());
+    CHECK(equality::wrong_after_timing(judged.rows).empty());
     std::set<std::string> schemes;
     for (const TimedOutputs& row : judged.rows) {
       CHECK(row.judged >= std::min<std::int64_t>(2, row.candidates));
@@ -214,10 +214,10 @@ std::unique_ptr<Scheme> make_faulty(const SchemeContext& context) {
 std::vector<TimedOutputs> last_timing(const SchemeEntry& sound, const Fault& fault, bool cold) {
   constexpr std::int64_t kCount = 140;
   const Config config = all_schemes(40);
-  const app::Problem problem(config, kCount);
+  const EngineProblem problem(config, kCount);
   std::vector<float> other(problem.history().begin(), problem.history().end());
   std::reverse(other.begin(), other.end());
-  const auto naive = problem.make(app::baseline(), kCount);
+  const auto naive = problem.make(baseline(), kCount);
   naive->prepare(std::vector<std::int64_t>{kCount});
   if (cold) naive->take_history(other);
   std::vector<float> outputs(static_cast<std::size_t>(kCount * problem.shape().dim));
@@ -247,7 +247,7 @@ std::vector<TimedOutputs> last_timing(const SchemeEntry& sound, const Fault& fau
 
 }  // namespace
 
-TEST_CASE("every fault of the timing is seen in the last one, in every scheme", "[app][after_timing]") {
+TEST_CASE("every fault of the timing is seen in the last one, in every scheme", "[equality][after_timing]") {
   for (const SchemeEntry& entry : scheme_list()) {
     for (const bool cold : {false, true}) {
       CAPTURE(entry.name, cold);
@@ -262,14 +262,14 @@ TEST_CASE("every fault of the timing is seen in the last one, in every scheme", 
 }
 
 TEST_CASE("what a spoilt history leaves is no number for any candidate, until the history runs again",
-          "[app][after_timing]") {
+          "[equality][after_timing]") {
   for (const std::int64_t length : {1, 2, 63, 65, 200}) {
     for (const char* kv : {"fp32", "bf16"}) {
       for (const std::int64_t query_tokens : {0, 5}) {
         Config config = all_schemes(length);
         config.run.kv_dtype = kv;
         config.model.query_tokens = query_tokens;
-        const app::Problem problem(config, 7);
+        const EngineProblem problem(config, 7);
         for (const SchemeInstance& instance : all_instances(config)) {
           if (!instance.entry->user_pass) continue;
           CAPTURE(length, kv, query_tokens, instance.label);
@@ -287,7 +287,7 @@ TEST_CASE("what a spoilt history leaves is no number for any candidate, until th
   }
 }
 
-TEST_CASE("a ranking head that is off is seen, a sound one is not", "[app][after_timing]") {
+TEST_CASE("a ranking head that is off is seen, a sound one is not", "[equality][after_timing]") {
   for (const kernels::Element element : {kernels::Element::f32, kernels::Element::bf16}) {
     for (const std::int64_t width : {8, 100, 700}) {
       for (const std::int64_t layers : {1, 2, 4}) {
@@ -317,7 +317,8 @@ TEST_CASE("a ranking head that is off is seen, a sound one is not", "[app][after
         if (element == kernels::Element::f32 || width > 8) {
           CHECK_FALSE(swapped[0].agrees);
           CHECK(swapped[0].worst == count - 1);
-          CHECK(app::wrong_after_timing(swapped).find("'head' at N=300: the score of candidate 299 was off by ") == 0);
+          CHECK(equality::wrong_after_timing(swapped).find("'head' at N=300: the score of candidate 299 was off by ") ==
+                0);
         }
         after.spoil(wrong.data(), count, 1);
         after.keep_scores("head", count, x.data(), wrong.data());

@@ -11,8 +11,9 @@
 
 #include "engine/builtin/model/ranking_head.h"
 #include "kvcast/report.h"
+#include "kvcast/timing_id.h"
 
-namespace kvcast::app {
+namespace kvcast::equality {
 
 class AfterTiming {
  public:
@@ -30,10 +31,10 @@ class AfterTiming {
 
   /// Overwrites with NaN the rows of the candidates that are judged. rows: [count][width].
   void spoil(float* rows, std::int64_t count, std::int64_t width) const;
-  /// Takes the outputs of a pass, [count][dim], in place of those of an earlier pass of the same scheme, N and user.
-  void keep(const std::string& scheme, std::int64_t count, std::int64_t user, const float* outputs);
+  /// Takes the outputs of a pass, [count][dim], in place of those of an earlier pass of the same timing, N and user.
+  void keep(const TimingId& id, std::int64_t count, std::int64_t user, const float* outputs);
   /// Takes the scores that the ranking head made of x, [count][dim].
-  void keep_scores(const std::string& scheme, std::int64_t count, const float* x, const float* scores);
+  void keep_scores(const TimingId& id, std::int64_t count, const float* x, const float* scores);
 
   /// Outputs that are expected and were kept. tolerance: Equivalence::tolerance_naive.
   std::vector<TimedOutputs> judge_outputs(double tolerance) const;
@@ -53,12 +54,12 @@ class AfterTiming {
   std::vector<std::int64_t> candidates_;
   std::map<std::int64_t, std::vector<std::int64_t>> of_count_;
   std::int64_t dim_;
-  std::map<std::pair<std::int64_t, std::int64_t>, Expected> expected_;        // user, candidate
-  std::map<std::tuple<std::string, std::int64_t, std::int64_t>, Rows> kept_;  // scheme, N, user
-  std::map<std::pair<std::string, std::int64_t>, Scored> scored_;             // scheme, N
+  std::map<std::pair<std::int64_t, std::int64_t>, Expected> expected_;     // user, candidate
+  std::map<std::tuple<TimingId, std::int64_t, std::int64_t>, Rows> kept_;  // timing, N, user
+  std::map<std::pair<TimingId, std::int64_t>, Scored> scored_;             // timing, N
 };
 
 /// "shared at N=1,000: candidate 999 is off by 0.31 from naive (allowed 2.7e-05)"; empty when all agree.
 std::string wrong_after_timing(const std::vector<TimedOutputs>& rows);
 
-}  // namespace kvcast::app
+}  // namespace kvcast::equality

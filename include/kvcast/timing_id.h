@@ -1,0 +1,56 @@
+// What a timing timed.
+#pragma once
+
+#include <compare>
+#include <ostream>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace kvcast {
+
+/// The identity of a timing within a case and an N: of a sample, of a planned point, of a pass of an engine. Files and
+/// screens show text(); nothing else is made of it or read from it.
+struct TimingId {
+  std::string scheme;      ///< as the config names it, a micro-batch included; empty: the ranking head alone
+  bool with_head = false;  ///< the ranking head runs behind it, in the same time
+  bool again = false;      ///< the second of the two in a self-check
+
+  TimingId() = default;
+  TimingId(std::string name, bool head, bool second) : scheme(std::move(name)), with_head(head), again(second) {}
+  /// What text() gives, or a scheme's name.
+  TimingId(std::string_view text) {
+    const auto take = [&](std::string_view end) {
+      const bool there = text.ends_with(end);
+      if (there) text.remove_suffix(end.size());
+      return there;
+    };
+    with_head = text == kHead || take(kWithHead);
+    again = take(kAgain);
+    if (text != kHead) scheme = text;
+  }
+  TimingId(const std::string& text) : TimingId(std::string_view(text)) {}
+  TimingId(const char* text) : TimingId(std::string_view(text)) {}
+
+  static TimingId head() { return {"", true, false}; }
+
+  bool head_alone() const { return scheme.empty() && with_head; }
+  /// A scheme's own time: with nothing behind it, and not for a self-check.
+  bool plain() const { return !with_head && !again; }
+  /// "shared", "shared+head", "shared/again", "head".
+  std::string text() const {
+    if (head_alone()) return std::string(kHead);
+    return scheme + std::string(again ? kAgain : "") + std::string(with_head ? kWithHead : "");
+  }
+
+  /// By text, which is the order of every table.
+  std::strong_ordering operator<=>(const TimingId& other) const { return text() <=> other.text(); }
+  bool operator==(const TimingId&) const = default;
+
+ private:
+  static constexpr std::string_view kHead = "head", kWithHead = "+head", kAgain = "/again";
+};
+
+inline std::ostream& operator<<(std::ostream& out, const TimingId& id) { return out << id.text(); }
+
+}  // namespace kvcast

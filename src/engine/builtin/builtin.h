@@ -1,0 +1,19 @@
+// The engine of kvcast itself: real attention through all layers on the CPUs of this process.
+#pragma once
+
+#include <cstdint>
+
+#include "engine/builtin/model/model.h"
+#include "engine/builtin/schemes/scheme.h"
+#include "engine/engine.h"
+
+namespace kvcast {
+
+/// What a scheme on this problem is given, for scoring passes up to `most_candidates`. `model`: of its weights.
+SchemeContext scheme_context(const Problem& problem, const Model& model, const SchemeOptions& options,
+                             std::int64_t most_candidates);
+
+/// The one there is; without state of its own.
+const Engine& builtin_engine();
+
+}  // namespace kvcast
