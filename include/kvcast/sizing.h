@@ -11,21 +11,48 @@
 
 namespace kvcast {
 
-/// Budgets, and what no report tells. What is not set constrains nothing.
-struct SizingOptions {
+/// Limits of the budgets of src/analysis/budgets, one each. What is not set constrains nothing.
+struct SizingLimits {
+  std::optional<double> p99_s;           ///< 99% of the requests are answered within, waiting included
+  std::optional<double> memory_bytes;    ///< of one process: weights, workers, cached users
+  std::optional<double> requests_per_s;  ///< that arrive, at random
+};
+
+/// How a budget is asked for and told; what N candidates take of it is known to analysis alone.
+struct BudgetInfo {
+  const char* name;        ///< in reports; with -- in front its flag
+  const char *type, *doc;  ///< of the flag
+  const char* unit;        ///< of the limit
+  /// The limit in that unit, of what was typed. Errors: ConfigError naming `origin`.
+  double (*parse)(const std::string& text, const std::string& origin);
+  std::optional<double> SizingLimits::*limit;
+  bool timed = true;                           ///< rests on times, which r alone does not tell; else on the shape alone
+  bool floor = false;                          ///< the limit is the least that is enough; else the most that is allowed
+  const char* title;                           ///< for people
+  const char* brief = title;                   ///< before its limit, in the answer
+  const char* one = "one candidate takes";     ///< before what that is, where it fails
+  const char *against = title, *head = brief;  ///< what N is shown against, and that column
+  const char* below = "";                      ///< under the table of budgets, of what is used
+
+  std::string flag() const { return "--" + std::string(name); }
+};
+/// All budgets, in the order in which they are told; of two that give the same N the first binds.
+const std::vector<BudgetInfo>& sizing_budgets();
+/// By name; null when there is none.
+const BudgetInfo* find_budget(const std::string& name);
+
+/// Budgets, and what no report tells.
+struct SizingOptions : SizingLimits {
   std::string scheme = "shared";
   std::optional<std::int64_t> history_length, layers;  ///< which shape; nullopt: the report's largest
   std::vector<std::int64_t> candidates;                ///< N to show beside the answer
 
-  std::optional<double> p99_s;               ///< 99% of the requests are answered within, waiting included
-  std::optional<std::int64_t> memory_bytes;  ///< of one process: weights, workers, cached users
-  std::optional<double> requests_per_s;      ///< that arrive, at random
-  std::int64_t workers = 1;                  ///< requests served at a time; a worker has the run's threads
-  std::int64_t users_cached = 0;             ///< users whose KV cache is kept between requests
-  std::optional<double> min_improvement;     ///< least 1 - 1/speedup that is worth it, in (0,1)
-  std::optional<double> drop;                ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
-  std::optional<double> target_drop;         ///< what it may cost with sharing, in (0,1)
-  std::optional<double> price_per_hour;      ///< of one machine, any currency
+  std::int64_t workers = 1;               ///< requests served at a time; a worker has the run's threads
+  std::int64_t users_cached = 0;          ///< users whose KV cache is kept between requests
+  std::optional<double> min_improvement;  ///< least 1 - 1/speedup that is worth it, in (0,1)
+  std::optional<double> drop;             ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
+  std::optional<double> target_drop;      ///< what it may cost with sharing, in (0,1)
+  std::optional<double> price_per_hour;   ///< of one machine, any currency
 
   std::optional<double> r;                  ///< instead of a report
   std::optional<double> naive_candidate_s;  ///< naive's time of one candidate, with r
@@ -52,9 +79,9 @@ struct SizingInput {
 
 /// One budget on its own.
 struct SizingBudget {
-  std::string name, unit;  ///< "p99", "memory", "qps"
+  std::string name, unit;  ///< as BudgetInfo
   double limit = 0;
-  std::optional<double> used;                                      ///< at the likely N; of "qps" what could be served
+  std::optional<double> used;                                      ///< at the likely N; of a floor what there would be
   std::optional<double> headroom_pct;                              ///< of the limit, left over at the likely N
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< largest N by it alone; nullopt: any, or unknown
   bool feasible = true;                                            ///< one candidate at least
@@ -136,7 +163,7 @@ struct SizingMemory {
 
 /// The answer where one thing varies and the rest stays.
 struct SizingFrontier {
-  std::string axis, unit;  ///< "history_length", "qps", "p99", "memory"
+  std::string axis, unit;  ///< "history_length", or a budget's
   double at = 0;
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< 0: not one; nullopt: no limit, or unknown
   std::optional<std::int64_t> known_to;                            ///< as Sizing::known_to

@@ -7,7 +7,9 @@
 #include <utility>
 
 #include "analysis/advice.h"
+#include "analysis/budgets/budget.h"
 #include "analysis/composition.h"
+#include "analysis/queueing.h"
 #include "kvcast/cost_model.h"
 #include "statistics/statistics.h"
 
@@ -46,56 +48,30 @@ Source source_of(const SizingCase& given, const Source& there, const std::option
 /// Of a problem without the budgets that are not asked about.
 std::int64_t likely_of(const SizingProblem& problem) { return solve(problem).likely; }
 
-const char* unit_of(Budget budget) {
-  switch (budget) {
-    case Budget::p99:
-      return "s";
-    case Budget::memory:
-      return "bytes";
-    case Budget::qps:
-      return "1/s";
-  }
-  return "";
-}
-
-void set_limit(SizingProblem& problem, Budget budget, double limit) {
-  switch (budget) {
-    case Budget::p99:
-      problem.p99_s = limit;
-      break;
-    case Budget::memory:
-      problem.memory_bytes = limit;
-      break;
-    case Budget::qps:
-      problem.requests_per_s = limit;
-      break;
-  }
-}
-
 std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solution) {
   std::vector<SizingBudget> rows;
   const SizingProblem& problem = given.problem;
-  for (const Budget budget : kBudgets) {
-    const auto limit = limit_of(problem, budget);
+  for (const Budget& budget : budget_list()) {
+    const auto limit = budget.limit(problem);
     if (!limit) continue;
     SizingBudget row;
-    row.name = name_of(budget);
-    row.unit = unit_of(budget);
+    row.name = budget.info.name;
+    row.unit = budget.info.unit;
     row.limit = *limit;
     const std::int64_t alone = largest(problem, budget, false);
     row.likely_candidates = or_none(alone);
     if (solution.safe) row.safe_candidates = or_none(largest(problem, budget, true));
     row.feasible = alone >= 1;
-    row.binding = solution.binding == budget;
+    row.binding = solution.binding == &budget;
+    row.source = given.source;
     // Where nothing is known to limit N there is no N to look at.
     if (solution.likely < problem.known_to) {
       const std::int64_t at = std::max<std::int64_t>(1, solution.likely);
-      row.used = finite(used(problem, budget, at, false));
-      if (row.used) row.headroom_pct = 100 * (budget == Budget::qps ? *row.used / *limit - 1 : 1 - *row.used / *limit);
-      row.source = budget == Budget::memory ? "computed" : source_at(given, at);
-    } else {
-      row.source = budget == Budget::memory ? "computed" : given.source;
+      row.used = finite(budget.used(problem, at, false));
+      if (row.used) row.headroom_pct = 100 * (budget.info.floor ? *row.used / *limit - 1 : 1 - *row.used / *limit);
+      row.source = source_at(given, at);
     }
+    if (!budget.info.timed) row.source = "computed";
     rows.push_back(std::move(row));
   }
   return rows;
@@ -135,11 +111,11 @@ std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
     input.scale = scale;
     list.push_back(std::move(input));
   };
-  for (const Budget budget : kBudgets) {
-    const auto limit = limit_of(problem, budget);
+  for (const Budget& budget : budget_list()) {
+    const auto limit = budget.limit(problem);
     if (!limit) continue;
-    add(name_of(budget), unit_of(budget), *limit, "assumed",
-        [=](SizingProblem& p, double factor) { set_limit(p, budget, moved(*limit, factor)); });
+    add(budget.info.name, budget.info.unit, *limit, "assumed",
+        [&budget](SizingProblem& p, double factor) { p.*budget.info.limit = moved(*budget.limit(p), factor); });
   }
   const bool load = problem.requests_per_s.has_value();
   if (load || (problem.memory_bytes && problem.workers > 1)) {
@@ -219,9 +195,9 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
   if (given.timed) {
     row.scheme_s = mean_seconds(problem, candidates);
     row.naive_s = mean_seconds(naive, candidates);
-    row.p99_s = finite(used(problem, Budget::p99, candidates, false));
-    if (problem.service.half) row.p99_safe_s = finite(used(problem, Budget::p99, candidates, true));
-    row.naive_p99_s = finite(used(naive, Budget::p99, candidates, false));
+    row.p99_s = finite(p99_seconds(problem, candidates));
+    if (problem.service.half) row.p99_safe_s = finite(p99_seconds(problem, candidates, true));
+    row.naive_p99_s = finite(p99_seconds(naive, candidates));
     if (problem.requests_per_s) {
       row.utilisation = utilisation(problem, candidates);
       row.naive_utilisation = utilisation(naive, candidates);
@@ -303,10 +279,15 @@ void carry_safe(std::vector<SizingFrontier>& rows) {
   }
 }
 
-std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& solution) {
+/// Likely and safe N by history length, and what sharing leaves of naive's drop there.
+std::vector<SizingFrontier> by_length(const SizingCase& given, const Solution& solution) {
   std::vector<SizingFrontier> rows;
+  const auto limits_time = [&](const Budget& budget) {
+    return budget.info.timed && !budget.info.floor && budget.limit(given.problem);
+  };
+  const bool timed = std::any_of(budget_list().begin(), budget_list().end(), limits_time);
+  if (!timed && !given.drop) return rows;  // nothing of it depends on L
   for (const SizingVariant& variant : given.lengths) {
-    if (!given.problem.p99_s && !given.drop) break;  // nothing of it depends on L
     SizingFrontier row = frontier("history_length", "tokens", variant.at, variant.problem, given);
     row.source = source_of(given, variant.source, row.likely_candidates);
     if (given.drop) {
@@ -323,19 +304,24 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
     rows.push_back(std::move(row));
   }
   carry_safe(rows);
-  const auto over = [&](Budget budget, const std::vector<double>& limits) {
+  return rows;
+}
+
+std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& solution) {
+  std::vector<SizingFrontier> rows = by_length(given, solution);
+  for (const Budget& budget : budget_list()) {
+    std::vector<double> limits;
+    if (const auto limit = budget.limit(given.problem)) {
+      limits = {*limit / 4, *limit / 2, *limit, 2 * *limit, 4 * *limit};
+    } else if (budget.info.floor && given.timed) {
+      // More than there is with one candidate cannot be asked for, so the range is known without a limit.
+      const double most = budget.used(given.problem, 1, false);
+      limits = {most / 20, most / 10, most / 4, most / 2, most};
+    }
     for (const double limit : limits) {
       SizingProblem problem = given.problem;
-      set_limit(problem, budget, limit);
-      rows.push_back(frontier(name_of(budget), unit_of(budget), limit, problem, given));
-    }
-  };
-  for (const Budget budget : kBudgets) {
-    if (const auto limit = limit_of(given.problem, budget)) {
-      over(budget, {*limit / 4, *limit / 2, *limit, 2 * *limit, 4 * *limit});
-    } else if (budget == Budget::qps && given.timed) {
-      const double most = used(given.problem, Budget::qps, 1, false);
-      over(budget, {most / 20, most / 10, most / 4, most / 2, most});
+      problem.*budget.info.limit = limit;
+      rows.push_back(frontier(budget.info.name, budget.info.unit, limit, problem, given));
     }
   }
   return rows;
@@ -498,87 +484,105 @@ double nearest(double from, double to, const std::function<bool(double)>& holds)
   return to;
 }
 
-/// Single changes that make the problem feasible; where there is none, the budgets that must move together.
-std::vector<SizingChange> changes(const SizingCase& given, const Solution& solution) {
+/// The nearest value on the way to `far` that makes the problem feasible; nullopt: none does.
+std::optional<SizingChange> change(const SizingProblem& problem, const char* input, const char* unit, double from,
+                                   double far, const std::function<void(SizingProblem&, double)>& set) {
+  const auto holds = [&](double value) {
+    SizingProblem changed = problem;
+    set(changed, value);
+    return feasible(changed);
+  };
+  if (!(far > 0 && holds(far))) return std::nullopt;
+  return SizingChange{input, unit, from, nearest(from, far, holds), true};
+}
+
+/// Likewise of a whole number: the smallest step that does.
+std::optional<SizingChange> whole_change(const SizingProblem& problem, const char* input, const char* unit,
+                                         std::int64_t SizingProblem::*member, std::int64_t far) {
+  const std::int64_t from = problem.*member, most = std::abs(far - from);
+  const auto value_of = [&](std::int64_t steps) { return far > from ? from + steps : from - steps; };
+  const auto changed_by = [&](std::int64_t steps) {
+    SizingProblem changed = problem;
+    changed.*member = value_of(steps);
+    return changed;
+  };
+  const auto holds = [&](std::int64_t steps) {
+    SizingProblem changed = changed_by(steps);
+    // More of it never helps the memory: that is judged at the step that is enough for the rest.
+    if (far > from) changed.memory_bytes.reset();
+    return feasible(changed);
+  };
+  if (most == 0 || !holds(most)) return std::nullopt;
+  std::int64_t bad = 0, good = most;
+  while (good - bad > 1) {
+    const std::int64_t middle = bad + (good - bad) / 2;
+    (holds(middle) ? good : bad) = middle;
+  }
+  if (!feasible(changed_by(good))) return std::nullopt;
+  return SizingChange{input, unit, static_cast<double>(from), static_cast<double>(value_of(good)), true};
+}
+
+/// Each enough alone.
+std::vector<SizingChange> single_changes(const SizingProblem& problem) {
   std::vector<SizingChange> rows;
-  if (solution.feasible) return rows;
-  const SizingProblem& problem = given.problem;
-  const auto try_change = [&](const char* input, const char* unit, double from, double far,
-                              const std::function<void(SizingProblem&, double)>& set) {
-    const auto holds = [&](double value) {
-      SizingProblem changed = problem;
-      set(changed, value);
-      return feasible(changed);
-    };
-    if (far > 0 && holds(far)) rows.push_back({input, unit, from, nearest(from, far, holds), true});
+  const auto add = [&](const std::optional<SizingChange>& row) {
+    if (row) rows.push_back(*row);
   };
   constexpr double kFar = 1e6;
-  for (const Budget budget : kBudgets) {
-    const auto limit = limit_of(problem, budget);
+  for (const Budget& budget : budget_list()) {
+    const auto limit = budget.limit(problem);
     if (!limit) continue;
-    const double far = budget == Budget::qps ? *limit / kFar : *limit * kFar;
-    try_change(name_of(budget), unit_of(budget), *limit, far,
-               [budget](SizingProblem& p, double value) { set_limit(p, budget, value); });
+    const double far = budget.info.floor ? *limit / kFar : *limit * kFar;
+    add(change(problem, budget.info.name, budget.info.unit, *limit, far,
+               [&](SizingProblem& p, double value) { p.*budget.info.limit = value; }));
   }
-  // Whole numbers: the smallest step that does.
-  const auto try_whole = [&](const char* input, const char* unit, std::int64_t from, std::int64_t far,
-                             const std::function<void(SizingProblem&, std::int64_t)>& set) {
-    const auto changed_by = [&](std::int64_t steps) {
-      SizingProblem changed = problem;
-      set(changed, from + (far > from ? steps : -steps));
-      return changed;
-    };
-    const auto holds = [&](std::int64_t steps) {
-      SizingProblem changed = changed_by(steps);
-      // More of it never helps the memory: that is judged at the step that is enough for the rest.
-      if (far > from) changed.memory_bytes.reset();
-      return feasible(changed);
-    };
-    const std::int64_t most = std::abs(far - from);
-    if (most == 0 || !holds(most)) return;
-    std::int64_t bad = 0, good = most;
-    while (good - bad > 1) {
-      const std::int64_t middle = bad + (good - bad) / 2;
-      (holds(middle) ? good : bad) = middle;
-    }
-    if (!feasible(changed_by(good))) return;
-    rows.push_back(
-        {input, unit, static_cast<double>(from), static_cast<double>(far > from ? from + good : from - good), true});
-  };
-  const auto set_workers = [](SizingProblem& p, std::int64_t value) { p.workers = value; };
-  if (problem.requests_per_s)
-    try_whole("workers", "", problem.workers, std::min(100 * problem.workers, kMostWorkers), set_workers);
+  if (problem.requests_per_s) {
+    add(whole_change(problem, "workers", "", &SizingProblem::workers, std::min(100 * problem.workers, kMostWorkers)));
+  }
   if (problem.memory_bytes) {
-    try_whole("workers", "", problem.workers, 1, set_workers);
-    try_whole("users_cached", "users", problem.users_cached, 0,
-              [](SizingProblem& p, std::int64_t value) { p.users_cached = value; });
+    add(whole_change(problem, "workers", "", &SizingProblem::workers, 1));
+    add(whole_change(problem, "users_cached", "users", &SizingProblem::users_cached, 0));
   }
   if (problem.min_improvement) {
-    try_change("min_improvement", "0..1", *problem.min_improvement, 1e-6,
-               [](SizingProblem& p, double value) { p.min_improvement = value; });
+    add(change(problem, "min_improvement", "0..1", *problem.min_improvement, 1e-6,
+               [](SizingProblem& p, double value) { p.min_improvement = value; }));
   }
-  if (rows.empty()) {
-    // Each budget as far as it must go for the N that is wanted; the rate first, because the P99 depends on it.
-    std::int64_t wanted = solution.least.value_or(1);
-    SizingProblem changed = problem;
-    if (problem.min_improvement && !solution.least) {
-      // Out of reach at any N: half of the largest improvement, which no long queue is needed for.
-      const double to = (1 - 1 / problem.speedup(problem.known_to)) / 2;
-      if (!(to > 0)) return rows;
-      changed.min_improvement = to;
-      wanted = *solve(changed).least;
-      rows.push_back({"min_improvement", "0..1", *problem.min_improvement, to, false});
-    }
-    for (const Budget budget : {Budget::qps, Budget::p99, Budget::memory}) {
-      const auto limit = limit_of(changed, budget);
-      if (!limit || meets(changed, budget, wanted, false)) continue;
-      const double to = used(changed, budget, wanted, false);
-      set_limit(changed, budget, to);
-      rows.push_back({name_of(budget), unit_of(budget), *limit, to, false});
-    }
-    // One that is further away than was looked.
-    if (rows.size() == 1) rows.front().suffices = feasible(changed);
+  return rows;
+}
+
+/// Each budget as far as it must go for the N that is wanted.
+std::vector<SizingChange> changes_together(const SizingProblem& problem, const Solution& solution) {
+  std::vector<SizingChange> rows;
+  std::int64_t wanted = solution.least.value_or(1);
+  SizingProblem changed = problem;
+  if (problem.min_improvement && !solution.least) {
+    // Out of reach at any N: half of the largest improvement, which no long queue is needed for.
+    const double to = (1 - 1 / problem.speedup(problem.known_to)) / 2;
+    if (!(to > 0)) return rows;
+    changed.min_improvement = to;
+    wanted = *solve(changed).least;
+    rows.push_back({"min_improvement", "0..1", *problem.min_improvement, to, false});
   }
+  // The rate first, because the P99 depends on it.
+  for (const bool floor : {true, false}) {
+    for (const Budget& budget : budget_list()) {
+      const auto limit = budget.limit(changed);
+      if (budget.info.floor != floor || !limit || budget.meets(changed, wanted, false)) continue;
+      const double to = budget.used(changed, wanted, false);
+      changed.*budget.info.limit = to;
+      rows.push_back({budget.info.name, budget.info.unit, *limit, to, false});
+    }
+  }
+  // One that is further away than was looked.
+  if (rows.size() == 1) rows.front().suffices = feasible(changed);
+  return rows;
+}
+
+/// Single changes that make the problem feasible; where there is none, the budgets that must move together.
+std::vector<SizingChange> changes(const SizingCase& given, const Solution& solution) {
+  if (solution.feasible) return {};
+  std::vector<SizingChange> rows = single_changes(given.problem);
+  if (rows.empty()) rows = changes_together(given.problem, solution);
   const auto distance = [](const SizingChange& row) {
     return row.to > 0 && row.from > 0 ? std::abs(std::log(row.to / row.from)) : std::numeric_limits<double>::infinity();
   };
@@ -602,7 +606,7 @@ Sizing size_case(const SizingCase& given) {
   sizing.known_to = or_none(problem.known_to);
   sizing.min_improvement = problem.min_improvement;
   sizing.least_candidates = solution.least;
-  if (solution.binding) sizing.binding = name_of(*solution.binding);
+  if (solution.binding != nullptr) sizing.binding = solution.binding->info.name;
   const bool at_some_n = solution.likely >= 1 && solution.likely < problem.known_to;
   sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
   sizing.limit = given.limit;

@@ -2,50 +2,13 @@
 
 #include <algorithm>
 #include <cmath>
-#include <limits>
 #include <numeric>
 #include <utility>
 
+#include "analysis/budgets/budget.h"
+
 namespace kvcast::analysis {
 namespace {
-
-constexpr double kTail = 0.99;
-// Of probabilities that are sums of n terms 1/n: rounding must not turn 1% into more than 1%.
-constexpr double kRounding = 1e-12;
-
-/// Residuals of mean 1, and their mean.
-struct Shape {
-  std::vector<double> values;
-  double mean = 1;
-};
-Shape shape_of(const ServiceModel& service) {
-  Shape shape{service.residuals, 1};
-  shape.mean =
-      std::accumulate(shape.values.begin(), shape.values.end(), 0.0) / static_cast<double>(shape.values.size());
-  for (double& value : shape.values) value /= shape.mean;
-  return shape;
-}
-
-double slow(const ServiceModel& service, std::int64_t candidates) {
-  return service.half ? std::exp(service.half(candidates)) : 1.0;
-}
-
-struct RequestTime {
-  Shape shape;
-  double mean = 0;
-  std::optional<Wait> wait;  ///< nullopt: no steady state
-};
-RequestTime request_time(const SizingProblem& problem, std::int64_t candidates, bool safe) {
-  RequestTime time{shape_of(problem.service), mean_seconds(problem, candidates, safe), {}};
-  time.wait = wait_of(problem.requests_per_s, problem.workers, time.mean, squared_variation(time.shape.values));
-  return time;
-}
-
-double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe) {
-  const RequestTime time = request_time(problem, candidates, safe);
-  if (!time.wait) return std::numeric_limits<double>::infinity();
-  return quantile_of(*time.wait, {time.mean, &time.shape.values}, kTail);
-}
 
 using Holds = std::function<bool(std::int64_t)>;
 
@@ -122,33 +85,14 @@ void set_line(ServiceModel& service, double user_s, double candidate_s, double b
   };
 }
 
-const char* name_of(Budget budget) {
-  switch (budget) {
-    case Budget::p99:
-      return "p99";
-    case Budget::memory:
-      return "memory";
-    case Budget::qps:
-      return "qps";
-  }
-  return "";
-}
-
-std::optional<double> limit_of(const SizingProblem& problem, Budget budget) {
-  switch (budget) {
-    case Budget::p99:
-      return problem.p99_s;
-    case Budget::memory:
-      return problem.memory_bytes;
-    case Budget::qps:
-      return problem.requests_per_s;
-  }
-  return std::nullopt;
+double ServiceModel::mean_residual() const {
+  return std::accumulate(residuals.begin(), residuals.end(), 0.0) / static_cast<double>(residuals.size());
 }
 
 double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe) {
   const ServiceModel& service = problem.service;
-  return service.seconds(candidates) * shape_of(service).mean * (safe ? slow(service, candidates) : 1.0);
+  const double slow = safe && service.half ? std::exp(service.half(candidates)) : 1.0;
+  return service.seconds(candidates) * service.mean_residual() * slow;
 }
 
 double utilisation(const SizingProblem& problem, std::int64_t candidates) {
@@ -161,33 +105,11 @@ double bytes_of(const SizingProblem& problem, std::int64_t candidates) {
          static_cast<double>(problem.users_cached) * memory.user;
 }
 
-double used(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe) {
-  switch (budget) {
-    case Budget::p99:
-      return p99_seconds(problem, candidates, safe);
-    case Budget::memory:
-      return bytes_of(problem, candidates);
-    case Budget::qps:
-      return kMaxUtilisation * static_cast<double>(problem.workers) / mean_seconds(problem, candidates, safe);
-  }
-  return 0;
-}
-
-bool meets(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe) {
-  const double limit = *limit_of(problem, budget);
-  if (budget == Budget::p99) {
-    const RequestTime time = request_time(problem, candidates, safe);
-    return time.wait && exceedance(*time.wait, {time.mean, &time.shape.values}, limit) <= 1 - kTail + kRounding;
-  }
-  const double value = used(problem, budget, candidates, safe);
-  return budget == Budget::qps ? value >= limit : value <= limit;
-}
-
-std::int64_t largest(const SizingProblem& problem, Budget budget, bool safe) {
+std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool safe) {
   const auto all = stretches(problem);
   for (auto stretch = all.rbegin(); stretch != all.rend(); ++stretch) {
     const auto [from, to] = *stretch;
-    const std::int64_t found = last(from, to, [&](std::int64_t n) { return meets(problem, budget, n, safe); });
+    const std::int64_t found = last(from, to, [&](std::int64_t n) { return budget.meets(problem, n, safe); });
     if (found >= from) return found;
   }
   return 0;
@@ -206,23 +128,22 @@ Solution solve(const SizingProblem& problem) {
   solution.likely = problem.known_to;
   const bool interval = static_cast<bool>(problem.service.half);
   if (interval) solution.safe = problem.known_to;
-  for (const Budget budget : kBudgets) {
-    if (!limit_of(problem, budget)) continue;
+  for (const Budget& budget : budget_list()) {
+    if (!budget.limit(problem)) continue;
     const std::int64_t likely = largest(problem, budget, false);
     if (likely < solution.likely) {
       solution.likely = likely;
-      solution.binding = budget;
+      solution.binding = &budget;
     }
     if (interval) solution.safe = std::min(*solution.safe, largest(problem, budget, true));
   }
-  solution.worth_asked = problem.min_improvement.has_value();
-  if (solution.worth_asked) {
+  if (problem.min_improvement) {
     const double needed = 1 / (1 - *problem.min_improvement);
     // The formula gives 0.6 for N that it should give 0.6 for, to rounding.
     solution.least = smallest(problem, [&](std::int64_t n) { return problem.speedup(n) >= needed * (1 - 1e-12); });
   }
   solution.feasible =
-      solution.likely >= 1 && (!solution.worth_asked || (solution.least && *solution.least <= solution.likely));
+      solution.likely >= 1 && (!problem.min_improvement || (solution.least && *solution.least <= solution.likely));
   return solution;
 }
 
@@ -230,8 +151,9 @@ std::optional<std::int64_t> fewest_workers(const SizingProblem& problem, std::in
   SizingProblem varied = problem;
   const auto enough = [&](std::int64_t workers) {
     varied.workers = workers;
-    return (!varied.p99_s || meets(varied, Budget::p99, candidates, false)) &&
-           (!varied.requests_per_s || meets(varied, Budget::qps, candidates, false));
+    return std::all_of(budget_list().begin(), budget_list().end(), [&](const Budget& budget) {
+      return !budget.info.timed || !budget.limit(varied) || budget.meets(varied, candidates, false);
+    });
   };
   if (!enough(kMostWorkers)) return std::nullopt;
   return last(1, kMostWorkers, [&](std::int64_t workers) { return !enough(workers); }) + 1;

@@ -7,7 +7,7 @@
 #include <string>
 #include <vector>
 
-#include "analysis/queueing.h"
+#include "kvcast/sizing.h"
 
 namespace kvcast::analysis {
 
@@ -39,6 +39,7 @@ struct ServiceModel {
   std::int64_t block = 1;
   Steps half;                           ///< half-width of the 95% interval of ln(time); empty: unknown
   std::vector<double> residuals = {1};  ///< timings over the model's time, ascending, equally likely
+  double mean_residual() const;
   double seconds(std::int64_t candidates) const { return user_s + candidates_s(candidates); }
 };
 
@@ -54,14 +55,15 @@ struct MemoryModel {
   double user = 0;  ///< keys and values of one user that are kept between requests
 };
 
-struct SizingProblem {
+/// What is known, and the limits that are stated.
+struct SizingProblem : SizingLimits {
   ServiceModel service;
   std::function<double(std::int64_t)> naive_s;  ///< naive's time for all N candidates, in the unit of service
   /// Throughput over naive's. By the fit of ratios, which pairs of rounds know better than two times apart.
   std::function<double(std::int64_t)> speedup;
   std::optional<MemoryModel> memory;
 
-  std::optional<double> p99_s, memory_bytes, requests_per_s, min_improvement;
+  std::optional<double> min_improvement;
   std::int64_t workers = 1;
   std::int64_t users_cached = 0;
   std::int64_t known_to = kMostCandidates;  ///< largest N that anything is known of
@@ -70,41 +72,32 @@ struct SizingProblem {
 /// Makes history pass, candidates and naive this many times as long; speed-ups follow.
 void scale_times(SizingProblem& problem, double user, double candidates, double naive);
 
-enum class Budget { p99, memory, qps };
-inline constexpr Budget kBudgets[] = {Budget::p99, Budget::memory, Budget::qps};
-const char* name_of(Budget budget);
-
-/// The limit of a budget that is stated; nullopt where it is not.
-std::optional<double> limit_of(const SizingProblem& problem, Budget budget);
-/// What N candidates take of it, in its unit: the P99 (infinite without a steady state), bytes, and for qps the rate
-/// that keeps utilisation at kMaxUtilisation. safe: at the slow end of the 95% interval of the time.
-double used(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe);
-bool meets(const SizingProblem& problem, Budget budget, std::int64_t candidates, bool safe);
-
-/// Mean service time: the model's time and the mean of its residuals.
+/// Mean service time in seconds: the model's time and the mean of its residuals. safe: at the slow end of the 95%
+/// interval of the time.
 double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe = false);
 double utilisation(const SizingProblem& problem, std::int64_t candidates);
 double bytes_of(const SizingProblem& problem, std::int64_t candidates);
 
+struct Budget;  // an entry of budgets/budget.h
+
 /// Largest N by one stated budget; 0: not one candidate; known_to: that many at least, kMostCandidates: no limit. By
 /// bisection between the measured N, the largest stretch first: there nothing that a budget limits falls with N.
-std::int64_t largest(const SizingProblem& problem, Budget budget, bool safe);
+std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool safe);
 /// Smallest N up to known_to for which `holds`, which may be true in some stretches between measured N and not in
 /// others, but in a stretch once true stays true; nullopt: none.
 std::optional<std::int64_t> smallest(const SizingProblem& problem, const std::function<bool(std::int64_t)>& holds);
 
 struct Solution {
   std::int64_t likely = kMostCandidates;
-  std::optional<std::int64_t> safe;  ///< nullopt: no interval is known
-  std::optional<Budget> binding;     ///< gives the smallest N; nullopt: none limits it
-  bool worth_asked = false;
+  std::optional<std::int64_t> safe;   ///< nullopt: no interval is known
+  const Budget* binding = nullptr;    ///< gives the smallest N; null: none limits it
   std::optional<std::int64_t> least;  ///< smallest N with min_improvement; nullopt: not asked for, or none
   bool feasible = true;               ///< 1 <= likely, and least <= likely where it was asked for
 };
 /// likely: the smallest of largest() over the stated budgets, known_to without one; safe likewise.
 Solution solve(const SizingProblem& problem);
 
-/// Fewest workers with which N candidates meet `p99` and `qps`; nullopt: no number does.
+/// Fewest workers with which N candidates meet the budgets that rest on times; nullopt: no number does.
 std::optional<std::int64_t> fewest_workers(const SizingProblem& problem, std::int64_t candidates);
 
 }  // namespace kvcast::analysis

@@ -44,14 +44,16 @@ std::string number(std::int64_t value) { return std::to_string(value); }
 std::string number(double value) { return format_significant(value, 4); }
 
 using app::refuse;
+using app::require_range;
 
-void require_fraction(const char* flag, const std::optional<double>& value) {
-  if (value && !(*value > 0 && *value < 1))
-    refuse(flag, "'" + number(*value) + "' is out of range", "above 0 and below 1");
+void require(bool in_range, const std::string& flag, double value, const std::string& allowed) {
+  if (!in_range) refuse(flag, "'" + number(value) + "' is out of range", allowed);
 }
-void require_positive(const char* flag, const std::optional<double>& value) {
-  if (value && !(*value > 0 && std::isfinite(*value)))
-    refuse(flag, "'" + number(*value) + "' is out of range", "above 0");
+void require_fraction(const char* flag, const std::optional<double>& value) {
+  if (value) require(*value > 0 && *value < 1, flag, *value, "above 0 and below 1");
+}
+void require_positive(const std::string& flag, const std::optional<double>& value) {
+  if (value) require(*value > 0 && std::isfinite(*value), flag, *value, "above 0");
 }
 
 /// The speed-up that a target takes is no more than any N can give.
@@ -61,32 +63,34 @@ void require_reachable(double drop, double target) {
   }
 }
 
-void check(const std::string& path, const SizingOptions& o) {
-  require_positive("--p99", o.p99_s);
-  require_positive("--qps", o.requests_per_s);
+/// Each value on its own.
+void check_values(const SizingOptions& o) {
+  for (const BudgetInfo& budget : sizing_budgets()) require_positive(budget.flag(), o.*budget.limit);
   require_positive("--price-per-hour", o.price_per_hour);
   require_positive("--naive-candidate", o.naive_candidate_s);
   require_fraction("--min-improvement", o.min_improvement);
   require_fraction("--drop", o.drop);
   require_fraction("--target-drop", o.target_drop);
-  if (o.workers < 1 || o.workers > analysis::kMostWorkers) {
-    refuse("--workers", "'" + number(o.workers) + "' is out of range", "1 to " + number(analysis::kMostWorkers));
-  }
-  if (o.users_cached < 0 || o.users_cached > kMostUsers) {
-    refuse("--users-cached", "'" + number(o.users_cached) + "' is out of range", "0 to " + number(kMostUsers));
-  }
+  require_range("--workers", o.workers, 1, analysis::kMostWorkers);
+  require_range("--users-cached", o.users_cached, 0, kMostUsers);
   if (o.users_cached > 0 && !o.memory_bytes) {
     refuse("--users-cached", "cached users count against a memory budget, and none is stated", "add --memory 8GiB");
   }
-  if (o.r && !(*o.r >= 0 && *o.r <= 1)) refuse("--r", "'" + number(*o.r) + "' is out of range", "0 to 1");
-  if (!(o.tail >= 1 && o.tail < analysis::kMostTail)) {
-    refuse("--tail", "'" + number(o.tail) + "' is out of range", "1 to " + number(analysis::kMostTail));
+  if (o.r) require(*o.r >= 0 && *o.r <= 1, "--r", *o.r, "0 to 1");
+  require(o.tail >= 1 && o.tail < analysis::kMostTail, "--tail", o.tail, "1 to " + number(analysis::kMostTail));
+  for (const std::int64_t n : o.candidates) require_range("--candidates", n, 1, analysis::kMostCandidates);
+}
+
+/// A flag that asks for times; empty: none does.
+std::string flag_of_times(const SizingOptions& o) {
+  for (const BudgetInfo& budget : sizing_budgets()) {
+    if (budget.timed && o.*budget.limit) return budget.flag();
   }
-  for (const std::int64_t n : o.candidates) {
-    if (n < 1 || n > analysis::kMostCandidates) {
-      refuse("--candidates", "'" + number(n) + "' is out of range", "1 to " + number(analysis::kMostCandidates));
-    }
-  }
+  return o.price_per_hour ? "--price-per-hour" : o.tail != 1 ? "--tail" : "";
+}
+
+/// What the timings, or r, leave to be asked.
+void check_source(const std::string& path, const SizingOptions& o) {
   if (path.empty() && !o.columns.empty()) refuse("--columns", "no file is read", "with a CSV of your own");
   if (path.empty() && !o.r) refuse("size", "nothing to size from", "a report, timings of your own, or --r 0.15");
   if (!path.empty() && o.r) refuse("--r", "r comes from " + printable(input_name(path), 200), "either PATH or --r");
@@ -97,16 +101,15 @@ void check(const std::string& path, const SizingOptions& o) {
     refuse(o.history_length ? "--history" : "--layers", "there are no measured shapes to choose from",
            "with --r, --shape gives the shape");
   }
-  if (path.empty() && !o.naive_candidate_s) {
-    const char* const timed = o.p99_s            ? "--p99"
-                              : o.requests_per_s ? "--qps"
-                              : o.price_per_hour ? "--price-per-hour"
-                              : o.tail != 1      ? "--tail"
-                                                 : nullptr;
-    if (timed != nullptr) {
-      refuse(timed, "r alone tells ratios, not times", "add --naive-candidate 3ms, or size from a report");
-    }
+  const std::string timed = flag_of_times(o);
+  if (path.empty() && !o.naive_candidate_s && !timed.empty()) {
+    refuse(timed, "r alone tells ratios, not times", "add --naive-candidate 3ms, or size from a report");
   }
+}
+
+void check(const std::string& path, const SizingOptions& o) {
+  check_values(o);
+  check_source(path, o);
   if (o.drop && o.target_drop && *o.target_drop >= *o.drop) {
     refuse("--target-drop",
            "'" + number(100 * *o.target_drop) + "%' is no less than the drop of " + number(100 * *o.drop) + "%",
@@ -382,8 +385,7 @@ class Sizer {
   }
 
   void take_budgets() {
-    problem_.p99_s = options_.p99_s;
-    problem_.requests_per_s = options_.requests_per_s;
+    for (const BudgetInfo& budget : sizing_budgets()) problem_.*budget.limit = options_.*budget.limit;
     problem_.workers = options_.workers;
     problem_.users_cached = options_.users_cached;
     problem_.min_improvement = options_.min_improvement;
@@ -403,7 +405,6 @@ class Sizer {
     problem_.memory = memory_of(*config_, instance_of(options_.scheme));
     given_.copies_memory = memory_of(*config_, instance_of("shared-copy"));
     given_.naive_memory = memory_of(*config_, baseline());
-    if (options_.memory_bytes) problem_.memory_bytes = static_cast<double>(*options_.memory_bytes);
     given_.memory = memory_table(*config_, std::max<std::int64_t>(1, given_.most_measured));
     if (path_.empty()) return;
     given_.threads = config_->run.threads;

@@ -1,4 +1,5 @@
 // kvcast size: how many candidates fit the budgets, from timings or from r alone.
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -16,12 +17,9 @@ class SizeCommand : public Command {
         force_(*app_) {
     app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
         ->option_text(" ");
-    const auto text = [&](const char* flag, std::optional<std::string>& value, const char* type, const char* doc) {
-      app_->add_option(flag, value, doc)->type_name(type);
-    };
-    text("--p99", p99_, "TIME", "99% of the requests are answered within, waiting included: 50ms");
-    text("--memory", memory_, "BYTES", "Of one process with its workers and cached users: 8GiB");
-    text("--qps", qps_, "RATE", "Requests that arrive, at random: 200, 12000/min");
+    const auto text = [&](const std::string& flag, std::optional<std::string>& value, const char* type,
+                          const char* doc) { app_->add_option(flag, value, doc)->type_name(type); };
+    for (const BudgetInfo& one : sizing_budgets()) text(one.flag(), budgets_[&one], one.type, one.doc);
     app_->add_option("--workers", options_.workers, "Requests served at a time, each by the run's threads [1]")
         ->type_name("N");
     app_->add_option("--users-cached", options_.users_cached, "Users whose cache is kept between requests [0]")
@@ -71,9 +69,9 @@ class SizeCommand : public Command {
 
   SizingOptions options() const {
     SizingOptions options = options_;
-    if (p99_) options.p99_s = parse_seconds(*p99_, "--p99");
-    if (memory_) options.memory_bytes = parse_size(*memory_, "--memory");
-    if (qps_) options.requests_per_s = parse_rate(*qps_, "--qps");
+    for (const auto& [one, typed] : budgets_) {
+      if (typed) options.*one->limit = one->parse(*typed, one->flag());
+    }
     if (min_improvement_) options.min_improvement = parse_percent(*min_improvement_, "--min-improvement");
     if (drop_) options.drop = parse_percent(*drop_, "--drop");
     if (target_drop_) options.target_drop = parse_percent(*target_drop_, "--target-drop");
@@ -92,8 +90,9 @@ class SizeCommand : public Command {
   ForceOption force_;
   SizingOptions options_;
   std::string path_;
-  std::optional<std::string> p99_, memory_, qps_, min_improvement_, drop_, target_drop_, price_, candidates_, history_,
-      layers_, r_, naive_candidate_, tail_, columns_, output_;
+  std::map<const BudgetInfo*, std::optional<std::string>> budgets_;
+  std::optional<std::string> min_improvement_, drop_, target_drop_, price_, candidates_, history_, layers_, r_,
+      naive_candidate_, tail_, columns_, output_;
   bool quiet_ = false;
 };
 

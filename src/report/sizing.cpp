@@ -52,9 +52,8 @@ std::string amount(double value, const std::string& unit) {
 
 /// Of a budget or another input.
 std::string shown_name(const std::string& name) {
+  if (const BudgetInfo* budget = find_budget(name)) return budget->title;
   static const std::vector<std::pair<std::string, std::string>> names = {
-      {"p99", "P99 latency"},
-      {"qps", "request rate"},
       {"users_cached", "cached users"},
       {"min_improvement", "least improvement"},
       {"user_s", "history pass"},
@@ -73,8 +72,9 @@ std::string shown_name(const std::string& name) {
 std::string under(const std::vector<SizingBudget>& budgets) {
   std::string text;
   for (const SizingBudget& budget : budgets) {
-    const std::string name = budget.name == "p99" ? "P99" : shown_name(budget.name);
-    text += (text.empty() ? "at " : ", ") + name + " " + amount(budget.limit, budget.unit);
+    const BudgetInfo* known = find_budget(budget.name);
+    text += (text.empty() ? "at " : ", ") + (known != nullptr ? known->brief : shown_name(budget.name)) + " " +
+            amount(budget.limit, budget.unit);
   }
   return text.empty() ? "" : text + " ";
 }
@@ -107,11 +107,9 @@ std::string change_text(const SizingChange& change) {
 
 /// How one candidate fails a budget. The P99 has no value where the workers fall behind; then the rate fails too.
 std::string failure(const SizingBudget& budget, const Sizing& sizing) {
-  const double used = *budget.used;
-  if (budget.name == "qps") {
-    return shown_name(budget.name) + ": with one candidate the workers can serve " + amount(used, budget.unit) + ", " +
-           amount(budget.limit - used, budget.unit) + " short of " + amount(budget.limit, budget.unit);
-  }
+  const BudgetInfo* known = find_budget(budget.name);
+  const BudgetInfo info = known != nullptr ? *known : BudgetInfo{};  // a report may be a stranger's
+  const double used = *budget.used, over = info.floor ? budget.limit - used : used - budget.limit;
   std::string tail;
   for (const SizingInput& input : sizing.inputs) {
     // Then the tail is what to look at, not the candidates.
@@ -119,8 +117,8 @@ std::string failure(const SizingBudget& budget, const Sizing& sizing) {
       tail = " (P99 of a service is " + factor(input.value, 1) + " the mean)";
     }
   }
-  return shown_name(budget.name) + ": one candidate takes " + amount(used, budget.unit) + tail + ", " +
-         amount(used - budget.limit, budget.unit) + " over " + amount(budget.limit, budget.unit);
+  return shown_name(budget.name) + ": " + info.one + " " + amount(used, budget.unit) + tail + ", " +
+         amount(over, budget.unit) + (info.floor ? " short of " : " over ") + amount(budget.limit, budget.unit);
 }
 
 /// What is wrong, where nothing is feasible.
@@ -219,6 +217,10 @@ std::string safe_text(const Sizing& sizing, const Row& row, const std::optional<
 
 Section budgets(const Sizing& sizing) {
   const bool none = sizing.likely_candidates == 0;
+  std::string below;
+  for (const BudgetInfo& one : sizing_budgets()) {
+    if (*one.below != '\0') below += (below.empty() ? "" : "; ") + std::string(one.below);
+  }
   return section("budgets",
                  {{"", "budget", false},
                   {"", "limit", true},
@@ -239,7 +241,7 @@ Section budgets(const Sizing& sizing) {
                                                            row.source,
                                                            row.binding ? "binds" : ""};
                          }),
-                 "of the request rate the third column is what the workers could serve at 90% utilisation");
+                 below);
 }
 
 Section changes(const Sizing& sizing) {
@@ -472,7 +474,7 @@ Section targets(const Sizing& sizing) {
                  below);
 }
 
-Section frontier(const Sizing& sizing, const std::string& axis, const char* title, const char* head) {
+Section frontier(const Sizing& sizing, const std::string& axis, const std::string& against, const char* head) {
   std::vector<SizingFrontier> rows;
   for (const SizingFrontier& row : sizing.frontiers) {
     if (row.axis == axis) rows.push_back(row);
@@ -485,7 +487,7 @@ Section frontier(const Sizing& sizing, const std::string& axis, const char* titl
     heads.push_back({"with", "sharing", true});
   }
   heads.push_back({"", "source", false});
-  return section(title, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
+  return section("N against " + against, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
                    std::vector<std::string> cells = {
                        amount(row.at, row.unit), most(row.known_to, row.likely_candidates),
                        safe_text(sizing, row, row.known_to), row.speedup ? factor(*row.speedup, 2) : "-"};
@@ -558,10 +560,12 @@ std::vector<Section> sections(const Report& report) {
   const bool sized = !sizing.points.empty() && sizing.points.front().memory_bytes.has_value();
   if (sized) add(memory_by_n(sizing));
   add(caches(sizing, report));
-  add(frontier(sizing, "history_length", "N against history length", "L"));
-  add(frontier(sizing, "p99", "N against the P99 latency", "P99"));
-  add(frontier(sizing, "qps", "N against the request rate", "rate"));
-  add(frontier(sizing, "memory", "N against memory", "memory"));
+  add(frontier(sizing, "history_length", "history length", "L"));
+  for (const bool of_times : {true, false}) {
+    for (const BudgetInfo& one : sizing_budgets()) {
+      if (one.timed == of_times) add(frontier(sizing, one.name, one.against, one.head));
+    }
+  }
   add(parameters(sizing));
   add(fleet(sizing));
   return all;

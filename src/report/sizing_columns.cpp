@@ -1,4 +1,8 @@
 // The columns of a sizing; how they work is in columns.h.
+#include <string>
+#include <vector>
+
+#include "base/text.h"
 #include "kvcast/kvcast.h"
 #include "report/columns.h"
 #include "report/describe.h"
@@ -7,6 +11,18 @@ namespace kvcast::report {
 namespace {
 
 constexpr const char* kSourceDoc = "`measured`, `fitted`, `extrapolated`, `computed` or `assumed`";
+
+/// "`p99`, `memory` or `qps`": the budgets behind `names`, floors first or last.
+std::string or_budgets(std::vector<std::string> names, bool floors_first) {
+  for (const bool floor : {floors_first, !floors_first}) {
+    for (const BudgetInfo& one : sizing_budgets()) {
+      if (one.floor == floor) names.push_back(one.name);
+    }
+  }
+  const std::string last = names.back();
+  names.pop_back();
+  return "`" + join(names, "`, `") + "` or `" + last + "`";
+}
 
 }  // namespace
 
@@ -61,7 +77,7 @@ const std::vector<Column<SizingChange>>& sizing_change_columns() {
 const std::vector<Column<SizingBudget>>& sizing_budget_columns() {
   using T = SizingBudget;
   static const std::vector<Column<T>> columns = {
-      describe<T>("name", "", "`p99`, `memory` or `qps`", &T::name),
+      describe<T>("name", "", or_budgets({}, false).c_str(), &T::name),
       describe<T>("unit", "", "of `limit` and `used`", &T::unit),
       describe<T>("limit", "", "stated", &T::limit),
       describe<T>("used", "", "at the likely N (without one at N = 1); of `qps` the rate that could be served",
@@ -199,7 +215,7 @@ const std::vector<Column<SizingMemory>>& sizing_memory_columns() {
 const std::vector<Column<SizingFrontier>>& sizing_frontier_columns() {
   using T = SizingFrontier;
   static const std::vector<Column<T>> columns = {
-      describe<T>("axis", "", "what varies: `history_length`, `qps`, `p99` or `memory`", &T::axis),
+      describe<T>("axis", "", ("what varies: " + or_budgets({"history_length"}, true)).c_str(), &T::axis),
       describe<T>("unit", "", "of `at`", &T::unit),
       describe<T>("at", "", "its value", &T::at),
       describe<T>("likely_candidates", "candidates", "largest N; 0: not one; null: no limit", &T::likely_candidates),

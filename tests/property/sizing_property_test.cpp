@@ -5,6 +5,7 @@
 #include <optional>
 #include <vector>
 
+#include "analysis/budgets/budget.h"
 #include "analysis/size.h"
 #include "analysis/sizing.h"
 #include "base/random.h"
@@ -53,14 +54,14 @@ SizingProblem draw(int i) {
   return problem;
 }
 
-/// By trying every N.
-std::int64_t brute_force(const SizingProblem& problem, std::optional<Budget> only, bool safe) {
+/// By trying every N. only: this budget; null: all.
+std::int64_t brute_force(const SizingProblem& problem, const Budget* only, bool safe) {
   std::int64_t best = 0;
   for (std::int64_t n = 1; n <= kMost; ++n) {
-    const bool all = std::all_of(std::begin(kBudgets), std::end(kBudgets), [&](Budget budget) {
-      if (!limit_of(problem, budget) || (only && *only != budget)) return true;
-      const double limit = *limit_of(problem, budget), value = used(problem, budget, n, safe);
-      return budget == Budget::qps ? value >= limit : value <= limit * (1 + 1e-8);
+    const bool all = std::all_of(budget_list().begin(), budget_list().end(), [&](const Budget& budget) {
+      if (!budget.limit(problem) || (only != nullptr && only != &budget)) return true;
+      const double limit = *budget.limit(problem), value = budget.used(problem, n, safe);
+      return budget.info.floor ? value >= limit : value <= limit * (1 + 1e-8);
     });
     if (all) best = n;
   }
@@ -77,12 +78,11 @@ TEST_CASE("the largest N is that of brute force, for all budgets and for each al
     const SizingProblem problem = draw(i);
     const Solution solution = solve(problem);
     INFO("draw " << i);
-    CHECK(capped(solution.likely) == brute_force(problem, std::nullopt, false));
+    CHECK(capped(solution.likely) == brute_force(problem, nullptr, false));
     CHECK(solution.safe.has_value() == static_cast<bool>(problem.service.half));
-    if (solution.safe) CHECK(capped(*solution.safe) == brute_force(problem, std::nullopt, true));
-    for (const Budget budget : kBudgets) {
-      if (limit_of(problem, budget))
-        CHECK(capped(largest(problem, budget, false)) == brute_force(problem, budget, false));
+    if (solution.safe) CHECK(capped(*solution.safe) == brute_force(problem, nullptr, true));
+    for (const Budget& budget : budget_list()) {
+      if (budget.limit(problem)) CHECK(capped(largest(problem, budget, false)) == brute_force(problem, &budget, false));
     }
     limited += solution.likely > 0 && solution.likely < kMost ? 1 : 0;
   }
@@ -95,15 +95,15 @@ TEST_CASE("N is no more than any budget alone allows, and the safe N no more tha
     const Solution solution = solve(problem);
     INFO("draw " << i);
     std::int64_t least = kMostCandidates;
-    for (const Budget budget : kBudgets) {
-      if (!limit_of(problem, budget)) continue;
+    for (const Budget& budget : budget_list()) {
+      if (!budget.limit(problem)) continue;
       least = std::min(least, largest(problem, budget, false));
       CHECK(solution.likely <= largest(problem, budget, false));
       CHECK(largest(problem, budget, true) <= largest(problem, budget, false));
     }
     CHECK(solution.likely == least);
     if (solution.safe) CHECK(*solution.safe <= solution.likely);
-    if (solution.binding) CHECK(largest(problem, *solution.binding, false) == solution.likely);
+    if (solution.binding != nullptr) CHECK(largest(problem, *solution.binding, false) == solution.likely);
   }
 }
 
@@ -158,9 +158,12 @@ TEST_CASE("what is called the fewest workers is", "[property][sizing]") {
     if (!problem.requests_per_s) continue;
     const auto fewest = fewest_workers(problem, 20);
     SizingProblem varied = problem;
+    varied.memory_bytes.reset();  // of which more workers take more
     const auto enough = [&](std::int64_t workers) {
       varied.workers = workers;
-      return (!varied.p99_s || meets(varied, Budget::p99, 20, false)) && meets(varied, Budget::qps, 20, false);
+      return std::all_of(budget_list().begin(), budget_list().end(), [&](const Budget& budget) {
+        return !budget.limit(varied) || budget.meets(varied, 20, false);
+      });
     };
     INFO("draw " << i);
     if (!fewest) {

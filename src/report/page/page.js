@@ -805,7 +805,15 @@ const through = (at, values, straight, line) => (n) => {
   return straight ? values[i - 1] + (values[i] - values[i - 1]) * part((value) => value) : values[i - 1] * (values[i] / values[i - 1]) ** part(Math.log);
 };
 
-/// The problem of a model under what is asked: {p99_s, memory_bytes, requests_per_s, workers, users_cached, r_factor}.
+/// The budgets of the sizing, by their names there. key: of the limit in what is asked; told: whether the model tells what N
+/// candidates take of it; meets: whether that is within the limit. Their fields are in rebuild().
+const kBudgets = [
+  {name: 'p99', words: 'P99 latency', key: 'p99_s', told: () => true, meets: (problem, limit, n, safe) => problem.late(limit, n, safe) <= 1 - kTail + kRounding},
+  {name: 'memory', words: 'memory', key: 'memory_bytes', told: (problem) => problem.hasMemory, meets: (problem, limit, n) => problem.bytesOf(n) <= limit},
+  {name: 'qps', words: 'requests per second', key: 'requests_per_s', told: () => true, meets: (problem, limit, n, safe) => problem.servedOf(n, safe) >= limit},
+];
+
+/// The problem of a model under what is asked: {the keys of kBudgets, workers, users_cached, r_factor}.
 function problemOf(sizing, model, asked) {
   const raw = [model.residuals, sizing.residuals, [1]].find((list) => list && list.length);
   let total = 0;
@@ -836,20 +844,15 @@ function problemOf(sizing, model, asked) {
   };
   const bytesOf = (n) => model.weights_bytes + asked.workers * workerBytes(n) + asked.users_cached * model.user_kv_bytes;
   const wait = (mean) => waitOf(asked.requests_per_s, asked.workers, mean, cv2);
-  const meets = {
-    p99: (n, safe) => {
+  const problem = {
+    measured, most: sizing.known_to ?? kMost, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
+    /// Requests per second that leave the workers a tenth of their time.
+    servedOf: (n, safe) => kMaxUtilisation * asked.workers / secondsOf(n, safe),
+    /// Share of the requests that take longer than `limit`.
+    late: (limit, n, safe) => {
       const mean = secondsOf(n, safe), queue = wait(mean);
-      return queue !== null && exceedance(queue, mean, shape, asked.p99_s) <= 1 - kTail + kRounding;
+      return queue === null ? 1 : exceedance(queue, mean, shape, limit);
     },
-    memory: (n) => bytesOf(n) <= asked.memory_bytes,
-    qps: (n, safe) => kMaxUtilisation * asked.workers / secondsOf(n, safe) >= asked.requests_per_s,
-  };
-  const stated = [];
-  if (known(asked.p99_s)) stated.push('p99');
-  if (known(asked.memory_bytes) && at.length > 0) stated.push('memory');
-  if (known(asked.requests_per_s)) stated.push('qps');
-  return {
-    stated, meets, measured, most: sizing.known_to ?? kMost, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
     p99: (n, safe) => {
       const mean = secondsOf(n, safe), queue = wait(mean);
       return queue === null ? Infinity : quantile(queue, mean, shape, kTail);
@@ -861,24 +864,26 @@ function problemOf(sizing, model, asked) {
       return n / perSpeedup(n) * (model.user_s + candidatesOf(n)) / after;
     },
   };
+  problem.stated = kBudgets.filter(({key, told}) => known(asked[key]) && told(problem))
+      .map(({words, key, meets}) => ({words, meets: (n, safe) => meets(problem, asked[key], n, safe)}));
+  return problem;
 }
 function solve(problem) {
   const {measured, most} = problem;
   const solution = {likely: most, safe: problem.hasInterval ? most : null, binding: '', budgets: []};
-  for (const name of problem.stated) {
-    const likely = largest(measured, most, (n) => problem.meets[name](n, false));
-    const safe = problem.hasInterval ? largest(measured, most, (n) => problem.meets[name](n, true)) : null;
-    solution.budgets.push({name, likely, safe});
+  for (const {words, meets} of problem.stated) {
+    const likely = largest(measured, most, (n) => meets(n, false));
+    const safe = problem.hasInterval ? largest(measured, most, (n) => meets(n, true)) : null;
+    solution.budgets.push({words, likely, safe});
     if (likely < solution.likely) {
       solution.likely = likely;
-      solution.binding = name;
+      solution.binding = words;
     }
     if (safe !== null) solution.safe = Math.min(solution.safe, safe);
   }
   return solution;
 }
 
-const kBudgetNames = {p99: 'P99 latency', memory: 'memory', qps: 'requests per second'};
 /// most: up to which anything is known.
 const countText = (n, most = kMost) => n === null ? 'unknown' : n >= kMost ? 'no limit' : n >= most ? `at least ${integer(n)}` : integer(n);
 let whatIf = null;
@@ -914,9 +919,9 @@ function makeWhatIf() {
     const input = (name, otherwise) => (sizing.inputs.find((row) => row.name === name) || {}).value ?? otherwise;
     const own = sizing.models.findIndex((model) => model.history_length === sizing.history_length);
     Object.assign(state, {
-      one, sizing, model: Math.max(0, own), p99_s: limit('p99'), memory_bytes: limit('memory'), requests_per_s: limit('qps'),
-      workers: input('workers', 1), users_cached: input('users_cached', 0), r_factor: 1,
+      one, sizing, model: Math.max(0, own), workers: input('workers', 1), users_cached: input('users_cached', 0), r_factor: 1,
     });
+    for (const {name, key} of kBudgets) state[key] = limit(name);
   }
   const r0 = () => {
     const model = state.sizing.models[state.model];
@@ -975,8 +980,8 @@ function makeWhatIf() {
     const safe = element('b', {id: 'safe'}, countText(solution.safe, most));
     result.append(element('p', {class: 'answer'}, 'Largest N: ', n, ' likely, ', safe, ' safe'));
     const words = !problem.stated.length ? 'No budget is stated.'
-        : likely === 0 ? `Not one candidate fits: ${kBudgetNames[solution.binding]} is too tight.`
-        : likely >= kMost ? 'No budget limits N.' : likely >= most ? `No budget limits N up to ${integer(most)}; nothing is known beyond.` : `Limited by ${kBudgetNames[solution.binding]}.`;
+        : likely === 0 ? `Not one candidate fits: ${solution.binding} is too tight.`
+        : likely >= kMost ? 'No budget limits N.' : likely >= most ? `No budget limits N up to ${integer(most)}; nothing is known beyond.` : `Limited by ${solution.binding}.`;
     result.append(element('p', {}, words));
     if (known(sizing.min_improvement) && likely >= 1) {
       const gained = 1 - 1 / problem.speedup(likely);
@@ -992,7 +997,7 @@ function makeWhatIf() {
       result.append(table('At the likely N', ['quantity', 'value'], rows));
     }
     if (solution.budgets.length > 1) {
-      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [kBudgetNames[row.name], countText(row.likely, most), countText(row.safe, most)])));
+      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [row.words, countText(row.likely, most), countText(row.safe, most)])));
     }
     const was = sizing.likely_candidates;
     result.append(element('p', {class: 'soft'}, `As sized: N = ${countText(was ?? kMost, most)}` + (sizing.safe_candidates === null ? '' : ` (safe ${countText(sizing.safe_candidates, most)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
