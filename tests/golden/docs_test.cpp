@@ -277,8 +277,8 @@ const char* word_for(Kind kind) {
   return "";
 }
 
-/// A row per column: name, type with "?" where it may be null and its unit behind a comma, what it is. In a table of CSV
-/// columns the names in CSV follow where they are others.
+/// A row per column: its name; its type, with "?" where it may be null, and its unit; what it is. in_csv: the CSV names
+/// follow where they differ from the field's.
 template <typename Row>
 std::string markdown(const std::vector<Column<Row>>& columns, bool in_csv) {
   std::string text = "| field | type | what |\n|---|---|---|\n";
