@@ -41,7 +41,7 @@ constexpr std::int64_t kClosedWindow = 40;
 constexpr double kCalibrationShare = 0.3;
 // Seeds of the simulated service times: their mean is what the simulator says.
 constexpr std::uint64_t kSimulations = 20;
-// docs/model.md §8: what the simulator is held to.
+// docs/method.md §23: what the simulator is held to.
 constexpr double kThroughputPct = 5, kMedianPct = 10, kTailPct = 20;
 // Fewer have no 99th percentile but their largest.
 constexpr std::int64_t kTailRequests = 100;

@@ -19,7 +19,7 @@ struct Environment {
 constinit Environment g_environment;
 
 // A thread that waits for another looks so often before it sleeps: for 20 to 50 us. libgomp's own 300,000 looks are
-// milliseconds, spent on a partner that cannot run while the CPU is taken (docs/adr/0017).
+// milliseconds, spent on a partner that cannot run while the CPU is taken (docs/adr/0018).
 #if defined(__x86_64__)
 char g_spins[] = "GOMP_SPINCOUNT=1000";
 #else

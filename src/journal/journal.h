@@ -1,4 +1,4 @@
-// The append-only journal of a run, `journal.jsonl` (docs/report-schema.md): what was asked for and planned, then every
+// The append-only journal of a run, `journal.jsonl` (docs/report.md): what was asked for and planned, then every
 // round as soon as it is over, so that a killed run loses only the round it was in.
 #pragma once
 

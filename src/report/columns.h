@@ -1,5 +1,5 @@
 // THE description of every field that a report shows: one line per field in columns.cpp gives its name, unit, doc
-// and value, and feeds report.json, the CSV heads and rows, their readers, the tables of docs/report-schema.md and the
+// and value, and feeds report.json, the CSV heads and rows, their readers, the tables of docs/report.md and the
 // JSON Schema.
 #pragma once
 

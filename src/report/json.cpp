@@ -1,4 +1,4 @@
-// report.json by the contract kvcast.report/2 (docs/report-schema.md).
+// report.json by the contract kvcast.report/2 (docs/report.md).
 #include "report/json.h"
 
 #include <optional>

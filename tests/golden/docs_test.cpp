@@ -1,4 +1,4 @@
-// docs/report.schema.json and the field tables of docs/report-schema.md are made from the column descriptions;
+// docs/report.schema.json and the field tables of docs/report.md are made from the column descriptions;
 // this test fails when they are out of step and rewrites them with KVCAST_UPDATE_GOLDEN=1.
 #include <cstdlib>
 #include <fstream>
@@ -253,7 +253,7 @@ Json report_schema() {
 const char* word_for(Kind kind) {
   switch (kind) {
     case Kind::boolean:
-      return "true or false";
+      return "boolean";
     case Kind::integer:
       return "integer";
     case Kind::number:
@@ -262,33 +262,37 @@ const char* word_for(Kind kind) {
     case Kind::status:
       return "text";
     case Kind::texts:
-      return "list of texts";
+      return "texts";
     case Kind::numbers:
-      return "list of numbers";
+      return "numbers";
     case Kind::interval:
-      return "[low, high]";
+      return "interval";
     case Kind::estimate:
-      return "{value, ci95}";
+      return "estimate";
     case Kind::seconds:
-      return "{median, ci95, samples}";
+      return "times";
     case Kind::errors:
-      return "{max_abs, max_rel}";
+      return "errors";
   }
   return "";
 }
 
+/// A row per column: its name; its type, with "?" where it may be null, and its unit; what it is. in_csv: the CSV names
+/// follow where they differ from the field's.
 template <typename Row>
 std::string markdown(const std::vector<Column<Row>>& columns, bool in_csv) {
-  std::string text = in_csv ? "| field | CSV columns | type | unit | what |\n|---|---|---|---|---|\n"
-                            : "| field | type | unit | what |\n|---|---|---|---|\n";
+  std::string text = "| field | type | what |\n|---|---|---|\n";
   for (const auto& column : columns) {
-    std::string names;
-    for (const auto& name : flat_names(column.name, column.kind)) names += (names.empty() ? "`" : ", `") + name + "`";
     std::string doc = column.doc;
     if (column.role == Role::key) doc += " (the name of the object in JSON)";
     if (column.role == Role::sharing_only) doc += "; absent for naive";
-    text += "| `" + column.name + "` | " + (in_csv ? names + " | " : "") + word_for(column.kind) +
-            (column.nullable ? " or null" : "") + " | " + column.unit + " | " + doc + " |\n";
+    const std::vector<std::string> names = flat_names(column.name, column.kind);
+    if (in_csv && names != std::vector<std::string>{column.name}) {
+      doc += "; in CSV ";
+      for (const auto& name : names) doc += (&name == &names.front() ? "`" : ", `") + name + "`";
+    }
+    text += "| `" + column.name + "` | " + word_for(column.kind) + (column.nullable ? "?" : "") +
+            (column.unit.empty() ? "" : ", " + column.unit) + " | " + doc + " |\n";
   }
   return text;
 }
@@ -350,7 +354,7 @@ std::string with_tables(std::string document) {
   for (const auto& table : tables()) {
     const std::string begin = "<!-- columns: " + table.name + " -->\n", end = "<!-- end -->\n";
     const auto from = document.find(begin);
-    INFO("docs/report-schema.md lacks the marker '" << begin << "'");
+    INFO("docs/report.md lacks the marker '" << begin << "'");
     REQUIRE(from != std::string::npos);
     const auto body = from + begin.size();
     const auto to = document.find(end, body);
@@ -376,12 +380,12 @@ TEST_CASE("docs/report.schema.json describes the columns", "[golden]") {
   compare_or_update("report.schema.json", report_schema().dump(2) + "\n");
 }
 
-TEST_CASE("docs/report-schema.md describes the columns", "[golden]") {
-  compare_or_update("report-schema.md", with_tables(contents(docs_path("report-schema.md"))));
+TEST_CASE("docs/report.md describes the columns", "[golden]") {
+  compare_or_update("report.md", with_tables(contents(docs_path("report.md"))));
 }
 
-TEST_CASE("docs/report-schema.md names every CSV column and every format", "[golden]") {
-  const std::string document = contents(docs_path("report-schema.md"));
+TEST_CASE("docs/report.md names every CSV column and every format", "[golden]") {
+  const std::string document = contents(docs_path("report.md"));
   const auto names_all = [&](const std::vector<std::string>& names) {
     for (const auto& name : names) {
       INFO("column " << name);
