@@ -8,6 +8,8 @@
 #include <utility>
 #include <vector>
 
+#include "kvcast/shape.h"
+
 namespace kvcast {
 
 /// Layout and mask of one sequence of L history tokens and one candidate (docs/model.md §1).
@@ -18,24 +20,9 @@ enum class Mask {
   bidirectional,        ///< all positions see all; sharing is invalid from two layers on
 };
 
-struct ModelConfig {
-  std::int64_t history_length = 256;  ///< L, tokens; 0 is allowed
-  std::int64_t dim = 256;             ///< d, width of a token
-  std::int64_t heads = 4;             ///< H, query heads; divides dim
-  std::int64_t kv_heads = 0;          ///< H_kv; divides heads; 0 until resolved means "as heads"
-  std::int64_t layers = 4;            ///< M
-  std::int64_t ffn_factor = 4;        ///< f; FFN width is f*dim
+struct ModelConfig : Shape {
   Mask mask = Mask::causal;
-  /// K: history tokens joined into one position of width K*d (LONGER's token merge); divides L. The transformer is of
-  /// width K*d, candidates too.
-  std::int64_t token_merge = 1;
-  std::int64_t query_tokens = 0;          ///< positions that go on after the first layer; 0 = all
-  std::int64_t candidate_from_layer = 0;  ///< first layer that the candidate takes part in
-  std::string import;                     ///< safetensors file of weights and tokens; empty = seeded
-  /// Hidden width of a base ranking MLP (d, head_width, ..., 1) that scores every candidate: what a ranker without the
-  /// sequence model would be. 0 = none.
-  std::int64_t head_width = 0;
-  std::int64_t head_layers = 2;  ///< its hidden layers
+  std::string import;  ///< safetensors file of weights and tokens; empty = seeded
 };
 
 struct RunConfig {
@@ -158,9 +145,5 @@ const std::vector<PresetInfo>& presets();
 std::string to_string(Mask mask);
 /// By its name; nullopt when there is none of it.
 std::optional<Mask> mask_of(const std::string& name);
-
-/// History positions and width of the transformer, after token merge.
-inline std::int64_t positions(const ModelConfig& model) { return model.history_length / model.token_merge; }
-inline std::int64_t width(const ModelConfig& model) { return model.dim * model.token_merge; }
 
 }  // namespace kvcast

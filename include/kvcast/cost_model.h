@@ -5,6 +5,8 @@
 #include <functional>
 #include <string>
 
+#include "kvcast/shape.h"
+
 namespace kvcast {
 
 /// r of the design note.
@@ -41,19 +43,12 @@ double drop_seed_rule(double naive_drop, double speedup);
 double drop_exact(double naive_drop, double speedup);
 
 /// Work and memory of one shape (docs/model.md §2). FLOPs are 2 per multiply-add; causal attention counts the visible
-/// half. Sizes are those of the model that runs: where K tokens are merged into one position, history_length is
-/// P = L/K, dim is K·d, and query_tokens counts merged positions.
-struct WorkShape {
-  std::int64_t history_length = 0;  ///< P, history positions
-  std::int64_t dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_factor = 4;
-  bool trim = true;        ///< last layer of the history computes K,V only
-  bool causal = true;      ///< false: every position sees every other (bidirectional)
-  std::int64_t bytes = 4;  ///< per stored key or value element
-  /// k: history positions next to the candidate that go on beyond layer 0, so the others are only keys of layer 0
-  /// (LONGER's hybrid attention); 0, or P and more: all of them.
-  std::int64_t query_tokens = 0;
-  std::int64_t candidate_from_layer = 0;  ///< E, below layers: layers 0..E-1 run the history alone
-  bool candidate_sees_history = true;     ///< false: only itself (target-first-causal)
+/// half. Sizes are those of Shape::merged(): history_length is P = L/K, dim is K·d.
+struct WorkShape : Shape {
+  bool trim = true;                    ///< last layer of the history computes K,V only
+  bool causal = true;                  ///< false: every position sees every other (bidirectional)
+  std::int64_t bytes = 4;              ///< per stored key or value element
+  bool candidate_sees_history = true;  ///< false: only itself (target-first-causal)
 };
 
 /// FLOPs by what they run as: dense products over rows, and attention over (query, key) pairs. The two reach different

@@ -199,7 +199,7 @@ struct StoredOutputs {
 /// on the import.
 std::string disagreement(const std::vector<StoredOutputs>& stored, const std::vector<Warning>& warnings);
 struct VerifyResult {
-  Shape shape;
+  CaseShape shape;
   MachineInfo machine;
   std::vector<Warning> warnings;
   Equivalence equivalence;

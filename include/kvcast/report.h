@@ -33,18 +33,14 @@ struct MachineInfo {
   std::optional<double> read_gb_per_s;     ///< DRAM read over the run's threads, measured
 };
 
-struct Shape {
-  std::int64_t history_length = 0, dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_factor = 0;
-  std::int64_t token_merge = 1, candidate_from_layer = 0;
-  std::optional<std::int64_t> query_tokens;  ///< nullopt: all go on
+/// The shape of a case, and what of its run decides the work.
+struct CaseShape : Shape {
   std::string dtype, kv_dtype;
   std::int64_t threads = 0;
   std::string mask;
   bool trim = true;
-  std::optional<std::int64_t> head_width{};  ///< of the ranking head's hidden layers; nullopt: no head
-  std::int64_t head_layers = 2;              ///< its hidden layers
 
-  bool operator==(const Shape&) const = default;
+  bool operator==(const CaseShape&) const = default;
 };
 
 /// How a point's time was obtained.
@@ -320,7 +316,7 @@ struct ResidentMemory {
 };
 
 struct Case {
-  std::optional<Shape> shape;  ///< nullopt: timings from elsewhere that do not tell
+  std::optional<CaseShape> shape;  ///< nullopt: timings from elsewhere that do not tell
   /// Where this case was measured, when a merged report has cases of several machines.
   std::optional<MachineInfo> machine;
   std::optional<Equivalence> equivalence;
@@ -422,7 +418,7 @@ struct Report {
 
 /// One point of two reports. Ratios are B over A; above 1 is worse for times, better for speed-ups.
 struct ComparedPoint {
-  std::optional<Shape> shape;  ///< of A where both have the point, as the scheme is
+  std::optional<CaseShape> shape;  ///< of A where both have the point, as the scheme is
   std::int64_t candidates = 0;
   std::string scheme;
   std::string in_a, in_b;  ///< what differs, in words, where that was asked for: "bf16", "layers=4", a scheme

@@ -26,13 +26,13 @@ const std::optional<MachineInfo>& machine_of(const Report& report, const Case& o
   return one.machine ? one.machine : report.machine;
 }
 
-std::optional<Shape> key_of(const Case& one, bool any_machine) {
-  std::optional<Shape> key = one.shape;
+std::optional<CaseShape> key_of(const Case& one, bool any_machine) {
+  std::optional<CaseShape> key = one.shape;
   if (key && any_machine) key->threads = 0;
   return key;
 }
 
-const Case* find_case(const Report& report, const std::optional<Shape>& key, bool any_machine) {
+const Case* find_case(const Report& report, const std::optional<CaseShape>& key, bool any_machine) {
   const auto found = std::find_if(report.cases.begin(), report.cases.end(),
                                   [&](const Case& one) { return key_of(one, any_machine) == key; });
   return found == report.cases.end() ? nullptr : &*found;

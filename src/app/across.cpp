@@ -25,13 +25,13 @@ std::vector<std::string> names() {
   return all;
 }
 
-std::vector<std::string> differences(const Shape& a, const Shape& b, bool any_machine) {
+std::vector<std::string> differences(const CaseShape& a, const CaseShape& b, bool any_machine) {
   std::vector<std::string> fields = report::shape_differences(a, b);
   if (any_machine) std::erase(fields, "threads");
   return fields;
 }
 
-std::string words(const Shape& shape, const std::vector<std::string>& fields) {
+std::string words(const CaseShape& shape, const std::vector<std::string>& fields) {
   std::vector<std::string> parts;
   for (const std::string& field : fields) parts.push_back(report::shape_words(shape, field));
   return join(parts, ", ");
@@ -119,7 +119,7 @@ std::set<std::string> schemes_of(const Report& report) {
     throw ConfigError(both, (name.empty() ? "differ in their shape: " : "differ in more than " + name + ": ") + *more,
                       name.empty() ? "runs of the same shape" : "runs that differ in it alone, or --across shape");
   }
-  const Shape& first =
+  const CaseShape& first =
       *std::find_if(a.cases.begin(), a.cases.end(), [](const Case& one) { return one.shape.has_value(); })->shape;
   const std::string alike = field == kShape ? "have no two shapes that differ"
                                             : "do not differ in " + name + ": " + report::shape_words(first, field);

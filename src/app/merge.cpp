@@ -135,7 +135,7 @@ void refuse_wrong_shards(const std::vector<Part>& parts) {
 std::vector<Case> join_cases(std::vector<Part>& parts) {
   std::vector<Case> cases;
   for (const Config& config : grid(*parts.front().report.config)) {
-    const Shape shape = report::shape_of(config);
+    const CaseShape shape = report::shape_of(config);
     const Part* owner = nullptr;
     for (Part& part : parts) {
       for (Case& one : part.report.cases) {

@@ -7,12 +7,12 @@
 
 #include "app/equality_plan.h"
 #include "app/prepared_case.h"
-#include "plan/plan.h"
 #include "engine/builtin/builtin.h"
 #include "engine/builtin/model/model.h"
 #include "engine/builtin/schemes/layer_check.h"
 #include "engine/builtin/schemes/scheme.h"
 #include "engine/problem.h"
+#include "plan/plan.h"
 
 namespace kvcast {
 namespace {
@@ -73,7 +73,7 @@ ReferenceShape checked_shape(const Config& config, std::int64_t candidates, doub
   const ModelShape shape = model_shape(config);
   const std::int64_t sequences =
       reference_sequences(shape, reference_candidates(shape, candidates), shareable(config.model));
-  return reference_shape(shape, positions(config.model), sequences,
+  return reference_shape(shape, config.model.positions(), sequences,
                          equality::reference_budget(seconds, config.run.threads));
 }
 
@@ -139,7 +139,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
   const auto threads = static_cast<double>(config.run.threads);
   const double bytes_per_s = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
   const double weight_bytes = Model::bytes(shape);
-  const std::int64_t length = positions(config.model);
+  const std::int64_t length = config.model.positions();
   const int team = static_cast<int>(config.run.threads);
 
   const auto pass_s = [=](double flops) { return app::pass_seconds(config, machine, flops); };
@@ -209,8 +209,8 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
 }
 
 /// "such as --history 500": half as long, or as many layers, as often as it takes; empty when nothing helps.
-std::string what_fits(const Engine& engine, const Config& config, const MachineInfo& machine,
-                      const RunOptions& options, std::int64_t cases, double bytes) {
+std::string what_fits(const Engine& engine, const Config& config, const MachineInfo& machine, const RunOptions& options,
+                      std::int64_t cases, double bytes) {
   const auto fits = [&](const Config& smaller) {
     return plan::least_bytes(case_costs(engine, smaller, machine, options, cases)) <= bytes;
   };
@@ -262,8 +262,7 @@ std::vector<plan::Costs> app::costs_of(const Engine& engine, const Config& confi
   return costs;
 }
 
-Plan app::plan_for(const Engine& engine, const Config& config, const MachineInfo& machine,
-                   const RunOptions& options) {
+Plan app::plan_for(const Engine& engine, const Config& config, const MachineInfo& machine, const RunOptions& options) {
   return plan::build_plan(config, app::costs_of(engine, config, machine, options), kStartSeconds);
 }
 

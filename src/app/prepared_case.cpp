@@ -61,7 +61,7 @@ PreparedCase::PreparedCase(const Engine& engine, const Config& config, const Pla
   while (users_.size() < kColdUsers) {
     users_.emplace_back(users_.front().size());
     const auto seed = static_cast<std::uint64_t>(config.run.seed) + (users_.size() << 32);
-    seeded_history(seed, positions(config.model), problem_.shape().dim, users_.back());
+    seeded_history(seed, config.model.positions(), problem_.shape().dim, users_.back());
   }
 }
 

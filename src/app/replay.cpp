@@ -20,6 +20,7 @@
 #include "base/reading.h"
 #include "base/stop.h"
 #include "base/text.h"
+#include "engine/builtin/builtin.h"
 #include "engine/problem.h"
 #include "kvcast/kvcast.h"
 #include "measure/machine.h"
@@ -348,7 +349,7 @@ class Replayer {
     report.warnings = app::notes_on_environment();
     say("weights");
     std::optional<StopScope> stoppable(observer.stop_requested);
-    traffic::Replay replay(config_, model_shape(config_), requests, options);
+    traffic::Replay replay(builtin_engine(), config_, requests, options);
     say("checks");
     replay.check();
     const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);

@@ -119,7 +119,7 @@ void check(const std::string& path, const SizingOptions& o) {
 }
 
 /// A config of the shape for sizes and work; nullopt where nothing tells it.
-std::optional<Config> shape_config(const std::optional<Shape>& shape, const SizingOptions& options) {
+std::optional<Config> shape_config(const std::optional<CaseShape>& shape, const SizingOptions& options) {
   if (shape) {
     if (!options.shape.empty())
       refuse("--shape", "the timings tell their shape", "only for timings without one, or --r");
@@ -376,7 +376,7 @@ class Sizer {
     if (!shapes_.fits(length, layers))
       refuse(flag, place + " is no shape of this model", "whole positions; layers above the candidate's first");
     take(shapes_.service(length, layers));
-    Shape shape = *largest->shape;
+    CaseShape shape = *largest->shape;
     shape.history_length = length;
     shape.layers = layers;
     config_ = shape_config(shape, options_);
@@ -547,7 +547,7 @@ class Sizer {
       add_parameter("layers", number(layers), number(other(layers)), layers_source, deeper);
       Config wider = *config_;
       wider.model.dim = other(wider.model.dim);
-      if (wider.model.dim > 0 && width(wider.model) % wider.model.heads == 0) {
+      if (wider.model.dim > 0 && wider.model.width() % wider.model.heads == 0) {
         add_parameter("d", number(config_->model.dim), number(wider.model.dim), "assumed",
                       by_flops(problem_, *config_, wider, options_.scheme));
       }

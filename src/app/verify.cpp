@@ -36,7 +36,7 @@ std::vector<double> joined(const ReferenceKv& kv) {
 // Memory that the schemes, the weights, the tokens of `n` candidates and the reference take.
 double bytes_needed(const Config& config, const std::vector<SchemeInstance>& instances, std::int64_t n) {
   const ModelShape shape = model_shape(config);
-  const std::int64_t length = positions(config.model);
+  const std::int64_t length = config.model.positions();
   const ReferenceShape cut = app::checked_shape(config, n, kReferenceSeconds);
   double bytes = Model::bytes(shape) + app::check_bytes(shape, length, cut) + 32e6 +
                  static_cast<double>(length + 2 * n) * static_cast<double>(shape.dim) * sizeof(float);
@@ -48,7 +48,7 @@ double bytes_needed(const Config& config, const std::vector<SchemeInstance>& ins
 
 // Seconds that the reference of an exported case takes for each candidate.
 double export_seconds(const Config& config) {
-  return reference_flops(model_shape(config), positions(config.model) + 1) /
+  return reference_flops(model_shape(config), config.model.positions() + 1) /
          equality::reference_budget(1, config.run.threads);
 }
 
@@ -75,7 +75,7 @@ StaleError stale_error(const Problem& problem, std::int64_t candidates, const st
   const Config& config = problem.config();
   const double budget = equality::reference_budget(kReferenceSeconds, config.run.threads);
   // The history alone, and it with each of two candidates.
-  const ReferenceShape cut = reference_shape(problem.shape(), positions(config.model), 3, budget);
+  const ReferenceShape cut = reference_shape(problem.shape(), config.model.positions(), 3, budget);
   const ModelShape shape = cut.cut(problem.shape());
   const auto dim = static_cast<std::size_t>(shape.dim);
   const auto history = problem.history().first(static_cast<std::size_t>(cut.history_length) * dim);
@@ -106,102 +106,123 @@ StaleError stale_error(const Problem& problem, std::int64_t candidates, const st
 // New positions for `append` where the config does not say: a tenth of the history.
 std::int64_t appended(const Config& config) {
   if (config.run.append > 0) return config.run.append / config.model.token_merge;
-  return std::min(positions(config.model), positions(config.model) / 10 + 1);
+  return std::min(config.model.positions(), config.model.positions() / 10 + 1);
 }
+
+class Verification {
+ public:
+  Verification(const Config& config, const std::string& export_file, const Observer& observer)
+      : config_(config), export_file_(export_file), observer_(observer) {
+    result_.shape = report::shape_of(config);
+  }
+
+  VerifyResult run() {
+    choose_schemes();
+    fit_memory();
+    result_.interrupted = !judge();
+    return std::move(result_);
+  }
+
+ private:
+  void stage(const std::string& name) const {
+    if (observer_.on_stage) observer_.on_stage(name);
+  }
+  bool stopped() const { return observer_.stop_requested && observer_.stop_requested(); }
+
+  // Every scheme of the list that can run.
+  void choose_schemes() {
+    for (const SchemeEntry& entry : scheme_list()) {
+      if (const std::string reason = why_not(entry, config_.model); !reason.empty()) {
+        result_.skipped.push_back({entry.name, "mask '" + to_string(config_.model.mask) + "': " + reason});
+        continue;
+      }
+      SchemeOptions options;
+      if (entry.name == "append") options.append = appended(config_);
+      instances_.push_back({entry.name, &entry, options});
+    }
+  }
+
+  // As many candidates as naive has the time and the memory for. Literal copies may not fit even then; the other
+  // schemes are still checked.
+  void fit_memory() {
+    const double affordable =
+        kNaiveFlopsPerThread * static_cast<double>(config_.run.threads) / naive_flops(work_shape(config_));
+    n_ = static_cast<std::int64_t>(std::clamp(affordable, 4.0, static_cast<double>(kWantedCandidates)));
+    const auto limit = static_cast<double>(config_.measure.max_memory_bytes);
+    const auto fits = [&] { return limit <= 0 || bytes_needed(config_, instances_, n_) <= limit; };
+    while (n_ > 2 && !fits()) n_ = std::max<std::int64_t>(2, n_ / 2);
+    while (instances_.size() > 1 && !fits()) {
+      const auto largest = std::max_element(
+          instances_.begin() + 1, instances_.end(),
+          [this](const SchemeInstance& a, const SchemeInstance& b) { return bytes_of(a) < bytes_of(b); });
+      result_.skipped.push_back({largest->label, "does not fit the memory that is available"});
+      instances_.erase(largest);
+    }
+    // In two micro-batches, so that the seam between them is checked.
+    for (SchemeInstance& instance : instances_) {
+      if (instance.entry->name == "packed") instance.options.micro_batch = (n_ + 1) / 2;
+    }
+    if (!fits()) {
+      throw ConfigError(
+          "/model",
+          "weights, two naive candidates and the reference take " + gib(bytes_needed(config_, instances_, n_)) +
+              " of memory",
+          gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
+    }
+    if (shareable(config_.model) && instances_.size() == 1) {
+      throw CheckError("no scheme that shares fits the memory: nothing to compare");
+    }
+    result_.candidates = n_;
+  }
+  double bytes_of(const SchemeInstance& instance) const {
+    return instance.entry->bytes(model_shape(config_), scheme_size(config_, instance.options, n_));
+  }
+
+  // False: told to stop.
+  bool judge() {
+    const std::int64_t exported = export_file_.empty() ? 0 : exported_candidates(config_, n_);
+    stage("weights");
+    const Problem problem(config_, n_);
+    result_.machine = machine_info(0);
+    result_.warnings = app::notes_on(problem);
+    const std::unique_ptr<Session> session = builtin_engine().open(problem);
+    const equality::Opened opened{builtin_engine(), problem, *session};
+    std::vector<equality::Judged> judged;
+    for (const SchemeInstance& instance : instances_) {
+      judged.push_back({instance, n_});
+      session->add(instance, n_, false);
+      session->prepare(judged.back().id(), std::vector<std::int64_t>{n_});
+    }
+    stage("checks");
+    const double flops = equality::reference_budget(kReferenceSeconds, config_.run.threads);
+    const auto equivalence = equality::check(opened, judged, n_, flops, observer_.stop_requested);
+    if (!equivalence || stopped()) return false;
+    result_.equivalence = *equivalence;
+    result_.stored = equality::compare_stored_outputs(opened, judged.front(), observer_.stop_requested);
+    if (!shareable(config_.model)) {
+      stage("stale keys and values");
+      result_.stale = stale_error(problem, n_, observer_.stop_requested);
+      if (stopped()) return false;
+    }
+    if (export_file_.empty()) return true;
+    const std::string seconds = format_significant(static_cast<double>(exported) * export_seconds(config_), 2);
+    stage("export: float64 reference of " + std::to_string(exported) + " candidates, about " + seconds + " s");
+    return app::export_case(opened, judged, {exported, true, observer_.stop_requested}, export_file_);
+  }
+
+  const Config& config_;
+  const std::string& export_file_;
+  const Observer& observer_;
+  std::vector<SchemeInstance> instances_;
+  std::int64_t n_ = 0;  ///< candidates
+  VerifyResult result_;
+};
 
 }  // namespace
 
 VerifyResult verify(const Config& config, const std::string& export_file, const Observer& observer) {
-  const auto stage = [&](const char* name) {
-    if (observer.on_stage) observer.on_stage(name);
-  };
   app::require_team("/run/threads", config.run.threads);
-  const int threads = static_cast<int>(config.run.threads);
-  const WorkShape work = work_shape(config);
-  const bool can_share = shareable(config.model);
-  VerifyResult result;
-  result.shape = report::shape_of(config);
-
-  // Every scheme of the list; packed in two micro-batches, so that the seam between them is checked.
-  std::vector<SchemeInstance> instances;
-  for (const SchemeEntry& entry : scheme_list()) {
-    if (const std::string reason = why_not(entry, config.model); !reason.empty()) {
-      result.skipped.push_back({entry.name, "mask '" + to_string(config.model.mask) + "': " + reason});
-      continue;
-    }
-    SchemeOptions options;
-    if (entry.name == "append") options.append = appended(config);
-    instances.push_back({entry.name, &entry, options});
-  }
-  std::int64_t n = static_cast<std::int64_t>(
-      std::clamp(kNaiveFlopsPerThread * threads / naive_flops(work), 4.0, static_cast<double>(kWantedCandidates)));
-  const auto limit = static_cast<double>(config.measure.max_memory_bytes);
-  const auto fits = [&] { return limit <= 0 || bytes_needed(config, instances, n) <= limit; };
-  while (n > 2 && !fits()) n = std::max<std::int64_t>(2, n / 2);
-  // Literal copies may not fit even then; the other schemes are still checked.
-  while (instances.size() > 1 && !fits()) {
-    const auto largest =
-        std::max_element(instances.begin() + 1, instances.end(), [&](const SchemeInstance& a, const SchemeInstance& b) {
-          const auto bytes = [&](const SchemeInstance& i) {
-            return i.entry->bytes(model_shape(config), scheme_size(config, i.options, n));
-          };
-          return bytes(a) < bytes(b);
-        });
-    result.skipped.push_back({largest->label, "does not fit the memory that is available"});
-    instances.erase(largest);
-  }
-  for (SchemeInstance& instance : instances) {
-    if (instance.entry->name == "packed") instance.options.micro_batch = (n + 1) / 2;
-  }
-  if (!fits()) {
-    throw ConfigError(
-        "/model",
-        "weights, two naive candidates and the reference take " + gib(bytes_needed(config, instances, n)) +
-            " of memory",
-        gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
-  }
-  if (can_share && instances.size() == 1) throw CheckError("no scheme that shares fits the memory: nothing to compare");
-  result.candidates = n;
-  const std::int64_t exported = export_file.empty() ? 0 : exported_candidates(config, n);
-
-  stage("weights");
-  const Problem problem(config, n);
-  result.machine = machine_info(0);
-  result.warnings = app::notes_on(problem);
-  const std::unique_ptr<Session> session = builtin_engine().open(problem);
-  const equality::Opened opened{builtin_engine(), problem, *session};
-  std::vector<equality::Judged> judged;
-  for (const SchemeInstance& instance : instances) {
-    judged.push_back({instance, n});
-    session->add(instance, n, false);
-    session->prepare(judged.back().id(), std::vector<std::int64_t>{n});
-  }
-  stage("checks");
-  const auto equivalence = equality::check(
-      opened, judged, n, equality::reference_budget(kReferenceSeconds, config.run.threads), observer.stop_requested);
-  const auto stopped = [&] { return observer.stop_requested && observer.stop_requested(); };
-  if (!equivalence || stopped()) {
-    result.interrupted = true;
-    return result;
-  }
-  result.equivalence = *equivalence;
-  result.stored = equality::compare_stored_outputs(opened, judged.front(), observer.stop_requested);
-
-  if (!can_share) {
-    stage("stale keys and values");
-    result.stale = stale_error(problem, n, observer.stop_requested);
-    if (stopped()) {
-      result.interrupted = true;
-      return result;
-    }
-  }
-  if (!export_file.empty()) {
-    const std::string estimate = format_significant(static_cast<double>(exported) * export_seconds(config), 2);
-    stage(
-        ("export: float64 reference of " + std::to_string(exported) + " candidates, about " + estimate + " s").c_str());
-    result.interrupted = !app::export_case(opened, judged, {exported, true, observer.stop_requested}, export_file);
-  }
-  return result;
+  return Verification(config, export_file, observer).run();
 }
 
 }  // namespace kvcast

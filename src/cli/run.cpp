@@ -58,7 +58,7 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
   if (config.measure.max_memory_bytes > 0) {
     out += fmt::format(" of {}", human_bytes(config.measure.max_memory_bytes));
   }
-  return out + "\n";
+  return out + "\nBy FLOPs; the run itself times one pass of each scheme and plans its rounds by that.\n";
 }
 
 std::string plan_json(const Plan& plan) {

@@ -20,11 +20,11 @@ std::optional<double> max_rel(const std::optional<ErrorPair>& error) {
   return error ? std::optional(error->max_rel) : std::nullopt;
 }
 
-std::string shape_text(const Shape& shape) {
+std::string shape_text(const CaseShape& shape) {
   std::string text = fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn_factor={}", shape.history_length,
                                  shape.dim, shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor);
   if (shape.token_merge > 1) text += fmt::format(" token_merge={}", shape.token_merge);
-  if (shape.query_tokens) text += fmt::format(" query_tokens={}", *shape.query_tokens);
+  if (shape.query_tokens > 0) text += fmt::format(" query_tokens={}", shape.query_tokens);
   if (shape.candidate_from_layer > 0) text += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
   return text + fmt::format(" {} KV {} mask={} trim={}", shape.dtype, shape.kv_dtype, shape.mask, shape.trim);
 }
@@ -112,7 +112,7 @@ void write_error(JsonWriter& json, const char* key, const std::optional<ErrorPai
 
 std::string result_json(const VerifyResult& result) {
   JsonWriter json;
-  const Shape& shape = result.shape;
+  const CaseShape& shape = result.shape;
   json.begin_object().begin_object("shape");
   json.field("history_length", shape.history_length).field("dim", shape.dim).field("heads", shape.heads);
   json.field("kv_heads", shape.kv_heads).field("layers", shape.layers).field("ffn_factor", shape.ffn_factor);

@@ -49,8 +49,8 @@ struct Member {
   std::function<T&(Config&)> mutable_of;
   std::function<const T&(const Config&)> of;
 };
-template <typename Section, typename T>
-Member<T> at(Section Config::*section, T Section::*member) {
+template <typename Section, typename Base, typename T>
+Member<T> at(Section Config::*section, T Base::*member) {
   return {[=](Config& config) -> T& { return config.*section.*member; },
           [=](const Config& config) -> const T& { return config.*section.*member; }};
 }

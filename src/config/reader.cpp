@@ -293,8 +293,8 @@ class Reader {
   void check_sizes() const {
     const ModelConfig& m = config_.model;
     constexpr std::int64_t kElement = 4;
-    const std::int64_t most_candidates = config_.run.candidates.back(), model_width = width(m);
-    const Checked tokens = checked_add(positions(m), 1);
+    const std::int64_t most_candidates = config_.run.candidates.back(), model_width = m.width();
+    const Checked tokens = checked_add(m.positions(), 1);
     const Checked widest =
         checked_mul(kElement, checked_add(checked_mul(m.ffn_factor, model_width), checked_mul(3, model_width)));
     const Checked layer = checked_mul(model_width, widest, 2);

@@ -15,6 +15,7 @@ namespace kvcast {
 
 class Problem;
 class StepListener;
+struct Config;
 struct SchemeInstance;
 
 struct EngineInfo {
@@ -84,6 +85,54 @@ class Session {
   }
 };
 
+/// The keys and values of one user's history, kept between requests.
+class UserKv {
+ public:
+  virtual ~UserKv() = default;
+  /// Says how many tokens it holds from here on: at most those that a prefill has left.
+  virtual void hold(std::int64_t tokens) noexcept = 0;
+};
+
+/// A prefill that goes on from what is kept.
+struct Continuation {
+  std::int64_t length = 0;  ///< tokens of the history
+  std::int64_t known = 0;   ///< of them, the first ones that are there
+};
+
+/// One worker of a service: a request at a time, on the thread that made it. Passes allocate nothing.
+class ServiceWorker {
+ public:
+  virtual ~ServiceWorker() = default;
+  /// Makes ready for such a request; false when it was.
+  virtual bool prepare(const Continuation& history, std::int64_t candidates) = 0;
+  /// Brings what is kept to the whole history. tokens: [length][dim], of which the known ones are not read. Seconds.
+  virtual double prefill(const Continuation& history, const float* tokens, UserKv& kv) noexcept = 0;
+  /// Candidates behind the history that is kept. Seconds.
+  virtual double score(const Scoring& scoring, const UserKv& kv) noexcept = 0;
+  /// Takes over the first `tokens` of a smaller one. Where they end a granule, what is written behind them meanwhile
+  /// does no harm.
+  virtual void copy(const UserKv& from, std::int64_t tokens, UserKv& to) noexcept = 0;
+};
+
+/// The seeded model of a config, for the requests of many users. Bytes are known before anything is allocated. It
+/// outlives what it makes.
+class Service {
+ public:
+  virtual ~Service() = default;
+  virtual std::int64_t granule() const = 0;  ///< tokens that the memory of a history is a multiple of
+  virtual double weight_bytes() const = 0;
+  virtual double kv_bytes(std::int64_t tokens) const = 0;
+  virtual double worker_bytes(int threads, std::int64_t most_history, std::int64_t most_candidates) const = 0;
+
+  /// Makes the weights, on so many threads. To be called before what is below. Errors: std::bad_alloc.
+  virtual void load(int threads) = 0;
+  virtual std::unique_ptr<UserKv> make_kv(std::int64_t tokens) const = 0;
+  virtual std::unique_ptr<ServiceWorker> make_worker(int threads, std::int64_t most_history,
+                                                     std::int64_t most_candidates) const = 0;
+  /// A problem of the same model on the same weights.
+  virtual std::unique_ptr<Session> open(const Problem& problem) const = 0;
+};
+
 class Engine {
  public:
   virtual ~Engine() = default;
@@ -91,6 +140,8 @@ class Engine {
   virtual Capabilities capabilities() const = 0;
   /// Weights and history of the problem in the engine's memory. Errors: std::bad_alloc.
   virtual std::unique_ptr<Session> open(const Problem& problem) const = 0;
+  /// Null where the engine keeps nothing between requests. The config outlives the service.
+  virtual std::unique_ptr<Service> serve(const Config& config) const { return static_cast<void>(config), nullptr; }
 };
 
 }  // namespace kvcast

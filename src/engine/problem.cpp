@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <utility>
 
 #include "base/input.h"
 #include "base/text.h"
@@ -32,36 +33,20 @@ kernels::Element kv_element(const Config& config) {
 }  // namespace
 
 ModelShape model_shape(const Config& config) {
-  const ModelConfig& m = config.model;
-  ModelShape shape;
-  shape.dim = width(m);
-  shape.heads = m.heads;
-  shape.kv_heads = m.kv_heads;
-  shape.layers = m.layers;
-  shape.ffn_dim = m.ffn_factor * width(m);
-  shape.query_tokens = m.query_tokens;
-  shape.candidate_from_layer = m.candidate_from_layer;
+  ModelShape shape{config.model.merged()};
+  shape.ffn_dim = shape.ffn_factor * shape.dim;
   shape.element = element("run.dtype", config.run.dtype);
   shape.kv_element = kv_element(config);
   return shape;
 }
 
 WorkShape work_shape(const Config& config) {
-  const ModelConfig& m = config.model;
-  WorkShape w;
-  w.history_length = positions(m);
-  w.dim = width(m);
-  w.heads = m.heads;
-  w.kv_heads = m.kv_heads;
-  w.layers = m.layers;
-  w.ffn_factor = m.ffn_factor;
-  w.query_tokens = m.query_tokens;
-  w.candidate_from_layer = m.candidate_from_layer;
-  w.trim = config.run.trim;
-  w.causal = m.mask != Mask::bidirectional;
-  w.candidate_sees_history = m.mask != Mask::target_first_causal;
-  w.bytes = kernels::element_bytes(kv_element(config));
-  return w;
+  WorkShape work{config.model.merged()};
+  work.trim = config.run.trim;
+  work.causal = config.model.mask != Mask::bidirectional;
+  work.candidate_sees_history = config.model.mask != Mask::target_first_causal;
+  work.bytes = kernels::element_bytes(kv_element(config));
+  return work;
 }
 
 void require_types(const Report& report, const std::string& path) {
@@ -80,7 +65,7 @@ void require_types(const Report& report, const std::string& path) {
 }
 
 RankingHeadShape head_shape(const Config& config) {
-  return {width(config.model), config.model.head_width, config.model.head_layers,
+  return {config.model.width(), config.model.head_width, config.model.head_layers,
           element("run.dtype", config.run.dtype)};
 }
 
@@ -95,7 +80,7 @@ Config cut_config(Config config, const ReferenceShape& cut) {
 }
 
 SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::int64_t candidates) {
-  return {positions(config.model), candidates, static_cast<int>(config.run.threads), options};
+  return {config.model.positions(), candidates, static_cast<int>(config.run.threads), options};
 }
 
 Problem::Problem(const Config& config, std::int64_t candidates)
@@ -109,10 +94,22 @@ Problem::Problem(const Config& config, std::int64_t candidates)
       readout_(static_cast<std::size_t>(shape_.dim)),
       candidates_(candidates * shape_.dim) {
   const auto seed = static_cast<std::uint64_t>(config.run.seed);
-  seeded_history(seed, positions(config.model), shape_.dim, history_);
+  seeded_history(seed, config.model.positions(), shape_.dim, history_);
   seeded_candidates(seed, 0, candidates, shape_.dim, candidates_.span());
   seeded_readout(seed, shape_.dim, readout_);
   if (imported_) take_tokens();
+}
+
+Problem::Problem(const Config& config, std::vector<float> history, std::span<const float> candidates)
+    : config_(config),
+      shape_(model_shape(config)),
+      source_(
+          seeded_weights(shape_, static_cast<std::uint64_t>(config.run.seed), static_cast<int>(config.run.threads))),
+      history_(std::move(history)),
+      readout_(static_cast<std::size_t>(shape_.dim)),
+      candidates_(static_cast<std::int64_t>(candidates.size())) {
+  std::copy(candidates.begin(), candidates.end(), candidates_.data());
+  seeded_readout(static_cast<std::uint64_t>(config.run.seed), shape_.dim, readout_);
 }
 
 // Real tokens as far as the file has them. A history is taken whole or not at all: half of one is nobody's.

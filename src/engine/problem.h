@@ -31,6 +31,9 @@ class Problem {
   /// Tokens and weights of config.model, and `candidates` candidate tokens. Errors: std::bad_alloc.
   Problem(const Config& config, std::int64_t candidates);
 
+  /// The seeded model of `config` with these tokens. history: [history_length][dim]; candidates: [count][dim].
+  Problem(const Config& config, std::vector<float> history, std::span<const float> candidates);
+
   const Config& config() const { return config_; }
   const ModelShape& shape() const { return shape_; }
   const TensorSource& source() const { return source_; }

@@ -91,11 +91,10 @@ std::vector<double> joined(const Outputs& rows) {
   return all;
 }
 
-// What outputs of the first candidates may be off from `truth` of them; nullopt: told to stop.
-std::optional<double> allowed_error(const Problem& problem, const Outputs& truth,
+// What outputs of the first candidates may be off from the exact ones; nullopt: told to stop.
+std::optional<double> allowed_error(const Problem& problem, std::span<const double> exact,
                                     const std::function<bool()>& stop_requested) {
   const Config& config = problem.config();
-  const std::vector<double> exact = joined(truth);
   const auto error = rounding_error(problem.shape(), problem.source(), problem.history(), config.model.mask,
                                     problem.candidates().first(exact.size()), exact,
                                     static_cast<int>(config.run.threads), stop_requested);
@@ -177,7 +176,7 @@ class Check {
 
   // Against float64: at the full shape on the first candidates, or with the same schemes on a smaller problem.
   void place_reference() {
-    const std::int64_t length = positions(config_.model);
+    const std::int64_t length = config_.model.positions();
     cut_ =
         reference_shape(shape_, length, reference_sequences(shape_, referenced_, result_.shareable), reference_flops_);
     result_.reference_shape = cut_.text;
@@ -222,11 +221,11 @@ class Check {
 
   // Of every candidate that float64 has ranked, since naive is judged on all of them.
   bool bound() {
-    const auto allowed = allowed_error(at_reference().problem,
-                                       ranked_truth_.size() > truth_.size() ? ranked_truth_ : truth_, stop_requested_);
+    const bool more = ranked_truth_.size() > truth_.size();
+    const auto allowed = allowed_error(at_reference().problem, joined(more ? ranked_truth_ : truth_), stop_requested_);
     if (!allowed) return false;
     result_.bound_reference = result_.tolerance_reference = *allowed;
-    result_.tolerance_naive = *allowed * (cut_.full ? 1.0 : growth(shape_, positions(config_.model), cut_));
+    result_.tolerance_naive = *allowed * (cut_.full ? 1.0 : growth(shape_, config_.model.positions(), cut_));
     return true;
   }
 
@@ -259,7 +258,7 @@ class Check {
     const std::vector<float> run = tokens_of(problem, everyone_);
     const bool heard = opened_.engine.capabilities().tells_steps;
     LayerCheck layers(shape_, problem.source(), config_.model.mask, problem.history(), run,
-                      LayerCheck::rows_for(shape_, positions(config_.model), kLayerShare * reference_flops_),
+                      LayerCheck::rows_for(shape_, config_.model.positions(), kLayerShare * reference_flops_),
                       threads());
     if (heard) opened_.session.listen(schemes_[0].id(), &layers);
     naive_outputs_ = outputs_of(opened_, schemes_[0], everyone_);
@@ -294,7 +293,7 @@ class Check {
     Config config = at_reference().problem.config();
     config.run.dtype = config.run.kv_dtype = "fp32";
     Smaller fp32(opened_.engine, config, static_cast<std::int64_t>(truth.size()));
-    const auto allowed = allowed_error(fp32.opened().problem, truth, stop_requested_);
+    const auto allowed = allowed_error(fp32.opened().problem, joined(truth), stop_requested_);
     if (!allowed) return false;
     result_.tolerance_fp32 = *allowed;
     for (std::size_t s = 0; s < small_.size(); ++s) {
@@ -329,6 +328,27 @@ class Check {
 };
 
 }  // namespace
+
+std::optional<Truth> truth_of(const Problem& problem, std::int64_t count, const std::function<bool()>& stop_requested) {
+  const Config& config = problem.config();
+  const auto tokens = problem.candidates().first(static_cast<std::size_t>(count * problem.shape().dim));
+  Truth truth;
+  truth.outputs = reference_outputs(problem.shape(), problem.source(), problem.history(), config.model.mask, tokens,
+                                    static_cast<int>(config.run.threads), stop_requested);
+  if (truth.outputs.size() < tokens.size()) return std::nullopt;
+  const auto allowed = allowed_error(problem, truth.outputs, stop_requested);
+  if (!allowed) return std::nullopt;
+  truth.allowed = *allowed;
+  return truth;
+}
+
+double largest_error(std::span<const float> values, std::span<const double> truth) {
+  double worst = 0;
+  for (std::size_t i = 0; i < truth.size(); ++i) {
+    worst = worse(worst, std::abs(static_cast<double>(values[i]) - truth[i]));
+  }
+  return worst;
+}
 
 std::vector<float> tokens_of(const Problem& problem, std::span<const std::int64_t> picked) {
   const std::int64_t dim = problem.shape().dim;

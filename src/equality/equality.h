@@ -34,6 +34,16 @@ struct Opened {
 std::optional<Equivalence> check(const Opened& opened, const std::vector<Judged>& schemes, std::int64_t checked,
                                  double reference_flops, const std::function<bool()>& stop_requested);
 
+/// What the outputs of the first candidates should be, and by how much a sound engine's may be off.
+struct Truth {
+  std::vector<double> outputs;  ///< [count][dim], float64 under the mask
+  double allowed = 0;
+};
+/// Each candidate runs its whole sequence. nullopt: told to stop.
+std::optional<Truth> truth_of(const Problem& problem, std::int64_t count, const std::function<bool()>& stop_requested);
+/// Largest |value - truth|; NaN is the worst. Shapes: both [n].
+double largest_error(std::span<const float> values, std::span<const double> truth);
+
 /// Tokens of these candidates, one behind the other: [picked][dim].
 std::vector<float> tokens_of(const Problem& problem, std::span<const std::int64_t> picked);
 /// Runs these candidates, [count][dim], which the scheme is prepared for first. Returns their outputs.

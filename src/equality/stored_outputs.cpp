@@ -54,7 +54,7 @@ double most_rounding(const ModelShape& shape, std::int64_t keys, double largest)
 // What two passes over the same model may differ by: naive's own rounding, and that of whoever wrote the file, whose
 // types only the file tells, if it does.
 double allowed(const Problem& problem, const std::string& name, double largest) {
-  const std::int64_t length = positions(problem.config().model);
+  const std::int64_t length = problem.config().model.positions();
   const double own = most_rounding(problem.shape(), length, largest);
   if (name == kReferenceOutputs) return own;
   const ImportedCase& file = *problem.imported();

@@ -273,7 +273,7 @@ Report samples(Table& table) {
   const Located<Sample> sample_at(table, sample_columns(), needed);
   const bool with_shape = std::any_of(shape_columns().begin(), shape_columns().end(),
                                       [&](const auto& column) { return table.has(column.name); });
-  std::optional<Located<Shape>> shape_at;
+  std::optional<Located<CaseShape>> shape_at;
   if (with_shape) shape_at.emplace(table, shape_columns(), needed);
   table.require_rows();
   std::vector<std::pair<std::size_t, bool>> numbers;
@@ -300,7 +300,7 @@ Report samples(Table& table) {
     }
     // Rows of a case stand together, so that looking for its shape anew is rare.
     if (row == 0 || (shape_at && !shape_at->same_cells(table, row, row - 1))) {
-      std::optional<Shape> shape;
+      std::optional<CaseShape> shape;
       if (shape_at && !shape_at->all_empty(table, row)) shape = shape_at->read(table, row);
       const auto [found, is_new] = homes.emplace(shape_key(shape), report.cases.size());
       home = found->second;

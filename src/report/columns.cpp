@@ -91,8 +91,8 @@ const std::vector<Column<MachineInfo>>& machine_columns() {
   return columns;
 }
 
-const std::vector<Column<Shape>>& shape_columns() {
-  using T = Shape;
+const std::vector<Column<CaseShape>>& shape_columns() {
+  using T = CaseShape;
   static const std::vector<Column<T>> columns = {
       describe<T>("history_length", "tokens", "L, length of the user history", &T::history_length),
       describe<T>("dim", "", "d, width of a token", &T::dim),
@@ -102,15 +102,16 @@ const std::vector<Column<Shape>>& shape_columns() {
       describe<T>("ffn_factor", "", "FFN width over model width", &T::ffn_factor),
       describe<T>("token_merge", "tokens", "history tokens in one position, of this many times the width",
                   &T::token_merge),
-      describe<T>("query_tokens", "positions", "those that go on after the first layer; null: all", &T::query_tokens),
+      describe<T>("query_tokens", "positions", "those that go on after the first layer; null: all",
+                  counted<T>(&T::query_tokens)),
       describe<T>("candidate_from_layer", "", "first layer that the candidate takes part in", &T::candidate_from_layer),
       describe<T>("dtype", "", "type of weights and activations", &T::dtype),
       describe<T>("kv_dtype", "", "type of cached keys and values", &T::kv_dtype),
       describe<T>("threads", "", "threads of the run", &T::threads),
       describe<T>("mask", "", "layout and attention mask", &T::mask),
       describe<T>("trim", "", "last layer of the history computes keys and values only", &T::trim),
-      describe<T>("head_width", "", "width of the ranking head's hidden layers; null: no head", &T::head_width,
-                  Role::added),
+      describe<T>("head_width", "", "width of the ranking head's hidden layers; null: no head",
+                  counted<T>(&T::head_width), Role::added),
       describe<T>("head_layers", "", "hidden layers of the ranking head", &T::head_layers, Role::added),
   };
   return columns;

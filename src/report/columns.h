@@ -54,7 +54,7 @@ struct Column {
 
 const std::vector<Column<ToolInfo>>& tool_columns();
 const std::vector<Column<MachineInfo>>& machine_columns();
-const std::vector<Column<Shape>>& shape_columns();
+const std::vector<Column<CaseShape>>& shape_columns();
 const std::vector<Column<Equivalence>>& equivalence_columns();
 const std::vector<Column<LayerSamples>>& layer_sample_columns();
 const std::vector<Column<SchemeEquivalence>>& scheme_equivalence_columns();

@@ -96,8 +96,25 @@ Known<Row> known(std::string Row::*member) {
   return {member};
 }
 
-/// get: a member of Row, known(member), or a function of it; its type gives the kind, and std::optional means "may be
-/// unknown". What a function gives is derived, so it is not read back.
+/// A count of which 0 means that there is none.
+template <typename Row, typename Base>
+struct Counted {
+  std::int64_t Base::*member;
+  std::optional<std::int64_t> operator()(const Row& row) const {
+    return row.*member == 0 ? std::nullopt : std::optional(row.*member);
+  }
+  void set(Row& row, const Value& value) const {
+    const auto* count = std::get_if<std::int64_t>(&value);
+    row.*member = count != nullptr ? *count : 0;
+  }
+};
+template <typename Row, typename Base>
+Counted<Row, Base> counted(std::int64_t Base::*member) {
+  return {member};
+}
+
+/// get: a member of Row, known(member), counted(member), or a function of it; its type gives the kind, and
+/// std::optional means "may be unknown". What a function gives is derived, so it is not read back.
 template <typename Row, typename Get>
 Column<Row> describe(const char* name, const char* unit, const char* doc, Get get, Role role = Role::field) {
   using Result = std::remove_cvref_t<std::invoke_result_t<Get, const Row&>>;
@@ -107,7 +124,7 @@ Column<Row> describe(const char* name, const char* unit, const char* doc, Get ge
   std::function<void(Row&, const Value&)> set;
   if constexpr (std::is_member_object_pointer_v<Get>) {
     set = [get](Row& row, const Value& value) { from_value(value, row.*get); };
-  } else if constexpr (std::is_same_v<Get, Known<Row>>) {
+  } else if constexpr (requires(Row & row, const Value& value) { get.set(row, value); }) {
     set = [get](Row& row, const Value& value) { get.set(row, value); };
   }
   return {name, unit, doc, kind, nullable, role, [get](const Row& row) { return to_value(std::invoke(get, row)); },

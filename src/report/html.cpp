@@ -61,10 +61,10 @@ std::string page_of(const std::string& data) {
 /// What tells each report from the others: its shapes, else the schemes that not all of them have; empty where nothing
 /// does.
 std::vector<std::string> titles_of(const std::vector<NamedReport>& reports) {
-  std::vector<std::vector<Shape>> shapes;
+  std::vector<std::vector<CaseShape>> shapes;
   std::vector<std::vector<std::string>> schemes;
   for (const NamedReport& one : reports) {
-    std::vector<Shape>& own = shapes.emplace_back();
+    std::vector<CaseShape>& own = shapes.emplace_back();
     std::vector<std::string>& names = schemes.emplace_back();
     for (const Case& each : one.report.cases) {
       if (each.shape) own.push_back(*each.shape);

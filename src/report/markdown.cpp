@@ -14,12 +14,12 @@ namespace {
 
 std::string bullet(const std::string& text) { return "- " + text + "\n"; }
 
-std::string shape_text(const Shape& shape) {
+std::string shape_text(const CaseShape& shape) {
   std::string text = "L=" + integer(shape.history_length) + ", d=" + integer(shape.dim) +
                      ", heads=" + integer(shape.heads) + ", KV heads=" + integer(shape.kv_heads) +
                      ", layers=" + integer(shape.layers) + ", " + one_line_or_dash(shape.dtype) + ", KV " +
                      one_line_or_dash(shape.kv_dtype) + ", " + counted(shape.threads, "thread");
-  if (shape.head_width) text += ", head " + integer(shape.head_layers) + "x" + integer(*shape.head_width);
+  if (shape.head_width > 0) text += ", head " + integer(shape.head_layers) + "x" + integer(shape.head_width);
   return text;
 }
 

@@ -9,51 +9,23 @@
 
 namespace kvcast::report {
 
-Shape shape_of(const Config& config) {
-  const ModelConfig& model = config.model;
-  Shape shape;
-  shape.history_length = model.history_length;
-  shape.dim = model.dim;
-  shape.heads = model.heads;
-  shape.kv_heads = model.kv_heads;
-  shape.layers = model.layers;
-  shape.ffn_factor = model.ffn_factor;
-  shape.token_merge = model.token_merge;
-  if (model.query_tokens > 0) shape.query_tokens = model.query_tokens;
-  shape.candidate_from_layer = model.candidate_from_layer;
-  shape.dtype = config.run.dtype;
-  shape.kv_dtype = config.run.kv_dtype;
-  shape.threads = config.run.threads;
-  shape.mask = to_string(model.mask);
-  shape.trim = config.run.trim;
-  if (model.head_width > 0) shape.head_width = model.head_width;
-  shape.head_layers = model.head_layers;
-  return shape;
+CaseShape shape_of(const Config& config) {
+  return {config.model,   config.run.dtype, config.run.kv_dtype, config.run.threads, to_string(config.model.mask),
+          config.run.trim};
 }
 
-Config config_of(const Shape& shape) {
+Config config_of(const CaseShape& shape) {
   Config config;
-  ModelConfig& m = config.model;
-  m.history_length = shape.history_length;
-  m.dim = shape.dim;
-  m.heads = shape.heads;
-  m.kv_heads = shape.kv_heads;
-  m.layers = shape.layers;
-  m.ffn_factor = shape.ffn_factor;
-  m.token_merge = shape.token_merge;
-  m.query_tokens = shape.query_tokens.value_or(0);
-  m.candidate_from_layer = shape.candidate_from_layer;
-  m.mask = mask_of(shape.mask).value_or(m.mask);
+  static_cast<Shape&>(config.model) = shape;
+  config.model.mask = mask_of(shape.mask).value_or(config.model.mask);
   config.run.dtype = shape.dtype;
   config.run.kv_dtype = shape.kv_dtype;
   config.run.threads = shape.threads;
   config.run.trim = shape.trim;
-  m.head_width = shape.head_width.value_or(0);
-  m.head_layers = shape.head_layers;
   return config;
 }
 
-std::string shape_key(const std::optional<Shape>& shape) {
+std::string shape_key(const std::optional<CaseShape>& shape) {
   std::string key;
   if (!shape) return key;
   for (const auto& column : shape_columns()) key += csv_cell(column.value(*shape)) + ",";
@@ -63,13 +35,13 @@ std::string shape_key(const std::optional<Shape>& shape) {
 namespace {
 
 /// The field that another is what it is because of, where it is; empty: none.
-const char* leader_of(const std::string& field, const Shape& shape) {
+const char* leader_of(const std::string& field, const CaseShape& shape) {
   if (field == "kv_dtype" && shape.kv_dtype == shape.dtype) return "dtype";
   if (field == "kv_heads" && shape.kv_heads == shape.heads) return "heads";
   return "";
 }
 
-std::string value_text(const Shape& shape, const std::string& field) {
+std::string value_text(const CaseShape& shape, const std::string& field) {
   for (const auto& column : shape_columns()) {
     if (column.name == field) return csv_cell(column.value(shape));
   }
@@ -78,7 +50,7 @@ std::string value_text(const Shape& shape, const std::string& field) {
 
 }  // namespace
 
-std::string shape_key_without(const Shape& shape, const std::vector<std::string>& columns) {
+std::string shape_key_without(const CaseShape& shape, const std::vector<std::string>& columns) {
   std::string key;
   for (const auto& column : shape_columns()) {
     if (std::find(columns.begin(), columns.end(), column.name) == columns.end()) {
@@ -94,14 +66,14 @@ std::vector<std::string> shape_fields() {
   return names;
 }
 
-std::string shape_words(const Shape& shape, const std::string& field) {
+std::string shape_words(const CaseShape& shape, const std::string& field) {
   const std::string value = value_text(shape, field);
   if (field == "dtype" || field == "mask") return value;
   const std::string name = field == "history_length" ? "L" : field == "dim" ? "d" : field;
   return name + "=" + (value.empty() ? "none" : value);
 }
 
-std::vector<std::string> shape_differences(const Shape& a, const Shape& b) {
+std::vector<std::string> shape_differences(const CaseShape& a, const CaseShape& b) {
   std::vector<std::string> fields;
   for (const std::string& field : shape_fields()) {
     if (value_text(a, field) == value_text(b, field)) continue;
@@ -111,15 +83,15 @@ std::vector<std::string> shape_differences(const Shape& a, const Shape& b) {
   return fields;
 }
 
-std::vector<std::string> shape_titles(const std::vector<std::vector<Shape>>& lists) {
+std::vector<std::string> shape_titles(const std::vector<std::vector<CaseShape>>& lists) {
   std::vector<std::string> titles(lists.size());
   if (std::any_of(lists.begin(), lists.end(), [](const auto& shapes) { return shapes.empty(); })) return titles;
   for (const std::string& field : shape_fields()) {
     // Of each list its values in order of appearance; what is because of another field is no value of its own.
     std::vector<std::vector<std::string>> values, shown;
-    for (const std::vector<Shape>& shapes : lists) {
+    for (const std::vector<CaseShape>& shapes : lists) {
       std::vector<std::string>&own = values.emplace_back(), &words = shown.emplace_back();
-      for (const Shape& shape : shapes) {
+      for (const CaseShape& shape : shapes) {
         const std::string leader = leader_of(field, shape), value = leader.empty() ? value_text(shape, field) : leader;
         if (std::find(own.begin(), own.end(), value) != own.end()) continue;
         own.push_back(value);
@@ -134,6 +106,8 @@ std::vector<std::string> shape_titles(const std::vector<std::vector<Shape>>& lis
   return titles;
 }
 
-bool same_shape(const std::optional<Shape>& a, const std::optional<Shape>& b) { return shape_key(a) == shape_key(b); }
+bool same_shape(const std::optional<CaseShape>& a, const std::optional<CaseShape>& b) {
+  return shape_key(a) == shape_key(b);
+}
 
 }  // namespace kvcast::report

@@ -69,13 +69,13 @@ std::string head(const Report& report) {
   return report.cases.size() > kMaxFullCases ? text + machine_lines(report.cases) : text;
 }
 
-std::string shape_line(const Shape& shape) {
+std::string shape_line(const CaseShape& shape) {
   std::string model = fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn={}x", shape.history_length, shape.dim,
                                   shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor);
   if (shape.token_merge > 1) model += fmt::format(" token_merge={}", shape.token_merge);
-  if (shape.query_tokens) model += fmt::format(" query_tokens={}", *shape.query_tokens);
+  if (shape.query_tokens > 0) model += fmt::format(" query_tokens={}", shape.query_tokens);
   if (shape.candidate_from_layer > 0) model += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
-  if (shape.head_width) model += fmt::format(" head={}x{}", shape.head_layers, *shape.head_width);
+  if (shape.head_width > 0) model += fmt::format(" head={}x{}", shape.head_layers, shape.head_width);
   return paragraph_of_items("shape",
                             {model, one_line_or_dash(shape.dtype) + ", KV " + one_line_or_dash(shape.kv_dtype),
                              counted(shape.threads, "thread"), "mask " + one_line_or_dash(shape.mask),

@@ -45,7 +45,7 @@ SchemePoint skipped(const std::string& scheme, const std::string& reason) {
 
 Case sharing_case() {
   Case one;
-  one.shape = Shape{1000, 768, 12, 12, 50, 4, 4, 1, 100, "fp32", "bf16", 2, "causal", true, 1024, 3};
+  one.shape = CaseShape{{1000, 768, 12, 12, 50, 4, 4, 100, 1, 1024, 3}, "fp32", "bf16", 2, "causal", true};
 
   one.equivalence =
       Equivalence{true, 4, 2, 4, 1.5e-5, 2.75e-5, 1.25e-4, std::nullopt, 3, "L=125, layers=2", std::nullopt, {}, true};
@@ -183,7 +183,7 @@ Case sharing_case() {
 /// A mask that cannot share: naive alone, nothing else known.
 Case naive_only_case() {
   Case one;
-  one.shape = Shape{0, 64, 4, 1, 1, 4, 1, 0, std::nullopt, "fp32", "fp32", 1, "bidirectional", false};
+  one.shape = CaseShape{{0, 64, 4, 1, 1, 4}, "fp32", "fp32", 1, "bidirectional", false};
   one.equivalence = Equivalence{false, 1,  std::nullopt, 0,  std::nullopt, std::nullopt, std::nullopt, std::nullopt,
                                 0,     "", std::nullopt, {}, true};
   one.equivalence->schemes = {
@@ -347,7 +347,7 @@ Report fixed_report() {
   report.machine = MachineInfo{"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 105.25, 210.5, 11.5};
   Config& config = report.config.emplace();
   config.comment = "=1+1 \"seed\", 用户 naïve";
-  config.model = {1000, 768, 12, 12, 50, 4, Mask::causal, 4, 100, 1, "=weights \"file\".safetensors", 1024, 3};
+  config.model = {{1000, 768, 12, 12, 50, 4, 4, 100, 1, 1024, 3}, Mask::causal, "=weights \"file\".safetensors"};
   config.run = {{1, 10, 1000},
                 {"naive", "shared", "shared-copy", "packed", "cached", "append"},
                 "fp32",

@@ -16,8 +16,13 @@ namespace {
 
 class BuiltinSession final : public Session {
  public:
+  BuiltinSession(const Problem& problem, const Model& model)
+      : problem_(problem), model_(model), threads_(threads_of(problem.config())) {}
   explicit BuiltinSession(const Problem& problem)
-      : problem_(problem), model_(problem.shape(), problem.source()), threads_(threads_of(problem.config())) {}
+      : problem_(problem),
+        own_(std::make_unique<Model>(problem.shape(), problem.source())),
+        model_(*own_),
+        threads_(threads_of(problem.config())) {}
 
   void add(const SchemeInstance& instance, std::int64_t most_candidates, bool again) override {
     const Config& config = problem_.config();
@@ -121,7 +126,8 @@ class BuiltinSession final : public Session {
   }
 
   const Problem& problem_;
-  Model model_;
+  std::unique_ptr<const Model> own_;
+  const Model& model_;
   int threads_;
   std::vector<Lane> lanes_;
   std::optional<RankingHead> head_;
@@ -134,9 +140,14 @@ class BuiltinEngine final : public Engine {
   std::unique_ptr<Session> open(const Problem& problem) const override {
     return std::make_unique<BuiltinSession>(problem);
   }
+  std::unique_ptr<Service> serve(const Config& config) const override { return make_service(config); }
 };
 
 }  // namespace
+
+std::unique_ptr<Session> open_session(const Problem& problem, const Model& model) {
+  return std::make_unique<BuiltinSession>(problem, model);
+}
 
 SchemeContext scheme_context(const Problem& problem, const Model& model, const SchemeOptions& options,
                              std::int64_t most_candidates) {
@@ -144,7 +155,7 @@ SchemeContext scheme_context(const Problem& problem, const Model& model, const S
   SchemeContext context;
   context.model = &model;
   context.history = problem.history();
-  context.history_length = positions(config.model);
+  context.history_length = config.model.positions();
   context.mask = config.model.mask;
   context.trim = config.run.trim;
   context.threads = static_cast<int>(config.run.threads);

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <memory>
 
 #include "engine/builtin/model/model.h"
 #include "engine/builtin/schemes/scheme.h"
@@ -12,6 +13,12 @@ namespace kvcast {
 /// What a scheme on this problem is given, for scoring passes up to `most_candidates`. `model`: of its weights.
 SchemeContext scheme_context(const Problem& problem, const Model& model, const SchemeOptions& options,
                              std::int64_t most_candidates);
+
+/// A session on weights that outlive it.
+std::unique_ptr<Session> open_session(const Problem& problem, const Model& model);
+
+/// Requests of many users on the seeded model of a config.
+std::unique_ptr<Service> make_service(const Config& config);
 
 /// The one there is; without state of its own.
 const Engine& builtin_engine();

@@ -235,7 +235,7 @@ class Calibrator {
     specs = specs.first(slots.size());
     for (std::size_t i = 0; i < specs.size(); ++i) {
       prepare(server, specs[i]);
-      server.history(work_of({specs[i].purpose, specs[i].known, 0, 0}, user + i), slots[i]->cache);
+      server.history(work_of({specs[i].purpose, specs[i].known, 0, 0}, user + i), *slots[i]->kv);
     }
     const auto before = measure::cpu_times();
     const std::size_t first = timed.size();
@@ -243,9 +243,9 @@ class Calibrator {
       const Work work = work_of(specs[i], user + i);
       if (!wait_until(clock_seconds() + idle(mix64(user + i), timed), stopped_)) break;
       const double start = clock_seconds();
-      server.history(work, slots[i]->cache);
+      server.history(work, *slots[i]->kv);
       const double middle = clock_seconds();
-      server.candidates(work, slots[i]->cache);
+      server.candidates(work, *slots[i]->kv);
       const double end = clock_seconds();
       if (stopping()) break;  // the passes have left out what they liked
       const double after = measure::canary_gflops(server.threads());

@@ -1,13 +1,12 @@
 // Outputs on the path of the replay against naive and float64, before anything is timed.
-#include "engine/builtin/schemes/check.h"
-
 #include <algorithm>
 #include <cmath>
 #include <string>
 #include <vector>
 
 #include "base/text.h"
-#include "engine/builtin/schemes/scheme.h"
+#include "engine/problem.h"
+#include "equality/equality.h"
 #include "traffic/replay/state.h"
 
 namespace kvcast::traffic {
@@ -15,14 +14,6 @@ namespace {
 
 // FLOPs of one float64 reference: a few seconds of its plain loops.
 constexpr double kReferenceFlops = 4e9;
-
-double largest_difference(const std::vector<float>& values, const std::vector<double>& truth) {
-  double worst = 0;
-  for (std::size_t i = 0; i < truth.size(); ++i) {
-    worst = worse(worst, std::abs(static_cast<double>(values[i]) - truth[i]));
-  }
-  return worst;
-}
 
 // A kind of request; how the slot came to what it holds.
 struct Kind {
@@ -36,30 +27,26 @@ class Checker {
   explicit Checker(ReplayState& state) : state_(state), server_(*state.servers.front()) {}
 
   void check(const Kind& kind) {
+    const ModelShape shape = model_shape(state_.config);
     Work small = kind.work;
     small.candidates = std::min<std::int64_t>(small.candidates, 2);
-    while (small.length > 16 && reference_flops(state_.shape, small.length + 1) > kReferenceFlops) {
+    while (small.length > 16 && reference_flops(shape, small.length + 1) > kReferenceFlops) {
       small.length = std::max<std::int64_t>(16, small.length / 5 * 4);
     }
     if (kind.work.length > 0) small.known = kind.work.known * small.length / kind.work.length;
-    const std::vector<float> history = history_of(small);
-    const std::vector<double> truth = reference_outputs(state_.shape, state_.source, history, state_.config.model.mask,
-                                                        candidates_of(small), threads());
-    const double allowed =
-        rounding_factor(state_.shape) * *rounding_error(state_.shape, state_.source, history, state_.config.model.mask,
-                                                        candidates_of(small), truth, threads());
-    refuse(kind, "naive", "float64", largest_difference(naive(small), truth), allowed);
-    refuse(kind, "the replay", "float64", largest_difference(replayed(small, kind.grown), truth), allowed);
+    const Problem problem = problem_of(small);
+    const equality::Truth truth = *equality::truth_of(problem, count_of(problem), {});
+    const double allowed = truth.allowed;
+    refuse(kind, "naive", "float64", equality::largest_error(naive(problem), truth.outputs), allowed);
+    refuse(kind, "the replay", "float64", equality::largest_error(replayed(small, kind.grown), truth.outputs), allowed);
     // The same at its own length, where only naive can be asked; its error grows with the keys (docs/model.md §7).
-    const std::vector<float> exact = naive(kind.work);
+    const std::vector<float> exact = naive(problem_of(kind.work));
     const std::vector<double> baseline(exact.begin(), exact.end());
-    refuse(kind, "the replay", "naive", largest_difference(replayed(kind.work, kind.grown), baseline),
+    refuse(kind, "the replay", "naive", equality::largest_error(replayed(kind.work, kind.grown), baseline),
            allowed * key_error_growth(kind.work.length) / key_error_growth(small.length));
   }
 
  private:
-  int threads() const { return static_cast<int>(state_.options.threads); }
-
   static void refuse(const Kind& kind, const std::string& whose, const std::string& judge, double error,
                      double tolerance) {
     if (error <= tolerance) return;  // a NaN is not
@@ -70,7 +57,7 @@ class Checker {
 
   // In the order of positions: a history that sees no later token but is read from its end is reversed.
   std::vector<float> history_of(const Work& work) const {
-    const std::int64_t dim = state_.shape.dim;
+    const std::int64_t dim = state_.dim;
     std::vector<float> tokens(static_cast<std::size_t>(work.length * dim));
     state_.items->history(work.user, work.first, work.length, tokens.data());
     if (state_.config.model.mask != Mask::history_blind) return tokens;
@@ -83,7 +70,7 @@ class Checker {
 
   // First and last of the request's, as they are compared.
   std::vector<float> picked(const Work& work, const float* rows) const {
-    const std::int64_t dim = state_.shape.dim;
+    const std::int64_t dim = state_.dim;
     std::vector<float> result(rows, rows + dim);
     if (work.candidates > 1) {
       result.insert(result.end(), rows + (work.candidates - 1) * dim, rows + work.candidates * dim);
@@ -91,27 +78,25 @@ class Checker {
     return result;
   }
   std::vector<float> candidates_of(const Work& work) const {
-    std::vector<float> tokens(static_cast<std::size_t>(work.candidates * state_.shape.dim));
+    std::vector<float> tokens(static_cast<std::size_t>(work.candidates * state_.dim));
     state_.items->candidates(work.number, work.candidates, tokens.data());
     return picked(work, tokens.data());
   }
 
-  std::vector<float> naive(const Work& work) const {
-    const std::vector<float> history = history_of(work), candidates = candidates_of(work);
-    const auto count = static_cast<std::int64_t>(candidates.size()) / state_.shape.dim;
-    SchemeContext context;
-    context.model = state_.model.get();
-    context.history = history;
-    context.history_length = work.length;
-    context.mask = state_.config.model.mask;
-    context.trim = state_.config.run.trim;
-    context.threads = threads();
-    context.max_candidates = count;
-    const std::unique_ptr<Scheme> scheme = scheme_list().front().make(context);  // the baseline
-    scheme->prepare(std::vector<std::int64_t>{count});
-    std::vector<float> outputs(candidates.size());
-    scheme->candidate_pass(candidates.data(), count, outputs.data());
-    return outputs;
+  /// The request as a problem of its own.
+  Problem problem_of(const Work& work) const {
+    Config config = state_.config;
+    config.model.history_length = work.length;
+    config.run.threads = state_.options.threads;
+    return {config, history_of(work), candidates_of(work)};
+  }
+  static std::int64_t count_of(const Problem& problem) {
+    return static_cast<std::int64_t>(problem.candidates().size()) / problem.shape().dim;
+  }
+  std::vector<float> naive(const Problem& problem) const {
+    const std::unique_ptr<Session> session = state_.service->open(problem);
+    session->add(baseline(), count_of(problem), false);
+    return equality::outputs_of(*session, baseline().label, problem.candidates(), problem.shape().dim);
   }
 
   // In a slot that another user has filled to the brim before.
@@ -120,28 +105,28 @@ class Checker {
     Work other;
     other.user = ~work.user;
     other.length = std::min(state_.longest, state_.pool->capacity(*slot));
-    serve(other, slot->cache);
+    serve(other, *slot->kv);
     if (work.known > 0) {
       Work before = work;
       before.length = work.known;
       before.known = 0;
       if (grown) {
         std::unique_ptr<Slot> smaller = state_.pool->take(before.length);
-        serve(before, smaller->cache);
-        slot->cache.copy_history(smaller->cache, before.length, threads());
+        serve(before, *smaller->kv);
+        server_.copy(*smaller->kv, before.length, *slot->kv);
         state_.pool->give(std::move(smaller));
       } else {
-        serve(before, slot->cache);
+        serve(before, *slot->kv);
       }
     }
-    serve(work, slot->cache);
+    serve(work, *slot->kv);
     state_.pool->give(std::move(slot));
     return picked(work, server_.outputs().data());
   }
-  void serve(const Work& work, KvCache& cache) {
+  void serve(const Work& work, UserKv& kv) {
     server_.prepare(work);
-    server_.history(work, cache);
-    server_.candidates(work, cache);
+    server_.history(work, kv);
+    server_.candidates(work, kv);
   }
 
   ReplayState& state_;

@@ -14,7 +14,6 @@
 #include "base/clock.h"
 #include "base/stop.h"
 #include "base/text.h"
-#include "engine/builtin/kernels/attention.h"
 #include "measure/machine.h"
 #include "measure/measure.h"
 #include "statistics/statistics.h"
@@ -86,13 +85,12 @@ bool wait_until(double until, const std::atomic<bool>& stopped) {
 
 // ---- what is made ready
 
-ReplayState::ReplayState(const Config& wanted, const ModelShape& model_shape, std::span<const Request> asked,
+ReplayState::ReplayState(const Engine& engine, const Config& wanted, std::span<const Request> asked,
                          const ReplayOptions& how)
-    : config(wanted),
-      shape(model_shape),
-      options(how),
-      bytes_per_token(KvCache::all_layers_bytes(model_shape, 1, kernels::kKeyPanel, 0) / kernels::kKeyPanel) {
+    : config(wanted), dim(config.model.width()), options(how), service(engine.serve(config)) {
   refuse_model(config.model);
+  refuse(service == nullptr, "--engine", engine.info().name + " keeps no keys and values between requests", "another");
+  bytes_per_token = service->kv_bytes(service->granule()) / static_cast<double>(service->granule());
   const std::int64_t cpus = measure::probe_limits().cpus;
   refuse(options.workers * options.threads > cpus, "--workers",
          std::to_string(options.workers) + " workers of " + std::to_string(options.threads) +
@@ -107,25 +105,23 @@ ReplayState::ReplayState(const Config& wanted, const ModelShape& model_shape, st
   }
   run_dry();
   refuse_memory();
-  const auto seed = static_cast<std::uint64_t>(config.run.seed);
-  source = seeded_weights(shape, seed, static_cast<int>(options.workers * options.threads));
-  model = std::make_unique<Model>(shape, source);
-  items = std::make_unique<Items>(shape.dim, options.seed);
-  pool = std::make_unique<SlotPool>(&shape, longest);
+  service->load(static_cast<int>(options.workers * options.threads));
+  items = std::make_unique<Items>(dim, options.seed);
+  pool = std::make_unique<SlotPool>(service.get(), service->granule(), longest);
   pool->stock(slots);
   worker_pool = std::make_unique<WorkerPool>(options.workers);
   servers.resize(static_cast<std::size_t>(options.workers));
   // One after the other would take that many times as long: primitives are made by the hundred.
   worker_pool->run([&](std::size_t worker) {
-    auto server = std::make_unique<Server>(*model, *items, static_cast<int>(options.threads), config.run.trim, longest,
-                                           most_candidates);
+    auto server =
+        std::make_unique<Server>(*service, *items, dim, static_cast<int>(options.threads), longest, most_candidates);
     for (std::size_t i = 0; i < requests.size(); ++i) {
       server->prepare(work(i, expected[i]));
       // A second worker may still be at the user's last request, and then nothing is found.
       if (options.workers == 1) continue;
       server->prepare(work(i, {Found::nothing, 0, expected[i].length}));
-      const std::int64_t panels = expected[i].known - expected[i].known % kernels::kKeyPanel;
-      server->prepare(work(i, {Found::part, panels, expected[i].length}));
+      const std::int64_t granules = expected[i].known - expected[i].known % service->granule();
+      server->prepare(work(i, {Found::part, granules, expected[i].length}));
     }
     servers[worker] = std::move(server);
   });
@@ -137,7 +133,7 @@ void ReplayState::run_dry() {
     longest = std::max(longest, std::min(limit, request.history));
     most_candidates = std::max(most_candidates, request.candidates);
   }
-  SlotPool dry(nullptr, longest);
+  SlotPool dry(nullptr, service->granule(), longest);
   Store store(options.cache, bytes_per_token, options.max_history, dry);
   for (std::size_t i = 0; i < requests.size(); ++i) {
     Visit visit = store.begin(requests[i], requests[i].arrival_s);
@@ -149,14 +145,14 @@ void ReplayState::run_dry() {
 }
 
 void ReplayState::refuse_memory() {
-  const SlotPool ladder(nullptr, longest);
+  const SlotPool ladder(nullptr, service->granule(), longest);
   double caches = 0;
   for (std::size_t c = 0; c < slots.size(); ++c) {
-    caches += static_cast<double>(slots[c]) * KvCache::all_layers_bytes(shape, 1, ladder.capacities()[c], 0);
+    caches += static_cast<double>(slots[c]) * service->kv_bytes(ladder.capacities()[c]);
   }
   const double workers = static_cast<double>(options.workers) *
-                         Server::bytes(shape, static_cast<int>(options.threads), longest, most_candidates);
-  const double weights = Model::bytes(shape) + Items::bytes(shape.dim);
+                         Server::bytes(*service, dim, static_cast<int>(options.threads), longest, most_candidates);
+  const double weights = service->weight_bytes() + Items::bytes(dim);
   bytes = weights + workers + caches;
   if (options.memory_bytes == 0 || bytes <= static_cast<double>(options.memory_bytes)) return;
   const bool by_model = weights > std::max(caches, workers);
@@ -170,9 +166,9 @@ void ReplayState::refuse_memory() {
       by_model ? "fewer layers or a smaller dim" : "a smaller --cache or --max-history, or fewer workers");
 }
 
-Replay::Replay(const Config& config, const ModelShape& shape, std::span<const Request> requests,
+Replay::Replay(const Engine& engine, const Config& config, std::span<const Request> requests,
                const ReplayOptions& options)
-    : state_(std::make_unique<ReplayState>(config, shape, requests, options)) {}
+    : state_(std::make_unique<ReplayState>(engine, config, requests, options)) {}
 Replay::~Replay() = default;
 
 std::int64_t Replay::memory_bytes() const noexcept { return static_cast<std::int64_t>(state_->bytes); }
@@ -327,11 +323,11 @@ class Run {
     // Primitives of sizes that came up by another order of requests.
     record.late = server.prepare(work);
     record.busy = visit.busy;
-    KvCache& cache = visit.cache();
-    if (const KvCache* from = visit.copied_from()) cache.copy_history(*from, work.known, server.threads());
+    UserKv& kv = visit.kv();
+    if (const Slot* from = visit.copied_from()) server.copy(*from->kv, work.known, kv);
     if (visit.outgrown) ++grown_;
-    server.history(work, cache);
-    server.candidates(work, cache);
+    server.history(work, kv);
+    server.candidates(work, kv);
     {
       const std::lock_guard lock(mutex_);
       last_ = std::max(last_, clock());
@@ -343,7 +339,7 @@ class Run {
     ++answered_;
     if (replay_.keep_outputs) {
       const float* from = server.outputs().data();
-      replay_.outputs[number].assign(from, from + work.candidates * replay_.shape.dim);
+      replay_.outputs[number].assign(from, from + work.candidates * replay_.dim);
     }
     return true;
   }

@@ -8,7 +8,7 @@
 #include <string>
 #include <vector>
 
-#include "engine/builtin/model/weights.h"
+#include "engine/engine.h"
 #include "kvcast/config.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/traffic.h"
@@ -100,12 +100,11 @@ struct ReplayState;
 
 class Replay {
  public:
-  /// Makes the model of `config`, of this shape, and memory for everything that these requests need; what is kept
+  /// Makes the model of `config` and memory for everything that these requests need; what is kept
   /// between requests is known beforehand from the policy alone. The requests ascend in time; arrivals count from the
   /// first. Errors: ConfigError naming the field of a model that cannot be replayed, --workers where there are too few
   /// CPUs, or --cache where the memory does not suffice; std::bad_alloc.
-  Replay(const Config& config, const ModelShape& shape, std::span<const Request> requests,
-         const ReplayOptions& options);
+  Replay(const Engine& engine, const Config& config, std::span<const Request> requests, const ReplayOptions& options);
   ~Replay();
 
   /// Requests of every kind that the trace has (nothing cached, a part, all, and a slot used before) on the path of the

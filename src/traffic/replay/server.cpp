@@ -4,17 +4,13 @@
 #include <cstring>
 
 #include "base/random.h"
-#include "engine/builtin/schemes/sharing.h"
+#include "engine/builtin/model/weights.h"
 
 namespace kvcast::traffic {
 namespace {
 
 // More than any cache holds of a usual width, so that gathering reads memory as a ranker's own table does.
 constexpr std::int64_t kItems = 16384;
-
-std::uint64_t pair_key(std::int64_t a, std::int64_t b) {
-  return static_cast<std::uint64_t>(a) << 32 | static_cast<std::uint64_t>(b);
-}
 
 }  // namespace
 
@@ -40,55 +36,32 @@ void Items::candidates(std::int64_t number, std::int64_t count, float* tokens) c
   gather(mix64(~static_cast<std::uint64_t>(number)) ^ 0x63616e64ULL, 0, count, tokens);
 }
 
-Server::Server(const Model& model, const Items& items, int threads, bool trim, std::int64_t max_history,
-               std::int64_t max_candidates)
+Server::Server(const Service& service, const Items& items, std::int64_t dim, int threads, std::int64_t most_history,
+               std::int64_t most_candidates)
     : items_(&items),
-      trim_(trim),
-      workspace_(model, threads, std::max<std::int64_t>(1, sharing_rows(max_history, max_candidates))),
-      forward_(workspace_),
-      tokens_(max_history * model.shape().dim),
-      candidates_(max_candidates * model.shape().dim),
-      outputs_(max_candidates * model.shape().dim) {}
+      dim_(dim),
+      threads_(threads),
+      worker_(service.make_worker(threads, most_history, most_candidates)),
+      tokens_(most_history * dim),
+      candidates_(most_candidates * dim),
+      outputs_(most_candidates * dim) {}
 
-double Server::bytes(const ModelShape& shape, int threads, std::int64_t max_history, std::int64_t max_candidates) {
-  return Workspace::bytes(shape, threads, sharing_rows(max_history, max_candidates)) +
-         static_cast<double>(max_history + 2 * max_candidates) * static_cast<double>(shape.dim) * sizeof(float);
+double Server::bytes(const Service& service, std::int64_t dim, int threads, std::int64_t most_history,
+                     std::int64_t most_candidates) {
+  return service.worker_bytes(threads, most_history, most_candidates) +
+         static_cast<double>(most_history + 2 * most_candidates) * static_cast<double>(dim) * sizeof(float);
 }
 
-bool Server::prepare(const Work& work) {
-  bool made = false;
-  if (work.known < work.length && prepared_histories_.insert(pair_key(work.length, work.known)).second) {
-    forward_.prepare(pass(work));
-    made = true;
-  }
-  if (work.candidates > 0 && prepared_candidates_.insert(pair_key(work.candidates, work.length)).second) {
-    for (const std::int64_t block : {std::min(work.candidates, kCandidateBlock), work.candidates % kCandidateBlock}) {
-      if (block == 0) continue;
-      CandidatePass candidates;
-      candidates.count = block;
-      forward_.prepare(candidates, work.length);
-    }
-    made = true;
-  }
-  return made;
+bool Server::prepare(const Work& work) { return worker_->prepare({work.length, work.known}, work.candidates); }
+
+void Server::history(const Work& work, UserKv& kv) noexcept {
+  items_->history(work.user, work.first + work.known, work.length - work.known, tokens_.data() + work.known * dim_);
+  worker_->prefill({work.length, work.known}, tokens_.data(), kv);
 }
 
-void Server::history(const Work& work, KvCache& cache) noexcept {
-  if (work.length == 0) cache.length = 0;
-  if (work.known == work.length) return;  // others may be reading it
-  const std::int64_t dim = workspace_.shape().dim;
-  items_->history(work.user, work.first + work.known, work.length - work.known, tokens_.data() + work.known * dim);
-  forward_.prefill(pass(work), tokens_.data(), cache);
-}
-
-void Server::candidates(const Work& work, const KvCache& cache) noexcept {
-  const std::int64_t dim = workspace_.shape().dim;
+void Server::candidates(const Work& work, const UserKv& kv) noexcept {
   items_->candidates(work.number, work.candidates, candidates_.data());
-  for (std::int64_t first = 0; first < work.candidates; first += kCandidateBlock) {
-    CandidatePass pass;
-    pass.count = std::min(kCandidateBlock, work.candidates - first);
-    forward_.candidates(pass, candidates_.data() + first * dim, cache, outputs_.data() + first * dim);
-  }
+  worker_->score({candidates_.data(), work.candidates, outputs_.data(), nullptr}, kv);
 }
 
 }  // namespace kvcast::traffic

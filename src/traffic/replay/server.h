@@ -1,11 +1,11 @@
-// One worker's engine: the passes of a request, on tokens that can be made again.
+// One worker of a replay: the passes of a request, on tokens that can be made again.
 #pragma once
 
 #include <cstdint>
-#include <unordered_set>
+#include <memory>
 
 #include "base/buffer.h"
-#include "engine/builtin/model/forward.h"
+#include "engine/engine.h"
 
 namespace kvcast::traffic {
 
@@ -42,30 +42,28 @@ struct Work {
 /// Made and used on its worker's thread.
 class Server {
  public:
-  /// For histories and candidates up to these. Errors: std::bad_alloc.
-  Server(const Model& model, const Items& items, int threads, bool trim, std::int64_t max_history,
-         std::int64_t max_candidates);
-  static double bytes(const ModelShape& shape, int threads, std::int64_t max_history, std::int64_t max_candidates);
+  /// For histories and candidates up to these, on tokens of width `dim`. Errors: std::bad_alloc.
+  Server(const Service& service, const Items& items, std::int64_t dim, int threads, std::int64_t most_history,
+         std::int64_t most_candidates);
+  static double bytes(const Service& service, std::int64_t dim, int threads, std::int64_t most_history,
+                      std::int64_t most_candidates);
 
-  /// Makes the primitives for such a request; false when they were there.
+  /// Makes ready for such a request; false when it was.
   bool prepare(const Work& work);
-  /// The history pass over what the cache lacks, which leaves it with the whole history; then the candidates. Tokens
-  /// are gathered from the items, of the history the new ones only. Allocates nothing. `cache` has room for the
-  /// history.
-  void history(const Work& work, KvCache& cache) noexcept;
-  void candidates(const Work& work, const KvCache& cache) noexcept;
+  /// The prefill of what the cache lacks, which leaves it with the whole history; then the candidates. Tokens are
+  /// gathered from the items, of the history the new ones only. Allocates nothing. `kv` has room for the history.
+  void history(const Work& work, UserKv& kv) noexcept;
+  void candidates(const Work& work, const UserKv& kv) noexcept;
+  void copy(const UserKv& from, std::int64_t tokens, UserKv& to) noexcept { worker_->copy(from, tokens, to); }
   const Buffer<float>& outputs() const noexcept { return outputs_; }  ///< of the last candidates, [count][dim]
-  int threads() const noexcept { return workspace_.threads; }
+  int threads() const noexcept { return threads_; }
 
  private:
-  HistoryPass pass(const Work& work) const noexcept { return {work.length, work.length - work.known, true, trim_}; }
-
   const Items* items_;
-  bool trim_;
-  Workspace workspace_;
-  Forward forward_;
+  std::int64_t dim_;
+  int threads_;
+  std::unique_ptr<ServiceWorker> worker_;
   Buffer<float> tokens_, candidates_, outputs_;
-  std::unordered_set<std::uint64_t> prepared_histories_, prepared_candidates_;
 };
 
 }  // namespace kvcast::traffic

@@ -19,8 +19,7 @@ namespace kvcast::traffic {
 inline constexpr double kCleanCanary = 0.95;
 
 struct ReplayState {
-  ReplayState(const Config& wanted, const ModelShape& model_shape, std::span<const Request> asked,
-              const ReplayOptions& how);
+  ReplayState(const Engine& engine, const Config& wanted, std::span<const Request> asked, const ReplayOptions& how);
 
   /// Request `number` on what a lookup found.
   Work work(std::size_t number, const Lookup& lookup) const noexcept {
@@ -36,10 +35,11 @@ struct ReplayState {
   void refuse_memory();
 
   Config config;
-  ModelShape shape;
+  std::int64_t dim;
   ReplayOptions options;
   std::vector<Request> requests;  ///< arrivals from 0 on
   bool cut = false;               ///< of those asked for: the others arrive behind the budget
+  std::unique_ptr<Service> service;
   double bytes_per_token = 0;
 
   // By the policy alone, one request after the other.
@@ -48,8 +48,6 @@ struct ReplayState {
   std::int64_t longest = 0, most_candidates = 0;
   double bytes = 0;  ///< estimated
 
-  TensorSource source;
-  std::unique_ptr<Model> model;
   std::unique_ptr<Items> items;
   std::unique_ptr<SlotPool> pool;
   std::vector<std::unique_ptr<Server>> servers;  ///< by worker

@@ -6,23 +6,21 @@
 #include <limits>
 #include <utility>
 
-#include "engine/builtin/kernels/attention.h"
-
 namespace kvcast::traffic {
 
-SlotPool::SlotPool(const ModelShape* shape, std::int64_t longest) : shape_(shape) {
+SlotPool::SlotPool(const Service* service, std::int64_t granule, std::int64_t longest)
+    : service_(service), granule_(granule) {
   const double step = std::pow(2.0, 0.25);
-  std::int64_t capacity = kernels::kKeyPanel;
+  std::int64_t capacity = granule;
   while (true) {
     capacities_.push_back(capacity);
     if (capacity >= longest) break;
-    const auto panels = static_cast<std::int64_t>(
-        std::ceil(step * static_cast<double>(capacity) / static_cast<double>(kernels::kKeyPanel)));
-    capacity = panels * kernels::kKeyPanel;
+    capacity = granule * static_cast<std::int64_t>(
+                             std::ceil(step * static_cast<double>(capacity) / static_cast<double>(granule)));
   }
   // No history outgrows the longest.
   if (capacities_.size() > 1) {
-    capacities_.back() = (longest + kernels::kKeyPanel - 1) / kernels::kKeyPanel * kernels::kKeyPanel;
+    capacities_.back() = (longest + granule - 1) / granule * granule;
   }
   made_.resize(capacities_.size());
   free_.resize(capacities_.size());
@@ -37,7 +35,7 @@ std::size_t SlotPool::class_of(std::int64_t tokens) const noexcept {
 std::unique_ptr<Slot> SlotPool::make(std::size_t size_class) {
   auto slot = std::make_unique<Slot>();
   slot->size_class = size_class;
-  if (shape_ != nullptr) slot->cache = KvCache::all_layers(*shape_, 1, capacities_[size_class], 0);
+  if (service_ != nullptr) slot->kv = service_->make_kv(capacities_[size_class]);
   ++made_[size_class];
   return slot;
 }
@@ -108,7 +106,7 @@ Visit Store::begin(const Request& request, double now) {
     } else {
       visit.shared = held.slot ? held.slot.get() : held.written;
       visit.busy = lookup.found == Found::part;
-      if (visit.busy) lookup.known -= lookup.known % kernels::kKeyPanel;
+      if (visit.busy) lookup.known -= lookup.known % pool_.granule();
       // An earlier request may have left without handing back what a later one is to replace.
       if (lookup.known == 0 || visit.shared == nullptr) {
         lookup = {Found::nothing, 0, lookup.length};
@@ -128,7 +126,7 @@ Visit Store::begin(const Request& request, double now) {
 void Store::end(const Request& request, double now, Visit visit) {
   if (visit.shared != nullptr) stop_reading(visit.shared);
   if (!visit.slot) return;
-  visit.slot->cache.length = visit.lookup.length;
+  if (visit.slot->kv) visit.slot->kv->hold(visit.lookup.length);
   const Slot* const before = visit.outgrown ? visit.outgrown.get() : visit.slot.get();
   const auto held = held_.find(request.user);
   if (held != held_.end() && held->second.written == before) held->second.written = nullptr;

@@ -6,7 +6,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "engine/builtin/model/kv_cache.h"
+#include "engine/engine.h"
 #include "traffic/user_cache.h"
 
 namespace kvcast::traffic {
@@ -14,16 +14,17 @@ namespace kvcast::traffic {
 /// Room for one user's history.
 struct Slot {
   std::size_t size_class = 0;
-  KvCache cache;             ///< of all layers; without memory in a dry run
-  std::int64_t readers = 0;  ///< requests that are served from it as it is
+  std::unique_ptr<UserKv> kv;  ///< null in a dry run
+  std::int64_t readers = 0;    ///< requests that are served from it as it is
 };
 
 /// Slots of a ladder of capacities, each 2^(1/4) of the one below: a history that grows is copied once in a fifth of
-/// its length, and no slot is more than that fifth, or a panel of keys, larger than what it is taken for.
+/// its length, and no slot is more than that fifth, or a granule, larger than what it is taken for.
 class SlotPool {
  public:
-  /// For histories of up to `longest` tokens. shape null: a dry run, whose slots have no memory.
-  SlotPool(const ModelShape* shape, std::int64_t longest);
+  /// For histories of up to `longest` tokens in multiples of `granule`. service null: a dry run, whose slots have no
+  /// memory.
+  SlotPool(const Service* service, std::int64_t granule, std::int64_t longest);
 
   /// A slot with room for this many tokens: a free one, of a larger class where there is none of its own, else a new
   /// one. Errors: std::bad_alloc.
@@ -37,12 +38,14 @@ class SlotPool {
   const std::vector<std::int64_t>& capacities() const noexcept { return capacities_; }  ///< tokens, by class
   const std::vector<std::int64_t>& made() const noexcept { return made_; }              ///< slots, by class
   std::size_t class_of(std::int64_t tokens) const noexcept;
+  std::int64_t granule() const noexcept { return granule_; }
   std::int64_t capacity(const Slot& slot) const noexcept { return capacities_[slot.size_class]; }
 
  private:
   std::unique_ptr<Slot> make(std::size_t size_class);
 
-  const ModelShape* shape_;
+  const Service* service_;
+  std::int64_t granule_;
   std::vector<std::int64_t> capacities_, made_;
   std::vector<std::vector<std::unique_ptr<Slot>>> free_;
 };
@@ -51,18 +54,18 @@ class SlotPool {
 struct Visit {
   Lookup lookup;
   /// The policy found a part that another request is at: writing behind it, or reading where this one has to write. Of
-  /// that the whole panels of keys are copied, which nobody writes to, or it is gone already and nothing is; lookup
+  /// that the whole granules are copied, which nobody writes to, or it is gone already and nothing is; lookup
   /// says so, the policy's counts do not.
   bool busy = false;
   std::unique_ptr<Slot> slot;      ///< with room for the history; null when all is found
   std::unique_ptr<Slot> outgrown;  ///< the slot before, with too little room
   Slot* shared = nullptr;          ///< somebody else's: all of the history, or when busy what is copied
 
-  KvCache& cache() const noexcept { return slot ? slot->cache : shared->cache; }
+  UserKv& kv() const noexcept { return slot ? *slot->kv : *shared->kv; }
   /// Where the first lookup.known tokens are to be copied from; null when they are there.
-  const KvCache* copied_from() const noexcept {
-    if (outgrown) return &outgrown->cache;
-    return slot && shared != nullptr ? &shared->cache : nullptr;
+  const Slot* copied_from() const noexcept {
+    if (outgrown) return outgrown.get();
+    return slot ? shared : nullptr;
   }
 };
 

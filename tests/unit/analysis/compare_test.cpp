@@ -13,16 +13,16 @@ namespace analysis = kvcast::analysis;
 using Catch::Matchers::WithinAbs;
 using Catch::Matchers::WithinRel;
 using kvcast::Case;
+using kvcast::CaseShape;
 using kvcast::ComparedPoint;
 using kvcast::Comparison;
 using kvcast::Report;
-using kvcast::Shape;
 using kvcast::Status;
 
 namespace {
 
-Shape shape_of_length(std::int64_t history_length) {
-  return Shape{history_length, 64, 2, 2, 2, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
+CaseShape shape_of_length(std::int64_t history_length) {
+  return CaseShape{{history_length, 64, 2, 2, 2}, "fp32", "fp32", 2, "causal", true};
 }
 
 /// Seconds by round of naive and shared at N = 10.

@@ -58,7 +58,7 @@ TEST_CASE("a shape of a type that is none is refused with file, value and what i
   for (const bool cache : {false, true}) {
     const testing::TemporaryFolder folder;
     Report report = testing::part(1, 1);
-    Shape& shape = *report.cases.back().shape;
+    CaseShape& shape = *report.cases.back().shape;
     (cache ? shape.kv_dtype : shape.dtype) = "int8";
     write_report(report, folder.path().string());
     const std::string expected =

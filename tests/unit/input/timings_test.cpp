@@ -430,7 +430,7 @@ TEST_CASE("what is wrong in timings of one's own is named", "[report][csv]") {
 }
 
 TEST_CASE("shapes are compared in every column", "[report][csv]") {
-  const std::optional<Shape> shape = small_report().cases[0].shape;
+  const std::optional<CaseShape> shape = small_report().cases[0].shape;
   CHECK(same_shape(shape, shape));
   CHECK(same_shape(std::nullopt, std::nullopt));
   CHECK_FALSE(same_shape(shape, std::nullopt));
@@ -445,15 +445,15 @@ TEST_CASE("shapes are compared in every column", "[report][csv]") {
 
 TEST_CASE("the shape of a config is what it measures", "[report][csv]") {
   Config config;
-  config.model = {1000, 768, 12, 6, 50, 3, Mask::history_blind, 4, 100, 1, ""};
+  config.model = {{1000, 768, 12, 6, 50, 3, 4, 100, 1}, Mask::history_blind, ""};
   config.run.dtype = "bf16";
   config.run.kv_dtype = "fp32";
   config.run.threads = 2;
   config.run.trim = false;
   CHECK(same_shape(shape_of(config),
-                   Shape{1000, 768, 12, 6, 50, 3, 4, 1, 100, "bf16", "fp32", 2, "history-blind", false}));
+                   CaseShape{{1000, 768, 12, 6, 50, 3, 4, 100, 1}, "bf16", "fp32", 2, "history-blind", false}));
   config.model.query_tokens = 0;
-  CHECK_FALSE(shape_of(config).query_tokens);
+  CHECK(shape_of(config).query_tokens == 0);
 }
 
 }  // namespace kvcast::input

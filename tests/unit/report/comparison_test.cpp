@@ -14,8 +14,8 @@ using Catch::Contains;
 using Catch::EndsWith;
 using Catch::StartsWith;
 
-Shape shape_of_length(std::int64_t history_length) {
-  return Shape{history_length, 64, 2, 2, 2, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
+CaseShape shape_of_length(std::int64_t history_length) {
+  return CaseShape{{history_length, 64, 2, 2, 2}, "fp32", "fp32", 2, "causal", true};
 }
 
 ComparedPoint point(const std::string& scheme, double time, double normalised) {

@@ -27,7 +27,7 @@ inline Report small_report() {
   report.config->run.kv_dtype = "fp32";
   report.config->measure.max_memory_bytes = 1 << 30;
   Case one;
-  one.shape = Shape{256, 256, 4, 4, 4, 4, 1, 0, std::nullopt, "fp32", "fp32", 2, "causal", true};
+  one.shape = CaseShape{{256, 256, 4, 4, 4}, "fp32", "fp32", 2, "causal", true};
   SchemePoint shared = small_point("shared", 0.0625);
   shared.time_over_minimum = 1.75;
   shared.speedup = Estimate{32, Interval{31.5, 32.5}};

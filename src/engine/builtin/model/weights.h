@@ -8,15 +8,13 @@
 #include <string>
 
 #include "engine/builtin/kernels/element.h"
+#include "kvcast/shape.h"
 
 namespace kvcast {
 
-/// The transformer, without the sequence.
-struct ModelShape {
-  std::int64_t dim = 0, heads = 0, kv_heads = 0, layers = 0, ffn_dim = 0;
-  /// History positions next to the candidate that go on after layer 0 (LONGER's hybrid); 0 = all.
-  std::int64_t query_tokens = 0;
-  std::int64_t candidate_from_layer = 0;                ///< first layer that the candidate takes part in
+/// The transformer as it runs: merged.
+struct ModelShape : Shape {
+  std::int64_t ffn_dim = 0;
   kernels::Element element = kernels::Element::f32;     ///< of weights and activations; the residual stream is fp32
   kernels::Element kv_element = kernels::Element::f32;  ///< of the KV cache
 

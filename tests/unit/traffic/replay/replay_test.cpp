@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "catch.h"
+#include "engine/builtin/builtin.h"
 #include "engine/builtin/schemes/check.h"
 #include "engine/problem.h"
 #include "traffic/replay/server.h"
@@ -104,7 +105,7 @@ TEST_CASE("every kind of request is answered as float64 does", "[replay]") {
     options.max_history = 256;
     options.threads = v.threads;
     options.closed_loop = true;
-    Replay replay(config, model_shape(config), every_kind(), options);
+    Replay replay(builtin_engine(), config, every_kind(), options);
     CHECK_NOTHROW(replay.check());
     replay.keep_outputs(true);
     const ReplayResult result = replay.run({});
@@ -136,7 +137,7 @@ TEST_CASE("one worker finds what the policy alone finds, first come first served
     options.max_history = 256;
     options.warm_up = 4;
     const std::vector<Request> requests = every_kind();
-    Replay replay(config, model_shape(config), requests, options);
+    Replay replay(builtin_engine(), config, requests, options);
     const ReplayResult result = replay.run({});
     UserCache alone(options.cache, KvCache::all_layers_bytes(model_shape(config), 1, 64, 0) / 64, options.max_history);
     REQUIRE(result.requests.size() == requests.size());
@@ -185,7 +186,7 @@ TEST_CASE("two workers answer every request once, rightly and in order", "[repla
     ReplayOptions options = options_of(config, tokens);
     options.workers = 2;
     options.closed_loop = true;
-    Replay replay(config, model_shape(config), requests, options);
+    Replay replay(builtin_engine(), config, requests, options);
     replay.keep_outputs(true);
     const ReplayResult result = replay.run({});
     REQUIRE(result.requests.size() == requests.size());
@@ -215,7 +216,7 @@ TEST_CASE("what was served is kept when a replay ends early", "[replay]") {
     int asked = 0;
     Observer observer;
     observer.stop_requested = [&] { return ++asked > 2; };
-    Replay replay(config, model_shape(config), requests, options);
+    Replay replay(builtin_engine(), config, requests, options);
     const ReplayResult result = replay.run(observer);
     CHECK(result.stopped_by == "interrupt");
     CHECK(!result.requests.empty());
@@ -229,7 +230,7 @@ TEST_CASE("what was served is kept when a replay ends early", "[replay]") {
     if (options.closed_loop) {
       for (Request& request : requests) request.candidates = 100;
     }
-    Replay replay(config, model_shape(config), requests, options);
+    Replay replay(builtin_engine(), config, requests, options);
     const ReplayResult result = replay.run({});
     CHECK(result.stopped_by == "budget");
     CHECK(!result.requests.empty());
@@ -241,7 +242,7 @@ TEST_CASE("a calibration is a table of the lengths that the requests have", "[re
   const Config config = small_model();
   ReplayOptions options = options_of(config, 300);
   options.max_history = 256;
-  Replay replay(config, model_shape(config), every_kind(), options);
+  Replay replay(builtin_engine(), config, every_kind(), options);
   const Calibration calibration = replay.calibrate(0.05, {});
   const std::vector<ServiceKnot>& knots = calibration.costs.knots;
   REQUIRE(knots.size() > 2);
@@ -268,7 +269,7 @@ TEST_CASE("what cannot be replayed is refused by name", "[replay]") {
   const std::vector<Request> requests = every_kind();
   const auto refused = [&](const Config& config, const ReplayOptions& options) -> std::string {
     try {
-      Replay replay(config, model_shape(config), requests, options);
+      Replay replay(builtin_engine(), config, requests, options);
     } catch (const ConfigError& error) {
       return error.what();
     }

@@ -48,7 +48,7 @@ TEST_CASE("the policy says who is kept and who is dropped", "[replay]") {
 }
 
 TEST_CASE("the pool hands out room, and makes no more than it must", "[replay]") {
-  SlotPool pool(nullptr, 1000);
+  SlotPool pool(nullptr, 64, 1000);
   const std::vector<std::int64_t>& capacities = pool.capacities();
   CHECK(capacities.back() == 1024);
   for (std::int64_t tokens = 0; tokens <= 1000; ++tokens) {
@@ -69,7 +69,7 @@ TEST_CASE("the pool hands out room, and makes no more than it must", "[replay]")
 
 // Requests that overlap as those of several workers do, on slots that say whose tokens they hold.
 TEST_CASE("no slot is written while it is read, and all come back", "[replay]") {
-  SlotPool pool(nullptr, 500);
+  SlotPool pool(nullptr, 64, 500);
   const RandomStream random(7, 2);
   struct Content {
     std::uint64_t user = 0;

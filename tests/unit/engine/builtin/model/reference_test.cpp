@@ -18,7 +18,7 @@ constexpr std::int64_t kDim = 12, kHeads = 6;
 
 ModelShape small_shape(std::int64_t layers, std::int64_t query_tokens = 0, std::int64_t candidate_from_layer = 0,
                        std::int64_t kv_heads = 3) {
-  ModelShape shape{kDim, kHeads, kv_heads, layers, 2 * kDim};
+  ModelShape shape{{0, kDim, kHeads, kv_heads, layers}, 2 * kDim};
   shape.query_tokens = query_tokens;
   shape.candidate_from_layer = candidate_from_layer;
   return shape;

@@ -8,7 +8,7 @@ using namespace kvcast;
 using namespace kvcast::testing;
 
 TEST_CASE("seeded values are a function of seed and index alone", "[model][weights]") {
-  const ModelShape shape{32, 4, 2, 3, 128};
+  const ModelShape shape{{0, 32, 4, 2, 3}, 128};
   const TensorSource one = seeded_weights(shape, 5, 1), many = seeded_weights(shape, 5, 3),
                      other = seeded_weights(shape, 6, 1);
   std::set<float> firsts;
@@ -104,7 +104,7 @@ TEST_CASE("softmax is neither flat nor saturated and attention is heard, at ever
     Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
     const ModelShape shape = model_shape(config);
     // The preset's own width; as much of its depth and length as float64 does in about a second, three times over.
-    const ReferenceShape cut = reference_shape(shape, positions(config.model), 1, 2e9);
+    const ReferenceShape cut = reference_shape(shape, config.model.positions(), 1, 2e9);
     std::vector<float> history(static_cast<std::size_t>(cut.history_length * shape.dim));
     seeded_history(1, cut.history_length, shape.dim, history);
     const TensorSource seeded = seeded_weights(shape, 1, 2);

@@ -452,7 +452,7 @@ TEST_CASE("a scheme takes another user's history as if it had been made with it"
       SchemeContext context;
       context.model = &problem.model();
       context.history = other.history();
-      context.history_length = positions(config.model);
+      context.history_length = config.model.positions();
       context.mask = mask;
       context.max_candidates = 3;
       context.options = instance.options;

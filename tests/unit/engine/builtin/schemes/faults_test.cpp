@@ -15,7 +15,7 @@ constexpr std::int64_t kCandidates = 2;
 Config cut_preset(const PresetInfo& preset) {
   Config config = parse_config(preset.json, preset.name, {}, HostLimits{2, std::int64_t{8} << 30});
   config.run.threads = 2;
-  return cut_config(config, reference_shape(model_shape(config), positions(config.model), kCandidates, 3e9));
+  return cut_config(config, reference_shape(model_shape(config), config.model.positions(), kCandidates, 3e9));
 }
 
 std::vector<float> with_options(const EngineProblem& problem, KvCache& cache, CandidatePass pass) {

@@ -60,7 +60,7 @@ inline std::vector<float> run_scheme(Scheme& scheme, const EngineProblem& proble
 /// A scheme of the list; `append` with a third of the history.
 inline SchemeInstance instance_of(const std::string& name, const Config& config) {
   SchemeOptions options;
-  if (name == "append") options.append = std::min(positions(config.model), positions(config.model) / 3 + 1);
+  if (name == "append") options.append = std::min(config.model.positions(), config.model.positions() / 3 + 1);
   return {name, find_scheme(name), options};
 }
 
