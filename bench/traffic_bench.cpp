@@ -33,7 +33,7 @@ double median(std::vector<double> values) {
 struct BenchCase {
   std::string name;
   std::int64_t cache_bytes;  ///< below 0: drawing alone
-  std::string order = "fifo";
+  ServeOrder order = ServeOrder::fifo;
   std::vector<double> seconds = {};
 };
 
@@ -59,7 +59,7 @@ int main() {
 
   std::vector<BenchCase> cases = {{"drawing the requests alone", -1},
                                   {"no cache", 0},
-                                  {"no cache, shortest first", 0, "shortest"},
+                                  {"no cache, shortest first", 0, ServeOrder::shortest},
                                   {"cache of 20 GB, evicting", 20'000'000'000},
                                   {"cache that holds all users", 1'000'000'000'000}};
   for (int round = 0; round < kRounds; ++round) {

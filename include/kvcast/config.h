@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include "kvcast/names.h"
 #include "kvcast/shape.h"
 
 namespace kvcast {
@@ -18,6 +19,13 @@ enum class Mask {
   history_blind,        ///< candidate first, position i sees j >= i (LONGER); sharing is valid
   target_first_causal,  ///< candidate first, position i sees j <= i; sharing is invalid
   bidirectional,        ///< all positions see all; sharing is invalid from two layers on
+};
+template <>
+struct Names<Mask> {
+  static constexpr std::pair<Mask, std::string_view> all[] = {{Mask::causal, "causal"},
+                                                              {Mask::history_blind, "history-blind"},
+                                                              {Mask::target_first_causal, "target-first-causal"},
+                                                              {Mask::bidirectional, "bidirectional"}};
 };
 
 struct ModelConfig : Shape {
@@ -140,10 +148,5 @@ struct PresetInfo {
 };
 /// The presets built into the binary (configs/*.json), by name.
 const std::vector<PresetInfo>& presets();
-
-/// Text of a mask as on the command line ("history-blind").
-std::string to_string(Mask mask);
-/// By its name; nullopt when there is none of it.
-std::optional<Mask> mask_of(const std::string& name);
 
 }  // namespace kvcast

@@ -50,7 +50,29 @@ enum class Status {
   scaled,    ///< timed on fewer candidates and multiplied
   skipped,   ///< could not run; `reason` says why
 };
-std::string to_string(Status status);
+template <>
+struct Names<Status> {
+  static constexpr std::pair<Status, std::string_view> all[] = {{Status::measured, "measured"},
+                                                                {Status::composed, "composed"},
+                                                                {Status::scaled, "scaled"},
+                                                                {Status::skipped, "skipped"}};
+};
+
+/// Why a measurement ended.
+enum class StoppedBy {
+  unknown,
+  precision,  ///< every speed-up is as precise as was wanted
+  budget,
+  rounds,  ///< as many as there are at most
+  interrupt,
+  end,  ///< of a log that is replayed
+};
+template <>
+struct Names<StoppedBy> {
+  static constexpr std::pair<StoppedBy, std::string_view> all[] = {
+      {StoppedBy::unknown, ""},      {StoppedBy::precision, "precision"}, {StoppedBy::budget, "budget"},
+      {StoppedBy::rounds, "rounds"}, {StoppedBy::interrupt, "interrupt"}, {StoppedBy::end, "end"}};
+};
 
 /// One raw timing.
 struct Sample {
@@ -206,8 +228,8 @@ struct Prediction {
   /// its error at points left out. nullopt: unknown, for `reason`.
   std::optional<Estimate> speedup;
   std::optional<double> naive_seconds, scheme_seconds;  ///< for all N candidates
-  std::string source;  ///< "measured" (this point is in the data), "interpolated" or "extrapolated"
-  std::string by;      ///< what said it: "timings", "interpolation", "surface" or the name of a model
+  Source source = Source::unknown;  ///< measured (this point is in the data), interpolated or extrapolated
+  std::string by;                   ///< what said it: "timings", "interpolation", "surface" or the name of a model
   std::optional<double> held_out_error_pct;  ///< RMS error of that model at points left out
   std::string reason{};                      ///< why nothing is said of this N; empty where something is
 };
@@ -337,8 +359,8 @@ struct Warning {
 
 /// What the machine did while it was measured.
 struct Conditions {
-  std::int64_t rounds = 0;                  ///< whole rounds
-  std::string stopped_by;                   ///< "precision", "budget", "rounds", "interrupt"
+  std::int64_t rounds = 0;  ///< whole rounds
+  StoppedBy stopped_by = StoppedBy::unknown;
   double measured_s = 0;                    ///< wall time of the rounds, over all parts of a resumed run
   double warm_up_s = 0;                     ///< not recorded, before the first round
   bool steady = false;                      ///< the warm-up ended because times no longer fell

@@ -8,6 +8,7 @@
 
 #include "kvcast/columns.h"
 #include "kvcast/estimate.h"
+#include "kvcast/source.h"
 
 namespace kvcast {
 
@@ -62,17 +63,12 @@ struct SizingOptions : SizingLimits {
   ColumnNames columns;                      ///< of a CSV of your own
 };
 
-/// Source of a number: "measured" (timed), "fitted" (by a fit, within its data), "interpolated" (between timings that
-/// no form describes), "extrapolated" (by a fit, beyond them), "computed" (from the shape, exactly), "assumed" (given
-/// by the user or the design note).
-using Source = std::string;
-
 /// What the answer rests on, and where N goes when it is 10% less or more. Whole numbers move by at least 1.
 struct SizingInput {
   std::string name, unit;
   double value = 0;
   std::optional<Interval> ci95;
-  Source source;
+  Source source = Source::unknown;
   /// Likely N then, of min_improvement the least N; nullopt: no limit, or never.
   std::optional<std::int64_t> candidates_less, candidates_more;
 };
@@ -86,7 +82,7 @@ struct SizingBudget {
   std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< largest N by it alone; nullopt: any, or unknown
   bool feasible = true;                                            ///< one candidate at least
   bool binding = false;
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// A change towards budgets that can be met, smallest first; relative to what stands.
@@ -98,7 +94,7 @@ struct SizingChange {
 
 struct SizingPoint {
   std::int64_t candidates = 0;
-  Source source;
+  Source source = Source::unknown;
   Estimate speedup;
   double improvement = 0;                                ///< 1 - 1/speedup
   double marginal_speedup = 0;                           ///< S(N+1) - S(N)
@@ -114,7 +110,7 @@ struct SizingFraction {
   double fraction = 0;
   std::optional<std::int64_t> candidates;
   std::optional<double> speedup, improvement;
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// A band or scenario of the design note, with its r and with this one.
@@ -126,7 +122,7 @@ struct SizingAdvice {
   Interval seed_improvement;            ///< at r = 0.15, at the two ends
   std::optional<Interval> improvement;  ///< here; nullopt where some of these N are beyond what is known
   std::string grade;                    ///< of the improvement here; empty where it is unknown
-  Source source;                        ///< of the improvement here
+  Source source = Source::unknown;      ///< of the improvement here
 };
 
 /// What it takes to bring one throughput drop down to another (docs/model.md §3).
@@ -139,14 +135,14 @@ struct DropTarget {
   std::optional<std::int64_t> candidates;       ///< here; nullopt: never
   std::optional<std::int64_t> seed_candidates;  ///< at r = 0.15
   bool reached = false;                         ///< by the likely N; without one at some N
-  Source source;
+  Source source = Source::unknown;
 };
 /// N that the target needs at one r.
 struct DropReach {
   std::string target;
   double r = 0;
   std::optional<std::int64_t> candidates;  ///< nullopt: never
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// Keys and values of one user.
@@ -158,7 +154,7 @@ struct SizingMemory {
   std::int64_t copies_bytes = 0;  ///< a copy per candidate
   std::int64_t candidates = 0;    ///< N of the copies
   std::int64_t naive_bytes = 0;   ///< largest layer of one sequence
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// The answer where one thing varies and the rest stays.
@@ -169,7 +165,7 @@ struct SizingFrontier {
   std::optional<std::int64_t> known_to;                            ///< as Sizing::known_to
   std::optional<double> speedup;                                   ///< at the likely N
   std::optional<double> drop_naive, drop_shared;                   ///< at the likely N, exact algebra
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// What another value of a parameter does to N.
@@ -177,14 +173,14 @@ struct SizingParameter {
   std::string name, from, to;
   std::optional<std::int64_t> likely_candidates;
   std::optional<double> change_pct;  ///< of the likely N
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// Another way to spend the same budgets.
 struct SizingAlternative {
   std::string change;
   std::optional<std::int64_t> likely_candidates;  ///< 0: not one; nullopt: no limit
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// What a rate of requests takes at one N.
@@ -194,13 +190,13 @@ struct SizingFleet {
   std::optional<std::int64_t> workers, cores, machines;  ///< nullopt: no number of workers meets the latency
   std::optional<double> utilisation;
   std::optional<double> cost_per_million;  ///< requests
-  Source source;
+  Source source = Source::unknown;
 };
 
 /// What another program needs to size again, at one history length: the same formulas on these numbers give the same N.
 struct SizingModel {
   std::optional<std::int64_t> history_length, layers;
-  Source source;
+  Source source = Source::unknown;
   /// Measured times of a request, and speed-ups, at these N. Between them times, and naive candidates N/S, go straight
   /// in N, or where no form describes them their logs in ln N; beyond them the lines below, scaled to meet the
   /// outermost. Empty: the lines are all there is.
@@ -232,14 +228,14 @@ struct Sizing {
   std::optional<double> min_improvement;         ///< asked for
   std::optional<std::int64_t> least_candidates;  ///< smallest N worth it; nullopt: not asked for, or never
   std::string binding;                           ///< budget that gives likely_candidates; empty: none
-  Source source;                                 ///< of the time at the likely N
+  Source source = Source::unknown;               ///< of the time at the likely N
   std::optional<double> limit;                   ///< largest speed-up; nullopt: none known
   std::optional<std::int64_t> knee_candidates;   ///< candidates take as long as the history
   std::optional<Estimate> drop;                  ///< throughput that naive costs the ranker
-  Source drop_source;                            ///< "measured" with a ranking head, or "assumed"; empty: not known
-  std::vector<std::string> caveats;              ///< what the answer needs and the machine does not have; under it
-  std::vector<std::string> notes;                ///< what is assumed or left out
-  std::vector<SizingChange> changes;             ///< where it is infeasible
+  Source drop_source = Source::unknown;  ///< Source::measured with a ranking head, or Source::assumed; empty: not known
+  std::vector<std::string> caveats;      ///< what the answer needs and the machine does not have; under it
+  std::vector<std::string> notes;        ///< what is assumed or left out
+  std::vector<SizingChange> changes;     ///< where it is infeasible
   std::vector<SizingBudget> budgets;
   std::vector<SizingInput> inputs;
   std::vector<SizingPoint> points;

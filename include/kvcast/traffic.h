@@ -9,6 +9,8 @@
 
 #include "kvcast/columns.h"
 #include "kvcast/estimate.h"
+#include "kvcast/names.h"
+#include "kvcast/source.h"
 
 namespace kvcast {
 
@@ -56,9 +58,20 @@ struct UserCacheOptions {
 /// Names of the policies, the default first.
 std::vector<std::string> cache_policies();
 
+/// Whose turn it is when a worker is free.
+enum class ServeOrder {
+  fifo,
+  shortest,  ///< who takes the shortest service
+};
+template <>
+struct Names<ServeOrder> {
+  static constexpr std::pair<ServeOrder, std::string_view> all[] = {{ServeOrder::fifo, "fifo"},
+                                                                    {ServeOrder::shortest, "shortest"}};
+};
+
 struct ServerOptions {
-  std::int64_t workers = 1;     ///< requests, or batches, that are served at a time
-  std::string order = "fifo";   ///< or "shortest": the shortest service first
+  std::int64_t workers = 1;  ///< requests, or batches, that are served at a time
+  ServeOrder order = ServeOrder::fifo;
   double batch_window_s = 0;    ///< a worker that is free waits this long for more requests to serve together
   std::int64_t batch_most = 1;  ///< most requests of a batch; 1: no batching
 };
@@ -80,7 +93,7 @@ struct ServiceCosts {
   std::optional<std::int64_t> known_to;       ///< largest N that anything is known of; nullopt: any
   std::vector<double> residuals = {1};        ///< time over mean, equally likely, ascending
   double bytes_per_token = 0;                 ///< keys and values of all layers
-  std::string source;                         ///< "measured", "fitted", "extrapolated", "assumed"
+  Source source = Source::unknown;            ///< measured, fitted, extrapolated or assumed
   std::string basis;                          ///< in words: of which report, by what
   std::string doubt;                          ///< of that report; empty: nothing
   std::optional<std::int64_t> threads, cpus;  ///< of a worker, of the machine that was measured

@@ -101,7 +101,7 @@ DropTarget drop_target(const std::string& name, double naive_drop, double target
 std::vector<DropReach> drop_reach(const DropTarget& target) {
   std::vector<DropReach> rows;
   for (const double r : {0.0, 0.01, 0.02, 0.05, 0.1, kSeedR}) {
-    rows.push_back({target.name, r, candidates_for_speedup(target.speedup_needed, r), "computed"});
+    rows.push_back({target.name, r, candidates_for_speedup(target.speedup_needed, r), Source::computed});
   }
   return rows;
 }

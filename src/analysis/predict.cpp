@@ -82,9 +82,9 @@ Prediction Predictor::at(std::int64_t candidates) const {
   Prediction prediction;
   prediction.candidates = candidates;
   const bool inside = counts_.front() < candidates && candidates < counts_.back();
-  prediction.source = inside ? "interpolated" : "extrapolated";
+  prediction.source = inside ? Source::interpolated : Source::extrapolated;
   if (const Level* level = level_of(candidates)) {
-    prediction.source = "measured";
+    prediction.source = Source::measured;
     prediction.by = "timings";
     prediction.speedup = observed_speedup(*level);
   } else if (candidates > reach_) {

@@ -120,7 +120,7 @@ void set_curve(ServiceModel& service, const Curve& curve, const Line& line) {
   service.candidates_s = [curve, user = service.user_s](std::int64_t n) { return std::max(0.0, curve(n) - user); };
 }
 
-ScalableInput input(const char* name, const char* unit, Estimate value, const char* source,
+ScalableInput input(const char* name, const char* unit, Estimate value, Source source,
                     std::function<void(SizingProblem&, double)> scale) {
   ScalableInput made;
   made.shown.name = name;
@@ -139,7 +139,7 @@ const Scale kNaive = [](SizingProblem& problem, double factor) { scale_times(pro
 const Scale kAll = [](SizingProblem& problem, double factor) { scale_times(problem, factor, factor, factor); };
 
 /// The one-parameter form, with its inputs. c: in seconds or 1.
-ServiceFit one_parameter(const Estimate& r, double c, bool timed, const char* source) {
+ServiceFit one_parameter(const Estimate& r, double c, bool timed, Source source) {
   ServiceFit fit;
   set_line(fit.service, c * (1 - r.value), c * r.value);
   fit.naive_s = per_candidate(c);
@@ -199,7 +199,7 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   const double c = naive_candidate_seconds(levels);
   const TimingTable table = tabulate(samples);
   const TimesByN &scheme = table.at(fit.scheme), &naive = table.at(kBaseline);
-  ServiceFit model = one_parameter(*fit.r, c, true, "fitted");
+  ServiceFit model = one_parameter(*fit.r, c, true, Source::fitted);
   const FittedModel* used = fit.in_use();
   if (used != nullptr) model.speedup_line = line_of(*used);
   const Predictor predictor(samples, fit, extrapolate);
@@ -229,11 +229,11 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   model.service.half = time_half(scheme, time, counts_to_tell(model.measured, time.straight(), model.known_to));
   if (scheme.size() >= kLineCounts) {
     model.inputs = {
-        input("user_s", "s", {model.service.user_s, {}}, "fitted", kUser),
+        input("user_s", "s", {model.service.user_s, {}}, Source::fitted, kUser),
         input("candidate_s", "s",
               with_interval_of(line.candidate, used != nullptr && used->marginal_r ? used->marginal_r : fit.r),
-              "fitted", kCandidates),
-        input("naive_candidate_s", "s", {c, {}}, "fitted", kNaive)};
+              Source::fitted, kCandidates),
+        input("naive_candidate_s", "s", {c, {}}, Source::fitted, kNaive)};
   }
   model.service.residuals = residuals_of(scheme, time);
   model.naive_residuals = residuals_of(naive, naive_time);
@@ -257,7 +257,8 @@ std::vector<double> lognormal_residuals(double tail) {
 }
 
 ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, double tail) {
-  ServiceFit fit = one_parameter({r, {}}, naive_candidate_s.value_or(1), naive_candidate_s.has_value(), "assumed");
+  ServiceFit fit =
+      one_parameter({r, {}}, naive_candidate_s.value_or(1), naive_candidate_s.has_value(), Source::assumed);
   fit.service.residuals = fit.naive_residuals = lognormal_residuals(tail);
   return fit;
 }
@@ -293,12 +294,12 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   fit.least_measured = surface.least_candidates;
   fit.most_measured = surface.most_candidates;
   fit.known_to = extrapolate ? kMostCandidates : kReach * surface.most_candidates;
-  fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, "fitted", kUser));
+  fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, Source::fitted, kUser));
   fit.inputs.push_back(input("candidate_s", "s",
-                             {limit > 0 ? fit.naive_s(kMostCandidates) / limit / kMostCandidates : 0, {}}, "fitted",
-                             kCandidates));
+                             {limit > 0 ? fit.naive_s(kMostCandidates) / limit / kMostCandidates : 0, {}},
+                             Source::fitted, kCandidates));
   fit.inputs.push_back(
-      input("naive_candidate_s", "s", {fit.naive_s(kMostCandidates) / kMostCandidates, {}}, "fitted", kNaive));
+      input("naive_candidate_s", "s", {fit.naive_s(kMostCandidates) / kMostCandidates, {}}, Source::fitted, kNaive));
   return fit;
 }
 

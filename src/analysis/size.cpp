@@ -32,17 +32,17 @@ std::optional<double> finite(double value) { return std::isfinite(value) ? std::
 std::int64_t whole_bytes(double bytes) { return static_cast<std::int64_t>(std::min(bytes, 9e18)); }
 
 Source source_at(const SizingCase& given, std::int64_t candidates) {
-  if (given.source != "fitted") return given.source;
+  if (given.source != Source::fitted) return given.source;
   const std::vector<std::int64_t>& measured = given.problem.service.measured;
-  if (std::binary_search(measured.begin(), measured.end(), candidates)) return "measured";
+  if (std::binary_search(measured.begin(), measured.end(), candidates)) return Source::measured;
   const bool inside = given.least_measured <= candidates && candidates <= given.most_measured;
-  return !inside ? "extrapolated" : given.problem.service.straight ? "fitted" : "interpolated";
+  return !inside ? Source::extrapolated : given.problem.service.straight ? Source::fitted : Source::interpolated;
 }
 
 /// Of an answer under another circumstance: what is fitted there is so within the measured N only.
-Source source_of(const SizingCase& given, const Source& there, const std::optional<std::int64_t>& candidates) {
-  if (there != "fitted" || !candidates || *candidates < 1) return there;
-  return *candidates <= given.most_measured ? there : "extrapolated";
+Source source_of(const SizingCase& given, Source there, const std::optional<std::int64_t>& candidates) {
+  if (there != Source::fitted || !candidates || *candidates < 1) return there;
+  return *candidates <= given.most_measured ? there : Source::extrapolated;
 }
 
 /// Of a problem without the budgets that are not asked about.
@@ -71,7 +71,7 @@ std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solut
       if (row.used) row.headroom_pct = 100 * (budget.info.floor ? *row.used / *limit - 1 : 1 - *row.used / *limit);
       row.source = source_at(given, at);
     }
-    if (!budget.info.timed) row.source = "computed";
+    if (!budget.info.timed) row.source = Source::computed;
     rows.push_back(std::move(row));
   }
   return rows;
@@ -102,7 +102,7 @@ std::int64_t moved(std::int64_t value, double factor) {
 std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
   const SizingProblem& problem = given.problem;
   std::vector<ScalableInput> list;
-  const auto add = [&](const char* name, const char* unit, double value, const char* source, auto scale) {
+  const auto add = [&](const char* name, const char* unit, double value, Source source, auto scale) {
     ScalableInput input;
     input.shown.name = name;
     input.shown.unit = unit;
@@ -114,37 +114,37 @@ std::vector<ScalableInput> inputs(const SizingCase& given, std::int64_t at) {
   for (const Budget& budget : budget_list()) {
     const auto limit = budget.limit(problem);
     if (!limit) continue;
-    add(budget.info.name, budget.info.unit, *limit, "assumed",
+    add(budget.info.name, budget.info.unit, *limit, Source::assumed,
         [&budget](SizingProblem& p, double factor) { p.*budget.info.limit = moved(*budget.limit(p), factor); });
   }
   const bool load = problem.requests_per_s.has_value();
   if (load || (problem.memory_bytes && problem.workers > 1)) {
-    add("workers", "", static_cast<double>(problem.workers), "assumed",
+    add("workers", "", static_cast<double>(problem.workers), Source::assumed,
         [](SizingProblem& p, double factor) { p.workers = std::max<std::int64_t>(1, moved(p.workers, factor)); });
   }
   if (problem.memory_bytes && problem.users_cached > 0) {
-    add("users_cached", "users", static_cast<double>(problem.users_cached), "assumed",
+    add("users_cached", "users", static_cast<double>(problem.users_cached), Source::assumed,
         [](SizingProblem& p, double factor) { p.users_cached = moved(p.users_cached, factor); });
   }
   if (problem.min_improvement) {
-    add("min_improvement", "0..1", *problem.min_improvement, "assumed", [](SizingProblem& p, double factor) {
+    add("min_improvement", "0..1", *problem.min_improvement, Source::assumed, [](SizingProblem& p, double factor) {
       p.min_improvement = std::min(1 - 1e-9, moved(*p.min_improvement, factor));
     });
   }
   for (const ScalableInput& input : given.inputs) list.push_back(input);
   if (problem.p99_s && problem.service.residuals.size() > 1) {
     add("p99_over_mean", "ratio", tail_of(problem.service.residuals),
-        given.source == "assumed" || given.tail_assumed ? "assumed" : "measured",
+        given.source == Source::assumed || given.tail_assumed ? Source::assumed : Source::measured,
         [](SizingProblem& p, double factor) { spread(p.service.residuals, factor); });
   }
   if (problem.memory_bytes && problem.memory) {
-    add("weights_bytes", "bytes", problem.memory->weights, "computed",
+    add("weights_bytes", "bytes", problem.memory->weights, Source::computed,
         [](SizingProblem& p, double factor) { p.memory->weights *= factor; });
-    add("worker_bytes", "bytes", problem.memory->worker(at), "computed", [](SizingProblem& p, double factor) {
+    add("worker_bytes", "bytes", problem.memory->worker(at), Source::computed, [](SizingProblem& p, double factor) {
       p.memory->worker = [worker = p.memory->worker, factor](std::int64_t n) { return factor * worker(n); };
     });
     if (problem.users_cached > 0) {
-      add("user_kv_bytes", "bytes", problem.memory->user, "computed",
+      add("user_kv_bytes", "bytes", problem.memory->user, Source::computed,
           [](SizingProblem& p, double factor) { p.memory->user *= factor; });
     }
   }
@@ -362,10 +362,10 @@ std::vector<SizingAlternative> alternatives(const SizingCase& given, const Solut
   if (given.problem.requests_per_s) {
     SizingProblem more = given.problem;
     more.workers *= 2;
-    rows.push_back({"twice the workers", or_none(likely_of(more)), "assumed"});
+    rows.push_back({"twice the workers", or_none(likely_of(more)), Source::assumed});
     SizingProblem less = given.problem;
     *less.requests_per_s /= 2;
-    rows.push_back({"half the rate", or_none(likely_of(less)), "assumed"});
+    rows.push_back({"half the rate", or_none(likely_of(less)), Source::assumed});
   }
   return rows;
 }

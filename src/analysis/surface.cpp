@@ -456,7 +456,7 @@ std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFam
         const bool in_box = inside(length, surface.least_history, surface.most_history) &&
                             inside(depth, surface.least_layers, surface.most_layers) &&
                             inside(count, surface.least_candidates, surface.most_candidates);
-        prediction.source = in_box ? "interpolated" : "extrapolated";
+        prediction.source = in_box ? Source::interpolated : Source::extrapolated;
         if (count > reach) {
           prediction.reason = "beyond 4 times the largest measured N=" + std::to_string(surface.most_candidates) +
                               ": measure larger N, or --extrapolate";

@@ -64,7 +64,7 @@ Part read_part(const std::string& folder) {
   if (!report.config || !report.machine) {
     throw ConfigError(shown, "does not know its config and machine", "a folder that kvcast run wrote");
   }
-  if (report.conditions && report.conditions->stopped_by == "interrupt") {
+  if (report.conditions && report.conditions->stopped_by == StoppedBy::interrupt) {
     throw ConfigError(shown, "was interrupted, so a part of it is missing", "measure this part again");
   }
   if (const auto fault = app::unusable(report)) {
@@ -190,7 +190,8 @@ std::optional<Conditions> join_conditions(const std::vector<Part>& parts) {
     }
     joined->rounds = std::min(joined->rounds, own.rounds);
     // The whole is as precise as its least precise part.
-    if (own.stopped_by == "budget" || joined->stopped_by == "precision") joined->stopped_by = own.stopped_by;
+    if (own.stopped_by == StoppedBy::budget || joined->stopped_by == StoppedBy::precision)
+      joined->stopped_by = own.stopped_by;
     joined->measured_s += own.measured_s;
     joined->warm_up_s += own.warm_up_s;
     joined->steady = joined->steady && own.steady;

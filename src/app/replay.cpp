@@ -527,8 +527,8 @@ class Replayer {
                       "queues longer");
     }
     if (result.requests.size() < wanted) {
-      notes.push_back("stopped by the " + result.stopped_by + " after " + number(result.requests.size()) + " of " +
-                      number(wanted) + " requests");
+      notes.push_back("stopped by the " + to_string(result.stopped_by) + " after " + number(result.requests.size()) +
+                      " of " + number(wanted) + " requests");
     }
     if (result.late + result.busy > 0) {
       notes.push_back(number(result.late + result.busy) +

@@ -318,7 +318,7 @@ class Run {
     conditions.warm_up_s += measured.warm_up_s;
     conditions.steady = (batch == 0 || conditions.steady) && measured.steady;
     // The whole run is as precise as its least precise batch.
-    if (batch == 0 || measured.stopped_by != "precision") conditions.stopped_by = measured.stopped_by;
+    if (batch == 0 || measured.stopped_by != StoppedBy::precision) conditions.stopped_by = measured.stopped_by;
     result_.interrupted = result_.interrupted || measured.interrupted;
   }
 
@@ -364,7 +364,7 @@ class Run {
     Report& report = result_.report;
     if (stopped()) {
       result_.interrupted = true;
-      report.conditions->stopped_by = "interrupt";
+      report.conditions->stopped_by = StoppedBy::interrupt;
     }
     if (samples_.empty() && !result_.interrupted) {
       throw CheckError("nothing could be measured within " + budget_text(config_) +

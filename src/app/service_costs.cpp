@@ -39,7 +39,7 @@ ServiceCosts constants(const TrafficOptions& options) {
                  {1, token, options.service_s.value_or(0), candidate}};
   costs.residuals = analysis::lognormal_residuals(options.tail);
   costs.bytes_per_token = options.token_bytes.value_or(0);
-  costs.source = "assumed";
+  costs.source = Source::assumed;
   costs.basis = "constants";
   if (options.cache.bytes > 0 && !options.token_bytes) {
     refuse("--cache", "constants do not tell how large a cached history is", "add --token-bytes 8KiB");
@@ -282,9 +282,9 @@ class FromReport {
       }
     }
     if (surface_ != nullptr) {
-      costs_.source = most_ <= surface_->most_history ? "fitted" : "extrapolated";
+      costs_.source = most_ <= surface_->most_history ? Source::fitted : Source::extrapolated;
     } else {
-      costs_.source = least == longest ? "assumed" : most_ <= longest ? "fitted" : "extrapolated";
+      costs_.source = least == longest ? Source::assumed : most_ <= longest ? Source::fitted : Source::extrapolated;
     }
   }
 

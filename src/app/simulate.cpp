@@ -63,11 +63,9 @@ void check(const TrafficOptions& options) {
   require_not_negative("--token-time", options.token_s);
   require_not_negative("--service", options.service_s);
   require_not_negative("--candidate-time", options.candidate_s);
-  if (options.server.order != "fifo" && options.server.order != "shortest") {
-    refuse("--order", "'" + printable(options.server.order, 60) + "' is not known", "fifo or shortest");
-  }
+  const ServeOrder order = options.server.order;
   app::require_policy(options.cache.policy,
-                      options.server.order == "fifo" ? "" : "--order " + options.server.order + " serves out of turn");
+                      order == ServeOrder::fifo ? "" : "--order " + to_string(order) + " serves out of turn");
   if (options.server.batch_window_s > 0 && options.server.batch_most == 1) {
     refuse("--batch-window", "requests wait for others to be served with, and a batch is of one", "add --batch 8");
   }

@@ -154,7 +154,7 @@ SizingMemory memory_row(const WorkShape& work, const std::string& dtype, std::in
   row.copies_bytes = row.user_bytes * candidates;
   row.candidates = candidates;
   row.naive_bytes = naive_kv_bytes(work);
-  row.source = "computed";
+  row.source = Source::computed;
   return row;
 }
 
@@ -305,13 +305,13 @@ class Sizer {
     if (path_.empty()) {
       take(analysis::service_of_r(*options_.r, options_.naive_candidate_s, options_.tail));
       given_.timed = options_.naive_candidate_s.has_value();
-      given_.source = "assumed";
+      given_.source = Source::assumed;
       given_.most_measured = kTypicalCandidates;
       config_ = shape_config(std::nullopt, options_);
       return;
     }
     given_.timed = true;
-    given_.source = "fitted";
+    given_.source = Source::fitted;
     take_measured();
     take_tail();
   }
@@ -380,7 +380,7 @@ class Sizer {
     shape.history_length = length;
     shape.layers = layers;
     config_ = shape_config(shape, options_);
-    if (!shapes_.inside(length, layers)) given_.source = "extrapolated";
+    if (!shapes_.inside(length, layers)) given_.source = Source::extrapolated;
     given_.notes.push_back(place + " was not measured: times are by the surface over the grid");
   }
 
@@ -419,10 +419,10 @@ class Sizer {
 
   void take_drop() {
     if (options_.drop) given_.drop = Estimate{*options_.drop, std::nullopt};
-    given_.drop_source = "assumed";
+    given_.drop_source = Source::assumed;
     if (!given_.drop && config_) {
       given_.drop = measured_drop(config_->model.history_length, config_->model.layers);
-      given_.drop_source = "measured";
+      given_.drop_source = Source::measured;
     }
     if (!options_.target_drop) return;
     if (!given_.drop) refuse("--target-drop", "nothing tells what naive costs the ranker", "add --drop 40");
@@ -458,10 +458,10 @@ class Sizer {
     to.model.history_length = length;
     to.model.layers = layers;
     if (length % to.model.token_merge != 0 || layers <= to.model.candidate_from_layer || length < 1 || layers < 1) {
-      return {std::nullopt, ""};
+      return {std::nullopt, Source::unknown};
     }
     if (!shapes_.has_surface()) return by_measured(to);
-    const Source source = shapes_.inside(length, layers) ? "fitted" : "extrapolated";
+    const Source source = shapes_.inside(length, layers) ? Source::fitted : Source::extrapolated;
     const analysis::ServiceFit there = shapes_.service(length, layers);
     if (case_ == nullptr) return {reshaped(there, to), source};
     const ModelConfig& sized = config_->model;
@@ -481,9 +481,9 @@ class Sizer {
   std::pair<std::optional<analysis::SizingProblem>, Source> by_measured(const Config& to) const {
     const std::int64_t length = to.model.history_length;
     const std::map<std::int64_t, analysis::SizingProblem> measured = measured_lengths(to);
-    if (measured.empty()) return {by_flops(problem_, *config_, to, options_.scheme), "assumed"};
+    if (measured.empty()) return {by_flops(problem_, *config_, to, options_.scheme), Source::assumed};
     const auto above = measured.lower_bound(length);
-    if (above != measured.end() && above->first == length) return {above->second, "fitted"};
+    if (above != measured.end() && above->first == length) return {above->second, Source::fitted};
     if (above != measured.begin() && above != measured.end()) {
       const auto below = std::prev(above);
       const auto log_length = [](std::int64_t value) { return std::log(static_cast<double>(value)); };
@@ -491,12 +491,12 @@ class Sizer {
           below->second, above->second,
           (log_length(length) - log_length(below->first)) / (log_length(above->first) - log_length(below->first)));
       problem.memory = memory_of(to, instance_of(options_.scheme));
-      return {std::move(problem), "fitted"};
+      return {std::move(problem), Source::fitted};
     }
     const auto& nearest = above == measured.end() ? *measured.rbegin() : *measured.begin();
     Config from = to;
     from.model.history_length = nearest.first;
-    return {by_flops(nearest.second, from, to, options_.scheme), "assumed"};
+    return {by_flops(nearest.second, from, to, options_.scheme), Source::assumed};
   }
 
   /// By length, what was measured of shapes that differ from `to` in it alone; the sized shape as it is sized.
@@ -548,7 +548,7 @@ class Sizer {
       Config wider = *config_;
       wider.model.dim = other(wider.model.dim);
       if (wider.model.dim > 0 && wider.model.width() % wider.model.heads == 0) {
-        add_parameter("d", number(config_->model.dim), number(wider.model.dim), "assumed",
+        add_parameter("d", number(config_->model.dim), number(wider.model.dim), Source::assumed,
                       by_flops(problem_, *config_, wider, options_.scheme));
       }
       const std::int64_t threads = other(config_->run.threads);
@@ -559,7 +559,7 @@ class Sizer {
         const double factor = static_cast<double>(config_->run.threads) / static_cast<double>(threads);
         analysis::scale_times(problem, factor, factor, factor);
         if (problem.memory) problem.memory = memory_of(teamed, instance_of(options_.scheme));
-        add_parameter("threads", number(config_->run.threads), number(threads), "assumed", problem);
+        add_parameter("threads", number(config_->run.threads), number(threads), Source::assumed, problem);
       }
     }
     if (case_ != nullptr && shapes_.has_surface()) {
@@ -582,7 +582,7 @@ class Sizer {
     analysis::SizingProblem problem = problem_;
     analysis::scale_times(problem, factor, factor, factor);
     if (problem.memory) problem.memory = memory_of(other, instance_of(options_.scheme));
-    add_parameter("dtype", config_->run.dtype, other.run.dtype, "assumed", problem);
+    add_parameter("dtype", config_->run.dtype, other.run.dtype, Source::assumed, problem);
   }
 
   void add_alternatives() {
@@ -597,7 +597,8 @@ class Sizer {
         problem.known_to = model->known_to;
         if (given_.tail_assumed) problem.service.residuals = problem_.service.residuals;
         if (problem.memory) problem.memory = memory_of(*config_, instance_of(fit.scheme));
-        given_.alternatives.push_back({fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, "fitted"});
+        given_.alternatives.push_back(
+            {fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, Source::fitted});
       }
     }
     if (problem_.memory_bytes && config_->run.kv_dtype == "fp32") {
@@ -605,7 +606,8 @@ class Sizer {
       halved.run.kv_dtype = "bf16";
       analysis::SizingProblem problem = problem_;
       problem.memory = memory_of(halved, instance_of(options_.scheme));
-      given_.alternatives.push_back({"keys and values in bf16, times as they are", "", "", 0, problem, "computed"});
+      given_.alternatives.push_back(
+          {"keys and values in bf16, times as they are", "", "", 0, problem, Source::computed});
     }
   }
 
@@ -629,7 +631,7 @@ class Sizer {
       take_cpus();
     }
     const std::size_t timings = problem_.service.residuals.size();
-    if (problem_.p99_s && given_.source != "assumed" && timings < kTailTimings) {
+    if (problem_.p99_s && given_.source != Source::assumed && timings < kTailTimings) {
       notes.push_back("P99 rests on " + number(static_cast<std::int64_t>(timings)) +
                       " timings, so it is their largest; a longer --budget shows more of the tail");
     }
@@ -638,7 +640,7 @@ class Sizer {
     if (!problem_.service.half)
       notes.push_back(path_.empty() ? "r is given without an interval, so there is no safe N"
                                     : "too few N or rounds for an interval of the time, so there is no safe N");
-    const auto assumed = [](const analysis::SizingVariant& variant) { return variant.source == "assumed"; };
+    const auto assumed = [](const analysis::SizingVariant& variant) { return variant.source == Source::assumed; };
     if (std::any_of(given_.parameters.begin(), given_.parameters.end(), assumed)) {
       notes.push_back("rows marked assumed: times scaled with FLOPs, threads or peak rates, not measured");
     }

@@ -34,7 +34,7 @@ std::string place(const Report& report, const Case& one) {
 void about_the_end(const Report& report, std::vector<Warning>& warnings) {
   if (!report.conditions || !report.config) return;
   const Conditions& conditions = *report.conditions;
-  if (conditions.stopped_by == "interrupt") {
+  if (conditions.stopped_by == StoppedBy::interrupt) {
     warnings.push_back({"interrupted",
                         "the run was stopped after " + std::to_string(conditions.rounds) + " whole rounds",
                         "figures rest on fewer samples than planned; kvcast run --resume goes on where it ended"});
@@ -42,7 +42,7 @@ void about_the_end(const Report& report, std::vector<Warning>& warnings) {
     warnings.push_back({"few-rounds", "only " + std::to_string(conditions.rounds) + " whole rounds fit the budget",
                         "raise --budget: intervals from fewer than " + std::to_string(plan::kMinRounds) +
                             " rounds are missing or wide"});
-  } else if (conditions.stopped_by == "budget") {
+  } else if (conditions.stopped_by == StoppedBy::budget) {
     warnings.push_back({"precision",
                         "the budget ended before every speed-up (without one, every time) was within " +
                             format_significant(100 * report.config->measure.precision, 3) + "%",

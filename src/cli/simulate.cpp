@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 
+#include "kvcast/words.h"
 #include "terminal.h"
 #include "traffic_arguments.h"
 
@@ -25,7 +26,7 @@ class SimulateCommand : public Command {
       add(flag, value, type, doc)->group(kMoreOptions);
     };
     add("--workers", options_.server.workers, "N", "Requests served at a time, each by the run's threads [1]");
-    more("--order", options_.server.order, "NAME", "Who is served first: fifo, shortest [fifo]");
+    more("--order", order_, "NAME", "Who is served first: fifo, shortest [fifo]");
     add("--batch", options_.server.batch_most, "N", "Most requests that are served together [1]");
     more("--batch-window", batch_window_, "TIME", "A free worker waits this long for more of them [0]");
     add("--find", options_.find, "NAME", "What just meets --p99: qps, candidates, workers, cache [nothing]");
@@ -57,6 +58,11 @@ class SimulateCommand : public Command {
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     if (write_trace_ && write_trace_->empty()) throw ConfigError("--write-trace", "the file has no name", "log.csv");
     TrafficOptions options = options_;
+    if (const auto order = named<ServeOrder>(order_)) {
+      options.server.order = *order;
+    } else {
+      throw ConfigError("--order", "'" + one_line(order_) + "' is not known", "fifo or shortest");
+    }
     options.workload = traffic_.workload();
     if (options.report == "-" && options.workload.trace == "-") {
       throw ConfigError("--trace", "standard input has the timings", "one of the two in a file");
@@ -86,6 +92,7 @@ class SimulateCommand : public Command {
   ForceOption force_;
   TrafficArguments traffic_;
   TrafficOptions options_;
+  std::string order_ = to_string(ServeOrder::fifo);
   std::optional<std::string> batch_window_, service_, token_, candidate_, token_bytes_, tail_, write_trace_, output_;
   bool quiet_ = false;
 };

@@ -12,31 +12,6 @@
 #include "kvcast/kvcast.h"
 
 namespace kvcast {
-namespace {
-
-constexpr std::array<std::pair<Mask, std::string_view>, 4> kMaskNames = {{
-    {Mask::causal, "causal"},
-    {Mask::history_blind, "history-blind"},
-    {Mask::target_first_causal, "target-first-causal"},
-    {Mask::bidirectional, "bidirectional"},
-}};
-
-}  // namespace
-
-std::string to_string(Mask mask) {
-  for (const auto& [value, name] : kMaskNames) {
-    if (value == mask) return std::string(name);
-  }
-  return "";
-}
-
-std::optional<Mask> mask_of(const std::string& name) {
-  for (const auto& [value, known] : kMaskNames) {
-    if (known == name) return value;
-  }
-  return std::nullopt;
-}
-
 namespace config {
 namespace {
 
@@ -183,15 +158,13 @@ Field choice(std::string path, std::string flags, Member<std::string> member, st
 }
 
 Field mask(std::string path, std::string flags, Member<Mask> member, std::string doc) {
-  std::vector<std::string> names;
-  for (const auto& entry : kMaskNames) names.emplace_back(entry.second);
   return {std::move(path),
           std::move(flags),
           "text",
-          join(names, ", "),
+          join(names_of<Mask>(), ", "),
           std::move(doc),
           [member](Config& c, std::string_view typed) {
-            const std::optional<Mask> found = mask_of(std::string(typed));
+            const std::optional<Mask> found = named<Mask>(typed);
             if (!found) return in_quotes(typed) + " is unknown";
             member.mutable_of(c) = *found;
             return std::string();

@@ -55,12 +55,9 @@ void require_types(const Report& report, const std::string& path) {
     const std::string file = printable(input_name(path), 200);
     element(file + ": dtype", one.shape->dtype);
     element(file + ": kv_dtype", one.shape->kv_dtype);
-    if (one.shape->mask.empty() || mask_of(one.shape->mask)) continue;
-    std::string allowed;
-    for (const Mask mask : {Mask::causal, Mask::history_blind, Mask::target_first_causal, Mask::bidirectional})
-      allowed += (allowed.empty() ? "" : ", ") + to_string(mask);
+    if (one.shape->mask.empty() || named<Mask>(one.shape->mask)) continue;
     throw ConfigError(file + ": mask", in_quotes(printable(one.shape->mask, 60)) + " is unknown",
-                      "allowed: " + allowed);
+                      "allowed: " + join(names_of<Mask>(), ", "));
   }
 }
 

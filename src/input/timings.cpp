@@ -84,7 +84,7 @@ std::string unprotected(const std::string& text) {
   return was_protected ? text.substr(1) : text;
 }
 
-Value read_cell(const Cell& cell, Kind kind, bool nullable) {
+Value read_cell(const Cell& cell, Kind kind, bool nullable, const std::vector<std::string>& names) {
   if (nullable && cell.text.empty()) return {};
   switch (kind) {
     case Kind::boolean:
@@ -98,12 +98,11 @@ Value read_cell(const Cell& cell, Kind kind, bool nullable) {
       return finite_number(cell, nullable ? "a number, or nothing when it is unknown" : "a number");
     case Kind::text:
       return unprotected(cell.text);
-    case Kind::status: {
-      std::vector<std::string> names;
-      for (const Status status : kStatuses) names.push_back(to_string(status));
-      if (!status_of(cell.text)) cell.fail(in_quotes(cell.text) + " is unknown", join(names, ", "));
+    case Kind::name:
+      if (std::find(names.begin(), names.end(), cell.text) == names.end()) {
+        cell.fail(in_quotes(cell.text) + " is unknown", join(names, ", "));
+      }
       return cell.text;
-    }
     case Kind::texts:
     case Kind::numbers:
     case Kind::interval:
@@ -250,7 +249,7 @@ struct Located {
   Row read(const Table& table, std::size_t row) const {
     Row result;
     for (const auto& [column, index] : columns) {
-      if (index) column->set(result, read_cell(table.cell(row, *index), column->kind, column->nullable));
+      if (index) column->set(result, read_cell(table.cell(row, *index), column->kind, column->nullable, column->names));
     }
     return result;
   }

@@ -40,23 +40,23 @@ class Rounds {
     while (true) {
       if (interrupted()) break;
       if (result_.rounds >= plan_.max_rounds) {
-        result_.stopped_by = "rounds";
+        result_.stopped_by = StoppedBy::rounds;
         break;
       }
       if (result_.rounds >= plan_.min_rounds) {
         if (options_.precise_enough && options_.precise_enough(samples_)) {
-          result_.stopped_by = "precision";
+          result_.stopped_by = StoppedBy::precision;
           break;
         }
         if (env_.now() + longest_round_ > options_.deadline) {
-          result_.stopped_by = "budget";
+          result_.stopped_by = StoppedBy::budget;
           break;
         }
       }
       const double round_start = env_.now();
       const std::size_t before = samples_.size();
       if (!round(start)) {
-        if (result_.stopped_by.empty()) result_.stopped_by = "budget";
+        if (result_.stopped_by == StoppedBy::unknown) result_.stopped_by = StoppedBy::budget;
         break;
       }
       // Rounds with whole checks are longer; once they are over, a plain round is what the next will be like.
@@ -76,7 +76,7 @@ class Rounds {
   bool interrupted() {
     if (!stop()) return false;
     result_.interrupted = true;
-    result_.stopped_by = "interrupt";
+    result_.stopped_by = StoppedBy::interrupt;
     return true;
   }
 

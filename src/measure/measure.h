@@ -63,7 +63,7 @@ struct Result {
   std::vector<CaseSample> samples;  ///< the earlier ones too; canary_ratio is left to set_canary_ratios
   std::int64_t rounds = 0;          ///< whole rounds, the earlier ones too
   bool interrupted = false;
-  std::string stopped_by;  ///< "precision", "budget", "rounds" or "interrupt"
+  StoppedBy stopped_by = StoppedBy::unknown;  ///< precision, budget, rounds or interrupt
   double warm_up_s = 0;
   bool steady = false;  ///< the warm-up ended because its times no longer fell
 };

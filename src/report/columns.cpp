@@ -9,20 +9,6 @@
 
 namespace kvcast {
 
-std::string to_string(Status status) {
-  switch (status) {
-    case Status::measured:
-      return "measured";
-    case Status::composed:
-      return "composed";
-    case Status::scaled:
-      return "scaled";
-    case Status::skipped:
-      return "skipped";
-  }
-  return "unknown";
-}
-
 namespace report {
 namespace {
 
@@ -57,12 +43,6 @@ auto smallest(std::optional<double> SchemeEquivalence::*member) {
 }
 
 }  // namespace
-
-std::optional<Status> status_of(const std::string& name) {
-  const auto* found = std::find_if(std::begin(kStatuses), std::end(kStatuses),
-                                   [&](Status status) { return to_string(status) == name; });
-  return found == std::end(kStatuses) ? std::nullopt : std::optional(*found);
-}
 
 const std::vector<Column<ToolInfo>>& tool_columns() {
   using T = ToolInfo;
@@ -531,7 +511,7 @@ const std::vector<Column<Conditions>>& conditions_columns() {
   using T = Conditions;
   static const std::vector<Column<T>> columns = {
       describe<T>("rounds", "rounds", "whole rounds", &T::rounds),
-      describe<T>("stopped_by", "", "`precision`, `budget`, `rounds` or `interrupt`", known(&T::stopped_by)),
+      describe<T>("stopped_by", "", "`precision`, `budget`, `rounds` or `interrupt`", &T::stopped_by),
       describe<T>("measured_s", "s", "wall time of the rounds, over all parts of a resumed run", &T::measured_s),
       describe<T>("warm_up_s", "s", "not recorded, before the first round", &T::warm_up_s),
       describe<T>("steady", "", "the warm-up ended because times no longer fell", &T::steady),
@@ -622,7 +602,7 @@ std::vector<std::string> flat_names(const std::string& name, Kind kind) {
     case Kind::text:
     case Kind::texts:
     case Kind::numbers:
-    case Kind::status:
+    case Kind::name:
       break;
   }
   return {name};

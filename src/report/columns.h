@@ -20,8 +20,8 @@ namespace kvcast::report {
 inline constexpr const char* kBaseline = "naive";
 
 /// Type of a column. The compound ones are an object (interval: a list of two) in JSON and several columns in CSV;
-/// texts and numbers are a list in JSON and one text in CSV.
-enum class Kind { boolean, integer, number, numbers, text, texts, status, interval, estimate, seconds, errors };
+/// texts and numbers are a list in JSON and one text in CSV. name: a text of a closed set.
+enum class Kind { boolean, integer, number, numbers, text, texts, name, interval, estimate, seconds, errors };
 
 /// Where a column stands.
 enum class Role {
@@ -35,17 +35,14 @@ enum class Role {
 using Value = std::variant<std::monostate, bool, std::int64_t, double, std::string, std::vector<std::string>,
                            std::vector<double>, Interval, Estimate, SecondsSummary, ErrorPair>;
 
-/// Every status in the order of the enum, and the one of that name; nullopt when there is none.
-inline constexpr Status kStatuses[] = {Status::measured, Status::composed, Status::scaled, Status::skipped};
-std::optional<Status> status_of(const std::string& name);
-
 template <typename Row>
 struct Column {
   std::string name;  ///< contract name; carries the unit where there is one
   std::string unit;  ///< for documents; empty when the value has none
   std::string doc;   ///< one clause
   Kind kind = Kind::text;
-  bool nullable = false;  ///< may be unknown (numbers also when not finite)
+  std::vector<std::string> names{};  ///< of Kind::name, those that are allowed
+  bool nullable = false;             ///< may be unknown (numbers also when not finite)
   Role role = Role::field;
   std::function<Value(const Row&)> value;
   /// Reads a value back: it holds the type of `kind` or, where nullable, nothing. Empty for what is derived.

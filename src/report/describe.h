@@ -35,7 +35,7 @@ constexpr Kind kind_of() {
   if constexpr (std::is_same_v<T, std::string> || std::is_same_v<T, TimingId>) return Kind::text;
   if constexpr (std::is_same_v<T, std::vector<std::string>>) return Kind::texts;
   if constexpr (std::is_same_v<T, std::vector<double>>) return Kind::numbers;
-  if constexpr (std::is_same_v<T, Status>) return Kind::status;
+  if constexpr (Named<T>) return Kind::name;
   if constexpr (std::is_same_v<T, Interval>) return Kind::interval;
   if constexpr (std::is_same_v<T, Estimate>) return Kind::estimate;
   if constexpr (std::is_same_v<T, SecondsSummary>) return Kind::seconds;
@@ -44,8 +44,9 @@ constexpr Kind kind_of() {
 
 template <typename T>
 Value to_value(const T& value) {
-  if constexpr (std::is_same_v<T, Status>) {
-    return to_string(value);
+  if constexpr (Named<T>) {
+    const std::string name = to_string(value);
+    return name.empty() ? Value{} : Value{name};
   } else if constexpr (std::is_same_v<T, TimingId>) {
     return value.text();
   } else {
@@ -57,7 +58,7 @@ Value to_value(const std::optional<T>& value) {
   return value ? to_value(*value) : Value{};
 }
 
-/// `value` must hold the type of the member's kind, of a status one of its names, or be unknown where the column is
+/// `value` must hold the type of the member's kind, of a closed set one of its names, or be unknown where the column is
 /// nullable. An unknown number is NaN, never 0.
 template <typename T>
 void from_value(const Value& value, T& member) {
@@ -67,8 +68,9 @@ void from_value(const Value& value, T& member) {
     } else {
       from_value(value, member.emplace());
     }
-  } else if constexpr (std::is_same_v<T, Status>) {
-    member = *status_of(std::get<std::string>(value));
+  } else if constexpr (Named<T>) {
+    const auto* name = std::get_if<std::string>(&value);
+    member = named<T>(name != nullptr ? *name : "").value_or(T{});
   } else if constexpr (std::is_same_v<T, TimingId>) {
     member = TimingId(std::get<std::string>(value));
   } else if constexpr (std::is_same_v<T, double>) {
@@ -120,14 +122,26 @@ Column<Row> describe(const char* name, const char* unit, const char* doc, Get ge
   using Result = std::remove_cvref_t<std::invoke_result_t<Get, const Row&>>;
   using Type = typename Unwrapped<Result>::type;
   const Kind kind = kind_of<Type>();
-  const bool nullable = Unwrapped<Result>::optional || kind == Kind::number;
+  bool nullable = Unwrapped<Result>::optional || kind == Kind::number;
+  std::vector<std::string> names;
+  if constexpr (Named<Type>) {
+    names = names_of<Type>();
+    nullable = std::erase(names, "") > 0 || nullable;  // a value without a name is unknown
+  }
   std::function<void(Row&, const Value&)> set;
   if constexpr (std::is_member_object_pointer_v<Get>) {
     set = [get](Row& row, const Value& value) { from_value(value, row.*get); };
   } else if constexpr (requires(Row & row, const Value& value) { get.set(row, value); }) {
     set = [get](Row& row, const Value& value) { get.set(row, value); };
   }
-  return {name, unit, doc, kind, nullable, role, [get](const Row& row) { return to_value(std::invoke(get, row)); },
+  return {name,
+          unit,
+          doc,
+          kind,
+          std::move(names),
+          nullable,
+          role,
+          [get](const Row& row) { return to_value(std::invoke(get, row)); },
           set};
 }
 

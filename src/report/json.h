@@ -33,7 +33,7 @@ Json tool_json(const ToolInfo& tool);
 
 /// A value of this kind; nothing when it is null and may be. Parts of the compound kinds may be null: NaN.
 /// Errors: as JsonPlace.
-Value read_value(const JsonPlace& place, Kind kind, bool nullable);
+Value read_value(const JsonPlace& place, Kind kind, bool nullable, const std::vector<std::string>& names = {});
 
 /// The members of an object into `row`, those of derived columns apart. Members without a column are passed over. A
 /// member that is missing is unknown, which its column must allow.
@@ -43,7 +43,7 @@ void from_json(const JsonPlace& place, const std::vector<Column<Row>>& columns, 
   for (const auto& column : columns) {
     if (!column.set || column.role == Role::key) continue;
     if (column.role == Role::added && !place.value().contains(column.name)) continue;
-    column.set(row, read_value(place.at(column.name), column.kind, column.nullable));
+    column.set(row, read_value(place.at(column.name), column.kind, column.nullable, column.names));
   }
 }
 template <typename Row>

@@ -67,7 +67,7 @@ Json tool_json(const ToolInfo& tool) {
   return result;
 }
 
-Value read_value(const JsonPlace& place, Kind kind, bool nullable) {
+Value read_value(const JsonPlace& place, Kind kind, bool nullable, const std::vector<std::string>& names) {
   const Json& value = place.value();
   if (nullable && value.is_null()) return {};
   const auto refuse = [&](const std::string& allowed) { place.refuse(allowed + (nullable ? " or null" : "")); };
@@ -111,10 +111,10 @@ Value read_value(const JsonPlace& place, Kind kind, bool nullable) {
       for (const auto& item : place.items()) numbers.push_back(part(item));
       return numbers;
     }
-    case Kind::status: {
-      std::vector<std::string> names;
-      for (const Status status : kStatuses) names.push_back(to_string(status));
-      if (!value.is_string() || !status_of(value.get<std::string>())) refuse(join(names, ", "));
+    case Kind::name: {
+      const bool known =
+          value.is_string() && std::find(names.begin(), names.end(), value.get<std::string>()) != names.end();
+      if (!known) refuse(join(names, ", "));
       return value.get<std::string>();
     }
     case Kind::interval:

@@ -254,8 +254,8 @@ std::string machine_text(const MachineInfo& machine) {
 }
 
 std::string conditions_text(const Conditions& conditions) {
-  return counted(conditions.rounds, "round") + ", stopped by " + one_line_or_dash(conditions.stopped_by) + ", " +
-         seconds(conditions.measured_s);
+  return counted(conditions.rounds, "round") + ", stopped by " + one_line_or_dash(to_string(conditions.stopped_by)) +
+         ", " + seconds(conditions.measured_s);
 }
 
 // ---- grid

@@ -43,8 +43,8 @@ std::string quantity_rows(const std::string& section, const std::vector<Column<R
     for (const auto& column : columns) {
       if (column.name == "unit" || column.name == "source") continue;
       const std::vector<Value> values = flat_values(column.kind, column.value(row));
-      const bool words = column.kind == Kind::text || column.kind == Kind::texts || column.kind == Kind::numbers ||
-                         column.kind == Kind::boolean;
+      const bool words = column.kind == Kind::text || column.kind == Kind::name || column.kind == Kind::texts ||
+                         column.kind == Kind::numbers || column.kind == Kind::boolean;
       std::vector<std::string> cells(4);  // value, lo, hi, text
       const std::size_t first = words ? 3 : column.kind == Kind::interval ? 1 : 0;
       for (std::size_t i = 0; i < values.size() && first + i < cells.size(); ++i) {

@@ -17,7 +17,7 @@ CaseShape shape_of(const Config& config) {
 Config config_of(const CaseShape& shape) {
   Config config;
   static_cast<Shape&>(config.model) = shape;
-  config.model.mask = mask_of(shape.mask).value_or(config.model.mask);
+  config.model.mask = named<Mask>(shape.mask).value_or(config.model.mask);
   config.run.dtype = shape.dtype;
   config.run.kv_dtype = shape.kv_dtype;
   config.run.threads = shape.threads;

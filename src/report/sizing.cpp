@@ -238,7 +238,7 @@ Section budgets(const Sizing& sizing) {
                                                            row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
                                                            most(sizing, row.likely_candidates),
                                                            safe_text(sizing, row, sizing.known_to),
-                                                           row.source,
+                                                           to_string(row.source),
                                                            row.binding ? "binds" : ""};
                          }),
                  below);
@@ -255,11 +255,12 @@ Section changes(const Sizing& sizing) {
 }
 
 Section alternatives(const Sizing& sizing) {
-  return section(
-      "alternatives under the same budgets", {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
-      rows_of(sizing.alternatives, [&](const SizingAlternative& row) {
-        return std::vector<std::string>{one_line(row.change), most(sizing, row.likely_candidates), row.source};
-      }));
+  return section("alternatives under the same budgets",
+                 {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
+                 rows_of(sizing.alternatives, [&](const SizingAlternative& row) {
+                   return std::vector<std::string>{one_line(row.change), most(sizing, row.likely_candidates),
+                                                   to_string(row.source)};
+                 }));
 }
 
 Section inputs(const Sizing& sizing) {
@@ -277,14 +278,14 @@ Section inputs(const Sizing& sizing) {
         const auto then = [&](const std::optional<std::int64_t>& candidates) {
           return row.name == "min_improvement" ? count(candidates, "never") : most(sizing, candidates);
         };
-        return std::vector<std::string>{shown_name(row.name), amount(row.value, row.unit), ends,
-                                        row.source,           then(row.candidates_less),   then(row.candidates_more)};
+        return std::vector<std::string>{shown_name(row.name),  amount(row.value, row.unit), ends,
+                                        to_string(row.source), then(row.candidates_less),   then(row.candidates_more)};
       }));
 }
 
 /// What naive's drop is, where it was measured.
 std::string drop_known(const Sizing& sizing) {
-  if (!sizing.drop || sizing.drop_source != "measured") return "";
+  if (!sizing.drop || sizing.drop_source != Source::measured) return "";
   std::string text =
       "naive's drop was measured with the ranking head of the run, at its largest N: " + share(sizing.drop->value, 1);
   if (sizing.drop->ci95) text += ", 95% interval " + from_to(*sizing.drop->ci95);
@@ -319,7 +320,7 @@ std::vector<Section> speedups(const Sizing& sizing) {
         cells.push_back(share(row.drop_seed_rule, 2));
         cells.push_back(share(row.drop_exact, 2));
       }
-      cells.push_back(row.source);
+      cells.push_back(to_string(row.source));
       return cells;
     };
     return section(title, std::move(heads), rows_of(sizing.points, row_of), with_drop ? drop_known(sizing) : "");
@@ -342,15 +343,11 @@ Section times(const Sizing& sizing) {
                   {"", "source", false}},
                  rows_of(sizing.points,
                          [](const SizingPoint& row) {
-                           return std::vector<std::string>{integer(row.candidates),
-                                                           time(row.scheme_s),
-                                                           time(row.p99_s),
-                                                           time(row.p99_safe_s),
-                                                           share(row.utilisation, 1),
-                                                           time(row.naive_s),
-                                                           time(row.naive_p99_s),
-                                                           share(row.naive_utilisation, 1),
-                                                           row.source};
+                           return std::vector<std::string>{integer(row.candidates),   time(row.scheme_s),
+                                                           time(row.p99_s),           time(row.p99_safe_s),
+                                                           share(row.utilisation, 1), time(row.naive_s),
+                                                           time(row.naive_p99_s),     share(row.naive_utilisation, 1),
+                                                           to_string(row.source)};
                          }),
                  "P99 holds the wait for a worker where a rate is given; - is no steady state");
 }
@@ -495,7 +492,7 @@ Section frontier(const Sizing& sizing, const std::string& axis, const std::strin
                      cells.push_back(share(row.drop_naive, 2));
                      cells.push_back(share(row.drop_shared, 2));
                    }
-                   cells.push_back(row.source);
+                   cells.push_back(to_string(row.source));
                    return cells;
                  }));
 }
@@ -514,7 +511,7 @@ Section parameters(const Sizing& sizing) {
                                                    one_line(row.to),
                                                    most(sizing, row.likely_candidates),
                                                    row.change_pct ? share(*row.change_pct / 100, 1) : "-",
-                                                   row.source};
+                                                   to_string(row.source)};
                  }));
 }
 
@@ -534,7 +531,7 @@ Section fleet(const Sizing& sizing) {
                                                              count(row.workers, "-"),  count(row.cores, "-"),
                                                              count(row.machines, "-"), share(row.utilisation, 1)};
                            if (cost) cells.push_back(significant(row.cost_per_million, 4));
-                           cells.push_back(row.source);
+                           cells.push_back(to_string(row.source));
                            return cells;
                          }),
                  rate ? "- is no number of workers that meets the latency; a machine is one like the measured one"
@@ -577,7 +574,7 @@ std::string subject(const Report& report) {
   std::string text = "scheme " + one_line(sizing.scheme);
   if (sizing.history_length) text += ", L=" + integer(*sizing.history_length);
   if (sizing.layers) text += ", layers=" + integer(*sizing.layers);
-  text += ", times " + one_line_or_dash(sizing.source);
+  text += ", times " + one_line_or_dash(to_string(sizing.source));
   return text;
 }
 
@@ -604,31 +601,32 @@ std::string render_sizing_csv(const Report& report) {
   // What was measured is among the points.
   std::optional<std::int64_t> most_fitted;
   for (const SizingPoint& point : sizing.points) {
-    if (point.source == "fitted" || point.source == "measured")
+    if (point.source == Source::fitted || point.source == Source::measured)
       most_fitted = std::max(most_fitted.value_or(0), point.candidates);
   }
-  const auto source_at = [&](const std::optional<std::int64_t>& candidates) -> Source {
-    if (!most_fitted) return sizing.source;
-    return candidates && *candidates <= *most_fitted ? "fitted" : "extrapolated";
+  const auto source_at = [&](const std::optional<std::int64_t>& candidates) {
+    if (!most_fitted) return to_string(sizing.source);
+    return to_string(candidates && *candidates <= *most_fitted ? Source::fitted : Source::extrapolated);
   };
   // Of numbers that do not come from where the rest of their row does.
-  const auto own_source = [&](const std::string& section, const std::string& quantity, const Source& source) -> Source {
-    if (quantity.ends_with("_bytes")) return "computed";
+  const auto own_source = [&](const std::string& section, const std::string& quantity, const std::string& source) {
+    if (quantity.ends_with("_bytes")) return to_string(Source::computed);
     if (quantity == "drop_naive" || (section == whole && quantity == "drop")) {
-      return sizing.drop_source.empty() ? source : sizing.drop_source;
+      return sizing.drop_source == Source::unknown ? source : to_string(sizing.drop_source);
     }
-    if (section == whole && quantity == "min_improvement") return "assumed";
+    if (section == whole && quantity == "min_improvement") return to_string(Source::assumed);
     if (section == whole && quantity == "limit") return source_at({});
     if (section == whole && quantity == "knee_candidates") return source_at(sizing.knee_candidates);
     if (section == whole && quantity == "least_candidates") return source_at(sizing.least_candidates);
-    if (section == "budgets" && quantity == "limit") return "assumed";
-    if (quantity == "seed_improvement") return "assumed";
+    if (section == "budgets" && quantity == "limit") return to_string(Source::assumed);
+    if (quantity == "seed_improvement") return to_string(Source::assumed);
     return source;
   };
-  text += quantity_rows(whole, sizing_columns(), {sizing}, {false, sizing.source, own_source});
+  text += quantity_rows(whole, sizing_columns(), {sizing}, {false, to_string(sizing.source), own_source});
   visit_lists(sizing, [&](const char* name, const auto& columns, const auto& rows) {
-    text += quantity_rows(name, columns, rows,
-                          {true, std::string(name) == "changes" ? "computed" : sizing.source, own_source});
+    text +=
+        quantity_rows(name, columns, rows,
+                      {true, to_string(std::string(name) == "changes" ? Source::computed : sizing.source), own_source});
   });
   return text;
 }

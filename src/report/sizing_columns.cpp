@@ -54,7 +54,7 @@ const std::vector<Column<Sizing>>& sizing_columns() {
       describe<T>("knee_candidates", "candidates", "N at which the candidates take as long as the history",
                   &T::knee_candidates),
       describe<T>("drop", "0..1", "throughput that naive costs the ranker; null: not known", &T::drop),
-      describe<T>("drop_source", "", "`measured` (with a ranking head) or `assumed`", known(&T::drop_source)),
+      describe<T>("drop_source", "", "`measured` (with a ranking head) or `assumed`", &T::drop_source),
       describe<T>("residuals", "ratio", "timings over the time of the model, ascending, equally likely", &T::residuals),
       describe<T>("caveats", "", "what the answer needs and the machine does not have", &T::caveats, Role::added),
       describe<T>("notes", "", "what is assumed or left out", &T::notes),

@@ -373,8 +373,8 @@ std::string predictions(const std::vector<Prediction>& list) {
     std::vector<std::string> cells;
     if (shapes) cells = {own(p.history_length), own(p.layers)};
     for (std::string cell :
-         {integer(p.candidates), value, ends, clipped(p.source, 12), model_name(p.by), percent(p.held_out_error_pct),
-          optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
+         {integer(p.candidates), value, ends, clipped(to_string(p.source), 12), model_name(p.by),
+          percent(p.held_out_error_pct), optional_seconds(p.naive_seconds), optional_seconds(p.scheme_seconds)}) {
       cells.push_back(std::move(cell));
     }
     grid.add(cells);
@@ -481,9 +481,9 @@ std::string surface_block(const Surface& surface) {
 }
 
 std::string conditions(const Conditions& c) {
-  std::vector<std::string> items = {counted(c.rounds, "round"), "stopped by " + one_line_or_dash(c.stopped_by),
-                                    "measured " + seconds(c.measured_s),
-                                    "warm-up " + seconds(c.warm_up_s) + (c.steady ? "" : ", not steady")};
+  std::vector<std::string> items = {
+      counted(c.rounds, "round"), "stopped by " + one_line_or_dash(to_string(c.stopped_by)),
+      "measured " + seconds(c.measured_s), "warm-up " + seconds(c.warm_up_s) + (c.steady ? "" : ", not steady")};
   if (c.resumed > 0) items.push_back("resumed " + counted(c.resumed, "time"));
   items.push_back("steal " + percent(c.steal_pct));
   items.push_back("other load " + percent(c.foreign_cpu_pct));

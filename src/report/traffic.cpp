@@ -330,7 +330,7 @@ std::string subject(const Traffic& traffic) {
   std::string text = integer(traffic.requests) + " requests of " + integer(traffic.users) + " users in " +
                      seconds(traffic.duration_s) + " (" + one_line(traffic.workload) + "), " +
                      counted(server.workers, "worker") + ", " +
-                     (server.order == "fifo" ? "first come first served" : "shortest service first");
+                     (server.order == ServeOrder::fifo ? "first come first served" : "shortest service first");
   if (server.batch_most > 1) {
     text += ", batches of up to " + integer(server.batch_most) + " within " + seconds(server.batch_window_s);
   }
@@ -340,7 +340,7 @@ std::string subject(const Traffic& traffic) {
     if (traffic.cache.policy != "lru") text += ", by the policy " + one_line(traffic.cache.policy);
     if (traffic.cache.ttl_s) text += ", dropped after " + seconds(*traffic.cache.ttl_s);
   }
-  text += "; service times " + one_line_or_dash(traffic.costs.source);
+  text += "; service times " + one_line_or_dash(to_string(traffic.costs.source));
   if (!traffic.costs.basis.empty()) text += " (" + one_line(traffic.costs.basis) + ")";
   return text + "; a perfect system needs " + counted(traffic.perfect_workers, "worker") + " in the busiest window";
 }
@@ -369,7 +369,7 @@ std::string render_traffic_table(const Report& report) {
 
 std::string render_traffic_csv(const Report& report) {
   const Traffic& traffic = *report.traffic;
-  const std::string& of_times = traffic.costs.source;
+  const std::string of_times = to_string(traffic.costs.source);
   std::string text = csv_row(quantity_head());
   text += quantity_rows("traffic", traffic_columns(), {traffic}, {false, "simulated", {}});
   visit_traffic_parts(traffic, [&](const std::string& name, const auto& columns, const auto& row) {

@@ -325,7 +325,7 @@ Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
     inputs.drop_source = "measured at N = " + integer(measured->candidates);
   } else if (report.sizing && report.sizing->drop) {
     inputs.drop = *report.sizing->drop;
-    inputs.drop_source = report.sizing->drop_source + " for the sizing";
+    inputs.drop_source = to_string(report.sizing->drop_source) + " for the sizing";
   }
   return inputs;
 }

@@ -253,7 +253,7 @@ class Simulator {
         on_answer_(options.on_answer),
         warm_up_(static_cast<std::uint64_t>(std::max<std::int64_t>(0, warm_up))),
         stream_(seed, kResiduals),
-        shortest_(options.server.order == "shortest"),
+        shortest_(options.server.order == ServeOrder::shortest),
         few_busy_(static_cast<std::int64_t>(static_cast<double>(options.server.workers) -
                                             std::sqrt(static_cast<double>(options.server.workers)))),
         reader_(source),

@@ -37,7 +37,7 @@ Json reference(const std::string& name) { return {{"$ref", "#/$defs/" + name}}; 
 
 Json or_null(Json schema) { return {{"anyOf", Json::array({std::move(schema), {{"type", "null"}}})}}; }
 
-Json type_of(Kind kind, bool nullable) {
+Json type_of(Kind kind, bool nullable, const std::vector<std::string>& names) {
   const auto plain = [&](const char* name) -> Json {
     return nullable ? Json{{"type", {name, "null"}}} : Json{{"type", name}};
   };
@@ -57,8 +57,11 @@ Json type_of(Kind kind, bool nullable) {
       return {{"type", "array"}, {"items", {{"type", {"number", "null"}}}}};
     case Kind::interval:
       return compound("interval");
-    case Kind::status:
-      return {{"enum", {"measured", "composed", "scaled", "skipped"}}};
+    case Kind::name: {
+      Json all = names;
+      if (nullable) all.push_back(nullptr);
+      return {{"enum", all}};
+    }
     case Kind::estimate:
       return compound("estimate");
     case Kind::seconds:
@@ -85,7 +88,7 @@ Json properties_of(const std::vector<Column<Row>>& columns, bool baseline = fals
   Json properties = Json::object();
   for (const auto& column : columns) {
     if (column.role == Role::key || (baseline && column.role == Role::sharing_only)) continue;
-    Json& property = properties[column.name] = type_of(column.kind, column.nullable);
+    Json& property = properties[column.name] = type_of(column.kind, column.nullable, column.names);
     property["description"] = column.doc + (column.unit.empty() ? "" : " (" + column.unit + ")");
   }
   return properties;
@@ -259,7 +262,7 @@ const char* word_for(Kind kind) {
     case Kind::number:
       return "number";
     case Kind::text:
-    case Kind::status:
+    case Kind::name:
       return "text";
     case Kind::texts:
       return "texts";

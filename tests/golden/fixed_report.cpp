@@ -136,11 +136,11 @@ Case sharing_case() {
   fit.losses = {"N = 1: shared is 1.8% slower than naive", "=\"quoted\"; naïve"};
   fit.observed = {{1, {0.9818, Interval{0.9712, 0.9925}}}, {10, {9.5575, std::nullopt}}};
   fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
-                      "interpolated", "affine", 0.65},
-                     {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated",
+                      Source::interpolated, "affine", 0.65},
+                     {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, Source::extrapolated,
                       "surface", std::nullopt},
-                     {std::nullopt, std::nullopt, 9000, std::nullopt, std::nullopt, std::nullopt, "extrapolated", "",
-                      std::nullopt, "beyond 4 times the largest | measured N=1000: measure larger N"}};
+                     {std::nullopt, std::nullopt, 9000, std::nullopt, std::nullopt, std::nullopt, Source::extrapolated,
+                      "", std::nullopt, "beyond 4 times the largest | measured N=1000: measure larger N"}};
   fit.explanation = Explanation{0.15,
                                 {{10, 0.0051, 0.001, 0.003, 0.0005, 0.0001, 0.0005},
                                  {1000, 0.002042, 0.001, std::nullopt, std::nullopt, std::nullopt, 0.001042}},
@@ -207,7 +207,7 @@ Traffic fixed_traffic() {
   traffic.log_rows = 1203;
   traffic.skipped_rows = 3;
   traffic.reading = {"timestamps read as epoch seconds (1.5 is <b>)", "=naïve \x1b[31m | 候选"};
-  traffic.server = {4, "shortest", 0.002, 8};
+  traffic.server = {4, ServeOrder::shortest, 0.002, 8};
   traffic.cache = {8589934592, 16, 3600.5};
   traffic.costs.knots = {{0, 0.0005, 0.00025, 0.0001}, {1000, 0.0125, 0.00075, 0.000125}};
   traffic.costs.curve_candidates = {1, 50};
@@ -215,7 +215,7 @@ Traffic fixed_traffic() {
   traffic.costs.known_to = 200;
   traffic.costs.residuals = {0.875, 1, 1.25};
   traffic.costs.bytes_per_token = 8192;
-  traffic.costs.source = "fitted";
+  traffic.costs.source = Source::fitted;
   traffic.costs.threads = 4;
   traffic.costs.cpus = 8;
   traffic.costs.basis = "=out, surface over 6 shapes | 候选";
@@ -260,19 +260,20 @@ Sizing fixed_sizing() {
   sizing.min_improvement = 0.8;
   sizing.least_candidates = 6;
   sizing.binding = "p99";
-  sizing.source = "fitted";
+  sizing.source = Source::fitted;
   sizing.limit = 489.75;
   sizing.knee_candidates = 510;
   sizing.drop = Estimate{0.4, Interval{0.375, 0.4375}};
-  sizing.drop_source = "measured";
+  sizing.drop_source = Source::measured;
   sizing.notes = {"P99 rests on 21 timings", "=naïve \x1b[31m | 候选"};
   sizing.changes = {{"p99", "s", 8, 8.25, true}, {"memory", "bytes", 1e9, 2.5e9, false}};
-  sizing.budgets = {{"p99", "s", 8, 7.5, 6.25, 3, 0, true, true, "extrapolated"},
-                    {"qps", "1/s", 200, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true, false, "fitted"}};
-  sizing.inputs = {{"user_s", "s", 6.75, std::nullopt, "fitted", 4, std::nullopt},
-                   {"r", "ratio", 0.002, Interval{0.0019, 0.0021}, "fitted", 3, 3}};
+  sizing.budgets = {
+      {"p99", "s", 8, 7.5, 6.25, 3, 0, true, true, Source::extrapolated},
+      {"qps", "1/s", 200, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true, false, Source::fitted}};
+  sizing.inputs = {{"user_s", "s", 6.75, std::nullopt, Source::fitted, 4, std::nullopt},
+                   {"r", "ratio", 0.002, Interval{0.0019, 0.0021}, Source::fitted, 3, 3}};
   sizing.points = {{3,
-                    "fitted",
+                    Source::fitted,
                     {2.9, Interval{2.8, 3.0}},
                     0.655,
                     0.97,
@@ -290,7 +291,7 @@ Sizing fixed_sizing() {
                     0.1379,
                     0.1869},
                    {6,
-                    "extrapolated",
+                    Source::extrapolated,
                     {5.5, std::nullopt},
                     0.818,
                     0.96,
@@ -307,31 +308,53 @@ Sizing fixed_sizing() {
                     std::nullopt,
                     std::nullopt,
                     std::nullopt}};
-  sizing.fractions = {{0.5, 510, 245.5, 0.996, "extrapolated"},
-                      {0.9, std::nullopt, std::nullopt, std::nullopt, "extrapolated"}};
+  sizing.fractions = {{0.5, 510, 245.5, 0.996, Source::extrapolated},
+                      {0.9, std::nullopt, std::nullopt, std::nullopt, Source::extrapolated}};
   sizing.advice = {
-      {"small pool", 5, 10, "medium", {0.68, 0.765}, Interval{0.79, 0.89}, "medium to best", "extrapolated"},
-      {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, Interval{0.99, 0.998}, "best", "extrapolated"},
-      {"beyond", 50, 5000, "=best", {0.833, 0.85}, std::nullopt, "", "extrapolated"}};
+      {"small pool", 5, 10, "medium", {0.68, 0.765}, Interval{0.79, 0.89}, "medium to best", Source::extrapolated},
+      {"large scale", 200, std::nullopt, "best", {0.84575, 0.85}, Interval{0.99, 0.998}, "best", Source::extrapolated},
+      {"beyond", 50, 5000, "=best", {0.833, 0.85}, std::nullopt, "", Source::extrapolated}};
   sizing.drop_targets = {
-      {"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, "fitted"}};
-  sizing.drop_reach = {{"LONGER (published)", 0.05, 16, "computed"},
-                       {"LONGER (published)", 0.15, std::nullopt, "computed"}};
-  sizing.memory = {{"bf16", 12, 153600000, 6.99, 15360000000, 100, 3075072, "computed"}};
-  sizing.frontiers = {
-      {"history_length", "tokens", 2000, 1, 0, 4000, 1.0, 0.5, 0.5, "assumed"},
-      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
-  sizing.parameters = {{"L", "1000", "500", 9, 200, "assumed"},
-                       {"dtype", "fp32", "bf16", std::nullopt, std::nullopt, "assumed"}};
-  sizing.alternatives = {{"naive instead of shared", 1, "fitted"}, {"twice the workers", std::nullopt, "assumed"}};
-  sizing.fleet = {{3, "shared", 12, 24, 12, 0.75, 125.5, "fitted"},
-                  {3, "naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, "fitted"}};
+      {"LONGER (published)", 0.4, 0.068, 9.137, 1.553, 10, 0.1094, 10, std::nullopt, false, Source::fitted}};
+  sizing.drop_reach = {{"LONGER (published)", 0.05, 16, Source::computed},
+                       {"LONGER (published)", 0.15, std::nullopt, Source::computed}};
+  sizing.memory = {{"bf16", 12, 153600000, 6.99, 15360000000, 100, 3075072, Source::computed}};
+  sizing.frontiers = {{"history_length", "tokens", 2000, 1, 0, 4000, 1.0, 0.5, 0.5, Source::assumed},
+                      {"qps", "1/s", 50, std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt,
+                       std::nullopt, Source::fitted}};
+  sizing.parameters = {{"L", "1000", "500", 9, 200, Source::assumed},
+                       {"dtype", "fp32", "bf16", std::nullopt, std::nullopt, Source::assumed}};
+  sizing.alternatives = {{"naive instead of shared", 1, Source::fitted},
+                         {"twice the workers", std::nullopt, Source::assumed}};
+  sizing.fleet = {{3, "shared", 12, 24, 12, 0.75, 125.5, Source::fitted},
+                  {3, "naive", std::nullopt, std::nullopt, std::nullopt, std::nullopt, std::nullopt, Source::fitted}};
   sizing.residuals = {0.875, 1, 1.25};
-  sizing.models = {{1000,         50,     "fitted", {1, 10},        {6.7, 6.9},        {0.98, 9.6}, true,  false,
-                    6.75,         0.0135, 6.7,      std::nullopt,   std::nullopt,      1.0,         0.002, {10, 1000},
-                    {0.03, 0.25}, 1.5e9,  3.072e8,  {1, 512, 2048}, {3e8, 3.5e8, 4e8}, {}},
-                   {std::nullopt, std::nullopt, "assumed", {}, {}, {}, true, true, 0.85,         0.15, 1, 0.05, 8,
-                    std::nullopt, std::nullopt, {},        {}, 0,  0,  {},   {},   {0.9, 1, 1.1}}};
+  sizing.models = {{1000,  50,         Source::fitted, {1, 10}, {6.7, 6.9},   {0.98, 9.6},    true,
+                    false, 6.75,       0.0135,         6.7,     std::nullopt, std::nullopt,   1.0,
+                    0.002, {10, 1000}, {0.03, 0.25},   1.5e9,   3.072e8,      {1, 512, 2048}, {3e8, 3.5e8, 4e8},
+                    {}},
+                   {std::nullopt,
+                    std::nullopt,
+                    Source::assumed,
+                    {},
+                    {},
+                    {},
+                    true,
+                    true,
+                    0.85,
+                    0.15,
+                    1,
+                    0.05,
+                    8,
+                    std::nullopt,
+                    std::nullopt,
+                    {},
+                    {},
+                    0,
+                    0,
+                    {},
+                    {},
+                    {0.9, 1, 1.1}}};
   return sizing;
 }
 
@@ -362,22 +385,23 @@ Report fixed_report() {
   config.sweep = {{}, {2, 50}};
   config.measure = {150, 0.02, false, true, true, 6 * kGiB};
   report.shard = Shard{2, 3};
-  report.conditions = Conditions{7, "precision", 118.5, 2.25, true, 1, 0.125, 1.5, 3.75, 0.4, 2.0 / 3};
+  report.conditions = Conditions{7, StoppedBy::precision, 118.5, 2.25, true, 1, 0.125, 1.5, 3.75, 0.4, 2.0 / 3};
   report.cases = {sharing_case(), naive_only_case()};
-  Surface surface{"shared",
-                  {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"candidates", "weight bytes", "B", 0, 0}},
-                  25165824.0,
-                  1000,
-                  2000,
-                  2,
-                  50,
-                  1,
-                  1000,
-                  6,
-                  0.03125,
-                  {{"points", 12, 1.5, 3.25, 7.125}, {"shapes", 4, 2.5, 6.5, 9}},
-                  {{1000, 50, 10, "=shared", 7.1, 7.0625, 0.531}},
-                  {{2000, 25, 100, Estimate{88.5, Interval{80.25, 97}}, 1350, 15.25, "measured", "surface", 2.5}}};
+  Surface surface{
+      "shared",
+      {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"candidates", "weight bytes", "B", 0, 0}},
+      25165824.0,
+      1000,
+      2000,
+      2,
+      50,
+      1,
+      1000,
+      6,
+      0.03125,
+      {{"points", 12, 1.5, 3.25, 7.125}, {"shapes", 4, 2.5, 6.5, 9}},
+      {{1000, 50, 10, "=shared", 7.1, 7.0625, 0.531}},
+      {{2000, 25, 100, Estimate{88.5, Interval{80.25, 97}}, 1350, 15.25, Source::measured, "surface", 2.5}}};
   Surface bare;
   bare.scheme = "packed";
   report.surfaces = {surface, bare};

@@ -157,7 +157,7 @@ TEST_CASE("replications together: one given up, most saturated, or loaded to the
 TEST_CASE("Little's law holds under every order, batch and load") {
   const ServiceTable table = seconds_times(heavy());
   std::uint64_t seed = 0;
-  for (const char* order : {"fifo", "shortest"}) {
+  for (const ServeOrder order : {ServeOrder::fifo, ServeOrder::shortest}) {
     for (const std::int64_t workers : {1, 4, 40}) {
       for (const std::int64_t most : {1, 3}) {
         for (const double load : {0.1, 0.9, 3.0}) {

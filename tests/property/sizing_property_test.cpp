@@ -184,7 +184,7 @@ TEST_CASE("an infeasible problem names changes that make it feasible", "[propert
     given.scheme = "shared";
     given.problem = draw(i);
     given.timed = true;
-    given.source = "fitted";
+    given.source = Source::fitted;
     given.most_measured = 100;
     given.shown = {1};
     const Sizing sizing = size_case(given);

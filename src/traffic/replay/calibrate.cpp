@@ -100,7 +100,7 @@ class Calibrator {
   Calibration run() {
     if (observer_.on_stage) observer_.on_stage("timing the passes");
     Calibration result;
-    result.costs.source = "measured";
+    result.costs.source = Source::measured;
     result.costs.bytes_per_token = replay_.bytes_per_token;
     result.costs.knots = {{}};
     choose();

@@ -229,7 +229,7 @@ class Run {
 
   // Runs on the caller's thread.
   void watch() {
-    if (observer_.stop_requested && observer_.stop_requested()) stop("interrupt");
+    if (observer_.stop_requested && observer_.stop_requested()) stop(StoppedBy::interrupt);
     if (!observer_.on_progress) return;
     const auto done = static_cast<double>(answered_.load());
     const auto all = static_cast<double>(std::max<std::size_t>(1, replay_.requests.size()));
@@ -244,7 +244,7 @@ class Run {
                           std::to_string(answered_.load()) + " requests");
   }
 
-  void stop(const char* why) {
+  void stop(StoppedBy why) {
     const std::lock_guard lock(mutex_);
     if (!stopped_) stopped_by_ = why;
     stopped_ = true;
@@ -268,7 +268,7 @@ class Run {
           take_canary(worker, canary_window);
         }
       }
-      if (clock() > replay_.options.budget_s) stop("budget");
+      if (clock() > replay_.options.budget_s) stop(StoppedBy::budget);
       std::size_t number = 0;
       {
         const std::lock_guard lock(mutex_);
@@ -354,7 +354,7 @@ class Run {
     result.closed_loop = replay_.options.closed_loop;
     result.cache = store_.counts();
     result.grown = grown_;
-    result.stopped_by = stopped_ ? stopped_by_ : replay_.cut ? "budget" : "end";
+    result.stopped_by = stopped_ ? stopped_by_ : replay_.cut ? StoppedBy::budget : StoppedBy::end;
     for (const ReplayedRequest& record : result.requests) {
       result.late += record.late ? 1 : 0;
       result.busy += record.busy ? 1 : 0;
@@ -418,7 +418,7 @@ class Run {
   std::atomic<std::size_t> next_ = 0, turn_ = 0;
   std::atomic<std::int64_t> answered_ = 0, grown_ = 0;
   std::atomic<bool> stopped_ = false;
-  std::string stopped_by_;
+  StoppedBy stopped_by_ = StoppedBy::unknown;
   std::vector<std::size_t> firsts_;  ///< request of each window, and their number
   std::vector<std::optional<measure::CpuTimes>> cpu_;
   std::vector<std::vector<CanarySample>> canaries_;  ///< by worker

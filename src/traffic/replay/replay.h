@@ -76,7 +76,7 @@ struct ReplayResult {
   std::int64_t grown = 0;  ///< histories that were copied to more room, inside their request's time
   std::int64_t made = 0;   ///< slots allocated while serving, where those that were free had too little room
   double duration_s = 0;   ///< from the first arrival to the last answer
-  std::string stopped_by;  ///< "end", "budget" or "interrupt"
+  StoppedBy stopped_by = StoppedBy::unknown;  ///< end, budget or interrupt
 
   /// From when on a request is waited for: in a closed loop from its start, else from its arrival.
   double begin_s(const ReplayedRequest& served) const noexcept {

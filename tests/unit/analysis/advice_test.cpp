@@ -56,11 +56,11 @@ TEST_CASE("beyond what is known there is no advice", "[advice]") {
     CHECK(rows[beyond].grade.empty());
     CHECK_FALSE(rows[beyond].improvement);
   }
-  CHECK_FALSE(drop_target("x", 0.4, 0.068, law(0.009, 5), std::nullopt, "fitted").candidates);
+  CHECK_FALSE(drop_target("x", 0.4, 0.068, law(0.009, 5), std::nullopt, Source::fitted).candidates);
 }
 
 TEST_CASE("LONGER's drop from 40% to 6.8% takes 9.137x", "[advice]") {
-  const DropTarget seed = drop_target("LONGER", 0.4, 0.068, law(kSeedR), std::nullopt, "assumed");
+  const DropTarget seed = drop_target("LONGER", 0.4, 0.068, law(kSeedR), std::nullopt, Source::assumed);
   CHECK_THAT(seed.speedup_needed, WithinAbs(9.137, 5e-4));
   CHECK_THAT(seed.end_to_end, WithinAbs(1.553, 5e-4));
   CHECK(seed.least_candidates == 10);
@@ -68,11 +68,11 @@ TEST_CASE("LONGER's drop from 40% to 6.8% takes 9.137x", "[advice]") {
   CHECK_FALSE(seed.candidates);
   CHECK_FALSE(seed.seed_candidates);
   CHECK_FALSE(seed.reached);
-  const DropTarget small = drop_target("LONGER", 0.4, 0.068, law(0.009), 50, "fitted");
+  const DropTarget small = drop_target("LONGER", 0.4, 0.068, law(0.009), 50, Source::fitted);
   REQUIRE(small.candidates);
   CHECK(*small.candidates == candidates_for_speedup(small.speedup_needed, 0.009));
   CHECK(small.reached);
-  CHECK_FALSE(drop_target("LONGER", 0.4, 0.068, law(0.009), *small.candidates - 1, "fitted").reached);
+  CHECK_FALSE(drop_target("LONGER", 0.4, 0.068, law(0.009), *small.candidates - 1, Source::fitted).reached);
 }
 
 TEST_CASE("the N that a speed-up takes is the first that has it", "[advice]") {
@@ -90,7 +90,7 @@ TEST_CASE("the N that a speed-up takes is the first that has it", "[advice]") {
 }
 
 TEST_CASE("the reach of a target is by r up to the design note's", "[advice]") {
-  const auto rows = drop_reach(drop_target("x", 0.4, 0.068, law(kSeedR), std::nullopt, "assumed"));
+  const auto rows = drop_reach(drop_target("x", 0.4, 0.068, law(kSeedR), std::nullopt, Source::assumed));
   REQUIRE(rows.size() == 6);
   CHECK(rows.front().candidates == 10);
   CHECK(rows[4].candidates == 96);

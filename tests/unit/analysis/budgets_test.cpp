@@ -21,7 +21,7 @@ SizingCase unlimited_case() {
   SizingCase given;
   given.scheme = "shared";
   given.timed = true;
-  given.source = "fitted";
+  given.source = Source::fitted;
   given.most_measured = 100;
   set_line(given.problem.service, 0.010, 0.001);
   given.problem.service.residuals = {1, 1, 1, 2};

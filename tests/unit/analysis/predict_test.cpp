@@ -67,10 +67,10 @@ TEST_CASE("exact data predict exactly, at any N that is known, in seconds too", 
     CHECK_FALSE(prediction.history_length);
     CHECK_FALSE(prediction.layers);
   }
-  CHECK(predictions[0].source == "extrapolated");
-  CHECK(predictions[1].source == "measured");
-  CHECK(predictions[2].source == "measured");
-  CHECK(predictions[3].source == "interpolated");
+  CHECK(predictions[0].source == kvcast::Source::extrapolated);
+  CHECK(predictions[1].source == kvcast::Source::measured);
+  CHECK(predictions[2].source == kvcast::Source::measured);
+  CHECK(predictions[3].source == kvcast::Source::interpolated);
 }
 
 TEST_CASE("beyond four times the largest N nothing is said, unless asked for", "[analysis][predict]") {
@@ -98,7 +98,7 @@ TEST_CASE("the affine form predicts where it is preferred", "[analysis][predict]
     CHECK_THAT(prediction.scheme_seconds.value(), WithinRel(affine_time(n), 1e-9));
     CHECK(prediction.held_out_error_pct == fit.model("affine")->loo_error_pct);
   }
-  CHECK(analysis::predict(samples, fit, {1}).at(0).source == "extrapolated");
+  CHECK(analysis::predict(samples, fit, {1}).at(0).source == kvcast::Source::extrapolated);
 }
 
 TEST_CASE("a measured N is what was measured, whatever the form says", "[analysis][predict]") {
@@ -134,7 +134,7 @@ TEST_CASE("where no form holds, only what lies between measured N is known", "[a
   CHECK_FALSE(fit.identifiable);
   CHECK(fit.known_to == 400);
   const auto at = [&](std::int64_t n) { return analysis::predict(samples, fit, {n}, true).at(0); };
-  CHECK(at(50).source == "measured");
+  CHECK(at(50).source == kvcast::Source::measured);
   CHECK_THAT(*at(50).scheme_seconds, WithinRel(0.0065, 0.03));
   for (const std::int64_t n : {60, 99, 150, 300}) {
     const Prediction prediction = at(n);
@@ -245,9 +245,9 @@ TEST_CASE("a single N predicts, but has no interval where it was not measured", 
   const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
   const auto predictions = analysis::predict(samples, fit, {50, 100, 200});
   REQUIRE(predictions.size() == 3);
-  CHECK(predictions[0].source == "extrapolated");
+  CHECK(predictions[0].source == kvcast::Source::extrapolated);
   CHECK_FALSE(predictions[0].speedup->ci95);
-  CHECK(predictions[1].source == "measured");
+  CHECK(predictions[1].source == kvcast::Source::measured);
   CHECK(predictions[1].speedup->ci95);
   CHECK_FALSE(predictions[2].speedup->ci95);
   for (const Prediction& prediction : predictions) {

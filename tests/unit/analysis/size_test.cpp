@@ -22,7 +22,7 @@ SizingCase round_case() {
   SizingCase given;
   given.scheme = "shared";
   given.timed = true;
-  given.source = "fitted";
+  given.source = Source::fitted;
   given.most_measured = 40;
   given.shown = {10};
   given.threads = 2;
@@ -73,7 +73,7 @@ TEST_CASE("a point holds the times and bytes of its N, and naive's", "[sizing]")
   given.problem.requests_per_s = 1;
   given.problem.workers = 1000;  // so many that nobody waits
   given.drop = Estimate{0.4, {}};
-  given.drop_source = "assumed";
+  given.drop_source = Source::assumed;
   const Sizing sizing = size_case(given);
   const SizingPoint& point = at(sizing, 10);
   CHECK_THAT(*point.scheme_s, WithinRel(0.020 * 1.25, 1e-12));
@@ -89,8 +89,8 @@ TEST_CASE("a point holds the times and bytes of its N, and naive's", "[sizing]")
   CHECK(point.memory_bytes == 1000 + 1000 * 200 + 100);
   CHECK(point.copies_memory_bytes == 1000 + 1000 * 700 + 100);
   CHECK(point.naive_memory_bytes == 1000 + 1000 * 30);  // nothing of a user is kept
-  CHECK(at(sizing, 40).source == "fitted");
-  CHECK(at(sizing, 41).source == "extrapolated");
+  CHECK(at(sizing, 40).source == Source::fitted);
+  CHECK(at(sizing, 41).source == Source::extrapolated);
   CHECK(sizing.knee_candidates == 10);
 }
 
@@ -112,11 +112,11 @@ TEST_CASE("a budget's headroom is what is left of it", "[sizing]") {
   const SizingBudget& memory = named(sizing.budgets, "memory", &SizingBudget::name);
   CHECK_THAT(*memory.used, WithinRel(1700, 1e-12));
   CHECK(std::abs(*memory.headroom_pct) < 1e-9);
-  CHECK(memory.source == "computed");
+  CHECK(memory.source == Source::computed);
   const SizingBudget& rate = named(sizing.budgets, "qps", &SizingBudget::name);
   CHECK_THAT(*rate.used, WithinRel(0.9 * 3 / 0.025, 1e-12));
   CHECK_THAT(*rate.headroom_pct, WithinRel(116, 1e-9));
-  CHECK(rate.source == "fitted");
+  CHECK(rate.source == Source::fitted);
 }
 
 TEST_CASE("of a hundred timings a P99 leaves out the slowest one", "[sizing]") {
@@ -154,9 +154,9 @@ TEST_CASE("inputs move N by what they are", "[sizing]") {
   CHECK_THAT(tail.value, WithinRel(1.6, 1e-12));
   CHECK(tail.candidates_less == 45);
   CHECK(tail.candidates_more == 35);
-  CHECK(tail.source == "measured");
-  given.source = "extrapolated";  // the times are; the timings were measured
-  CHECK(input(size_case(given), "p99_over_mean").source == "measured");
+  CHECK(tail.source == Source::measured);
+  given.source = Source::extrapolated;  // the times are; the timings were measured
+  CHECK(input(size_case(given), "p99_over_mean").source == Source::measured);
 
   given = round_case();
   given.problem.memory_bytes = 1700;
@@ -171,7 +171,7 @@ TEST_CASE("what is safe at a longer history is safe at a shorter one", "[sizing]
   SizingCase given = round_case();
   given.problem.p99_s = 0.1;
   const auto at_length = [&](double length, double factor, Steps half) {
-    SizingVariant variant{"history_length", "64", "", length, given.problem, "fitted", {}};
+    SizingVariant variant{"history_length", "64", "", length, given.problem, Source::fitted, {}};
     scale_times(variant.problem, factor, factor, factor);
     variant.problem.service.half = std::move(half);
     return variant;
@@ -190,13 +190,13 @@ TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "
   SizingCase given = round_case();
   given.problem.p99_s = 0.1;
   given.problem.requests_per_s = 60;
-  SizingVariant shorter{"L", "64", "32", 32, given.problem, "fitted", {}};
+  SizingVariant shorter{"L", "64", "32", 32, given.problem, Source::fitted, {}};
   scale_times(shorter.problem, 0.5, 0.5, 0.5);
-  SizingVariant deeper{"layers", "2", "4", 4, given.problem, "fitted", {}};
+  SizingVariant deeper{"layers", "2", "4", 4, given.problem, Source::fitted, {}};
   scale_times(deeper.problem, 1.1, 1.1, 1.1);
   given.parameters = {deeper, shorter};
   SizingVariant longer = deeper;
-  longer.source = "extrapolated";
+  longer.source = Source::extrapolated;
   given.lengths = {shorter, longer};
   given.alternatives = {shorter};
   given.drop = Estimate{0.4, {}};
@@ -204,23 +204,23 @@ TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "
   REQUIRE(sizing.parameters.size() == 2);
   CHECK(sizing.parameters[0].name == "L");  // most first
   CHECK(*sizing.parameters[0].likely_candidates > 40);
-  CHECK(sizing.parameters[0].source == "extrapolated");
-  CHECK(sizing.parameters[1].source == "fitted");
+  CHECK(sizing.parameters[0].source == Source::extrapolated);
+  CHECK(sizing.parameters[1].source == Source::fitted);
   CHECK_THAT(*sizing.parameters[1].change_pct,
              WithinRel(100.0 * static_cast<double>(*sizing.parameters[1].likely_candidates) /
                                static_cast<double>(*sizing.likely_candidates) -
                            100,
                        1e-9));
-  CHECK(named(sizing.alternatives, "L", &SizingAlternative::change).source == "extrapolated");
+  CHECK(named(sizing.alternatives, "L", &SizingAlternative::change).source == Source::extrapolated);
   const SizingFrontier& frontier = sizing.frontiers.front();
-  CHECK(frontier.source == "extrapolated");
+  CHECK(frontier.source == Source::extrapolated);
   // Beyond the grid, whatever the N.
   CHECK(*sizing.frontiers[1].likely_candidates <= 40);
-  CHECK(sizing.frontiers[1].source == "extrapolated");
+  CHECK(sizing.frontiers[1].source == Source::extrapolated);
   // Half of naive's time over the same head: a cost ratio of 1/3 for 2/3.
   CHECK_THAT(*frontier.drop_naive, WithinRel(0.25, 1e-9));
   // LONGER's 9.1 is above the ceiling of 5: nothing is extrapolated to.
-  CHECK(sizing.drop_targets.front().source == "fitted");
+  CHECK(sizing.drop_targets.front().source == Source::fitted);
   SizingProblem twice = given.problem, half = given.problem;
   twice.workers = 6;
   half.requests_per_s = 30;

@@ -409,7 +409,7 @@ TEST_CASE("predictions say where they come from", "[analysis][surface]") {
       analysis::predict_surface(*surface, f, {63, 64, 200, 2048}, {1, 2, 6, 16}, {1, 3, 200}, kAny);
   std::map<std::vector<std::int64_t>, std::string> sources;
   for (const Prediction& prediction : predictions) {
-    sources[{*prediction.history_length, *prediction.layers, prediction.candidates}] = prediction.source;
+    sources[{*prediction.history_length, *prediction.layers, prediction.candidates}] = to_string(prediction.source);
     CHECK(prediction.by == "surface");
     REQUIRE(prediction.speedup);
     CHECK(prediction.speedup->value == Approx(*prediction.naive_seconds / *prediction.scheme_seconds));

@@ -50,7 +50,7 @@ inline Report part(std::int64_t index, std::int64_t count, double r = 0.1) {
   report.conditions.emplace();
   report.conditions->rounds = 4 + index;
   report.conditions->measured_s = 10;
-  report.conditions->stopped_by = "precision";
+  report.conditions->stopped_by = StoppedBy::precision;
   report.conditions->steal_pct = static_cast<double>(index);
   const std::vector<Config> cases = grid(*report.config);
   for (std::size_t i = 0; i < cases.size(); ++i) {

@@ -60,7 +60,7 @@ TEST_CASE("parts join in the order of the grid and are analysed anew", "[app][me
   CHECK(merged.conditions->rounds == 5);
   CHECK(merged.conditions->measured_s == 20);
   CHECK(merged.conditions->steal_pct == 2.0);
-  CHECK(merged.conditions->stopped_by == "precision");
+  CHECK(merged.conditions->stopped_by == StoppedBy::precision);
   std::size_t kept = 0;
   for (const Warning& warning : merged.warnings) kept += warning.code == "kept" ? 1 : 0;
   CHECK(kept == 1);
@@ -70,12 +70,12 @@ TEST_CASE("a merged report of two machines has none of its own", "[app][merge]")
   const Folders folders;
   Report second = part(2, 2);
   second.machine->cpu_model = "other";
-  second.conditions->stopped_by = "budget";
+  second.conditions->stopped_by = StoppedBy::budget;
   const Report merged = merge({folders.write("one", part(1, 2)), folders.write("two", second)});
   CHECK_FALSE(merged.machine);
   CHECK(merged.cases[0].machine->cpu_model == "CPU");
   CHECK(merged.cases[1].machine->cpu_model == "other");
-  CHECK(merged.conditions->stopped_by == "budget");
+  CHECK(merged.conditions->stopped_by == StoppedBy::budget);
 }
 
 TEST_CASE("a whole run merges alone, and may skip a shape", "[app][merge]") {
@@ -129,7 +129,7 @@ TEST_CASE("parts of another build or config are refused", "[app][merge]") {
 
 TEST_CASE("unfinished parts are refused", "[app][merge]") {
   const Folders folders;
-  CHECK_THAT(folders.refusal([](Report& report) { report.conditions->stopped_by = "interrupt"; }),
+  CHECK_THAT(folders.refusal([](Report& report) { report.conditions->stopped_by = StoppedBy::interrupt; }),
              Contains("two: was interrupted"));
   CHECK_THAT(folders.refusal([](Report& report) { report.cases[0].samples.clear(); }), Contains("two: has no samples"));
   const std::string one = folders.write("one", part(1, 2)), two = folders.write("two", part(2, 2));

@@ -73,7 +73,7 @@ TEST_CASE("a run on an engine that takes what the law says finds the law's r", "
   const RunResult result = world.run(config_of(R"("candidates": [1, 5, 10, 50])", R"("budget": "60s")"));
   CHECK(result.checks_passed);
   CHECK_FALSE(result.interrupted);
-  CHECK(result.report.conditions->stopped_by == "precision");
+  CHECK(result.report.conditions->stopped_by == StoppedBy::precision);
   CHECK(result.report.conditions->rounds >= 3);
   CHECK(fit_of(result).r->value == Approx(0.1).epsilon(1e-6));
   for (const Point& point : result.report.cases[0].points) {
@@ -119,14 +119,14 @@ TEST_CASE("a budget ends a run that is not precise, and a stop keeps its rounds"
   }
   const Config config = config_of(R"("candidates": [1, 5, 10])", R"("budget": "8s")");
   const RunResult result = world.run(config);
-  CHECK(result.report.conditions->stopped_by == "budget");
+  CHECK(result.report.conditions->stopped_by == StoppedBy::budget);
   CHECK(world.time <= 8);
   World stopped;
   Observer observer;
   observer.stop_requested = [&] { return stopped.log.size() > 60; };
   const RunResult partly = stopped.run(config, {}, observer);
   CHECK(partly.interrupted);
-  CHECK(partly.report.conditions->stopped_by == "interrupt");
+  CHECK(partly.report.conditions->stopped_by == StoppedBy::interrupt);
   CHECK_FALSE(partly.report.cases[0].samples.empty());
 }
 

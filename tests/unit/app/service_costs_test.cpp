@@ -126,7 +126,7 @@ TEST_CASE("a surface gives the planted times back at every knot", "[app][traffic
   for (const std::int64_t most : {512, 2000}) {
     const ServiceCosts costs = folder.costs(most);
     check_table(costs, most);
-    CHECK(costs.source == (most == 512 ? "fitted" : "extrapolated"));
+    CHECK(costs.source == (most == 512 ? Source::fitted : Source::extrapolated));
     CHECK_THAT(costs.basis, Contains("shared at L=64 to 512, 2 layers, other lengths by the surface"));
     for (const ServiceKnot& knot : costs.knots) {
       if (knot.history_length == 0) continue;
@@ -158,8 +158,8 @@ TEST_CASE("without a surface the lengths that were measured are exact, others by
   const Folder folder(planted(config, times));
   const ServiceCosts costs = folder.costs(1000);
   check_table(costs, 1000);
-  CHECK(costs.source == "extrapolated");
-  CHECK(folder.costs(200).source == "fitted");
+  CHECK(costs.source == Source::extrapolated);
+  CHECK(folder.costs(200).source == Source::fitted);
   CHECK_THAT(costs.basis, Contains("other lengths by FLOPs"));
   std::int64_t before_middle = 0;
   for (const ServiceKnot& knot : costs.knots) {
@@ -196,7 +196,7 @@ TEST_CASE("one length is assumed to tell the others", "[app][traffic]") {
   const Folder folder(planted(config, by_flops));
   const ServiceCosts costs = folder.costs(300);
   check_table(costs, 300);
-  CHECK(costs.source == "assumed");
+  CHECK(costs.source == Source::assumed);
   CHECK_THAT(costs.basis, Contains("shared at L=100, 2 layers, other lengths by FLOPs"));
   for (const ServiceKnot& knot : costs.knots) {
     if (knot.history_length == 0) continue;
@@ -244,7 +244,7 @@ TEST_CASE("constants: the two numbers of a request, and none of a cache that nob
   }
   CHECK(costs.residuals == std::vector<double>{1});
   CHECK(costs.bytes_per_token == 1024);
-  CHECK(costs.source == "assumed");
+  CHECK(costs.source == Source::assumed);
   options.tail = 2;
   costs = app::service_costs(options, 1000, 1);
   double mean = 0;

@@ -70,7 +70,7 @@ TEST_CASE("r = 0.15 and a drop of 40% give the tables of the design note", "[app
     check_shown(100 * *point.drop_seed_rule, row.seed_rule);
     check_shown(100 * *point.drop_exact, row.exact);
     CHECK(point.drop_naive == 0.4);
-    CHECK(point.source == "assumed");
+    CHECK(point.source == Source::assumed);
     CHECK_FALSE(point.scheme_s);  // no time follows from r
   }
   // The seed's N >= 5 for more than 60%, and its asymptote.
@@ -134,8 +134,8 @@ TEST_CASE("timings of one's own are enough", "[app][size]") {
   CHECK(*sizing.likely_candidates <= 51);
   REQUIRE(sizing.safe_candidates);
   CHECK(*sizing.safe_candidates <= *sizing.likely_candidates);
-  CHECK(sizing.source == "fitted");
-  CHECK(at(sizing, 1000).source == "extrapolated");
+  CHECK(sizing.source == Source::fitted);
+  CHECK(at(sizing, 1000).source == Source::extrapolated);
   CHECK_FALSE(sizing.history_length);
   // A machine for each worker, since nothing tells the CPUs; a dollar per 1000 s.
   for (const SizingFleet& row : sizing.fleet) {
@@ -271,7 +271,7 @@ TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size
   REQUIRE(sizing.drop);
   CHECK_THAT(sizing.drop->value, WithinAbs(0.4, 1e-6));
   CHECK(sizing.drop->ci95);
-  CHECK(sizing.drop_source == "measured");
+  CHECK(sizing.drop_source == Source::measured);
   const SizingPoint& point = at(sizing, 50);
   CHECK_THAT(*point.drop_exact, WithinAbs(drop_exact(0.4, point.speedup.value), 1e-6));
   std::size_t lengths = 0;
@@ -290,7 +290,7 @@ TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size
   options.drop = 0.2;
   const Sizing other = *size(path, options).sizing;
   CHECK(other.drop->value == 0.2);
-  CHECK(other.drop_source == "assumed");
+  CHECK(other.drop_source == Source::assumed);
   options.drop.reset();
   options.target_drop = 0.45;
   CHECK_THROWS_WITH(size(path, options), Contains("--target-drop: '45%' is no less than the measured drop of 40%"));
@@ -393,7 +393,7 @@ TEST_CASE("other shapes are scaled with the work of each pass, other threads wit
                                    [](const SizingParameter& row) { return row.name == "L" && row.to == "128"; });
   REQUIRE(longer != sizing.parameters.end());
   CHECK(longer->likely_candidates == static_cast<std::int64_t>(std::floor((0.02 - user) / each)));
-  CHECK(longer->source == "assumed");
+  CHECK(longer->source == Source::assumed);
 
   const testing::TemporaryFolder folder;
   const std::string path = (folder.path() / "gpu.csv").string();
@@ -456,7 +456,7 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   options.candidates = {1'000'000, 2'000'000};
   options.extrapolate = true;
   const Sizing between = *size(path, options).sizing;
-  CHECK(between.source == "fitted");
+  CHECK(between.source == Source::fitted);
   CHECK(between.memory.front().candidates > 1);
   const auto each = std::find_if(between.inputs.begin(), between.inputs.end(),
                                  [](const SizingInput& input) { return input.name == "candidate_s"; });
@@ -479,21 +479,21 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   REQUIRE(far->likely_candidates);
   CHECK(*far->likely_candidates >= 1);
   CHECK(*far->likely_candidates <= 100);
-  CHECK(far->source == "extrapolated");
+  CHECK(far->source == Source::extrapolated);
   timed.history_length = 2 * *options.history_length;
   timed.candidates = {*far->likely_candidates};
   CHECK_THAT(*far->speedup, WithinRel(at(*size(path, timed).sizing, *far->likely_candidates).speedup.value, 1e-9));
   options.history_length = 4 * most;
   options.p99_s = 10 * *at(between, 100).scheme_s;
   const Sizing beyond = *size(path, options).sizing;
-  CHECK(beyond.source == "extrapolated");
-  CHECK(at(beyond, 10).source == "extrapolated");
+  CHECK(beyond.source == Source::extrapolated);
+  CHECK(at(beyond, 10).source == Source::extrapolated);
   CHECK(beyond.memory.front().candidates == between.memory.front().candidates);
   const auto frontier = std::find_if(beyond.frontiers.begin(), beyond.frontiers.end(), [&](const SizingFrontier& row) {
     return row.axis == "history_length" && row.at == static_cast<double>(2 * most);
   });
   REQUIRE(frontier != beyond.frontiers.end());
-  CHECK(frontier->source == "extrapolated");
+  CHECK(frontier->source == Source::extrapolated);
   const auto typed = std::find_if(beyond.parameters.begin(), beyond.parameters.end(),
                                   [](const SizingParameter& row) { return row.name == "dtype"; });
   REQUIRE(typed != beyond.parameters.end());

@@ -86,7 +86,7 @@ TEST_CASE("whole rounds time every point once a round, schemes side by side", "[
   const Result result =
       run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options_until(1e9));
   CHECK(result.rounds == 4);
-  CHECK(result.stopped_by == "rounds");
+  CHECK(result.stopped_by == StoppedBy::rounds);
   CHECK_FALSE(result.interrupted);
   CHECK(result.samples.size() == 4 * 6);
   std::set<std::tuple<std::int64_t, std::string, std::int64_t>> seen;
@@ -162,7 +162,7 @@ TEST_CASE("a round that the deadline would cut is not started", "[measure]") {
   plan.min_rounds = 1;
   // A round takes 0.16 + 3 * 0.009 + 0.016 s and its canaries.
   const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options_until(1.0));
-  CHECK(result.stopped_by == "budget");
+  CHECK(result.stopped_by == StoppedBy::budget);
   CHECK(world.time <= 1.0);
   CHECK(result.rounds == 4);
   CHECK(result.samples.size() == 4 * 6);
@@ -173,7 +173,7 @@ TEST_CASE("a budget shorter than a round keeps what was timed", "[measure]") {
   const Result result =
       run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options_until(0.05));
   CHECK(result.rounds == 0);
-  CHECK(result.stopped_by == "budget");
+  CHECK(result.stopped_by == StoppedBy::budget);
   CHECK(result.samples.size() < 6);
   CHECK_FALSE(result.samples.empty());
 }
@@ -221,7 +221,7 @@ TEST_CASE("precision ends a run, but not before the least number of rounds", "[m
   options.precise_enough = [](const std::vector<CaseSample>&) { return true; };
   const Result result = run_rounds(plan, {world.naive(), world.shared()}, world.environment(), options);
   CHECK(result.rounds == 3);
-  CHECK(result.stopped_by == "precision");
+  CHECK(result.stopped_by == StoppedBy::precision);
 }
 
 TEST_CASE("a stop request ends between timings and keeps them", "[measure]") {
@@ -230,7 +230,7 @@ TEST_CASE("a stop request ends between timings and keeps them", "[measure]") {
   options.stop_requested = [&world] { return world.log.size() >= 4; };
   const Result result = run_rounds(whole_plan(), {world.naive(), world.shared()}, world.environment(), options);
   CHECK(result.interrupted);
-  CHECK(result.stopped_by == "interrupt");
+  CHECK(result.stopped_by == StoppedBy::interrupt);
   CHECK(world.log.size() <= 5);
   CHECK_FALSE(result.samples.empty());
 }

@@ -95,7 +95,7 @@ TEST_CASE("timings that are asked about have the question in place of a speed-up
   }
   Sizing sizing;
   sizing.doubt = doubt(report);
-  sizing.budgets.push_back({"p99", "s", 0.05, 0.04, 20.0, 12, 12, true, true, "fitted"});
+  sizing.budgets.push_back({"p99", "s", 0.05, 0.04, 20.0, 12, 12, true, true, Source::fitted});
   sizing.binding = "p99";
   sizing.likely_candidates = sizing.safe_candidates = 12;
   report.sizing = sizing;

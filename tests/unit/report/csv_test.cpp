@@ -141,7 +141,7 @@ TEST_CASE("summary.csv has a row per shape, N and scheme", "[report]") {
 
 TEST_CASE("a column's names and values always pair", "[report]") {
   const Kind kinds[] = {Kind::boolean, Kind::integer,  Kind::number,   Kind::text,    Kind::texts,
-                        Kind::status,  Kind::interval, Kind::estimate, Kind::seconds, Kind::errors};
+                        Kind::name,    Kind::interval, Kind::estimate, Kind::seconds, Kind::errors};
   const Value values[] = {true,
                           std::int64_t{1},
                           1.0,

@@ -42,7 +42,9 @@ std::vector<std::string> hostile_texts() {
 /// `json` with the text in place of every text that the reader takes as it comes, and in front of every scheme's name.
 Json spoilt(const Json& json, const std::string& text, const std::string& name = "", bool in_config = false) {
   if (json.is_string()) {
-    const bool fixed = name == "schema" || name == "status" || (in_config && name != "comment" && name != "import");
+    // Texts of a closed set are refused where they are read.
+    const bool closed = name == "status" || name == "stopped_by" || name == "order" || name.ends_with("source");
+    const bool fixed = name == "schema" || closed || (in_config && name != "comment" && name != "import");
     return fixed ? json : Json(text);
   }
   if (json.is_array()) {

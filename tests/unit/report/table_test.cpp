@@ -164,8 +164,8 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   fit.losses = {"N = 1: 1.8% slower", "sharing wins from N = 3"};
   fit.observed = {{10, {9.55, Interval{9.48, 9.62}}}};
   fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
-                      "interpolated", "affine", 0.65},
-                     {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, "extrapolated",
+                      Source::interpolated, "affine", 0.65},
+                     {2000, 25, 4000, Estimate{451.5, std::nullopt}, std::nullopt, std::nullopt, Source::extrapolated,
                       "surface", std::nullopt}};
   fit.explanation = Explanation{0.15, {{10, 0.0051, 0.001, 0.003, std::nullopt, std::nullopt, 0.0005}}, "rates"};
   report.cases[0].fits = {fit};
@@ -198,7 +198,7 @@ TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
   Report report = small_report();
   CHECK_THAT(table(report), !Contains("stopped by") && !Contains("self-check") && !Contains("surface"));
   report.shard = Shard{2, 3};
-  report.conditions = Conditions{7, "precision", 118.5, 2.25, false, 1, 0.125, 1.5, 3.75, -0.4, std::nullopt};
+  report.conditions = Conditions{7, StoppedBy::precision, 118.5, 2.25, false, 1, 0.125, 1.5, 3.75, -0.4, std::nullopt};
   report.cases[0].self_check = {
       {"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
       {"naive", 10, {1.0312, std::nullopt}, std::nullopt, false}};
@@ -336,11 +336,11 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   fit.losses = {hostile};
   fit.observed = {{1000000, {1234.5, Interval{1e-300, 1e300}}}};
   fit.predictions = {{65536, 1000, 1000000, Estimate{1234.5, Interval{1230.25, 1240.75}}, 98765.4, 12345.6,
-                      "extrapolated", "one-parameter", 123.4}};
+                      Source::extrapolated, "one-parameter", 123.4}};
   fit.explanation = Explanation{0.15, {{1000000, 1e-300, 1e300, 1e-9, 1e-9, 1e-9, -1e-9}}, hostile};
   one.fits = {fit};
   one.self_check = {{hostile, 1000000, {1e-9, Interval{-1e300, 1e300}}, Interval{-1e300, 1e300}, false}};
-  report.conditions.emplace().stopped_by = hostile;
+  report.conditions.emplace();
   Surface surface;
   surface.scheme = hostile;
   surface.terms = {{hostile, hostile, hostile, 1e-300, 1e300}};

@@ -227,7 +227,7 @@ TEST_CASE("the shortest first: as a search through all that wait has it; less wa
     options.server.workers = workers;
     ListedSource again(requests);
     const Replication fifo = simulate_once(again, table, options, 0, 6);
-    options.server.order = "shortest";
+    options.server.order = ServeOrder::shortest;
     ListedSource source(requests);
     const Replication shortest = simulate_once(source, table, options, 0, 6);
     CHECK(shortest.total_s * 2000 == Approx(expected.total_s).epsilon(1e-12));
@@ -262,7 +262,7 @@ TEST_CASE("batches: full or waited long enough, sharing what is taken once, endi
           }
           const Sums expected = sums(requests, ends);
           SimulatorOptions options;
-          options.server = {workers, "fifo", window_s, most};
+          options.server = {workers, ServeOrder::fifo, window_s, most};
           ListedSource source(requests);
           const Replication replication = simulate_once(source, table, options, 0, 7);
           CHECK(replication.total_s * 1500 == Approx(expected.total_s).epsilon(1e-10));
@@ -282,7 +282,7 @@ TEST_CASE("a batch takes the longest of what each of its passes takes once, whoe
     for (const std::int64_t history : histories) requests.push_back({0, requests.size(), history, 1});
     ListedSource source(requests);
     SimulatorOptions options;
-    options.server = {1, "fifo", 10, 3};
+    options.server = {1, ServeOrder::fifo, 10, 3};
     // Alone 0.4 (no pass over an empty history), 1.4 and 2.2 s, of them 0.3, 0.8 and 1.1 s once.
     const Replication replication = simulate_once(source, ServiceTable(costs), options, 0, 1);
     CAPTURE(histories);

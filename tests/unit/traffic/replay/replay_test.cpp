@@ -141,7 +141,7 @@ TEST_CASE("one worker finds what the policy alone finds, first come first served
     const ReplayResult result = replay.run({});
     UserCache alone(options.cache, KvCache::all_layers_bytes(model_shape(config), 1, 64, 0) / 64, options.max_history);
     REQUIRE(result.requests.size() == requests.size());
-    CHECK(result.stopped_by == "end");
+    CHECK(result.stopped_by == StoppedBy::end);
     double last = 0;
     for (std::size_t i = 0; i < requests.size(); ++i) {
       if (i == 4) alone.reset_counts();
@@ -218,7 +218,7 @@ TEST_CASE("what was served is kept when a replay ends early", "[replay]") {
     observer.stop_requested = [&] { return ++asked > 2; };
     Replay replay(builtin_engine(), config, requests, options);
     const ReplayResult result = replay.run(observer);
-    CHECK(result.stopped_by == "interrupt");
+    CHECK(result.stopped_by == StoppedBy::interrupt);
     CHECK(!result.requests.empty());
     CHECK(result.requests.size() < requests.size());
     CHECK(result.cache.requests == static_cast<std::int64_t>(result.requests.size()));
@@ -232,7 +232,7 @@ TEST_CASE("what was served is kept when a replay ends early", "[replay]") {
     }
     Replay replay(builtin_engine(), config, requests, options);
     const ReplayResult result = replay.run({});
-    CHECK(result.stopped_by == "budget");
+    CHECK(result.stopped_by == StoppedBy::budget);
     CHECK(!result.requests.empty());
     CHECK(result.requests.size() < requests.size());
   }
@@ -258,7 +258,7 @@ TEST_CASE("a calibration is a table of the lengths that the requests have", "[re
   CHECK(!calibration.appends.empty());
   CHECK(std::is_sorted(calibration.costs.residuals.begin(), calibration.costs.residuals.end()));
   CHECK(calibration.costs.bytes_per_token == KvCache::all_layers_bytes(model_shape(config), 1, 64, 0) / 64);
-  CHECK(calibration.costs.source == "measured");
+  CHECK(calibration.costs.source == Source::measured);
   CHECK(calibration.timings > 0);
   // It leaves the replay as it was.
   const ReplayResult result = replay.run({});
