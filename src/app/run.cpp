@@ -46,8 +46,8 @@ constexpr double kProbeSeconds = 0.8;
 constexpr double kHopeless = 1.5;
 // Of the time that a batch has, before its first round.
 constexpr double kWarmUpShare = 0.05;
-// Of the budget, that one pass may take to be asked what it takes.
-constexpr double kAskShare = 0.02;
+// Of the budget, for asking what a pass takes.
+constexpr double kAskShare = 0.05;
 
 std::string budget_text(const Config& config) { return "--budget " + config::format_duration(config.measure.budget_s); }
 
@@ -212,20 +212,23 @@ class Run {
   // knew their FLOPs alone.
   void ask(const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
     std::vector<plan::Costs> costs = app::costs_of(engine_, config_, *result_.report.machine, options_);
-    std::map<TimingId, plan::Seen> any;  // of those that are not here yet, the first case speaks
+    std::map<TimingId, plan::Seen> any;  // of those that are not here or not asked, the first that was speaks
+    const double until = surroundings_.now() + kAskShare * config_.measure.budget_s;
     for (const auto& one : cases) {
       std::map<TimingId, plan::Seen> seen;
       for (const measure::Workload& load : one->workloads()) {
-        const auto found = see(load, costs[static_cast<std::size_t>(load.case_index)]);
+        const auto found = see(load, costs[static_cast<std::size_t>(load.case_index)], until);
         if (stopped()) return;
         if (found) any.insert(*seen.insert({load.id, *found}).first);
       }
-      plan::correct(costs[static_cast<std::size_t>(one->case_index())], seen);
+      plan::Costs& own = costs[static_cast<std::size_t>(one->case_index())];
+      own.setup_s = 0;
+      seen.insert(any.begin(), any.end());
+      plan::correct(own, seen);
     }
     for (std::size_t i = 0; i < costs.size(); ++i) {
       const auto here = std::any_of(cases.begin(), cases.end(),
                                     [&](const auto& one) { return one->case_index() == static_cast<std::int64_t>(i); });
-      if (here) costs[i].setup_s = 0;
       if (!here) plan::correct(costs[i], any);
     }
     plan_ = plan::build_plan(config_, costs, surroundings_.now() - (end_ - config_.measure.budget_s));
@@ -235,8 +238,8 @@ class Run {
     }
   }
 
-  // One pass of the fewest candidates that are timed; nullopt where even that is long.
-  std::optional<plan::Seen> see(const measure::Workload& load, const plan::Costs& costs) const {
+  // One pass of the fewest candidates that are timed; nullopt where that would take longer than `until`.
+  std::optional<plan::Seen> see(const measure::Workload& load, const plan::Costs& costs, double until) const {
     const auto cost = std::find_if(costs.schemes.begin(), costs.schemes.end(),
                                    [&](const plan::SchemeCost& one) { return one.id == load.id; });
     std::int64_t fewest = std::numeric_limits<std::int64_t>::max();
@@ -246,7 +249,7 @@ class Run {
     }
     if (cost == costs.schemes.end() || fewest == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
     const double expected = cost->user_s + cost->candidates_s(fewest);
-    if (expected > kAskShare * config_.measure.budget_s) return std::nullopt;
+    if (surroundings_.now() + expected > until) return std::nullopt;
     const double prefill = measure::prefill(load), scoring = measure::score(load, fewest);
     return plan::Seen{cost->user_s > 0 ? prefill / cost->user_s : 1, scoring / cost->candidates_s(fewest)};
   }

@@ -111,6 +111,29 @@ TEST_CASE("the rounds are planned by what the engine takes, not by FLOPs", "[app
   CHECK(count(fast.log, "naive 1000") >= 3);
 }
 
+TEST_CASE("asking what passes take leaves the budget to the rounds, however many shapes there are", "[app][run]") {
+  World world;
+  Config config = config_of(R"("candidates": [1, 10])", R"("budget": "20s")");
+  for (std::int64_t length = 8; length <= 64; length += 8) config.sweep.history_length.push_back(length);
+  Observer observer;
+  double asked_until = 0;
+  observer.on_stage = [&](const std::string& stage) {
+    if (stage == "measure") asked_until = world.time;
+  };
+  for (const double slower : {1.0, 30.0}) {
+    world.time = asked_until = 0;
+    for (auto& [name, times] : world.times) {
+      times.score = [own = times.score, slower](std::int64_t n) { return slower * own(n); };
+    }
+    const RunResult result = world.run(config, {}, observer);
+    CHECK(result.report.cases.size() == 8);
+    // A twentieth of the budget, and the pass that was being asked.
+    CHECK(asked_until > 0.1);
+    CHECK(asked_until <= 1 + 0.010 * slower);
+    if (slower == 1) CHECK(result.report.conditions->rounds >= 3);
+  }
+}
+
 TEST_CASE("a budget ends a run that is not precise, and a stop keeps its rounds", "[app][run]") {
   World world;
   int pass = 0;
