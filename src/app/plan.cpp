@@ -174,7 +174,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
     // A returning user's earlier request is run once, before anything is timed.
     if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));
     cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, scheme_size(config, scheme_options, n)); };
-    cost.cannot = can.why_not(engine.info().name, entry->name, config.run.dtype);
+    cost.cannot = can.why_not(engine.info().name, entry->name, config);
     if (!can.phases_apart && entry->user_pass) {
       // A request is one pass, which nothing can be put together or multiplied up from.
       cost.candidates_s = [own = cost.candidates_s, user = cost.user_s](std::int64_t n) { return user + own(n); };

@@ -3,16 +3,18 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "kvcast/config.h"
 
 namespace kvcast {
 
-std::string Capabilities::why_not(const std::string& engine, const std::string& scheme,
-                                  const std::string& dtype) const {
+std::string Capabilities::why_not(const std::string& engine, const std::string& scheme, const Config& config) const {
   const auto lacks = [](const std::vector<std::string>& all, const std::string& one) {
     return !all.empty() && std::find(all.begin(), all.end(), one) == all.end();
   };
   if (lacks(schemes, scheme)) return engine + " runs " + join(schemes, ", ") + " only";
-  if (lacks(dtypes, dtype)) return engine + " runs in " + join(dtypes, ", ") + " only";
+  if (lacks(dtypes, config.run.dtype)) return engine + " runs in " + join(dtypes, ", ") + " only";
+  if (!loads_weights && !config.model.import.empty()) return engine + " runs weights of its own only, not a file's";
+  if (!changes_history && config.measure.cold) return engine + " keeps to one history, and --cold takes another's";
   return "";
 }
 

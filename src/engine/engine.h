@@ -32,8 +32,8 @@ struct Capabilities {
   bool changes_history = true;                   ///< another user's history can take the place of the first
   bool tells_steps = true;                       ///< listen() hears of the layers
 
-  /// Why `scheme` cannot run in `dtype`; empty when it can. `engine`: its name.
-  std::string why_not(const std::string& engine, const std::string& scheme, const std::string& dtype) const;
+  /// Why `scheme` cannot run as the config asks; empty when it can. `engine`: its name.
+  std::string why_not(const std::string& engine, const std::string& scheme, const Config& config) const;
 };
 
 /// A scoring pass: the candidates that it is given, and where its results go.
@@ -51,7 +51,7 @@ class Session {
   virtual ~Session() = default;
 
   /// A scheme with memory for scoring passes up to `most_candidates`. `again`: a second time, for a self-check.
-  /// Errors: std::bad_alloc; of another process EngineError.
+  /// Errors: std::bad_alloc.
   virtual void add(const SchemeInstance& scheme, std::int64_t most_candidates, bool again) = 0;
   /// The ranking head of the problem, alone and behind every scheme that is there.
   virtual void add_head(std::int64_t most_candidates) = 0;

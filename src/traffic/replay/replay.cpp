@@ -89,7 +89,7 @@ ReplayState::ReplayState(const Engine& engine, const Config& wanted, std::span<c
                          const ReplayOptions& how)
     : config(wanted), dim(config.model.width()), options(how), service(engine.serve(config)) {
   refuse_model(config.model);
-  refuse(service == nullptr, "--engine", engine.info().name + " keeps no keys and values between requests", "another");
+  refuse(service == nullptr, "replay", engine.info().name + " keeps no keys and values between requests", "another");
   bytes_per_token = service->kv_bytes(service->granule()) / static_cast<double>(service->granule());
   const std::int64_t cpus = measure::probe_limits().cpus;
   refuse(options.workers * options.threads > cpus, "--workers",
