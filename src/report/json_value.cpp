@@ -112,6 +112,8 @@ Value read_value(const JsonPlace& place, Kind kind, bool nullable, const std::ve
       return numbers;
     }
     case Kind::name: {
+      // What was unknown to earlier versions.
+      if (nullable && value.is_string() && value.get<std::string>().empty()) return {};
       const bool known =
           value.is_string() && std::find(names.begin(), names.end(), value.get<std::string>()) != names.end();
       if (!known) refuse(join(names, ", "));

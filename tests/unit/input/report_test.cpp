@@ -280,4 +280,18 @@ TEST_CASE("a report file that cannot be read is an IoError", "[report][read]") {
   CHECK_THROWS_WITH(read_file("/"), Contains("is a directory"));
 }
 
+TEST_CASE("a text of a closed set is one of its names, unknown or refused", "[report][read]") {
+  const Report report = golden::fixed_report();
+  REQUIRE(report.conditions);
+  const auto change = [](const Json& value) {
+    return [value](Json& document) { document["conditions"]["stopped_by"] = value; };
+  };
+  CHECK(refused(report, change("budget")).empty());
+  CHECK(refused(report, change(nullptr)).empty());
+  CHECK(refused(report, change("")).empty());  // as earlier versions wrote what is unknown
+  CHECK(refused(report, change("=1+1")).find("allowed: precision, budget, rounds, interrupt, end or null") !=
+        std::string::npos);
+  CHECK_FALSE(refused(report, change(3)).empty());
+}
+
 }  // namespace kvcast::input
