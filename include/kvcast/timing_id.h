@@ -18,6 +18,8 @@ struct TimingId {
 
   TimingId() = default;
   TimingId(std::string name, bool head, bool second) : scheme(std::move(name)), with_head(head), again(second) {}
+  // A scheme's name is its timing: these convert on purpose.
+  // NOLINTBEGIN(google-explicit-constructor)
   /// What text() gives, or a scheme's name.
   TimingId(std::string_view text) {
     const auto take = [&](std::string_view end) {
@@ -31,6 +33,7 @@ struct TimingId {
   }
   TimingId(const std::string& text) : TimingId(std::string_view(text)) {}
   TimingId(const char* text) : TimingId(std::string_view(text)) {}
+  // NOLINTEND(google-explicit-constructor)
 
   static TimingId head() { return {"", true, false}; }
 

@@ -10,13 +10,14 @@
 namespace kvcast::report {
 
 CaseShape shape_of(const Config& config) {
-  return {config.model,   config.run.dtype, config.run.kv_dtype, config.run.threads, to_string(config.model.mask),
+  const Shape& shape = config.model;
+  return {shape,          config.run.dtype, config.run.kv_dtype, config.run.threads, to_string(config.model.mask),
           config.run.trim};
 }
 
 Config config_of(const CaseShape& shape) {
   Config config;
-  static_cast<Shape&>(config.model) = shape;
+  static_cast<Shape&>(config.model) = static_cast<const Shape&>(shape);
   config.model.mask = named<Mask>(shape.mask).value_or(config.model.mask);
   config.run.dtype = shape.dtype;
   config.run.kv_dtype = shape.kv_dtype;
