@@ -116,7 +116,8 @@ std::string result_json(const VerifyResult& result) {
   json.begin_object().begin_object("shape");
   json.field("history_length", shape.history_length).field("dim", shape.dim).field("heads", shape.heads);
   json.field("kv_heads", shape.kv_heads).field("layers", shape.layers).field("ffn_factor", shape.ffn_factor);
-  json.field("token_merge", shape.token_merge).field("query_tokens", shape.query_tokens);
+  json.field("token_merge", shape.token_merge)
+      .field("query_tokens", shape.query_tokens > 0 ? std::optional(shape.query_tokens) : std::nullopt);
   json.field("candidate_from_layer", shape.candidate_from_layer);
   json.field("dtype", shape.dtype).field("kv_dtype", shape.kv_dtype).field("threads", shape.threads);
   json.field("mask", shape.mask).field("trim", shape.trim).end_object();

@@ -20,7 +20,9 @@ FORMATS = "json,csv,md,html,xlsx"
 def spoilt(value, text, name="", in_config=False):
     """A report with `text` in place of every text that is taken as it comes."""
     if isinstance(value, str):
-        fixed = name in ("schema", "status") or in_config and name not in ("comment", "import")
+        # Texts of a closed set are refused where they are read.
+        closed = name in ("schema", "status", "stopped_by", "order") or name.endswith("source")
+        fixed = closed or in_config and name not in ("comment", "import")
         return value if fixed else text
     if isinstance(value, list):
         return [spoilt(item, text, name, in_config) for item in value]
