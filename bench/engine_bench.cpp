@@ -145,7 +145,7 @@ struct Settings {
 class PeerSession final : public Session {
  public:
   explicit PeerSession(bench::Peer& peer) : peer_(peer) {}
-  void add(const SchemeInstance&, std::int64_t, bool) override {}
+  void add(const SchemeInstance&, std::int64_t) override {}
   void add_head(std::int64_t) override {}
   void prepare(const TimingId&, std::span<const std::int64_t>) override {}
   void take_history(const TimingId&, std::span<const float>) override {}
@@ -197,8 +197,8 @@ Contender ours(const std::string& by, const Config& config, std::vector<std::int
   one.problem = std::make_unique<Problem>(config, kMost);
   one.session = builtin_engine().open(*one.problem);
   one.naive_count = baseline().entry->unit(scheme_size(config, {}, kMost));
-  one.session->add(baseline(), kMost, false);
-  if (!one.shared_counts.empty()) one.session->add({"shared", find_scheme("shared"), {}}, kMost, false);
+  one.session->add(baseline(), kMost);
+  if (!one.shared_counts.empty()) one.session->add({"shared", find_scheme("shared"), {}}, kMost);
   one.session->prepare("naive", std::vector<std::int64_t>{one.naive_count});
   if (!one.shared_counts.empty()) one.session->prepare("shared", one.shared_counts);
   one.session->tune(one.problem->candidates(), {});

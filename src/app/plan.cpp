@@ -148,7 +148,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
   plan::Costs costs;
   costs.history_length = config.model.history_length;
   costs.layers = config.model.layers;
-  for (const app::MeasuredInstance& instance : app::measured_instances(config, options)) {
+  for (const SchemeInstance& instance : app::measured_instances(config, options)) {
     const SchemeEntry* entry = instance.entry;
     const SchemeOptions scheme_options = instance.options;
     if (const std::string reason = why_not(*entry, config.model); !reason.empty()) {
@@ -157,7 +157,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
                         "use --mask causal or history-blind, or --schemes naive; kvcast verify shows the error");
     }
     plan::SchemeCost cost;
-    cost.id = {instance.label, false, instance.again};
+    cost.id = instance.id();
     cost.baseline = !entry->shares;
     cost.user_pass = entry->user_pass;
     cost.unit = entry->unit(scheme_size(config, scheme_options, config.run.candidates.back()));

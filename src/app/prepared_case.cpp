@@ -35,11 +35,13 @@ std::int64_t largest_planned(const Plan& plan, std::int64_t case_index) {
 
 }  // namespace
 
-std::vector<MeasuredInstance> measured_instances(const Config& config, const RunOptions& options) {
-  std::vector<MeasuredInstance> instances;
-  for (const SchemeInstance& instance : scheme_instances(config)) {
-    instances.push_back({instance, false});
-    if (options.self_check) instances.push_back({instance, true});
+std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options) {
+  std::vector<SchemeInstance> instances;
+  for (SchemeInstance& instance : scheme_instances(config)) {
+    instances.push_back(instance);
+    if (!options.self_check) continue;
+    instance.again = true;
+    instances.push_back(std::move(instance));
   }
   return instances;
 }
@@ -54,8 +56,8 @@ PreparedCase::PreparedCase(const Engine& engine, const Config& config, const Pla
       session_(engine.open(problem_)),
       outputs_(most_ * problem_.shape().dim) {
   if (config.model.head_width > 0) make_head(plan);
-  for (const MeasuredInstance& instance : measured_instances(config, options)) make(instance, instance.again, plan);
-  adopt(plan);
+  for (const SchemeInstance& instance : measured_instances(config, options)) make(instance, plan);
+  take_counts(plan);
   if (!config.measure.cold) return;
   users_.emplace_back(problem_.history().begin(), problem_.history().end());
   while (users_.size() < kColdUsers) {
@@ -65,12 +67,19 @@ PreparedCase::PreparedCase(const Engine& engine, const Config& config, const Pla
   }
 }
 
-void PreparedCase::adopt(const Plan& plan) {
+void PreparedCase::take_counts(const Plan& plan) {
   timed_.clear();
   for (const PlannedPoint& point : plan.points) {
     if (point.case_index != case_index_ || point.status == Status::skipped) continue;
     timed_.push_back(point.candidates);
     timed_.push_back(point.measured_candidates);
+  }
+}
+
+void PreparedCase::adopt(const Plan& plan) {
+  take_counts(plan);
+  for (const PlannedPoint& point : plan.points) {
+    if (point.case_index != case_index_ || point.status == Status::skipped) continue;
     session_->prepare(point.scheme, std::vector<std::int64_t>{point.measured_candidates});
   }
 }
@@ -88,20 +97,20 @@ void PreparedCase::make_head(const Plan& plan) {
   scores_ = Buffer<float>(*counts.rbegin());
 }
 
-void PreparedCase::make(const SchemeInstance& instance, bool again, const Plan& plan) {
-  const TimingId id{instance.label, false, again};
+void PreparedCase::make(const SchemeInstance& instance, const Plan& plan) {
+  const TimingId id = instance.id();
   const std::vector<std::int64_t> counts = planned_counts(plan, case_index_, id);
   if (counts.empty()) return;
   const std::int64_t most = counts.back();
   const SchemeSize size = scheme_size(config_, instance.options, most);
-  std::vector<std::int64_t> sizes = planned_counts(plan, case_index_, {instance.label, true, again}, true);
+  std::vector<std::int64_t> sizes = planned_counts(plan, case_index_, {instance.label, true, instance.again}, true);
   sizes.insert(sizes.end(), counts.begin(), counts.end());
   const std::optional<std::int64_t> before = measure::resident_bytes();
-  session_->add(instance, most, again);
+  session_->add(instance, most);
   session_->prepare(id, sizes);
   const std::optional<std::int64_t> after = measure::resident_bytes();
-  prepared_.push_back({instance, again, counts, std::clamp<std::int64_t>(instance.entry->unit(size), 1, most)});
-  if (!before || !after || again) return;
+  prepared_.push_back({instance, counts});
+  if (!before || !after || instance.again) return;
   memory_.push_back({instance.label, most, *after - *before,
                      static_cast<std::int64_t>(instance.entry->bytes(problem_.shape(), size)),
                      static_cast<std::int64_t>(instance.entry->kv_bytes(work_shape(config_), most))});
@@ -109,15 +118,14 @@ void PreparedCase::make(const SchemeInstance& instance, bool again, const Plan& 
 
 std::vector<equality::Judged> PreparedCase::judged(std::int64_t batch) {
   std::vector<equality::Judged> all;
-  for (const Prepared& p : prepared_) all.push_back({p.instance, std::min(p.counts.back(), batch), p.again});
+  for (const Prepared& p : prepared_) all.push_back({p.instance, std::min(p.counts.back(), batch)});
   const auto naive = std::find_if(all.begin(), all.end(), [](const equality::Judged& one) {
-    return one.instance.entry == baseline().entry && !one.again;
+    return one.instance.entry == baseline().entry && !one.instance.again;
   });
   if (naive == all.end()) {
     const std::int64_t most = std::min(most_, batch);
-    session_->add(baseline(), most, false);
-    own_naive_ = true;
-    all.insert(all.begin(), {baseline(), most, false});
+    session_->add(baseline(), most);
+    all.insert(all.begin(), {baseline(), most});
   } else {
     std::rotate(all.begin(), naive, naive + 1);
   }
@@ -188,8 +196,8 @@ void PreparedCase::expect(const MachineInfo& machine, std::int64_t cases, const 
       }
       expect_by(cache->id(), cache->counts.back(), static_cast<std::int64_t>(user), picked);
     }
-    if (!by_naive.empty() && (naive != nullptr || own_naive_)) {
-      const TimingId id = naive != nullptr ? naive->id() : TimingId(baseline().label);
+    if (!by_naive.empty()) {
+      const TimingId id = naive != nullptr ? naive->id() : baseline().id();  // made by check()
       if (user > 0) session_->take_history(id, users_[user]);
       if (naive != nullptr) naive->user = user;
       expect_by(id, naive_most, static_cast<std::int64_t>(user), by_naive);
@@ -217,7 +225,7 @@ std::vector<measure::Workload> PreparedCase::workloads() {
   const bool head = scores_.size() > 0;
   for (Prepared& p : prepared_) {
     workloads.push_back(workload_of(p, false));
-    if (head && !p.again) workloads.push_back(workload_of(p, true));
+    if (head && !p.instance.again) workloads.push_back(workload_of(p, true));
   }
   if (head) workloads.push_back(head_alone());
   return workloads;
@@ -225,7 +233,8 @@ std::vector<measure::Workload> PreparedCase::workloads() {
 
 measure::Workload PreparedCase::workload_of(Prepared& prepared, bool with_head) {
   measure::Workload load;
-  load.id = {prepared.instance.label, with_head, prepared.again};
+  load.id = prepared.id();
+  load.id.with_head = with_head;
   load.session = session_.get();
   load.has_prefill = prepared.instance.entry->user_pass && engine_.capabilities().phases_apart;
   load.case_index = case_index_;
@@ -274,7 +283,8 @@ std::vector<Profile> PreparedCase::profiles(const std::function<bool()>& stop_re
   for (const Prepared& p : prepared_) {
     // What runs the history again for every few candidates shows where time goes in the first few.
     const bool repeats = p.instance.entry->unit(scheme_size(config_, p.instance.options, p.counts.back())) > 0;
-    const std::vector<std::int64_t> sizes = repeats ? std::vector{p.unit} : p.counts;
+    const std::vector<std::int64_t> sizes =
+        repeats ? std::vector{fair_count(config_, p.instance, p.counts.back())} : p.counts;
     const Scoring scoring{problem_.candidates().data(), 0, outputs_.data(), nullptr};
     for (Profile& profile : profile_scheme(*session_, p.id(), *p.instance.entry, sizes,
                                            static_cast<int>(config_.run.threads), scoring, stop_requested)) {

@@ -36,7 +36,7 @@ class PreparedCase {
   /// The outputs that an imported file holds against naive, as far as check() went; set by it.
   const std::vector<StoredOutputs>& stored_outputs() const { return stored_; }
   /// Computes what will be judged after the timing, by naive as far as the time for it goes, else by a scheme whose
-  /// keys and values the check has just left behind. Nothing is judged when stop_requested said so.
+  /// keys and values check() has just left behind. Nothing is judged when stop_requested said so.
   void expect(const MachineInfo& machine, std::int64_t cases, const std::function<bool()>& stop_requested);
   /// What the last timing of every scheme left behind at every N, against that. Scores of a ranking head take a moment
   /// and are left out when stop_requested says so.
@@ -54,13 +54,12 @@ class PreparedCase {
  private:
   struct Prepared {
     SchemeInstance instance;
-    bool again;                        ///< the second of a self-check
     std::vector<std::int64_t> counts;  ///< N that it runs, ascending
-    std::int64_t unit;                 ///< of them, what larger N are scaled from
     std::size_t user = 0;              ///< whose history it has
-    TimingId id() const { return {instance.label, false, again}; }
+    TimingId id() const { return instance.id(); }
   };
-  void make(const SchemeInstance& instance, bool again, const Plan& plan);
+  void make(const SchemeInstance& instance, const Plan& plan);
+  void take_counts(const Plan& plan);
   void make_head(const Plan& plan);
   void switch_to(Prepared& prepared, std::size_t user) const;
   equality::Opened opened() const { return {engine_, problem_, *session_}; }
@@ -78,8 +77,7 @@ class PreparedCase {
   Problem problem_;
   std::unique_ptr<Session> session_;
   Buffer<float> outputs_;
-  Buffer<float> scores_;    ///< of the ranking head, when it is timed
-  bool own_naive_ = false;  ///< made to judge by, not to be timed
+  Buffer<float> scores_;  ///< of the ranking head, when it is timed
   std::vector<Prepared> prepared_;
   std::vector<ResidentMemory> memory_;
   std::vector<StoredOutputs> stored_;
@@ -89,10 +87,7 @@ class PreparedCase {
 };
 
 /// What a run of one case times: the schemes that its config asks for, in a self-check each of them twice.
-struct MeasuredInstance : SchemeInstance {
-  bool again = false;
-};
-std::vector<MeasuredInstance> measured_instances(const Config& config, const RunOptions& options);
+std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options);
 
 /// Users whose requests follow one another in cold mode. The caches are emptied between them, so that more would
 /// change nothing but the memory.

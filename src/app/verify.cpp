@@ -190,7 +190,7 @@ class Verification {
     std::vector<equality::Judged> judged;
     for (const SchemeInstance& instance : instances_) {
       judged.push_back({instance, n_});
-      session->add(instance, n_, false);
+      session->add(instance, n_);
       session->prepare(judged.back().id(), std::vector<std::int64_t>{n_});
     }
     stage("checks");

@@ -50,9 +50,9 @@ class Session {
  public:
   virtual ~Session() = default;
 
-  /// A scheme with memory for scoring passes up to `most_candidates`. `again`: a second time, for a self-check.
+  /// A scheme with memory for scoring passes up to `most_candidates`.
   /// Errors: std::bad_alloc.
-  virtual void add(const SchemeInstance& scheme, std::int64_t most_candidates, bool again) = 0;
+  virtual void add(const SchemeInstance& scheme, std::int64_t most_candidates) = 0;
   /// The ranking head of the problem, alone and behind every scheme that is there.
   virtual void add_head(std::int64_t most_candidates) = 0;
   /// Makes ready for scoring passes of these sizes. A pass of a size that was never prepared is a fault of the caller.

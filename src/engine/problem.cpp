@@ -80,6 +80,10 @@ SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::
   return {config.model.positions(), candidates, static_cast<int>(config.run.threads), options};
 }
 
+std::int64_t fair_count(const Config& config, const SchemeInstance& instance, std::int64_t most) {
+  return std::clamp<std::int64_t>(instance.entry->unit(scheme_size(config, instance.options, most)), 1, most);
+}
+
 Problem::Problem(const Config& config, std::int64_t candidates)
     : config_(config),
       shape_(model_shape(config)),

@@ -69,5 +69,7 @@ SchemeInstance baseline();
 Config cut_config(Config config, const ReferenceShape& cut);
 /// Sizes of a scheme's memory and work for passes of up to `candidates`.
 SchemeSize scheme_size(const Config& config, const SchemeOptions& options, std::int64_t candidates);
+/// Fewest of up to `most` candidates that run at the speed of many; 1 where few are no slower.
+std::int64_t fair_count(const Config& config, const SchemeInstance& instance, std::int64_t most);
 
 }  // namespace kvcast

@@ -112,7 +112,7 @@ class Smaller {
     // Micro-batches keep their seam.
     std::int64_t& micro_batch = judged.instance.options.micro_batch;
     if (micro_batch > 0) micro_batch = std::min(micro_batch, (judged.batch + 1) / 2);
-    session_->add(judged.instance, candidates_, judged.again);
+    session_->add(judged.instance, candidates_);
     session_->prepare(judged.id(), std::vector<std::int64_t>{judged.batch});
   }
   Opened opened() const { return {engine_, problem_, *session_}; }

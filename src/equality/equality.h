@@ -17,8 +17,7 @@ namespace kvcast::equality {
 struct Judged {
   SchemeInstance instance;
   std::int64_t batch = 0;
-  bool again = false;  ///< the second of a self-check
-  TimingId id() const { return {instance.label, false, again}; }
+  TimingId id() const { return instance.id(); }
 };
 
 /// One problem in an engine's memory.

@@ -83,7 +83,7 @@ const std::vector<Column<CaseShape>>& shape_columns() {
       describe<T>("token_merge", "tokens", "history tokens in one position, of this many times the width",
                   &T::token_merge),
       describe<T>("query_tokens", "positions", "those that go on after the first layer; null: all",
-                  counted<T>(&T::query_tokens)),
+                  unless_zero<T>(&T::query_tokens)),
       describe<T>("candidate_from_layer", "", "first layer that the candidate takes part in", &T::candidate_from_layer),
       describe<T>("dtype", "", "type of weights and activations", &T::dtype),
       describe<T>("kv_dtype", "", "type of cached keys and values", &T::kv_dtype),
@@ -91,7 +91,7 @@ const std::vector<Column<CaseShape>>& shape_columns() {
       describe<T>("mask", "", "layout and attention mask", &T::mask),
       describe<T>("trim", "", "last layer of the history computes keys and values only", &T::trim),
       describe<T>("head_width", "", "width of the ranking head's hidden layers; null: no head",
-                  counted<T>(&T::head_width), Role::added),
+                  unless_zero<T>(&T::head_width), Role::added),
       describe<T>("head_layers", "", "hidden layers of the ranking head", &T::head_layers, Role::added),
   };
   return columns;

@@ -100,7 +100,7 @@ Known<Row> known(std::string Row::*member) {
 
 /// A count of which 0 means that there is none.
 template <typename Row, typename Base>
-struct Counted {
+struct UnlessZero {
   std::int64_t Base::*member;
   std::optional<std::int64_t> operator()(const Row& row) const {
     return row.*member == 0 ? std::nullopt : std::optional(row.*member);
@@ -111,11 +111,11 @@ struct Counted {
   }
 };
 template <typename Row, typename Base>
-Counted<Row, Base> counted(std::int64_t Base::*member) {
+UnlessZero<Row, Base> unless_zero(std::int64_t Base::*member) {
   return {member};
 }
 
-/// get: a member of Row, known(member), counted(member), or a function of it; its type gives the kind, and
+/// get: a member of Row, known(member), unless_zero(member), or a function of it; its type gives the kind, and
 /// std::optional means "may be unknown". What a function gives is derived, so it is not read back.
 template <typename Row, typename Get>
 Column<Row> describe(const char* name, const char* unit, const char* doc, Get get, Role role = Role::field) {

@@ -16,26 +16,21 @@ namespace {
 
 class BuiltinSession final : public Session {
  public:
-  BuiltinSession(const Problem& problem, const Model& model)
-      : problem_(problem), model_(model), threads_(threads_of(problem.config())) {}
+  BuiltinSession(const Problem& problem, const Model& model) : problem_(problem), model_(model) {}
   explicit BuiltinSession(const Problem& problem)
-      : problem_(problem),
-        own_(std::make_unique<Model>(problem.shape(), problem.source())),
-        model_(*own_),
-        threads_(threads_of(problem.config())) {}
+      : problem_(problem), own_(std::make_unique<Model>(problem.shape(), problem.source())), model_(*own_) {}
 
-  void add(const SchemeInstance& instance, std::int64_t most_candidates, bool again) override {
-    const Config& config = problem_.config();
+  void add(const SchemeInstance& instance, std::int64_t most_candidates) override {
     const SchemeContext context = scheme_context(problem_, model_, instance.options, most_candidates);
-    const SchemeSize size = scheme_size(config, instance.options, most_candidates);
-    const std::int64_t unit = std::clamp<std::int64_t>(instance.entry->unit(size), 1, most_candidates);
-    lanes_.push_back({{instance.label, false, again}, instance.entry, instance.entry->make(context), unit});
+    const std::int64_t unit = fair_count(problem_.config(), instance, most_candidates);
+    lanes_.push_back({instance.id(), instance.entry, instance.entry->make(context), unit});
     lanes_.back().scheme->prepare(std::vector<std::int64_t>{unit});
   }
 
   void add_head(std::int64_t most_candidates) override {
     const Config& config = problem_.config();
-    head_.emplace(head_shape(config), static_cast<std::uint64_t>(config.run.seed), threads_, most_candidates);
+    head_.emplace(head_shape(config), static_cast<std::uint64_t>(config.run.seed), static_cast<int>(config.run.threads),
+                  most_candidates);
   }
 
   void prepare(const TimingId& id, std::span<const std::int64_t> counts) override {
@@ -101,7 +96,6 @@ class BuiltinSession final : public Session {
     std::int64_t unit;  ///< candidates that forms are compared at
   };
 
-  static int threads_of(const Config& config) { return static_cast<int>(config.run.threads); }
   std::int64_t most_rows(std::span<const float> candidates) const {
     return static_cast<std::int64_t>(candidates.size()) / problem_.shape().dim;
   }
@@ -128,7 +122,6 @@ class BuiltinSession final : public Session {
   const Problem& problem_;
   std::unique_ptr<const Model> own_;
   const Model& model_;
-  int threads_;
   std::vector<Lane> lanes_;
   std::optional<RankingHead> head_;
 };

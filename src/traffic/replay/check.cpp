@@ -95,7 +95,7 @@ class Checker {
   }
   std::vector<float> naive(const Problem& problem) const {
     const std::unique_ptr<Session> session = state_.service->open(problem);
-    session->add(baseline(), count_of(problem), false);
+    session->add(baseline(), count_of(problem));
     return equality::outputs_of(*session, baseline().label, problem.candidates(), problem.shape().dim);
   }
 

@@ -43,7 +43,7 @@ std::optional<Equivalence> check_these(const Problem& problem, const std::vector
   const std::unique_ptr<Session> session = builtin_engine().open(problem);
   for (const equality::Judged& one : judged) {
     if (before_each) before_each(one.instance);
-    session->add(one.instance, one.batch, false);
+    session->add(one.instance, one.batch);
     session->prepare(one.id(), std::vector<std::int64_t>{one.batch});
   }
   return equality::check({builtin_engine(), problem, *session}, judged, checked, reference_flops, stop);

@@ -11,6 +11,7 @@
 #include "engine/builtin/schemes/sequence.h"
 #include "kvcast/config.h"
 #include "kvcast/cost_model.h"
+#include "kvcast/timing_id.h"
 
 namespace kvcast {
 
@@ -131,6 +132,8 @@ struct SchemeInstance {
   std::string label;
   const SchemeEntry* entry;
   SchemeOptions options;
+  bool again = false;  ///< the second of the two in a self-check
+  TimingId id() const { return {label, false, again}; }
 };
 /// Those that a config asks for, in its order. `append` counts positions, so it is divided by the token merge.
 std::vector<SchemeInstance> scheme_instances(const Config& config);
