@@ -44,7 +44,7 @@ struct BenchShape {
 // docs/performance.md: S and M are the presets default and seed (two layers of it), R is narrow and long.
 constexpr BenchShape kShapes[] = {{"S", 256, 256, 4, 4}, {"M", 1000, 768, 12, 2}, {"R", 2000, 128, 4, 4}};
 constexpr std::int64_t kMost = 100;
-constexpr double kLeastSeconds = 5e-3;  // shorter runs are repeated until they fill it
+constexpr double kMinSeconds = 5e-3;  // shorter runs are repeated until they fill it
 
 struct Row {
   std::string name, by;                         ///< what, and who computes it
@@ -61,14 +61,14 @@ double quantile(std::vector<double> values, double p) {
   return sorted_quantile(values, p);
 }
 
-// Mean seconds of `run`, repeated until it fills kLeastSeconds.
+// Mean seconds of `run`, repeated until it fills kMinSeconds.
 double repeated(const std::function<void()>& run) {
   const double start = clock_seconds();
   std::int64_t repeats = 0;
   do {
     run();
     ++repeats;
-  } while (clock_seconds() - start < kLeastSeconds);
+  } while (clock_seconds() - start < kMinSeconds);
   return (clock_seconds() - start) / static_cast<double>(repeats);
 }
 
@@ -282,9 +282,8 @@ std::vector<Row> pass_rows(const Contender& one, const WorkShape& work, std::int
     const auto flops = static_cast<double>(n) * c_f;
     if (n == 10 || n == 100) add(fmt::format("shared({})", n), c_u + flops, "shared", n, whole);
     if (peer) continue;
-    if (n == 10) add("history", c_u, "shared", n, [](const Sample& sample) { return *sample.user_seconds; });
-    add(fmt::format("candidates({})", n), flops, "shared", n,
-        [](const Sample& sample) { return *sample.fusion_seconds; });
+    if (n == 10) add("history", c_u, "shared", n, [](const Sample& sample) { return *sample.prefill_s; });
+    add(fmt::format("candidates({})", n), flops, "shared", n, [](const Sample& sample) { return *sample.scoring_s; });
   }
   return rows;
 }

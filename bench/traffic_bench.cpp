@@ -51,7 +51,7 @@ int main() {
   // About 60 lengths, as a report gives.
   for (double length = 0; length < 20000; length = std::max(length + 1, 1.15 * length)) {
     const auto whole = static_cast<std::int64_t>(length);
-    costs.knots.push_back({whole, 5e-6 * length, 1e-4, 2e-6});
+    costs.breakpoints.push_back({whole, 5e-6 * length, 1e-4, 2e-6});
   }
   costs.residuals = {0.9, 0.95, 1, 1.05, 1.1};
   const ServiceTable table(costs);

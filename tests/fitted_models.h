@@ -14,7 +14,7 @@ inline FittedModel law_model(double r) {
 /// a + b N against c N, in seconds.
 inline FittedModel affine_model(double a, double b, double c) {
   FittedModel model = unfitted_model("affine");
-  model.parameters = {{"user_s", "a", "s", a}, {"candidate_s", "b", "s", b}, {"naive_candidate_s", "c", "s", c}};
+  model.parameters = {{"prefill_s", "a", "s", a}, {"candidate_s", "b", "s", b}, {"naive_candidate_s", "c", "s", c}};
   return model;
 }
 

@@ -31,10 +31,8 @@ class MockSession final : public Session {
  public:
   explicit MockSession(MockWorld& world) : world_(world) {}
 
-  void add(const SchemeInstance& scheme, std::int64_t most_candidates) override {
-    most_[scheme.id()] = most_candidates;
-  }
-  void add_head(std::int64_t most_candidates) override { most_[TimingId::head()] = most_candidates; }
+  void add(const SchemeInstance& scheme, std::int64_t max_candidates) override { most_[scheme.id()] = max_candidates; }
+  void add_head(std::int64_t max_candidates) override { most_[TimingId::head()] = max_candidates; }
   void prepare(const TimingId& id, std::span<const std::int64_t> counts) override {
     static_cast<void>(id), static_cast<void>(counts);
   }

@@ -10,7 +10,7 @@
 namespace kvcast {
 
 /// r of the design note.
-inline constexpr double kSeedR = 0.15;
+inline constexpr double kDesignNoteR = 0.15;
 
 /// Speedup(N) = N / (1 + (N-1) r): shared over naive throughput. r in [0, 1]. Source: docs/model.md §2.
 double speedup(double candidates, double r);
@@ -27,7 +27,7 @@ double asymptote(double r);
 /// N at which `fraction` in (0,1) of the asymptote is reached: (p/(1-p)) (1/r - 1).
 double candidates_for_fraction(double fraction, double r);
 
-/// r = C_f / (C_u + C_f) from the cost of a history pass and of one candidate given the cache (any one unit).
+/// r = C_f / (C_u + C_f) from the cost of a prefill and of one candidate given the cache (any one unit).
 double r_from_costs(double user_cost, double candidate_cost);
 
 /// The r that one measured point implies: S = N/(1+(N-1) r). Needs N > 1.
@@ -37,7 +37,7 @@ double r_from_speedup(double candidates, double measured_speedup);
 double cost_ratio_of_drop(double drop);
 
 /// The seed's linear rule: D_shared = D_naive / Speedup.
-double drop_seed_rule(double naive_drop, double speedup);
+double drop_design_note(double naive_drop, double speedup);
 
 /// Exact throughput algebra: D_shared = 1 / (1 + Speedup (1-D_naive)/D_naive).
 double drop_exact(double naive_drop, double speedup);
@@ -63,7 +63,7 @@ FlopParts history_flop_parts(const WorkShape& shape);
 FlopParts candidate_flop_parts(const WorkShape& shape);
 FlopParts naive_flop_parts(const WorkShape& shape);
 
-/// C_u in FLOPs: the history pass. In a layer where only q of p history rows go on, all p pay their K,V projections
+/// C_u in FLOPs: the prefill. In a layer where only q of p history rows go on, all p pay their K,V projections
 /// (4·d·d_kv) and the q pay Q, attention, output projection and FFN; under `causal` row i of the q sees p-q+1+i keys.
 double history_flops(const WorkShape& shape);
 /// C_f in FLOPs: one candidate, in every layer from E on, against the cached keys of that layer and itself.
@@ -74,7 +74,7 @@ double naive_flops(const WorkShape& shape);
 /// and the cache holds all K,V of the history without them. Needs 0 <= added <= P; 0 costs nothing.
 /// Causal, all rows going on: only the new rows run, against P-added+1+j keys each. Otherwise only layer 0 keeps what
 /// it had, because its K,V read the bare tokens: with query_tokens the window of k rows has moved, and without
-/// `causal` the old rows see the new ones. Everything after those K,V is the history pass again.
+/// `causal` the old rows see the new ones. Everything after those K,V is the prefill again.
 double append_flops(const WorkShape& shape, std::int64_t added);
 /// FLOPs of N candidates in passes of at most `batch` of them together with the history, which runs again in each:
 /// ceil(N/batch)·C_u + N·C_f. Needs batch >= 1.
@@ -103,7 +103,7 @@ struct PassWork {
 /// How a scheme walks through its work. Functions of the shape, because a surface predicts shapes that nobody ran.
 struct SchemePasses {
   std::string name;
-  /// The history pass, timed apart (Sample::user_seconds); empty: the scheme has none.
+  /// The prefill, timed apart (Sample::prefill_s); empty: the scheme has none.
   std::function<PassWork(const WorkShape& shape)> history;
   /// What N candidates take beyond it.
   std::function<PassWork(const WorkShape& shape, std::int64_t candidates)> candidates;

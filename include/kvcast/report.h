@@ -11,6 +11,7 @@
 #include "kvcast/config.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/estimate.h"
+#include "kvcast/execution.h"
 #include "kvcast/sizing.h"
 #include "kvcast/timing_id.h"
 #include "kvcast/traffic.h"
@@ -45,16 +46,16 @@ struct CaseShape : Shape {
 
 /// How a point's time was obtained.
 enum class Status {
-  measured,  ///< every candidate of the point ran inside the timer
-  composed,  ///< one history pass per round serves every N; candidate pass timed at this N
-  scaled,    ///< timed on fewer candidates and multiplied
-  skipped,   ///< could not run; `reason` says why
+  measured,      ///< every candidate of the point ran inside the timer
+  assembled,     ///< one prefill per round serves every N; scoring pass timed at this N
+  extrapolated,  ///< timed on fewer candidates and multiplied
+  skipped,       ///< could not run; `reason` says why
 };
 template <>
 struct Names<Status> {
   static constexpr std::pair<Status, std::string_view> all[] = {{Status::measured, "measured"},
-                                                                {Status::composed, "composed"},
-                                                                {Status::scaled, "scaled"},
+                                                                {Status::assembled, "assembled"},
+                                                                {Status::extrapolated, "extrapolated"},
                                                                 {Status::skipped, "skipped"}};
 };
 
@@ -80,9 +81,9 @@ struct Sample {
   TimingId scheme;
   std::int64_t round = 0;
   Status status = Status::measured;
-  double measured_seconds = 0;  ///< time of `measured_candidates` candidates (for composed: user + fusion)
+  double measured_seconds = 0;  ///< time of `measured_candidates` candidates (for assembled: prefill + scoring)
   std::int64_t measured_candidates = 0;
-  std::optional<double> user_seconds, fusion_seconds;  ///< nullopt for schemes without a history pass
+  std::optional<double> prefill_s, scoring_s;  ///< nullopt for schemes without a prefill
   double canary_ratio = 1;  ///< speed of the FMA canary beside this timing over the upper quartile of the run's
   std::optional<double> canary_gflops{};  ///< that speed itself, the slowest beside this timing
 };
@@ -164,14 +165,13 @@ struct SecondsSummary {
 };
 
 /// One scheme at one N.
-struct SchemePoint {
+struct SchemePoint : HowRun {
   std::string scheme;
   Status status = Status::measured;
   std::optional<std::string> reason;      ///< why skipped
-  std::optional<std::string> form;        ///< naive: how it used the threads
   std::optional<SecondsSummary> seconds;  ///< for all N candidates
   std::optional<std::int64_t> measured_candidates;
-  std::optional<double> user_seconds, fusion_seconds;  ///< medians
+  std::optional<double> prefill_s, scoring_s;  ///< medians
   std::optional<double> requests_per_s, candidates_per_s;
   std::optional<double> flops, gflops_per_s, peak_fraction, time_over_minimum;
   std::optional<std::int64_t> kv_bytes;
@@ -241,12 +241,12 @@ struct RShare {
   double arithmetic = 0;              ///< FLOPs of a candidate at the speed of many
   std::optional<double> weights, kv;  ///< streaming the weights once per pass, reading the cached keys and values
   std::optional<double> head;         ///< on top of r: a ranking head per candidate; nullopt when none was timed
-  double overhead = 0;                ///< what is left: fixed cost per pass, and a history pass unlike naive's share
+  double overhead = 0;                ///< what is left: fixed cost per pass, and a prefill unlike naive's share
 };
 struct Explanation {
-  double r_seed = kSeedR;      ///< the design note's figure
-  std::vector<RShare> shares;  ///< ascending N > 1
-  std::string basis;           ///< "surface": coefficients fitted over a grid; "rates": measured machine rates
+  double r_design_note = kDesignNoteR;  ///< the design note's figure
+  std::vector<RShare> shares;           ///< ascending N > 1
+  std::string basis;                    ///< "surface": coefficients fitted over a grid; "rates": measured machine rates
 };
 
 /// Names in place of a preferred model: no model describes the timings; too few N to tell.
@@ -272,7 +272,7 @@ struct Fit {
   bool identifiable = false;  ///< these N tell what the model in use says of one more candidate from 0 and its double
   std::string verdict;        ///< one sentence: which model describes the timings, if any, and whether r is known
   std::string next;           ///< one sentence: what to measure next; empty when nothing is missing
-  std::vector<std::string> losses;        ///< where sharing is slower than naive, and by how much
+  std::vector<std::string> slowdowns;     ///< where sharing is slower than naive, and by how much
   std::vector<ObservedSpeedup> observed;  ///< ascending N
   std::vector<Prediction> predictions;    ///< where asked for
   std::optional<Explanation> explanation;
@@ -293,7 +293,7 @@ double modelled_speedup(const FittedModel& model, double candidates);
 struct CompositionCheck {
   std::string scheme;
   std::int64_t candidates = 0;
-  Estimate ratio;  ///< whole / composed (sharing) or whole / scaled (naive) time, per round
+  Estimate ratio;  ///< whole / assembled (sharing) or whole / scaled (naive) time, per round
   bool agrees = false;
 };
 
@@ -304,7 +304,7 @@ struct ProfileStep {
   double share = 0;    ///< of the pass
 };
 struct Profile {
-  std::string scheme, pass;     ///< pass: "history", "candidates" or "forward"
+  std::string scheme, pass;     ///< pass: "prefill", "scoring" or "forward"
   std::int64_t candidates = 0;  ///< in the pass
   double seconds = 0;           ///< of the pass, median
   std::int64_t dispatches = 0;  ///< parallel regions and products that were started
@@ -374,7 +374,7 @@ struct Conditions {
 
 /// One coefficient of a pass's time, seconds per unit.
 struct SurfaceTerm {
-  std::string pass;  ///< "naive", "history" or "candidates"
+  std::string pass;  ///< "naive", "prefill" or "scoring"
   /// "dense FLOPs", "attention FLOPs", "weight bytes", "KV bytes", "bytes beyond cache", "team layers", "pass"
   std::string name;
   std::string unit;             ///< of what it multiplies: "FLOP", "B", "1"
@@ -397,8 +397,8 @@ struct Surface {
   std::string scheme;
   std::vector<SurfaceTerm> terms;
   std::optional<double> cache_bytes;  ///< effective cache, where the data show one
-  std::int64_t least_history = 0, most_history = 0, least_layers = 0, most_layers = 0, least_candidates = 0,
-               most_candidates = 0;         ///< of the data
+  std::int64_t min_history = 0, max_history = 0, min_layers = 0, max_layers = 0, min_candidates = 0,
+               max_candidates = 0;          ///< of the data
   std::int64_t shapes = 0;                  ///< distinct (L, layers) of the data
   std::optional<double> speedup_log_error;  ///< RMS of ln(predicted/measured speed-up) over shapes left out
   std::vector<HoldoutErrors> errors;
@@ -416,7 +416,7 @@ struct Degradation {
   double with_s = 0;                 ///< sequence model and head, likewise
   Estimate drop;                     ///< 1 - head/with, per round, in [0,1)
   /// What the rules of docs/model.md §3 make of naive's measured drop and this scheme's measured speed-up.
-  std::optional<double> drop_seed_rule, drop_exact;
+  std::optional<double> drop_design_note, drop_exact;
 };
 
 /// The part of a grid that a run measured: index of count, from 1.

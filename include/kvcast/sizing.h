@@ -69,7 +69,7 @@ struct SizingInput {
   double value = 0;
   std::optional<Interval> ci95;
   Source source = Source::unknown;
-  /// Likely N then, of min_improvement the least N; nullopt: no limit, or never.
+  /// Expected N then, of min_improvement the least N; nullopt: no limit, or never.
   std::optional<std::int64_t> candidates_less, candidates_more;
 };
 
@@ -77,10 +77,11 @@ struct SizingInput {
 struct SizingBudget {
   std::string name, unit;  ///< as BudgetInfo
   double limit = 0;
-  std::optional<double> used;                                      ///< at the likely N; of a floor what there would be
-  std::optional<double> headroom_pct;                              ///< of the limit, left over at the likely N
-  std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< largest N by it alone; nullopt: any, or unknown
-  bool feasible = true;                                            ///< one candidate at least
+  std::optional<double> used;          ///< at the expected N; of a floor what there would be
+  std::optional<double> headroom_pct;  ///< of the limit, left over at the expected N
+  std::optional<std::int64_t> expected_candidates,
+      conservative_candidates;  ///< largest N by it alone; nullopt: any, or unknown
+  bool feasible = true;         ///< one candidate at least
   bool binding = false;
   Source source = Source::unknown;
 };
@@ -96,13 +97,14 @@ struct SizingPoint {
   std::int64_t candidates = 0;
   Source source = Source::unknown;
   Estimate speedup;
-  double improvement = 0;                                ///< 1 - 1/speedup
-  double marginal_speedup = 0;                           ///< S(N+1) - S(N)
-  std::optional<double> scheme_s, naive_s;               ///< mean service time
-  std::optional<double> p99_s, p99_safe_s, naive_p99_s;  ///< with the wait where there is a rate; nullopt: unbounded
+  double improvement = 0;                   ///< 1 - 1/speedup
+  double marginal_speedup = 0;              ///< S(N+1) - S(N)
+  std::optional<double> scheme_s, naive_s;  ///< mean service time
+  std::optional<double> p99_s, p99_conservative_s,
+      naive_p99_s;  ///< with the wait where there is a rate; nullopt: unbounded
   std::optional<double> utilisation, naive_utilisation;
   std::optional<std::int64_t> memory_bytes, copies_memory_bytes, naive_memory_bytes;
-  std::optional<double> drop_naive, drop_seed_rule, drop_exact;
+  std::optional<double> drop_naive, drop_design_note, drop_exact;
 };
 
 /// N at which a share of the largest speed-up is reached.
@@ -116,8 +118,8 @@ struct SizingFraction {
 /// A band or scenario of the design note, with its r and with this one.
 struct SizingAdvice {
   std::string situation;
-  std::int64_t least_candidates = 1;
-  std::optional<std::int64_t> most_candidates;  ///< nullopt: open
+  std::int64_t min_candidates = 1;
+  std::optional<std::int64_t> max_candidates;  ///< nullopt: open
   std::string seed_advice;
   Interval seed_improvement;            ///< at r = 0.15, at the two ends
   std::optional<Interval> improvement;  ///< here; nullopt where some of these N are beyond what is known
@@ -130,11 +132,11 @@ struct DropTarget {
   std::string name;
   double naive_drop = 0, target_drop = 0;
   double speedup_needed = 0, end_to_end = 0;
-  std::int64_t least_candidates = 0;            ///< at r = 0
+  std::int64_t min_candidates = 0;              ///< at r = 0
   double largest_r = 0;                         ///< at any N
   std::optional<std::int64_t> candidates;       ///< here; nullopt: never
   std::optional<std::int64_t> seed_candidates;  ///< at r = 0.15
-  bool reached = false;                         ///< by the likely N; without one at some N
+  bool reached = false;                         ///< by the expected N; without one at some N
   Source source = Source::unknown;
 };
 /// N that the target needs at one r.
@@ -161,25 +163,26 @@ struct SizingMemory {
 struct SizingFrontier {
   std::string axis, unit;  ///< "history_length", or a budget's
   double at = 0;
-  std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< 0: not one; nullopt: no limit, or unknown
-  std::optional<std::int64_t> known_to;                            ///< as Sizing::known_to
-  std::optional<double> speedup;                                   ///< at the likely N
-  std::optional<double> drop_naive, drop_shared;                   ///< at the likely N, exact algebra
+  std::optional<std::int64_t> expected_candidates,
+      conservative_candidates;                    ///< 0: not one; nullopt: no limit, or unknown
+  std::optional<std::int64_t> known_to;           ///< as Sizing::known_to
+  std::optional<double> speedup;                  ///< at the expected N
+  std::optional<double> drop_naive, drop_shared;  ///< at the expected N, exact algebra
   Source source = Source::unknown;
 };
 
 /// What another value of a parameter does to N.
 struct SizingParameter {
   std::string name, from, to;
-  std::optional<std::int64_t> likely_candidates;
-  std::optional<double> change_pct;  ///< of the likely N
+  std::optional<std::int64_t> expected_candidates;
+  std::optional<double> change_pct;  ///< of the expected N
   Source source = Source::unknown;
 };
 
 /// Another way to spend the same budgets.
 struct SizingAlternative {
   std::string change;
-  std::optional<std::int64_t> likely_candidates;  ///< 0: not one; nullopt: no limit
+  std::optional<std::int64_t> expected_candidates;  ///< 0: not one; nullopt: no limit
   Source source = Source::unknown;
 };
 
@@ -202,9 +205,9 @@ struct SizingModel {
   /// outermost. Empty: the lines are all there is.
   std::vector<double> measured_candidates, measured_s, measured_speedup;
   bool straight = true, speedup_straight = true;
-  double user_s = 0, candidate_s = 0;  ///< of the time of a request; naive candidates where times are unknown
-  double naive_candidate_s = 0;        ///< naive's time of one more candidate
-  std::optional<double> block_s;       ///< beyond it for every block of candidates that is begun; nullopt: none
+  double prefill_s = 0, candidate_s = 0;  ///< of the time of a request; naive candidates where times are unknown
+  double naive_candidate_s = 0;           ///< naive's time of one more candidate
+  std::optional<double> block_s;          ///< beyond it for every block of candidates that is begun; nullopt: none
   std::optional<std::int64_t> block_candidates;
   std::optional<double> speedup_user, speedup_candidate;  ///< of the fit's S = N/(a/c + b/c N), at the sized shape
   /// Half-widths of ln(time): that of the first of half_candidates which is not below N, the last one beyond. Empty:
@@ -222,16 +225,16 @@ struct Sizing {
   std::string doubt;     ///< what is asked of the timings before the answer is believed; empty: nothing
   std::string scheme;
   std::optional<std::int64_t> history_length, layers;
-  std::optional<std::int64_t> likely_candidates, safe_candidates;  ///< nullopt: no limit, or unknown
-  /// Largest N that anything is known of. A likely N, safe N or N of a row that equals it means "at least".
+  std::optional<std::int64_t> expected_candidates, conservative_candidates;  ///< nullopt: no limit, or unknown
+  /// Largest N that anything is known of. A expected N, conservative N or N of a row that equals it means "at least".
   std::optional<std::int64_t> known_to;
-  std::optional<double> min_improvement;         ///< asked for
-  std::optional<std::int64_t> least_candidates;  ///< smallest N worth it; nullopt: not asked for, or never
-  std::string binding;                           ///< budget that gives likely_candidates; empty: none
-  Source source = Source::unknown;               ///< of the time at the likely N
-  std::optional<double> limit;                   ///< largest speed-up; nullopt: none known
-  std::optional<std::int64_t> knee_candidates;   ///< candidates take as long as the history
-  std::optional<Estimate> drop;                  ///< throughput that naive costs the ranker
+  std::optional<double> min_improvement;        ///< asked for
+  std::optional<std::int64_t> min_candidates;   ///< smallest N worth it; nullopt: not asked for, or never
+  std::string binding;                          ///< budget that gives expected_candidates; empty: none
+  Source source = Source::unknown;              ///< of the time at the expected N
+  std::optional<double> limit;                  ///< largest speed-up; nullopt: none known
+  std::optional<std::int64_t> knee_candidates;  ///< candidates take as long as the history
+  std::optional<Estimate> drop;                 ///< throughput that naive costs the ranker
   Source drop_source = Source::unknown;  ///< Source::measured with a ranking head, or Source::assumed; empty: not known
   std::vector<std::string> caveats;      ///< what the answer needs and the machine does not have; under it
   std::vector<std::string> notes;        ///< what is assumed or left out

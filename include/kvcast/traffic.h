@@ -69,25 +69,35 @@ struct Names<ServeOrder> {
                                                                     {ServeOrder::shortest, "shortest"}};
 };
 
+/// What may be searched for: the value that just meets the P99.
+enum class FindTarget { qps, candidates, workers, cache };
+template <>
+struct Names<FindTarget> {
+  static constexpr std::pair<FindTarget, std::string_view> all[] = {{FindTarget::qps, "qps"},
+                                                                    {FindTarget::candidates, "candidates"},
+                                                                    {FindTarget::workers, "workers"},
+                                                                    {FindTarget::cache, "cache"}};
+};
+
 struct ServerOptions {
   std::int64_t workers = 1;  ///< requests, or batches, that are served at a time
   ServeOrder order = ServeOrder::fifo;
-  double batch_window_s = 0;    ///< a worker that is free waits this long for more requests to serve together
-  std::int64_t batch_most = 1;  ///< most requests of a batch; 1: no batching
+  double batch_window_s = 0;   ///< a worker that is free waits this long for more requests to serve together
+  std::int64_t batch_max = 1;  ///< most requests of a batch; 1: no batching
 };
 
 /// Time of a request: history_s + candidates_s + N candidate_s, times one of `residuals`.
-struct ServiceKnot {
+struct ServiceBreakpoint {
   std::int64_t history_length = 0;  ///< tokens
-  double history_s = 0;     ///< history pass over all of it; at the first knot, of length 0, what any pass takes
-  double candidates_s = 0;  ///< candidate pass, what does not grow with N
+  double history_s = 0;     ///< prefill over all of it; at the first breakpoint, of length 0, what any pass takes
+  double candidates_s = 0;  ///< scoring pass, what does not grow with N
   double candidate_s = 0;   ///< per candidate
 };
-/// Linear between knots, by the last slope beyond. A pass over the newest k of L tokens takes what the pass over L
-/// takes beyond that over L - k, and what any pass takes.
+/// Linear between breakpoints, by the last slope beyond. A pass over the newest k of L tokens takes what the pass over
+/// L takes beyond that over L - k, and what any pass takes.
 struct ServiceCosts {
-  std::vector<ServiceKnot> knots;  ///< ascending history_length, the first 0
-  /// What was measured over the line of the candidate pass, candidates_s + N candidate_s, at these N; linear between
+  std::vector<ServiceBreakpoint> breakpoints;  ///< ascending history_length, the first 0
+  /// What was measured over the line of the scoring pass, candidates_s + N candidate_s, at these N; linear between
   /// them, the outermost beyond. Empty: 1.
   std::vector<double> curve_candidates, curve;
   std::optional<std::int64_t> known_to;       ///< largest N that anything is known of; nullopt: any
@@ -103,9 +113,9 @@ struct TrafficOptions {
   WorkloadOptions workload;
   UserCacheOptions cache;
   ServerOptions server;
-  std::optional<double> p99_s;  ///< what 99% of the requests are to be answered within
-  bool extrapolate = false;     ///< take N beyond four times the largest measured one
-  std::string find;             ///< "", "qps", "candidates", "workers" or "cache": the value that just meets p99_s
+  std::optional<double> p99_s;     ///< what 99% of the requests are to be answered within
+  bool extrapolate = false;        ///< take N beyond four times the largest measured one
+  std::optional<FindTarget> find;  ///< what just meets p99_s
   std::int64_t replications = 10;
   std::int64_t threads = 0;  ///< that replications run on; 0: all CPUs. The numbers do not depend on it
   double warm_up = 0.1;      ///< first share of the requests that is served but not counted
@@ -173,9 +183,9 @@ struct HitRatePoint {
 /// The same fleet at another rate.
 struct CapacityPoint {
   double requests_per_s = 0;
-  double utilisation = 0;            ///< of the workers
-  std::optional<Estimate> p99_s;     ///< nullopt: saturated, or too few requests
-  std::int64_t perfect_workers = 0;  ///< least that a perfect system needs
+  double utilisation = 0;                 ///< of the workers
+  std::optional<Estimate> p99_s;          ///< nullopt: saturated, or too few requests
+  std::int64_t offered_load_workers = 0;  ///< least that a perfect system needs
   bool saturated = false;
 };
 
@@ -185,15 +195,16 @@ struct TrafficWindow {
   double arrivals_per_s = 0, completions_per_s = 0;
   double queue = 0;  ///< mean requests waiting
   double hit_rate = 0;
-  std::optional<double> p99_s;         ///< nullopt: fewer than 100 requests
-  std::int64_t perfect_workers = 0;    ///< ceil(arrivals/s x mean service time)
-  std::optional<double> canary_ratio;  ///< of a replay: as Sample::canary_ratio
-  bool clean = true;                   ///< of a replay: the machine was itself
+  std::optional<double> p99_s;            ///< nullopt: fewer than 100 requests
+  std::int64_t offered_load_workers = 0;  ///< ceil(arrivals/s x mean service time)
+  std::optional<double> canary_ratio;     ///< of a replay: as Sample::canary_ratio
+  bool clean = true;                      ///< of a replay: the machine was itself
 };
 
 /// What --find found.
 struct TrafficFind {
-  std::string what, unit;
+  FindTarget what = FindTarget::qps;
+  std::string unit;
   std::optional<double> value;     ///< largest (of workers and cache smallest) that meets the P99; nullopt: none
   std::optional<Estimate> p99_s;   ///< there; of a value, that of the answer
   std::optional<double> fails_at;  ///< nearest value that does not meet it
@@ -223,9 +234,9 @@ struct Traffic {
   ServiceCosts costs;
   std::int64_t replications = 0;
   bool saturated = false;
-  std::string saturation;             ///< how it shows; empty: not saturated
-  std::optional<double> p99_limit_s;  ///< asked for
-  std::int64_t perfect_workers = 0;   ///< largest of the windows' lower bounds
+  std::string saturation;                 ///< how it shows; empty: not saturated
+  std::optional<double> p99_limit_s;      ///< asked for
+  std::int64_t offered_load_workers = 0;  ///< largest of the windows' lower bounds
   std::vector<std::string> assumptions;
 
   std::vector<WorkloadColumn> columns;

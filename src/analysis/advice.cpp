@@ -49,16 +49,17 @@ std::vector<SizingAdvice> advice(const SizingProblem& problem, std::optional<dou
   for (const Situation& situation : situations()) {
     SizingAdvice row;
     row.situation = situation.name;
-    row.least_candidates = situation.least;
-    row.most_candidates = situation.most;
+    row.min_candidates = situation.least;
+    row.max_candidates = situation.most;
     row.seed_advice = situation.advice;
     const auto least = static_cast<double>(situation.least);
-    row.seed_improvement.lo = improvement(least, kSeedR);
-    row.seed_improvement.hi = situation.most ? improvement(static_cast<double>(*situation.most), kSeedR) : 1 - kSeedR;
+    row.seed_improvement.lo = improvement(least, kDesignNoteR);
+    row.seed_improvement.hi =
+        situation.most ? improvement(static_cast<double>(*situation.most), kDesignNoteR) : 1 - kDesignNoteR;
     const auto lo = improvement_at(situation.least);
     const auto hi = situation.most ? improvement_at(*situation.most)
                     : limit        ? std::optional(1 - 1 / *limit)
-                                   : improvement_at(kMostCandidates);
+                                   : improvement_at(kMaxCandidates);
     if (lo && hi) {
       row.improvement = Interval{*lo, *hi};
       const std::string low = grade(*lo), high = grade(*hi);
@@ -76,31 +77,31 @@ double speedup_needed(double naive_drop, double target_drop) {
 std::optional<std::int64_t> candidates_for_speedup(double needed, double r) {
   if (!(needed * r < 1)) return std::nullopt;
   const double candidates = std::ceil(needed * (1 - r) / (1 - needed * r) * (1 - kAdviceRounding));
-  if (candidates > static_cast<double>(kMostCandidates)) return std::nullopt;
+  if (candidates > static_cast<double>(kMaxCandidates)) return std::nullopt;
   return std::max<std::int64_t>(1, static_cast<std::int64_t>(candidates));
 }
 
 DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SizingProblem& problem,
-                       std::optional<std::int64_t> likely, const Source& source) {
+                       std::optional<std::int64_t> expected, const Source& source) {
   DropTarget target;
   target.name = name;
   target.naive_drop = naive_drop;
   target.target_drop = target_drop;
   target.speedup_needed = speedup_needed(naive_drop, target_drop);
   target.end_to_end = (1 - target_drop) / (1 - naive_drop);
-  target.least_candidates = *candidates_for_speedup(target.speedup_needed, 0);
+  target.min_candidates = *candidates_for_speedup(target.speedup_needed, 0);
   target.largest_r = 1 / target.speedup_needed;
   target.candidates = smallest(
       problem, [&](std::int64_t n) { return problem.speedup(n) >= target.speedup_needed * (1 - kAdviceRounding); });
-  target.seed_candidates = candidates_for_speedup(target.speedup_needed, kSeedR);
-  target.reached = target.candidates && (!likely || *target.candidates <= *likely);
+  target.seed_candidates = candidates_for_speedup(target.speedup_needed, kDesignNoteR);
+  target.reached = target.candidates && (!expected || *target.candidates <= *expected);
   target.source = source;
   return target;
 }
 
 std::vector<DropReach> drop_reach(const DropTarget& target) {
   std::vector<DropReach> rows;
-  for (const double r : {0.0, 0.01, 0.02, 0.05, 0.1, kSeedR}) {
+  for (const double r : {0.0, 0.01, 0.02, 0.05, 0.1, kDesignNoteR}) {
     rows.push_back({target.name, r, candidates_for_speedup(target.speedup_needed, r), Source::computed});
   }
   return rows;

@@ -26,9 +26,9 @@ double speedup_needed(double naive_drop, double target_drop);
 /// N with a speed-up of `needed` at r: needed (1-r)/(1 - needed r); nullopt: its ceiling 1/r is not above it.
 std::optional<std::int64_t> candidates_for_speedup(double needed, double r);
 
-/// likely: largest N of the sizing; nullopt: no limit.
+/// expected: largest N of the sizing; nullopt: no limit.
 DropTarget drop_target(const std::string& name, double naive_drop, double target_drop, const SizingProblem& problem,
-                       std::optional<std::int64_t> likely, const Source& source);
+                       std::optional<std::int64_t> expected, const Source& source);
 /// At some r up to the design note's.
 std::vector<DropReach> drop_reach(const DropTarget& target);
 

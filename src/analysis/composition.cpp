@@ -15,13 +15,13 @@ bool usable(const Sample& sample) {
   // Also keeps NaN out of the ordering below, which needs a strict weak order.
   const auto finite = [](const std::optional<double>& seconds) { return !seconds || std::isfinite(*seconds); };
   return sample.status != Status::skipped && sample.candidates >= 1 && sample.measured_candidates >= 1 &&
-         std::isfinite(sample.measured_seconds) && sample.measured_seconds > 0 && finite(sample.user_seconds) &&
-         finite(sample.fusion_seconds) && std::isfinite(sample.canary_ratio) && seconds_for_all(sample) > 0;
+         std::isfinite(sample.measured_seconds) && sample.measured_seconds > 0 && finite(sample.prefill_s) &&
+         finite(sample.scoring_s) && std::isfinite(sample.canary_ratio) && seconds_for_all(sample) > 0;
 }
 
 auto sort_key(const Timing& timing) {
-  return std::tie(timing.round, timing.seconds, timing.status, timing.measured_candidates, timing.user_seconds,
-                  timing.fusion_seconds, timing.canary_ratio);
+  return std::tie(timing.round, timing.seconds, timing.status, timing.measured_candidates, timing.prefill_s,
+                  timing.scoring_s, timing.canary_ratio);
 }
 
 void order_by_round(std::vector<Timing>& timings) {
@@ -50,17 +50,18 @@ TimingTable without_head(TimingTable table) {
 }  // namespace
 
 const std::vector<Timing>& prevailing(const PointTimings& point) {
-  const bool whole_everywhere = std::all_of(point.composed.begin(), point.composed.end(), [&](const Timing& composed) {
-    return std::any_of(point.whole.begin(), point.whole.end(),
-                       [&](const Timing& whole) { return whole.round == composed.round; });
-  });
-  return whole_everywhere ? point.whole : point.composed;
+  const bool whole_everywhere =
+      std::all_of(point.assembled.begin(), point.assembled.end(), [&](const Timing& assembled) {
+        return std::any_of(point.whole.begin(), point.whole.end(),
+                           [&](const Timing& whole) { return whole.round == assembled.round; });
+      });
+  return whole_everywhere ? point.whole : point.assembled;
 }
 
 double seconds_for_all(const Sample& sample) {
   if (sample.measured_candidates == sample.candidates) return sample.measured_seconds;
   const double scale = static_cast<double>(sample.candidates) / static_cast<double>(sample.measured_candidates);
-  if (sample.user_seconds && sample.fusion_seconds) return *sample.user_seconds + *sample.fusion_seconds * scale;
+  if (sample.prefill_s && sample.scoring_s) return *sample.prefill_s + *sample.scoring_s * scale;
   return sample.measured_seconds * scale;
 }
 
@@ -69,14 +70,14 @@ TimingTable tabulate(const std::vector<Sample>& samples) {
   for (const Sample& sample : samples) {
     if (!usable(sample)) continue;
     PointTimings& point = table[sample.scheme][sample.candidates];
-    std::vector<Timing>& timings = sample.status == Status::measured ? point.whole : point.composed;
+    std::vector<Timing>& timings = sample.status == Status::measured ? point.whole : point.assembled;
     timings.push_back({sample.round, seconds_for_all(sample), sample.status, sample.measured_candidates,
-                       sample.user_seconds, sample.fusion_seconds, sample.canary_ratio});
+                       sample.prefill_s, sample.scoring_s, sample.canary_ratio});
   }
   for (auto& [scheme, points] : table) {
     for (auto& [candidates, point] : points) {
       order_by_round(point.whole);
-      order_by_round(point.composed);
+      order_by_round(point.assembled);
     }
   }
   return table;
@@ -104,8 +105,8 @@ const std::vector<Timing>* find_timings(const TimingTable& table, const TimingId
 }
 
 Status status_of(const std::vector<Timing>& timings) {
-  const auto scaled = [](const Timing& timing) { return timing.status == Status::scaled; };
-  return std::any_of(timings.begin(), timings.end(), scaled) ? Status::scaled : timings.front().status;
+  const auto scaled = [](const Timing& timing) { return timing.status == Status::extrapolated; };
+  return std::any_of(timings.begin(), timings.end(), scaled) ? Status::extrapolated : timings.front().status;
 }
 
 double median_seconds(const std::vector<Timing>& timings) {
@@ -152,7 +153,7 @@ std::vector<CompositionCheck> check_composition(const std::vector<Sample>& sampl
   for (const auto& [id, points] : without_head(tabulate(samples))) {
     for (const auto& [candidates, point] : points) {
       std::vector<double> ratios;
-      for (const TimingPair& pair : pair_rounds(point.whole, point.composed).pairs) ratios.push_back(pair.ratio());
+      for (const TimingPair& pair : pair_rounds(point.whole, point.assembled).pairs) ratios.push_back(pair.ratio());
       if (ratios.size() < 2) continue;
       const Interval interval = *trimmed_ratio(ratios, kConfidence).ci95;
       CompositionCheck check;

@@ -32,25 +32,25 @@ struct Timing {
   double seconds = 0;  ///< for all N candidates
   Status status = Status::measured;
   std::int64_t measured_candidates = 0;
-  std::optional<double> user_seconds, fusion_seconds;  ///< as timed, not scaled
+  std::optional<double> prefill_s, scoring_s;  ///< as timed, not scaled
   double canary_ratio = 1;
 };
 
 /// Timings of one scheme at one N, ascending by round and at most one per round in each list.
 struct PointTimings {
-  std::vector<Timing> whole;     ///< Status::measured
-  std::vector<Timing> composed;  ///< Status::composed or Status::scaled
+  std::vector<Timing> whole;      ///< Status::measured
+  std::vector<Timing> assembled;  ///< Status::assembled or Status::extrapolated
 };
 
 /// The timings that stand for a point: the whole ones when every round that has the point has it whole, else the
-/// composed ones. One kind serves all rounds of an N.
+/// assembled ones. One kind serves all rounds of an N.
 const std::vector<Timing>& prevailing(const PointTimings& point);
 
 /// By what was timed, then by N.
 using TimingTable = std::map<TimingId, std::map<std::int64_t, PointTimings>>;
 
-/// Seconds for all N candidates of a sample: as timed when all N were; else user + fusion·N/measured where the history
-/// pass was timed apart, and the whole time · N/measured where it was not.
+/// Seconds for all N candidates of a sample: as timed when all N were; else prefill + scoring·N/measured where the
+/// history pass was timed apart, and the whole time · N/measured where it was not.
 double seconds_for_all(const Sample& sample);
 
 /// The usable samples: not skipped, all numbers finite, times positive, counts at least 1. Does not depend on the order
@@ -89,10 +89,10 @@ using Watched = std::vector<std::pair<std::int64_t, double>>;
 /// Of every point of a scheme that naive ran too, by scheme name, then N; empty where no round has both.
 std::vector<Watched> watched_values(const std::vector<Sample>& samples);
 
-/// Whole against composed times, for every (scheme, N) without the head that has both in at least two rounds; by scheme
-/// name, then N. `ratio` is trimmed_ratio of whole/composed over rounds with its 95% interval; `agrees` when the 99%
-/// interval touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors, not small
-/// ones.
+/// Whole against assembled times, for every (scheme, N) without the head that has both in at least two rounds; by
+/// scheme name, then N. `ratio` is trimmed_ratio of whole/assembled over rounds with its 95% interval; `agrees` when
+/// the 99% interval touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors,
+/// not small ones.
 std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision);
 
 }  // namespace kvcast::analysis

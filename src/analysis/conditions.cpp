@@ -11,12 +11,12 @@
 namespace kvcast::analysis {
 namespace {
 
-constexpr std::size_t kLeastForOutliers = 5, kLeastForDrift = 8;
-constexpr double kOutlierSigmas = 5, kLeastSigma = 0.005, kDriftConfidence = 0.99;
+constexpr std::size_t kMinForOutliers = 5, kMinForDrift = 8;
+constexpr double kOutlierSigmas = 5, kMinSigma = 0.005, kDriftConfidence = 0.99;
 
 // docs/method.md, "A busy machine", has the runs that these are from.
 constexpr double kContended = 0.15, kMostlyContended = 0.5, kHopeless = 0.8, kSlowShare = 0.2, kDisagreement = 2.5;
-constexpr std::size_t kLeastToDisagree = 3;
+constexpr std::size_t kMinToDisagree = 3;
 
 double percent_of_log(double log) { return 100 * std::expm1(log); }
 
@@ -56,12 +56,12 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases) {
       if (sample.canary_gflops) canaries.push_back(*sample.canary_gflops);
     }
     for (const Watched& series : watched_values(one.samples)) {
-      if (series.size() < kLeastForOutliers) continue;
+      if (series.size() < kMinForOutliers) continue;
       std::vector<double> values, distances;
       for (const auto& [round, value] : series) values.push_back(std::log(value));
       const double centre = median(values);
       for (const double value : values) distances.push_back(std::abs(value - centre));
-      const double sigma = std::max(1.4826 * median(distances), kLeastSigma);
+      const double sigma = std::max(1.4826 * median(distances), kMinSigma);
       for (std::size_t i = 0; i < series.size(); ++i) {
         ++ratios;
         outliers += distances[i] > kOutlierSigmas * sigma ? 1 : 0;
@@ -76,7 +76,7 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases) {
     conditions.canary_spread_pct = 100 * (quantile(canaries, 0.9) / quantile(canaries, 0.1) - 1);
   }
   if (ratios > 0) conditions.outlier_pct = 100.0 * static_cast<double>(outliers) / static_cast<double>(ratios);
-  if (deviations.size() >= kLeastForDrift) conditions.drift_pct = drift_pct(deviations);
+  if (deviations.size() >= kMinForDrift) conditions.drift_pct = drift_pct(deviations);
 }
 
 namespace {
@@ -107,7 +107,7 @@ double disagreement_of_rounds(const std::vector<Case>& cases) {
     for (const Watched& series : watched_values(one.samples)) {
       std::vector<double> values;
       for (const auto& [round, value] : series) values.push_back(value);
-      if (values.size() >= kLeastToDisagree) spreads.push_back(quantile(values, 0.9) / quantile(values, 0.1));
+      if (values.size() >= kMinToDisagree) spreads.push_back(quantile(values, 0.9) / quantile(values, 0.1));
     }
   }
   return spreads.empty() ? 0 : median(spreads);

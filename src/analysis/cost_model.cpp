@@ -114,7 +114,7 @@ double cost_ratio_of_drop(double drop) {
   return drop / (1 - drop);
 }
 
-double drop_seed_rule(double naive_drop, double speedup) { return naive_drop / speedup; }
+double drop_design_note(double naive_drop, double speedup) { return naive_drop / speedup; }
 
 double drop_exact(double naive_drop, double speedup) {
   // 1/(1 + S (1-D)/D) multiplied through by D, so that D = 0 needs no case of its own.

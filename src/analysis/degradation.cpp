@@ -45,7 +45,7 @@ std::vector<Degradation> degradation(const std::vector<Sample>& samples, const s
       const std::optional<Estimate> speedup =
           paired_ratio(find_timings(table, kBaseline, candidates), find_timings(table, scheme, candidates));
       if (scheme != kBaseline && naive && speedup) {
-        row.drop_seed_rule = drop_seed_rule(drop_of(*naive).value, speedup->value);
+        row.drop_design_note = drop_design_note(drop_of(*naive).value, speedup->value);
         row.drop_exact = drop_exact(drop_of(*naive).value, speedup->value);
       }
       rows.push_back(std::move(row));

@@ -15,7 +15,7 @@ namespace kvcast::analysis {
 /// timing with the scheme; scaled when any of its rows is.
 ///
 /// Of other schemes than naive also what follows from naive's drop and the measured speed-up of the scheme without the
-/// head, both at this N: drop_seed_rule and drop_exact (cost_model.h); nullopt where one of the two is unknown.
+/// head, both at this N: drop_design_note and drop_exact (cost_model.h); nullopt where one of the two is unknown.
 /// history_length and layers are left to the caller. Does not depend on the order of the samples.
 std::vector<Degradation> degradation(const std::vector<Sample>& samples, const std::vector<std::string>& schemes);
 

@@ -16,7 +16,7 @@ namespace {
 struct Measured {
   std::int64_t candidates = 0;
   double speedup = 0, request_s = 0;
-  double pass_s = 0;             ///< f: the candidate pass, or the whole request of a scheme without a history pass
+  double pass_s = 0;             ///< f: the scoring pass, or the whole request of a scheme without a prefill
   std::optional<double> head_s;  ///< the ranking head alone, for all N
 };
 
@@ -25,8 +25,8 @@ std::optional<double> pass_seconds(const std::vector<Timing>& timings, double ca
   for (const Timing& timing : timings) {
     if (!apart) {
       seconds.push_back(timing.seconds);
-    } else if (timing.fusion_seconds) {
-      seconds.push_back(*timing.fusion_seconds * candidates / static_cast<double>(timing.measured_candidates));
+    } else if (timing.scoring_s) {
+      seconds.push_back(*timing.scoring_s * candidates / static_cast<double>(timing.measured_candidates));
     }
   }
   if (seconds.empty()) return std::nullopt;
@@ -56,7 +56,7 @@ std::vector<Measured> load(const std::vector<Sample>& samples, const SchemePasse
   return levels;
 }
 
-/// Seconds of the candidate pass at one N beyond its overhead.
+/// Seconds of the scoring pass at one N beyond its overhead.
 struct Parts {
   double candidate_s = 0;  ///< a: one candidate's arithmetic
   std::optional<double> weights_s, kv_s;
@@ -67,15 +67,15 @@ Parts from_surface(const Surface& surface, const SchemePasses& scheme, const Wor
   PassWork one;
   one.flops = candidate_flop_parts(shape);
   Parts parts;
-  parts.candidate_s = term_seconds(surface, kCandidatePass, kDenseTerm, one) +
-                      term_seconds(surface, kCandidatePass, kAttentionTerm, one);
+  parts.candidate_s =
+      term_seconds(surface, kScoringPass, kDenseTerm, one) + term_seconds(surface, kScoringPass, kAttentionTerm, one);
   if (!scheme.history) return parts;
   const PassWork pass = scheme.candidates(shape, candidates);
   const double bytes = pass.weight_bytes + pass.kv_bytes;
-  const double beyond = term_seconds(surface, kCandidatePass, kBeyondCacheTerm, pass);
+  const double beyond = term_seconds(surface, kScoringPass, kBeyondCacheTerm, pass);
   const auto streamed = [&](const char* term, double own_bytes) {
     const double fitted =
-        term_seconds(surface, kCandidatePass, term, pass) + (bytes > 0 ? beyond * own_bytes / bytes : 0);
+        term_seconds(surface, kScoringPass, term, pass) + (bytes > 0 ? beyond * own_bytes / bytes : 0);
     return read_bytes_per_s ? std::min(fitted, own_bytes / *read_bytes_per_s) : fitted;
   };
   parts.weights_s = streamed(kWeightsTerm, pass.weight_bytes);

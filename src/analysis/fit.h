@@ -18,7 +18,7 @@ std::string unfittable(const std::vector<Sample>& samples, const std::string& sc
 /// Fits both forms of docs/model.md §2 to one scheme's speed-ups over naive.
 ///
 /// Data: naive and scheme timings paired by (round, N), each brought to N candidates. Where an N has both whole and
-/// composed (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs that a
+/// assembled (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs that a
 /// canary refutes are left out (pair_rounds). The speed-up of an N is the trimmed mean of its log ratios.
 ///
 /// One-parameter form S = N/(1+(N-1) r): r > 0 by weighted least squares on log speed-ups (fit_forms). The

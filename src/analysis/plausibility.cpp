@@ -16,7 +16,7 @@ namespace {
 // N=1..10.
 constexpr double kNoGrowth = 0.05, kFalls = -0.15, kGoesOnFalling = -0.1;
 // Below, a batch may well hide a candidate.
-constexpr double kLeastRange = 8;
+constexpr double kMinRange = 8;
 // Of the time at the least N, at the largest.
 constexpr double kFallsTo = 0.67;
 // Beyond 2 it is no noise, and a scheme that does not share has no reason to be slower than naive by as much.
@@ -76,7 +76,7 @@ std::optional<Implausible> implausible(const std::vector<Sample>& samples, const
   const auto range = [](const Medians& times) {
     return static_cast<double>(times.rbegin()->first) / static_cast<double>(times.begin()->first);
   };
-  const bool flat = range(naive) >= kLeastRange && exponent(naive, true) <= kNoGrowth;
+  const bool flat = range(naive) >= kMinRange && exponent(naive, true) <= kNoGrowth;
   const bool falls = exponent(shared, true) <= kFalls && shared.rbegin()->second <= kFallsTo * shared.begin()->second &&
                      (shared.size() == 2 || exponent(shared, false) <= kGoesOnFalling);
   const std::string per_request = "a request does not get cheaper with more candidates, and times are those of all N: ";
@@ -108,7 +108,7 @@ std::optional<Implausible> implausible(const std::vector<Sample>& samples, const
 }
 
 std::string faster_than_possible(const Report& report) {
-  double least = kLeastOverMinimum;
+  double least = kMinOverMinimum;
   std::string which;
   for (const Case& one : report.cases) {
     const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;

@@ -27,10 +27,10 @@ struct Implausible {
 std::optional<Implausible> implausible(const std::vector<Sample>& samples, const std::string& scheme);
 
 /// "'shared' at N=10 took 0.1 of the least time that its arithmetic takes at 131 GFLOP/s": the point furthest below
-/// kLeastOverMinimum, by the median that is reported; empty when there is none. Without a peak nothing can be said, nor
+/// kMinOverMinimum, by the median that is reported; empty when there is none. Without a peak nothing can be said, nor
 /// of bf16 where the dense library has instructions (AMX) that the peak was not measured with. Pure.
 std::string faster_than_possible(const Report& report);
 /// Of time_over_minimum. No sound run came below 1.07; a clock that rises between peak and passes is within this.
-inline constexpr double kLeastOverMinimum = 0.95;
+inline constexpr double kMinOverMinimum = 0.95;
 
 }  // namespace kvcast::analysis

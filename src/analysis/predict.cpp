@@ -25,7 +25,7 @@ std::vector<double> left_out_errors(const FittedModel* model) {
 }
 
 /// A prediction whose interval spans more than this factor is none.
-constexpr double kMostSpan = 16;
+constexpr double kMaxSpan = 16;
 
 /// known_to of the fit; any N when asked to extrapolate, and something is known beyond the measured N at all.
 std::int64_t reach_of(const Fit& fit, bool extrapolate) {
@@ -95,8 +95,8 @@ Prediction Predictor::at(std::int64_t candidates) const {
     if (model_ != nullptr) prediction.held_out_error_pct = model_->loo_error_pct;
     Estimate speedup{static_cast<double>(candidates) / relative_(candidates), std::nullopt};
     speedup.ci95 = model_ != nullptr ? by_form(candidates, speedup.value) : between(candidates);
-    if (model_ != nullptr && speedup.ci95 && speedup.ci95->hi > kMostSpan * speedup.ci95->lo) {
-      prediction.reason = "not known to a factor of " + format_significant(kMostSpan, 2) + ": measure N nearby";
+    if (model_ != nullptr && speedup.ci95 && speedup.ci95->hi > kMaxSpan * speedup.ci95->lo) {
+      prediction.reason = "not known to a factor of " + format_significant(kMaxSpan, 2) + ": measure N nearby";
       return prediction;
     }
     prediction.speedup = speedup;

@@ -107,17 +107,17 @@ Steps time_half(const TimesByN& points, const Curve& curve, const std::vector<st
   return steps;
 }
 
-/// The service time by a curve: a history pass, and candidates beyond it.
+/// The service time by a curve: a prefill, and candidates beyond it.
 void set_curve(ServiceModel& service, const Curve& curve, const Line& line) {
   double least = line.history;
   for (const Curve::Anchor& anchor : curve.anchors()) {
     least = std::min(least, anchor.value);
     service.measured.push_back(anchor.candidates);
   }
-  service.user_s = std::max(0.0, std::min(least, curve(1)));
+  service.prefill_s = std::max(0.0, std::min(least, curve(1)));
   service.candidate_s = line.candidate;
   service.straight = curve.straight();
-  service.candidates_s = [curve, user = service.user_s](std::int64_t n) { return std::max(0.0, curve(n) - user); };
+  service.candidates_s = [curve, user = service.prefill_s](std::int64_t n) { return std::max(0.0, curve(n) - user); };
 }
 
 ScalableInput input(const char* name, const char* unit, Estimate value, Source source,
@@ -182,10 +182,10 @@ void find_line(ServiceModel& service, std::int64_t block) {
   const double one = seconds(1);
   const double candidate = block > 1 ? (seconds(block) - one) / static_cast<double>(block - 1) : one;
   ServiceModel line = service;
-  set_line(line, service.user_s, candidate, block > 1 ? std::max(0.0, one - candidate) : 0, block);
+  set_line(line, service.prefill_s, candidate, block > 1 ? std::max(0.0, one - candidate) : 0, block);
   // Within a block, across blocks, and far beyond them.
-  for (const std::int64_t n : {std::int64_t{2}, (block + 1) / 2, block, block + 1, 5 * block + 3, kMostCandidates}) {
-    if (n > kMostCandidates) continue;
+  for (const std::int64_t n : {std::int64_t{2}, (block + 1) / 2, block, block + 1, 5 * block + 3, kMaxCandidates}) {
+    if (n > kMaxCandidates) continue;
     if (!(std::abs(line.candidates_s(n) - seconds(n)) <= 1e-9 * seconds(n))) return;
   }
   service = line;
@@ -219,9 +219,9 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   set_curve(model.service, time, line);
   model.naive_s = naive_time;
   for (const Level& level : levels) model.measured.push_back(level.candidates);
-  model.least_measured = model.measured.front();
-  model.most_measured = model.measured.back();
-  model.known_to = std::min(kMostCandidates, predictor.reach());
+  model.min_measured = model.measured.front();
+  model.max_measured = model.measured.back();
+  model.known_to = std::min(kMaxCandidates, predictor.reach());
   model.speedup_interval = [predictor](std::int64_t n) {
     const std::optional<Estimate> speedup = predictor.at(n).speedup;
     return speedup ? speedup->ci95 : std::nullopt;
@@ -229,7 +229,7 @@ std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, con
   model.service.half = time_half(scheme, time, counts_to_tell(model.measured, time.straight(), model.known_to));
   if (scheme.size() >= kLineCounts) {
     model.inputs = {
-        input("user_s", "s", {model.service.user_s, {}}, Source::fitted, kUser),
+        input("prefill_s", "s", {model.service.prefill_s, {}}, Source::fitted, kUser),
         input("candidate_s", "s",
               with_interval_of(line.candidate, used != nullptr && used->marginal_r ? used->marginal_r : fit.r),
               Source::fitted, kCandidates),
@@ -270,16 +270,16 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
     return request_seconds(surface, family, history_length, layers, candidates);
   };
   ServiceFit fit;
-  fit.service.user_s = at(1).user_s;
+  fit.service.prefill_s = at(1).prefill_s;
   fit.service.candidates_s = [at](std::int64_t n) { return at(n).candidates_s; };
-  find_line(fit.service, family.scheme.block == 0 ? kMostCandidates : family.scheme.block);
+  find_line(fit.service, family.scheme.block == 0 ? kMaxCandidates : family.scheme.block);
   fit.naive_s = [at](std::int64_t n) { return at(n).naive_s; };
   fit.speedup = [at](std::int64_t n) {
     const RequestSeconds seconds = at(n);
-    return seconds.naive_s / (seconds.user_s + seconds.candidates_s);
+    return seconds.naive_s / (seconds.prefill_s + seconds.candidates_s);
   };
-  const RequestSeconds most = at(kMostCandidates);
-  const double limit = most.naive_s / (most.user_s + most.candidates_s);
+  const RequestSeconds most = at(kMaxCandidates);
+  const double limit = most.naive_s / (most.prefill_s + most.candidates_s);
   fit.limit = limit;
   if (surface.speedup_log_error) {
     // As predict_surface().
@@ -291,15 +291,15 @@ ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& famil
   }
   fit.service.residuals = std::move(residuals);
   fit.naive_residuals = std::move(naive_residuals);
-  fit.least_measured = surface.least_candidates;
-  fit.most_measured = surface.most_candidates;
-  fit.known_to = extrapolate ? kMostCandidates : kReach * surface.most_candidates;
-  fit.inputs.push_back(input("user_s", "s", {fit.service.user_s, {}}, Source::fitted, kUser));
+  fit.min_measured = surface.min_candidates;
+  fit.max_measured = surface.max_candidates;
+  fit.known_to = extrapolate ? kMaxCandidates : kReach * surface.max_candidates;
+  fit.inputs.push_back(input("prefill_s", "s", {fit.service.prefill_s, {}}, Source::fitted, kUser));
   fit.inputs.push_back(input("candidate_s", "s",
-                             {limit > 0 ? fit.naive_s(kMostCandidates) / limit / kMostCandidates : 0, {}},
-                             Source::fitted, kCandidates));
+                             {limit > 0 ? fit.naive_s(kMaxCandidates) / limit / kMaxCandidates : 0, {}}, Source::fitted,
+                             kCandidates));
   fit.inputs.push_back(
-      input("naive_candidate_s", "s", {fit.naive_s(kMostCandidates) / kMostCandidates, {}}, Source::fitted, kNaive));
+      input("naive_candidate_s", "s", {fit.naive_s(kMaxCandidates) / kMaxCandidates, {}}, Source::fitted, kNaive));
   return fit;
 }
 

@@ -21,11 +21,11 @@ struct ServiceFit {
   bool speedup_straight = true;                 ///< between measured N, N/S is a line in N; else its log in ln N
   std::function<std::optional<Interval>(std::int64_t)> speedup_interval;  ///< 95%; none: unknown at any N
   std::vector<double> naive_residuals = {1};
-  std::optional<double> limit;                         ///< largest speed-up
-  std::int64_t least_measured = 1, most_measured = 1;  ///< N of the data
-  std::vector<std::int64_t> measured;                  ///< N with timings
-  std::vector<ScalableInput> inputs;                   ///< its constants
-  std::int64_t known_to = kMostCandidates;             ///< largest N that anything is said of
+  std::optional<double> limit;                      ///< largest speed-up
+  std::int64_t min_measured = 1, max_measured = 1;  ///< N of the data
+  std::vector<std::int64_t> measured;               ///< N with timings
+  std::vector<ScalableInput> inputs;                ///< its constants
+  std::int64_t known_to = kMaxCandidates;           ///< largest N that anything is said of
 };
 
 /// Speed-up as by predict(): as measured, between measured N by the curve through them, beyond by the preferred form.
@@ -48,7 +48,7 @@ ServiceFit service_of_r(double r, std::optional<double> naive_candidate_s, doubl
 /// Factors of mean 1, equally likely, of a lognormal whose P99 is `tail` times its mean; {1} where tail is 1.
 std::vector<double> lognormal_residuals(double tail);
 /// P99 over mean that a lognormal can have: exp(z²/2), z the normal quantile of 99%.
-inline constexpr double kMostTail = 14.9;
+inline constexpr double kMaxTail = 14.9;
 
 /// By a surface at one shape of its family. residuals, naive_residuals: of the timings it was fitted to.
 ServiceFit service_of_surface(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,

@@ -23,7 +23,7 @@ constexpr double kLongerDrop = 0.40, kLongerTarget = 0.068;
 
 /// nullopt for no limit.
 std::optional<std::int64_t> or_none(std::int64_t candidates) {
-  return candidates >= kMostCandidates ? std::nullopt : std::optional(candidates);
+  return candidates >= kMaxCandidates ? std::nullopt : std::optional(candidates);
 }
 std::optional<std::int64_t> or_none(std::optional<std::int64_t> candidates) {
   return candidates ? or_none(*candidates) : std::nullopt;
@@ -35,18 +35,18 @@ Source source_at(const SizingCase& given, std::int64_t candidates) {
   if (given.source != Source::fitted) return given.source;
   const std::vector<std::int64_t>& measured = given.problem.service.measured;
   if (std::binary_search(measured.begin(), measured.end(), candidates)) return Source::measured;
-  const bool inside = given.least_measured <= candidates && candidates <= given.most_measured;
+  const bool inside = given.min_measured <= candidates && candidates <= given.max_measured;
   return !inside ? Source::extrapolated : given.problem.service.straight ? Source::fitted : Source::interpolated;
 }
 
 /// Of an answer under another circumstance: what is fitted there is so within the measured N only.
 Source source_of(const SizingCase& given, Source there, const std::optional<std::int64_t>& candidates) {
   if (there != Source::fitted || !candidates || *candidates < 1) return there;
-  return *candidates <= given.most_measured ? there : Source::extrapolated;
+  return *candidates <= given.max_measured ? there : Source::extrapolated;
 }
 
 /// Of a problem without the budgets that are not asked about.
-std::int64_t likely_of(const SizingProblem& problem) { return solve(problem).likely; }
+std::int64_t expected_of(const SizingProblem& problem) { return solve(problem).expected; }
 
 std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solution) {
   std::vector<SizingBudget> rows;
@@ -59,14 +59,14 @@ std::vector<SizingBudget> budgets(const SizingCase& given, const Solution& solut
     row.unit = budget.info.unit;
     row.limit = *limit;
     const std::int64_t alone = largest(problem, budget, false);
-    row.likely_candidates = or_none(alone);
-    if (solution.safe) row.safe_candidates = or_none(largest(problem, budget, true));
+    row.expected_candidates = or_none(alone);
+    if (solution.conservative) row.conservative_candidates = or_none(largest(problem, budget, true));
     row.feasible = alone >= 1;
     row.binding = solution.binding == &budget;
     row.source = given.source;
     // Where nothing is known to limit N there is no N to look at.
-    if (solution.likely < problem.known_to) {
-      const std::int64_t at = std::max<std::int64_t>(1, solution.likely);
+    if (solution.expected < problem.known_to) {
+      const std::int64_t at = std::max<std::int64_t>(1, solution.expected);
       row.used = finite(budget.used(problem, at, false));
       if (row.used) row.headroom_pct = 100 * (budget.info.floor ? *row.used / *limit - 1 : 1 - *row.used / *limit);
       row.source = source_at(given, at);
@@ -159,7 +159,7 @@ std::vector<SizingInput> sensitivity(const SizingCase& given, std::int64_t at) {
       SizingProblem problem = given.problem;
       input.scale(problem, factor);
       const Solution solution = solve(problem);
-      return row.name == "min_improvement" ? solution.least : or_none(solution.likely);
+      return row.name == "min_improvement" ? solution.least : or_none(solution.expected);
     };
     row.candidates_less = then(1 - kStep);
     row.candidates_more = then(1 + kStep);
@@ -196,7 +196,7 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
     row.scheme_s = mean_seconds(problem, candidates);
     row.naive_s = mean_seconds(naive, candidates);
     row.p99_s = finite(p99_seconds(problem, candidates));
-    if (problem.service.half) row.p99_safe_s = finite(p99_seconds(problem, candidates, true));
+    if (problem.service.half) row.p99_conservative_s = finite(p99_seconds(problem, candidates, true));
     row.naive_p99_s = finite(p99_seconds(naive, candidates));
     if (problem.requests_per_s) {
       row.utilisation = utilisation(problem, candidates);
@@ -212,7 +212,7 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
   if (given.naive_memory) row.naive_memory_bytes = whole_bytes(bytes_of(naive, candidates));
   if (given.drop) {
     row.drop_naive = given.drop->value;
-    row.drop_seed_rule = drop_seed_rule(given.drop->value, row.speedup.value);
+    row.drop_design_note = drop_design_note(given.drop->value, row.speedup.value);
     row.drop_exact = drop_exact(given.drop->value, row.speedup.value);
   }
   return row;
@@ -220,7 +220,7 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
 
 std::vector<SizingPoint> points(const SizingCase& given, const Solution& solution) {
   std::set<std::int64_t> counts(given.shown.begin(), given.shown.end());
-  for (const auto& n : {or_none(solution.likely), or_none(solution.safe), solution.least}) {
+  for (const auto& n : {or_none(solution.expected), or_none(solution.conservative), solution.least}) {
     if (n && *n >= 1) counts.insert(*n);
   }
   std::vector<SizingPoint> rows;
@@ -233,7 +233,7 @@ std::vector<SizingPoint> points(const SizingCase& given, const Solution& solutio
 std::vector<SizingFraction> fractions(const SizingCase& given) {
   std::vector<SizingFraction> rows;
   for (const double fraction : {0.5, 0.8, 0.9, 0.95, 0.99}) {
-    SizingFraction row{fraction, {}, {}, {}, source_at(given, kMostCandidates)};
+    SizingFraction row{fraction, {}, {}, {}, source_at(given, kMaxCandidates)};
     if (given.limit) {
       row.candidates = smallest(given.problem, [&](std::int64_t n) {
         return given.problem.speedup(n) >= fraction * *given.limit * (1 - 1e-12);
@@ -256,30 +256,31 @@ SizingFrontier frontier(const std::string& axis, const std::string& unit, double
   row.unit = unit;
   row.at = at;
   const Solution solution = solve(problem);
-  row.likely_candidates = or_none(solution.likely);
-  row.safe_candidates = or_none(solution.safe);
+  row.expected_candidates = or_none(solution.expected);
+  row.conservative_candidates = or_none(solution.conservative);
   row.known_to = or_none(problem.known_to);
-  if (row.likely_candidates && *row.likely_candidates >= 1) {
-    row.speedup = problem.speedup(*row.likely_candidates);
-    row.source = source_at(given, *row.likely_candidates);
+  if (row.expected_candidates && *row.expected_candidates >= 1) {
+    row.speedup = problem.speedup(*row.expected_candidates);
+    row.source = source_at(given, *row.expected_candidates);
   } else {
     row.source = given.source;
   }
   return row;
 }
 
-/// A queue that is safe at a longer history is safe at a shorter one, whose interval may be wider: only the sized shape
-/// has its own. rows: of ascending lengths.
+/// A queue that is conservative at a longer history is conservative at a shorter one, whose interval may be wider: only
+/// the sized shape has its own. rows: of ascending lengths.
 void carry_safe(std::vector<SizingFrontier>& rows) {
   for (std::size_t i = rows.size(); i-- > 1;) {
     SizingFrontier &shorter = rows[i - 1], &longer = rows[i];
-    if (!shorter.safe_candidates || !longer.safe_candidates) continue;
-    const std::int64_t carried = std::min(*longer.safe_candidates, shorter.likely_candidates.value_or(kMostCandidates));
-    shorter.safe_candidates = std::max(*shorter.safe_candidates, carried);
+    if (!shorter.conservative_candidates || !longer.conservative_candidates) continue;
+    const std::int64_t carried =
+        std::min(*longer.conservative_candidates, shorter.expected_candidates.value_or(kMaxCandidates));
+    shorter.conservative_candidates = std::max(*shorter.conservative_candidates, carried);
   }
 }
 
-/// Likely and safe N by history length, and what sharing leaves of naive's drop there.
+/// Expected and conservative N by history length, and what sharing leaves of naive's drop there.
 std::vector<SizingFrontier> by_length(const SizingCase& given, const Solution& solution) {
   std::vector<SizingFrontier> rows;
   const auto limits_time = [&](const Budget& budget) {
@@ -289,16 +290,16 @@ std::vector<SizingFrontier> by_length(const SizingCase& given, const Solution& s
   if (!timed && !given.drop) return rows;  // nothing of it depends on L
   for (const SizingVariant& variant : given.lengths) {
     SizingFrontier row = frontier("history_length", "tokens", variant.at, variant.problem, given);
-    row.source = source_of(given, variant.source, row.likely_candidates);
+    row.source = source_of(given, variant.source, row.expected_candidates);
     if (given.drop) {
       // The head is the same at every L, so the drop follows from naive's time.
-      const std::int64_t at = or_none(solution.likely).value_or(given.most_measured);
+      const std::int64_t at = or_none(solution.expected).value_or(given.max_measured);
       const auto per_naive = [at](const SizingProblem& p) { return p.naive_s(std::max<std::int64_t>(1, at)); };
       const double added =
           cost_ratio_of_drop(given.drop->value) * per_naive(variant.problem) / per_naive(given.problem);
       row.drop_naive = variant.drop ? *variant.drop : added / (1 + added);
       // Where nothing limits N, at the largest that was measured; where not one candidate fits, nothing is shared.
-      if (!row.likely_candidates) row.speedup = variant.problem.speedup(given.most_measured);
+      if (!row.expected_candidates) row.speedup = variant.problem.speedup(given.max_measured);
       if (row.speedup) row.drop_shared = drop_exact(*row.drop_naive, *row.speedup);
     }
     rows.push_back(std::move(row));
@@ -329,21 +330,22 @@ std::vector<SizingFrontier> frontiers(const SizingCase& given, const Solution& s
 
 std::vector<SizingParameter> parameters(const SizingCase& given, const Solution& solution) {
   std::vector<SizingParameter> rows;
-  if (solution.likely >= given.problem.known_to) return rows;
+  if (solution.expected >= given.problem.known_to) return rows;
   for (const SizingVariant& variant : given.parameters) {
-    SizingParameter row{variant.name, variant.from,  variant.to, or_none(likely_of(variant.problem)),
+    SizingParameter row{variant.name, variant.from,  variant.to, or_none(expected_of(variant.problem)),
                         {},           variant.source};
-    row.source = source_of(given, variant.source, row.likely_candidates);
-    if (row.likely_candidates && solution.likely >= 1) {
-      row.change_pct = 100 * (static_cast<double>(*row.likely_candidates) / static_cast<double>(solution.likely) - 1);
+    row.source = source_of(given, variant.source, row.expected_candidates);
+    if (row.expected_candidates && solution.expected >= 1) {
+      row.change_pct =
+          100 * (static_cast<double>(*row.expected_candidates) / static_cast<double>(solution.expected) - 1);
     }
     rows.push_back(std::move(row));
   }
   // Most first, however it moves N: a half and a double are as far from 1.
   const auto distance = [&](const SizingParameter& row) {
-    if (!row.likely_candidates) return std::numeric_limits<double>::infinity();
+    if (!row.expected_candidates) return std::numeric_limits<double>::infinity();
     const auto real = [](std::int64_t n) { return std::log(std::max(0.5, static_cast<double>(n))); };
-    return std::abs(real(*row.likely_candidates) - real(solution.likely));
+    return std::abs(real(*row.expected_candidates) - real(solution.expected));
   };
   std::stable_sort(rows.begin(), rows.end(),
                    [&](const SizingParameter& a, const SizingParameter& b) { return distance(a) > distance(b); });
@@ -352,20 +354,20 @@ std::vector<SizingParameter> parameters(const SizingCase& given, const Solution&
 
 std::vector<SizingAlternative> alternatives(const SizingCase& given, const Solution& solution) {
   std::vector<SizingAlternative> rows;
-  if (solution.likely >= given.problem.known_to) return rows;
+  if (solution.expected >= given.problem.known_to) return rows;
   const auto add = [&](const std::string& change, const SizingProblem& problem, const Source& source) {
-    const auto likely = or_none(likely_of(problem));
-    rows.push_back({change, likely, source_of(given, source, likely)});
+    const auto expected = or_none(expected_of(problem));
+    rows.push_back({change, expected, source_of(given, source, expected)});
   };
   add("naive instead of " + given.scheme, naive_problem(given), given.source);
   for (const SizingVariant& variant : given.alternatives) add(variant.name, variant.problem, variant.source);
   if (given.problem.requests_per_s) {
     SizingProblem more = given.problem;
     more.workers *= 2;
-    rows.push_back({"twice the workers", or_none(likely_of(more)), Source::assumed});
+    rows.push_back({"twice the workers", or_none(expected_of(more)), Source::assumed});
     SizingProblem less = given.problem;
     *less.requests_per_s /= 2;
-    rows.push_back({"half the rate", or_none(likely_of(less)), Source::assumed});
+    rows.push_back({"half the rate", or_none(expected_of(less)), Source::assumed});
   }
   return rows;
 }
@@ -428,13 +430,13 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
   SizingModel model;
   model.layers = given.layers;
   model.source = source;
-  model.user_s = problem.service.user_s;
+  model.prefill_s = problem.service.prefill_s;
   model.candidate_s = *problem.service.candidate_s;
   if (problem.service.block_s > 0) {
     model.block_s = problem.service.block_s;
     model.block_candidates = problem.service.block;
   }
-  const std::int64_t beyond = given.most_measured;
+  const std::int64_t beyond = given.max_measured;
   model.naive_candidate_s = (problem.naive_s(beyond + 1000) - problem.naive_s(beyond)) / 1000;
   for (const std::int64_t n : problem.service.measured) {
     model.measured_candidates.push_back(static_cast<double>(n));
@@ -537,7 +539,7 @@ std::vector<SizingChange> single_changes(const SizingProblem& problem) {
                [&](SizingProblem& p, double value) { p.*budget.info.limit = value; }));
   }
   if (problem.requests_per_s) {
-    add(whole_change(problem, "workers", "", &SizingProblem::workers, std::min(100 * problem.workers, kMostWorkers)));
+    add(whole_change(problem, "workers", "", &SizingProblem::workers, std::min(100 * problem.workers, kMaxWorkers)));
   }
   if (problem.memory_bytes) {
     add(whole_change(problem, "workers", "", &SizingProblem::workers, 1));
@@ -601,35 +603,36 @@ Sizing size_case(const SizingCase& given) {
   sizing.scheme = given.scheme;
   sizing.history_length = given.history_length;
   sizing.layers = given.layers;
-  sizing.likely_candidates = or_none(solution.likely);
-  sizing.safe_candidates = or_none(solution.safe);
+  sizing.expected_candidates = or_none(solution.expected);
+  sizing.conservative_candidates = or_none(solution.conservative);
   sizing.known_to = or_none(problem.known_to);
   sizing.min_improvement = problem.min_improvement;
-  sizing.least_candidates = solution.least;
+  sizing.min_candidates = solution.least;
   if (solution.binding != nullptr) sizing.binding = solution.binding->info.name;
-  const bool at_some_n = solution.likely >= 1 && solution.likely < problem.known_to;
-  sizing.source = at_some_n ? source_at(given, *sizing.likely_candidates) : given.source;
+  const bool at_some_n = solution.expected >= 1 && solution.expected < problem.known_to;
+  sizing.source = at_some_n ? source_at(given, *sizing.expected_candidates) : given.source;
   sizing.limit = given.limit;
-  sizing.knee_candidates = smallest(
-      problem, [&](std::int64_t n) { return problem.service.candidates_s(n) >= problem.service.user_s * (1 - 1e-12); });
+  sizing.knee_candidates = smallest(problem, [&](std::int64_t n) {
+    return problem.service.candidates_s(n) >= problem.service.prefill_s * (1 - 1e-12);
+  });
   sizing.drop = given.drop;
   if (given.drop) sizing.drop_source = given.drop_source;
   sizing.caveats = given.caveats;
   sizing.notes = given.notes;
   sizing.changes = changes(given, solution);
   sizing.budgets = budgets(given, solution);
-  sizing.inputs = sensitivity(given, std::clamp<std::int64_t>(solution.likely, 1, given.most_measured));
+  sizing.inputs = sensitivity(given, std::clamp<std::int64_t>(solution.expected, 1, given.max_measured));
   sizing.points = points(given, solution);
   sizing.fractions = fractions(given);
   sizing.advice = advice(problem, given.limit);
   for (SizingAdvice& row : sizing.advice) {
-    row.source = source_at(given, row.most_candidates.value_or(kMostCandidates));
+    row.source = source_at(given, row.max_candidates.value_or(kMaxCandidates));
   }
   sizing.drop_targets.push_back(
-      drop_target("LONGER (published)", kLongerDrop, kLongerTarget, problem, sizing.likely_candidates, given.source));
+      drop_target("LONGER (published)", kLongerDrop, kLongerTarget, problem, sizing.expected_candidates, given.source));
   if (given.drop && given.target_drop) {
     sizing.drop_targets.push_back(
-        drop_target("yours", given.drop->value, *given.target_drop, problem, sizing.likely_candidates, given.source));
+        drop_target("yours", given.drop->value, *given.target_drop, problem, sizing.expected_candidates, given.source));
   }
   for (DropTarget& target : sizing.drop_targets) {
     target.source = source_of(given, target.source, target.candidates);

@@ -40,7 +40,7 @@ struct SizingCase {
   bool timed = false;         ///< times are seconds; else naive candidates
   bool tail_assumed = false;  ///< P99 over mean is not that of the timings
   Source source;              ///< of the time model within its data: "fitted" or "assumed"
-  std::int64_t least_measured = 1, most_measured = 1;
+  std::int64_t min_measured = 1, max_measured = 1;
   std::optional<SpeedupLine> speedup_line;  ///< of problem.speedup beyond the measured N, where it is one
   bool speedup_straight = true;             ///< as ServiceFit
   std::function<std::optional<Interval>(std::int64_t)> speedup_interval;  ///< 95%; none: unknown at any N

@@ -59,7 +59,7 @@ void scale_times(SizingProblem& problem, double user, double candidates, double 
     return [old = std::move(old), factor](std::int64_t n) { return factor * old(n); };
   };
   const ServiceModel before = problem.service;
-  problem.service.user_s *= user;
+  problem.service.prefill_s *= user;
   if (problem.service.candidate_s) *problem.service.candidate_s *= candidates;
   problem.service.block_s *= candidates;
   problem.service.candidates_s = scaled(before.candidates_s, candidates);
@@ -74,8 +74,8 @@ double Steps::operator()(std::int64_t n) const {
   return found == candidates.end() ? values.back() : values[static_cast<std::size_t>(found - candidates.begin())];
 }
 
-void set_line(ServiceModel& service, double user_s, double candidate_s, double block_s, std::int64_t block) {
-  service.user_s = user_s;
+void set_line(ServiceModel& service, double prefill_s, double candidate_s, double block_s, std::int64_t block) {
+  service.prefill_s = prefill_s;
   service.candidate_s = candidate_s;
   service.block_s = block_s;
   service.block = block;
@@ -89,9 +89,9 @@ double ServiceModel::mean_residual() const {
   return std::accumulate(residuals.begin(), residuals.end(), 0.0) / static_cast<double>(residuals.size());
 }
 
-double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe) {
+double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool conservative) {
   const ServiceModel& service = problem.service;
-  const double slow = safe && service.half ? std::exp(service.half(candidates)) : 1.0;
+  const double slow = conservative && service.half ? std::exp(service.half(candidates)) : 1.0;
   return service.seconds(candidates) * service.mean_residual() * slow;
 }
 
@@ -105,11 +105,11 @@ double bytes_of(const SizingProblem& problem, std::int64_t candidates) {
          static_cast<double>(problem.users_cached) * memory.user;
 }
 
-std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool safe) {
+std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool conservative) {
   const auto all = stretches(problem);
   for (auto stretch = all.rbegin(); stretch != all.rend(); ++stretch) {
     const auto [from, to] = *stretch;
-    const std::int64_t found = last(from, to, [&](std::int64_t n) { return budget.meets(problem, n, safe); });
+    const std::int64_t found = last(from, to, [&](std::int64_t n) { return budget.meets(problem, n, conservative); });
     if (found >= from) return found;
   }
   return 0;
@@ -125,17 +125,17 @@ std::optional<std::int64_t> smallest(const SizingProblem& problem, const Holds& 
 
 Solution solve(const SizingProblem& problem) {
   Solution solution;
-  solution.likely = problem.known_to;
+  solution.expected = problem.known_to;
   const bool interval = static_cast<bool>(problem.service.half);
-  if (interval) solution.safe = problem.known_to;
+  if (interval) solution.conservative = problem.known_to;
   for (const Budget& budget : budget_list()) {
     if (!budget.limit(problem)) continue;
-    const std::int64_t likely = largest(problem, budget, false);
-    if (likely < solution.likely) {
-      solution.likely = likely;
+    const std::int64_t expected = largest(problem, budget, false);
+    if (expected < solution.expected) {
+      solution.expected = expected;
       solution.binding = &budget;
     }
-    if (interval) solution.safe = std::min(*solution.safe, largest(problem, budget, true));
+    if (interval) solution.conservative = std::min(*solution.conservative, largest(problem, budget, true));
   }
   if (problem.min_improvement) {
     const double needed = 1 / (1 - *problem.min_improvement);
@@ -143,7 +143,7 @@ Solution solve(const SizingProblem& problem) {
     solution.least = smallest(problem, [&](std::int64_t n) { return problem.speedup(n) >= needed * (1 - 1e-12); });
   }
   solution.feasible =
-      solution.likely >= 1 && (!problem.min_improvement || (solution.least && *solution.least <= solution.likely));
+      solution.expected >= 1 && (!problem.min_improvement || (solution.least && *solution.least <= solution.expected));
   return solution;
 }
 
@@ -155,8 +155,8 @@ std::optional<std::int64_t> fewest_workers(const SizingProblem& problem, std::in
       return !budget.info.timed || !budget.limit(varied) || budget.meets(varied, candidates, false);
     });
   };
-  if (!enough(kMostWorkers)) return std::nullopt;
-  return last(1, kMostWorkers, [&](std::int64_t workers) { return !enough(workers); }) + 1;
+  if (!enough(kMaxWorkers)) return std::nullopt;
+  return last(1, kMaxWorkers, [&](std::int64_t workers) { return !enough(workers); }) + 1;
 }
 
 }  // namespace kvcast::analysis

@@ -12,10 +12,10 @@
 namespace kvcast::analysis {
 
 /// N beyond which nothing is called a limit.
-inline constexpr std::int64_t kMostCandidates = 1'000'000'000;
+inline constexpr std::int64_t kMaxCandidates = 1'000'000'000;
 
 /// Workers beyond which there is no answer to anybody.
-inline constexpr std::int64_t kMostWorkers = 100'000;
+inline constexpr std::int64_t kMaxWorkers = 100'000;
 
 /// A function of N: the value of the first of `candidates` that is not below N, beyond them the last. Empty: unknown.
 struct Steps {
@@ -27,7 +27,7 @@ struct Steps {
 
 /// Time of a request with N candidates.
 struct ServiceModel {
-  double user_s = 0;                                 ///< once per request, whatever N
+  double prefill_s = 0;                              ///< once per request, whatever N
   std::function<double(std::int64_t)> candidates_s;  ///< beyond it for N candidates
   /// N that were measured, ascending: candidates_s may fall from one to the next, by noise, and nowhere else. Empty:
   /// nowhere.
@@ -40,13 +40,13 @@ struct ServiceModel {
   Steps half;                           ///< half-width of the 95% interval of ln(time); empty: unknown
   std::vector<double> residuals = {1};  ///< timings over the model's time, ascending, equally likely
   double mean_residual() const;
-  double seconds(std::int64_t candidates) const { return user_s + candidates_s(candidates); }
+  double seconds(std::int64_t candidates) const { return prefill_s + candidates_s(candidates); }
 };
 
 /// A line in N through 0.
 std::function<double(std::int64_t)> per_candidate(double seconds);
-/// Makes the time of a model user_s + candidate_s·N + block_s·ceil(N/block).
-void set_line(ServiceModel& service, double user_s, double candidate_s, double block_s = 0, std::int64_t block = 1);
+/// Makes the time of a model prefill_s + candidate_s·N + block_s·ceil(N/block).
+void set_line(ServiceModel& service, double prefill_s, double candidate_s, double block_s = 0, std::int64_t block = 1);
 
 /// Bytes of one process. worker: of one worker for requests of up to N candidates; does not fall with N.
 struct MemoryModel {
@@ -66,35 +66,35 @@ struct SizingProblem : SizingLimits {
   std::optional<double> min_improvement;
   std::int64_t workers = 1;
   std::int64_t users_cached = 0;
-  std::int64_t known_to = kMostCandidates;  ///< largest N that anything is known of
+  std::int64_t known_to = kMaxCandidates;  ///< largest N that anything is known of
 };
 
-/// Makes history pass, candidates and naive this many times as long; speed-ups follow.
+/// Makes prefill, candidates and naive this many times as long; speed-ups follow.
 void scale_times(SizingProblem& problem, double user, double candidates, double naive);
 
-/// Mean service time in seconds: the model's time and the mean of its residuals. safe: at the slow end of the 95%
-/// interval of the time.
-double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe = false);
+/// Mean service time in seconds: the model's time and the mean of its residuals. conservative: at the slow end of the
+/// 95% interval of the time.
+double mean_seconds(const SizingProblem& problem, std::int64_t candidates, bool conservative = false);
 double utilisation(const SizingProblem& problem, std::int64_t candidates);
 double bytes_of(const SizingProblem& problem, std::int64_t candidates);
 
 struct Budget;  // an entry of budgets/budget.h
 
-/// Largest N by one stated budget; 0: not one candidate; known_to: that many at least, kMostCandidates: no limit. By
+/// Largest N by one stated budget; 0: not one candidate; known_to: that many at least, kMaxCandidates: no limit. By
 /// bisection between the measured N, the largest stretch first: there nothing that a budget limits falls with N.
-std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool safe);
+std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool conservative);
 /// Smallest N up to known_to for which `holds`, which may be true in some stretches between measured N and not in
 /// others, but in a stretch once true stays true; nullopt: none.
 std::optional<std::int64_t> smallest(const SizingProblem& problem, const std::function<bool(std::int64_t)>& holds);
 
 struct Solution {
-  std::int64_t likely = kMostCandidates;
-  std::optional<std::int64_t> safe;   ///< nullopt: no interval is known
-  const Budget* binding = nullptr;    ///< gives the smallest N; null: none limits it
-  std::optional<std::int64_t> least;  ///< smallest N with min_improvement; nullopt: not asked for, or none
-  bool feasible = true;               ///< 1 <= likely, and least <= likely where it was asked for
+  std::int64_t expected = kMaxCandidates;
+  std::optional<std::int64_t> conservative;  ///< nullopt: no interval is known
+  const Budget* binding = nullptr;           ///< gives the smallest N; null: none limits it
+  std::optional<std::int64_t> least;         ///< smallest N with min_improvement; nullopt: not asked for, or none
+  bool feasible = true;                      ///< 1 <= expected, and least <= expected where it was asked for
 };
-/// likely: the smallest of largest() over the stated budgets, known_to without one; safe likewise.
+/// expected: the smallest of largest() over the stated budgets, known_to without one; conservative likewise.
 Solution solve(const SizingProblem& problem);
 
 /// Fewest workers with which N candidates meet the budgets that rest on times; nullopt: no number does.

@@ -51,8 +51,8 @@ void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int
   point.status = status_of(timings);
   point.seconds = SecondsSummary{middle, ratio_of_run(seconds).ci95, static_cast<std::int64_t>(seconds.size())};
   point.measured_candidates = fewest_measured(timings);
-  point.user_seconds = median_of(timings, &Timing::user_seconds);
-  point.fusion_seconds = median_of(timings, &Timing::fusion_seconds);
+  point.prefill_s = median_of(timings, &Timing::prefill_s);
+  point.scoring_s = median_of(timings, &Timing::scoring_s);
   point.requests_per_s = 1 / middle;
   point.candidates_per_s = static_cast<double>(candidates) / middle;
   if (!point.flops) return;
@@ -94,7 +94,7 @@ std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vect
     for (const std::string& scheme : schemes) {
       SchemePoint entry;
       entry.scheme = scheme;
-      if (context.form) entry.form = context.form(scheme, count);
+      if (context.how_run) static_cast<HowRun&>(entry) = context.how_run(scheme, count);
       fill_work(entry, count, context);
       if (const std::vector<Timing>* timings = find_timings(table, scheme, count)) {
         fill_times(entry, *timings, count, context.peak_gflops);

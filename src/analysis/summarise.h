@@ -41,15 +41,15 @@ struct SummaryContext {
   std::vector<SkipReason> skipped;
   std::set<std::string> returning;  ///< schemes that start from a cache of an earlier request: also set against shared
   std::set<std::string> unfitted;   ///< schemes that neither form of the model describes
-  /// How a scheme used its threads at an N; nullopt or an empty function = unknown.
-  std::function<std::optional<std::string>(const std::string& scheme, std::int64_t candidates)> form;
+  /// An empty function: unknown.
+  std::function<HowRun(const std::string& scheme, std::int64_t candidates)> how_run;
 };
 
 /// One Point per entry of `candidates`, one SchemePoint per entry of `schemes`, in those orders.
 ///
-/// A point's times are its whole timings when every round that has the point has one, else its composed or scaled
+/// A point's times are its whole timings when every round that has the point has one, else its assembled or scaled
 /// ones (whole runs in a few rounds only check the composition). Seconds: median over all rounds, slow canaries
-/// included, with the Student-t interval of the mean log. user_seconds and fusion_seconds: medians as timed, for
+/// included, with the Student-t interval of the mean log. prefill_s and scoring_s: medians as timed, for
 /// `measured_candidates` candidates. Speed-up and gain: trimmed_ratio over the clean pairs of rounds (pair_rounds).
 /// predicted_speedup: loo_predictions. FLOPs and bytes are computed, so skipped
 /// points have them too. A point without usable samples is `skipped`; its reason is that of the context or

@@ -40,7 +40,7 @@ constexpr std::array kTerms = {
     TermKind{kDenseTerm, "FLOP", nullptr, [](const PassWork& work, Cache) { return work.flops.dense; }},
     TermKind{kAttentionTerm, "FLOP", nullptr, [](const PassWork& work, Cache) { return work.flops.attention; }},
     TermKind{kWeightsTerm, "B", nullptr, [](const PassWork& work, Cache) { return work.weight_bytes; }},
-    TermKind{kKvTerm, "B", kCandidatePass, [](const PassWork& work, Cache) { return work.kv_bytes; }},
+    TermKind{kKvTerm, "B", kScoringPass, [](const PassWork& work, Cache) { return work.kv_bytes; }},
     TermKind{kBeyondCacheTerm, "B", nullptr, beyond_cache},
     TermKind{kTeamLayersTerm, "1", kNaivePass, [](const PassWork& work, Cache) { return work.team_layers; }},
     TermKind{kPassTerm, "1", nullptr, [](const PassWork& work, Cache) { return work.passes; }},
@@ -135,14 +135,14 @@ struct LeftOut {
   std::set<std::int64_t> candidates;
 };
 
-/// What was timed of one scheme without a history pass of its own, by the number of candidates that were timed.
+/// What was timed of one scheme without a prefill of its own, by the number of candidates that were timed.
 void observe_whole(const ShapeData& shape, const SchemePasses& scheme, const LeftOut& left_out, const char* pass,
                    Observations& into) {
   std::map<std::int64_t, RoundTimes> by_count;
   std::set<std::int64_t> unseen;  // timings that serve an N that is left out
   for_points(shape, scheme.name, [&](std::size_t table, std::int64_t candidates, const PointTimings& point) {
     if (left_out.candidates.contains(candidates)) {
-      for (const auto* timings : {&point.whole, &point.composed}) {
+      for (const auto* timings : {&point.whole, &point.assembled}) {
         for (const Timing& timing : *timings) unseen.insert(timing.measured_candidates);
       }
       return;
@@ -157,7 +157,7 @@ void observe_whole(const ShapeData& shape, const SchemePasses& scheme, const Lef
   }
 }
 
-/// The same of a scheme whose history pass was timed apart.
+/// The same of a scheme whose prefill was timed apart.
 void observe_parts(const ShapeData& shape, const SchemePasses& scheme, const LeftOut& left_out, Observations& into) {
   RoundTimes history;
   bool any = false;
@@ -165,26 +165,26 @@ void observe_parts(const ShapeData& shape, const SchemePasses& scheme, const Lef
   for_points(shape, scheme.name, [&](std::size_t table, std::int64_t candidates, const PointTimings& point) {
     if (left_out.candidates.contains(candidates)) return;
     for (const Timing& timing : prevailing(point)) {
-      if (!timing.user_seconds || !timing.fusion_seconds || *timing.user_seconds <= 0 || *timing.fusion_seconds <= 0) {
+      if (!timing.prefill_s || !timing.scoring_s || *timing.prefill_s <= 0 || *timing.scoring_s <= 0) {
         continue;
       }
-      history.add(table, timing.round, *timing.user_seconds);
+      history.add(table, timing.round, *timing.prefill_s);
       any = true;
-      by_count[timing.measured_candidates].add(table, timing.round, *timing.fusion_seconds);
+      by_count[timing.measured_candidates].add(table, timing.round, *timing.scoring_s);
     }
   });
   // What an empty history takes is no work of it.
   if (any && shape.work.history_length > 0) {
-    into[kHistoryPass].push_back({scheme.history(shape.work), history.middle()});
+    into[kPrefillPass].push_back({scheme.history(shape.work), history.middle()});
   }
   for (const auto& [count, times] : by_count) {
-    into[kCandidatePass].push_back({scheme.candidates(shape.work, count), times.middle()});
+    into[kScoringPass].push_back({scheme.candidates(shape.work, count), times.middle()});
   }
 }
 
 std::vector<std::string> passes_of(const SurfaceFamily& family) {
-  if (family.scheme.history) return {kNaivePass, kHistoryPass, kCandidatePass};
-  return {kNaivePass, kCandidatePass};
+  if (family.scheme.history) return {kNaivePass, kPrefillPass, kScoringPass};
+  return {kNaivePass, kScoringPass};
 }
 
 std::vector<SurfaceTerm> fit_pass(const std::string& pass, const std::vector<Observation>& rows, Cache cache_bytes) {
@@ -219,8 +219,8 @@ double naive_request(const Surface& surface, const SurfaceFamily& family, const 
 double scheme_request(const Surface& surface, const SurfaceFamily& family, const WorkShape& shape,
                       std::int64_t candidates) {
   const double history =
-      family.scheme.history ? surface_seconds(surface, kHistoryPass, family.scheme.history(shape)) : 0;
-  return history + surface_seconds(surface, kCandidatePass, family.scheme.candidates(shape, candidates));
+      family.scheme.history ? surface_seconds(surface, kPrefillPass, family.scheme.history(shape)) : 0;
+  return history + surface_seconds(surface, kScoringPass, family.scheme.candidates(shape, candidates));
 }
 
 /// One request as measured and as a surface has it.
@@ -260,7 +260,7 @@ std::optional<Surface> fit_without(const std::vector<ShapeData>& data, const Sur
     if (family.scheme.history) {
       observe_parts(data[i], family.scheme, left_out[i], rows);
     } else {
-      observe_whole(data[i], family.scheme, left_out[i], kCandidatePass, rows);
+      observe_whole(data[i], family.scheme, left_out[i], kScoringPass, rows);
     }
   }
   const std::vector<std::string> passes = passes_of(family);
@@ -275,7 +275,7 @@ std::optional<Surface> fit_without(const std::vector<ShapeData>& data, const Sur
     }
     return surface;
   };
-  // Of whole requests where a history pass is timed apart, else of the timings themselves, so that one which serves an
+  // Of whole requests where a prefill is timed apart, else of the timings themselves, so that one which serves an
   // N that is left out has no say through another N.
   const auto mean_square = [&](const Surface& surface) {
     std::vector<double> squares;
@@ -397,12 +397,12 @@ std::optional<Surface> fit_surface(const std::vector<SurfaceCase>& cases, const 
     layers.insert(shape.layers);
     for (const auto& [count, seconds] : shape.scheme_s) candidates.insert(count);
   }
-  surface.least_history = *lengths.begin();
-  surface.most_history = *lengths.rbegin();
-  surface.least_layers = *layers.begin();
-  surface.most_layers = *layers.rbegin();
-  surface.least_candidates = *candidates.begin();
-  surface.most_candidates = *candidates.rbegin();
+  surface.min_history = *lengths.begin();
+  surface.max_history = *lengths.rbegin();
+  surface.min_layers = *layers.begin();
+  surface.max_layers = *layers.rbegin();
+  surface.min_candidates = *candidates.begin();
+  surface.max_candidates = *candidates.rbegin();
   if (options.holdout > 0) hold_points_out(data, family, options, surface);
   hold_shapes_out(data, family, surface);
   return fitted;
@@ -431,8 +431,8 @@ RequestSeconds request_seconds(const Surface& surface, const SurfaceFamily& fami
   const WorkShape shape = work_at(family, history_length, layers);
   RequestSeconds seconds;
   seconds.naive_s = naive_request(surface, family, shape, candidates);
-  if (family.scheme.history) seconds.user_s = surface_seconds(surface, kHistoryPass, family.scheme.history(shape));
-  seconds.candidates_s = surface_seconds(surface, kCandidatePass, family.scheme.candidates(shape, candidates));
+  if (family.scheme.history) seconds.prefill_s = surface_seconds(surface, kPrefillPass, family.scheme.history(shape));
+  seconds.candidates_s = surface_seconds(surface, kScoringPass, family.scheme.candidates(shape, candidates));
   return seconds;
 }
 
@@ -453,12 +453,12 @@ std::vector<Prediction> predict_surface(const Surface& surface, const SurfaceFam
         prediction.history_length = length;
         prediction.layers = depth;
         prediction.candidates = count;
-        const bool in_box = inside(length, surface.least_history, surface.most_history) &&
-                            inside(depth, surface.least_layers, surface.most_layers) &&
-                            inside(count, surface.least_candidates, surface.most_candidates);
+        const bool in_box = inside(length, surface.min_history, surface.max_history) &&
+                            inside(depth, surface.min_layers, surface.max_layers) &&
+                            inside(count, surface.min_candidates, surface.max_candidates);
         prediction.source = in_box ? Source::interpolated : Source::extrapolated;
         if (count > reach) {
-          prediction.reason = "beyond 4 times the largest measured N=" + std::to_string(surface.most_candidates) +
+          prediction.reason = "beyond 4 times the largest measured N=" + std::to_string(surface.max_candidates) +
                               ": measure larger N, or --extrapolate";
           predictions.push_back(std::move(prediction));
           continue;

@@ -32,7 +32,7 @@ struct SurfaceOptions {
 };
 
 /// SurfaceTerm::pass and the SurfaceTerm::name that others ask for.
-inline constexpr const char *kNaivePass = "naive", *kHistoryPass = "history", *kCandidatePass = "candidates";
+inline constexpr const char *kNaivePass = "naive", *kPrefillPass = "prefill", *kScoringPass = "scoring";
 inline constexpr const char *kDenseTerm = "dense FLOPs", *kAttentionTerm = "attention FLOPs",
                             *kWeightsTerm = "weight bytes", *kKvTerm = "KV bytes",
                             *kBeyondCacheTerm = "bytes beyond cache", *kTeamLayersTerm = "team layers",
@@ -41,15 +41,15 @@ inline constexpr const char *kDenseTerm = "dense FLOPs", *kAttentionTerm = "atte
 /// Distinct (L, layers) that a surface needs.
 inline constexpr std::size_t kMinSurfaceShapes = 4;
 
-/// Fits seconds = Σ coefficient · amount for every pass: naive's forward, the scheme's history pass if it has one, and
-/// its candidate pass. The amounts are PassWork's: dense and attention FLOPs; weight bytes; KV bytes (candidates only);
+/// Fits seconds = Σ coefficient · amount for every pass: naive's forward, the scheme's prefill if it has one, and
+/// its scoring pass. The amounts are PassWork's: dense and attention FLOPs; weight bytes; KV bytes (candidates only);
 /// bytes of a walk beyond the cache, times walks; layers that all threads run together (naive only, which has both
 /// kinds); walks. What a layer costs besides FLOPs and bytes (starting its products and parallel regions) is in the
 /// weight bytes: within one family both grow with layers alike, and no fit could tell them apart. Terms overlap in a
 /// real machine; the sum is right where one of them dominates.
 ///
 /// Data: one row per pass, shape and number of candidates that were timed, the median over rounds of its seconds.
-/// Points that are scaled from one timing count as that timing, once. Composed rows of a round share one history pass,
+/// Points that are scaled from one timing count as that timing, once. Assembled rows of a round share one prefill,
 /// which counts once.
 /// Method: non-negative least squares of the relative error, so that 2% of a millisecond counts like 2% of a second.
 /// The cache is none or a power of two from 1 to 64 MiB, one for all passes: the one with the smallest squared relative
@@ -58,7 +58,7 @@ inline constexpr std::size_t kMinSurfaceShapes = 4;
 ///
 /// errors: "shapes" leaves one (L, layers) at a time out, border shapes included, so extrapolation is in it; "points"
 /// leaves out a seeded share of the (L, N, layers), both schemes of it, in one further fit. A timing that serves
-/// several N is left out with each of them; the history pass of a shape is still seen through its other N. Choice of
+/// several N is left out with each of them; the prefill of a shape is still seen through its other N. Choice of
 /// the cache and everything else is done again without what is left out. Errors are of the time of a whole request,
 /// history and N candidates. The terms are fitted to everything.
 ///
@@ -74,7 +74,7 @@ double term_seconds(const Surface& surface, const std::string& pass, const std::
 /// What a request takes by the surface, at any shape of the family; docs/method.md §18.
 struct RequestSeconds {
   double naive_s = 0;       ///< for all N candidates
-  double user_s = 0;        ///< of the scheme: its history pass, if it has one
+  double prefill_s = 0;     ///< of the scheme: its prefill, if it has one
   double candidates_s = 0;  ///< and everything beyond it
 };
 RequestSeconds request_seconds(const Surface& surface, const SurfaceFamily& family, std::int64_t history_length,

@@ -19,7 +19,7 @@ struct StandardError {
 
 /// How uncertain a function of the forms is, from one run to the next. Three designs:
 ///
-/// Rounds that hold several N: delete-a-block jackknife. The N of one round share their history pass and the machine's
+/// Rounds that hold several N: delete-a-block jackknife. The N of one round share their prefill and the machine's
 /// mood, so a round is the unit that is repeated; from 16 rounds on it is a block of consecutive ones, 8 to 10 in all,
 /// so that drift within the run counts. Blocks of unequal size: Busing, Meijer and van der Leeden, "Delete-m jackknife
 /// for unequal m", Statistics and Computing 9 (1999). Trimmed means are represented by their pseudo-values

@@ -259,8 +259,8 @@ std::optional<std::int64_t> wins_from(const FittedModel& model) {
                           [&](std::int64_t n) { return form.speedup(constants, static_cast<double>(n)) > 1; });
 }
 
-std::vector<std::string> losses_of(const Fit& fit) {
-  std::vector<std::string> losses;
+std::vector<std::string> slowdowns_of(const Fit& fit) {
+  std::vector<std::string> slowdowns;
   for (const ObservedSpeedup& one : fit.observed) {
     const Estimate& speedup = one.speedup;
     const double loss = 100 * (1 - speedup.value);
@@ -269,19 +269,19 @@ std::vector<std::string> losses_of(const Fit& fit) {
     text += speedup.ci95
                 ? "[" + percent(100 * (1 - speedup.ci95->hi)) + ", " + percent(100 * (1 - speedup.ci95->lo)) + "]"
                 : "(a single timing)";
-    losses.push_back(std::move(text));
+    slowdowns.push_back(std::move(text));
   }
   const FittedModel* used = fit.in_use();
-  if (losses.empty() || used == nullptr) return losses;
+  if (slowdowns.empty() || used == nullptr) return slowdowns;
   // The law never crosses 1.
   const FittedModel* model = used == &fit.models.front() ? fit.model(affine_form().name) : used;
-  if (model == nullptr) return losses;
+  if (model == nullptr) return slowdowns;
   if (const auto from = wins_from(*model); from && *from < kFarthest) {
-    losses.push_back("by " + phrase_of(*model) + " sharing wins from " + at(*from) + " on");
+    slowdowns.push_back("by " + phrase_of(*model) + " sharing wins from " + at(*from) + " on");
   } else if (!from) {
-    losses.push_back("by " + phrase_of(*model) + " sharing wins at no N");
+    slowdowns.push_back("by " + phrase_of(*model) + " sharing wins at no N");
   }
-  return losses;
+  return slowdowns;
 }
 
 }  // namespace
@@ -289,7 +289,7 @@ std::vector<std::string> losses_of(const Fit& fit) {
 void put_into_words(Fit& fit, const Times& times) {
   fit.verdict = verdict_of(fit, times);
   fit.next = next_of(fit, times);
-  fit.losses = losses_of(fit);
+  fit.slowdowns = slowdowns_of(fit);
 }
 
 }  // namespace kvcast::analysis

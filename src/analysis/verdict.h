@@ -13,14 +13,14 @@ struct Times {
   std::vector<Curve::Anchor> naive, scheme;
 };
 
-/// Fills verdict, next and losses from the rest of `fit`.
+/// Fills verdict, next and slowdowns from the rest of `fit`.
 ///
 /// verdict: one sentence: the form that describes the timings and how far the one-parameter law is off; that neither
 /// does, with what breaks them (naive in batches, a jump, a bend); or why r is not known.
 /// next: one sentence with the most useful thing to measure next; empty when nothing is missing. N are rounded up to
 /// 1, 2 or 5 times a power of ten.
-/// losses: the N at which naive is the faster one beyond the interval of the speed-up (or at all, where a single timing
-/// gives none), in percent of its throughput; then the N from which sharing wins by the affine form.
+/// slowdowns: the N at which naive is the faster one beyond the interval of the speed-up (or at all, where a single
+/// timing gives none), in percent of its throughput; then the N from which sharing wins by the affine form.
 void put_into_words(Fit& fit, const Times& times);
 
 }  // namespace kvcast::analysis

@@ -15,7 +15,7 @@ namespace {
 
 constexpr const char *kSchemes = "schemes", *kShape = "shape";
 // Pairs of shapes that a person still reads.
-constexpr std::size_t kMostPairs = 1000;
+constexpr std::size_t kMaxPairs = 1000;
 // Shapes of each report among which the nearest two are looked for, to say how they differ.
 constexpr std::size_t kNearest = 100;
 
@@ -65,9 +65,9 @@ std::vector<analysis::CasePair> found_pairs(const Report& a, const Report& b, co
       if (seen.contains({others, own})) continue;
       seen.emplace(own, others);
       pairs.push_back({&one, other, words(*one.shape, fields), words(*other->shape, fields)});
-      if (pairs.size() > kMostPairs) {
+      if (pairs.size() > kMaxPairs) {
         throw ConfigError("--across",
-                          "'" + field + "' makes more than " + std::to_string(kMostPairs) + " pairs of shapes",
+                          "'" + field + "' makes more than " + std::to_string(kMaxPairs) + " pairs of shapes",
                           "one field that differs, such as --across layers, or reports with fewer shapes");
       }
     }
@@ -76,7 +76,7 @@ std::vector<analysis::CasePair> found_pairs(const Report& a, const Report& b, co
 }
 
 /// How the two shapes of A and B differ that differ least: with `field` among it, or in anything.
-std::optional<std::string> least_difference(const Report& a, const Report& b, const std::string& field) {
+std::optional<std::string> min_difference(const Report& a, const Report& b, const std::string& field) {
   std::optional<std::string> said;
   std::size_t fewest = 0;
   for (std::size_t i = 0; i < std::min(a.cases.size(), kNearest); ++i) {
@@ -115,7 +115,7 @@ std::set<std::string> schemes_of(const Report& report) {
     throw ConfigError(both, "do not both tell their shape", "reports of kvcast, or --across schemes");
   }
   const std::string name = field == kSchemes ? "" : field;
-  if (const auto more = field == kShape ? std::nullopt : least_difference(a, b, name)) {
+  if (const auto more = field == kShape ? std::nullopt : min_difference(a, b, name)) {
     throw ConfigError(both, (name.empty() ? "differ in their shape: " : "differ in more than " + name + ": ") + *more,
                       name.empty() ? "runs of the same shape" : "runs that differ in it alone, or --across shape");
   }
@@ -123,7 +123,7 @@ std::set<std::string> schemes_of(const Report& report) {
       *std::find_if(a.cases.begin(), a.cases.end(), [](const Case& one) { return one.shape.has_value(); })->shape;
   const std::string alike = field == kShape ? "have no two shapes that differ"
                                             : "do not differ in " + name + ": " + report::shape_words(first, field);
-  const auto other = field == kShape ? std::nullopt : least_difference(a, b, "");
+  const auto other = field == kShape ? std::nullopt : min_difference(a, b, "");
   throw ConfigError(both, alike, other ? "what differs is " + *other : "runs that differ in it");
 }
 

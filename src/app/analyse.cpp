@@ -90,16 +90,16 @@ analysis::SummaryContext context_of(const Report& report, const Case& one, const
     const bool bf16 = one.shape && one.shape->dtype == "bf16" && machine->bf16_peak_gflops;
     context.peak_gflops = bf16 ? machine->bf16_peak_gflops : machine->peak_gflops;
   }
-  std::map<std::pair<std::string, std::int64_t>, std::string> forms;
+  std::map<std::pair<std::string, std::int64_t>, HowRun> ways;
   for (const Point& point : one.points) {
     for (const SchemePoint& scheme : point.schemes) {
-      if (scheme.form) forms[{scheme.scheme, point.candidates}] = *scheme.form;
+      ways[{scheme.scheme, point.candidates}] = scheme;
       if (scheme.reason) context.skipped.push_back({scheme.scheme, point.candidates, *scheme.reason});
     }
   }
-  context.form = [forms](const std::string& label, std::int64_t n) -> std::optional<std::string> {
-    const auto found = forms.find({label, n});
-    return found == forms.end() ? std::nullopt : std::optional(found->second);
+  context.how_run = [ways](const std::string& label, std::int64_t n) {
+    const auto found = ways.find({label, n});
+    return found == ways.end() ? HowRun{} : found->second;
   };
   if (one.shape) context.shape = work_shape(report::config_of(*one.shape));
   for (const SchemeInstance& instance : instances) {

@@ -24,7 +24,7 @@ void require_at_least(const std::vector<std::int64_t>& values, std::int64_t leas
 }
 
 // Of one scheme: every N at every shape.
-constexpr std::size_t kMostPredictions = 1'000'000;
+constexpr std::size_t kMaxPredictions = 1'000'000;
 
 void check(const FitOptions& options) {
   require_at_least(options.candidates, 1, "--candidates");
@@ -34,10 +34,10 @@ void check(const FitOptions& options) {
   const std::size_t predictions = std::max<std::size_t>(1, options.candidates.size()) *
                                   std::max<std::size_t>(1, options.history_length.size()) *
                                   std::max<std::size_t>(1, options.layers.size());
-  if (predictions > kMostPredictions) {
+  if (predictions > kMaxPredictions) {
     throw ConfigError(!options.history_length.empty() ? "--history" : "--layers",
                       "-N, -L and --layers ask for " + std::to_string(predictions) + " predictions",
-                      "at most " + std::to_string(kMostPredictions));
+                      "at most " + std::to_string(kMaxPredictions));
   }
   if (options.holdout && !(*options.holdout > 0 && *options.holdout < 1)) {
     throw ConfigError("--holdout", "'" + format_significant(*options.holdout, 6) + "' is no share of the points",

@@ -159,13 +159,13 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
     plan::SchemeCost cost;
     cost.id = instance.id();
     cost.baseline = !entry->shares;
-    cost.user_pass = entry->user_pass;
+    cost.has_prefill = entry->has_prefill;
     cost.unit = entry->unit(scheme_size(config, scheme_options, config.run.candidates.back()));
-    cost.user_s = entry->user_pass ? pass_s(entry->user_flops(work, scheme_options)) : 0;
-    // What is not in the history pass, in as many passes as the scheme makes of it.
+    cost.prefill_s = entry->has_prefill ? pass_s(entry->prefill_flops(work, scheme_options)) : 0;
+    // What is not in the prefill, in as many passes as the scheme makes of it.
     const double copies = entry->kv_bytes(work, 2) > entry->kv_bytes(work, 1) ? 2 * entry->kv_bytes(work, 1) : 0;
     cost.candidates_s = [=](std::int64_t n) {
-      const double flops = entry->flops(work, n, scheme_options) - entry->user_flops(work, scheme_options);
+      const double flops = entry->flops(work, n, scheme_options) - entry->prefill_flops(work, scheme_options);
       const std::int64_t batch = entry->shares ? scheme_options.micro_batch : 1;
       const std::int64_t batches = batch == 0 ? 1 : (n + batch - 1) / batch;
       const auto passes = static_cast<double>(batches);
@@ -175,11 +175,11 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
     if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));
     cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, scheme_size(config, scheme_options, n)); };
     cost.cannot = can.why_not(engine.info().name, entry->name, config);
-    if (!can.phases_apart && entry->user_pass) {
+    if (!can.phases_apart && entry->has_prefill) {
       // A request is one pass, which nothing can be put together or multiplied up from.
-      cost.candidates_s = [own = cost.candidates_s, user = cost.user_s](std::int64_t n) { return user + own(n); };
-      cost.user_pass = false;
-      cost.user_s = 0;
+      cost.candidates_s = [own = cost.candidates_s, user = cost.prefill_s](std::int64_t n) { return user + own(n); };
+      cost.has_prefill = false;
+      cost.prefill_s = 0;
       cost.unit = 0;
     }
     costs.schemes.push_back(cost);
@@ -197,7 +197,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
   const std::int64_t unit = baseline().entry->unit(scheme_size(config, {}, 1));
   if (team > 1) costs.setup_s += 4 * static_cast<double>(unit) * naive_s;
   for (const plan::SchemeCost& cost : costs.schemes) {
-    if (!cost.baseline) costs.setup_s += 2 * cost.user_s + cost.candidates_s(equality.batch);
+    if (!cost.baseline) costs.setup_s += 2 * cost.prefill_s + cost.candidates_s(equality.batch);
   }
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
   const ReferenceShape cut = app::checked_shape(config, equality.batch, equality.reference_s);
@@ -212,7 +212,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
 std::string what_fits(const Engine& engine, const Config& config, const MachineInfo& machine, const RunOptions& options,
                       std::int64_t cases, double bytes) {
   const auto fits = [&](const Config& smaller) {
-    return plan::least_bytes(case_costs(engine, smaller, machine, options, cases)) <= bytes;
+    return plan::min_bytes(case_costs(engine, smaller, machine, options, cases)) <= bytes;
   };
   const std::int64_t merge = config.model.token_merge;
   // What is shorter would be less than the new tokens of a returning user.

@@ -183,7 +183,7 @@ void PreparedCase::expect(const MachineInfo& machine, std::int64_t cases, const 
   std::vector<std::int64_t> by_naive = {picked.front()};
   for (auto i = picked.rbegin(); i + 1 != picked.rend(); ++i) by_naive.push_back(*i);
   by_naive.resize(std::min(by_naive.size(), static_cast<std::size_t>(plan.expected_naive)));
-  const std::int64_t naive_most = naive != nullptr ? naive->counts.back() : std::min(most_, plan.batch);
+  const std::int64_t naive_max = naive != nullptr ? naive->counts.back() : std::min(most_, plan.batch);
 
   const std::size_t users =
       std::max<std::size_t>(1, std::min(users_.size(), static_cast<std::size_t>(plan.judged_users)));
@@ -200,7 +200,7 @@ void PreparedCase::expect(const MachineInfo& machine, std::int64_t cases, const 
       const TimingId id = naive != nullptr ? naive->id() : baseline().id();  // made by check()
       if (user > 0) session_->take_history(id, users_[user]);
       if (naive != nullptr) naive->user = user;
-      expect_by(id, naive_most, static_cast<std::int64_t>(user), by_naive);
+      expect_by(id, naive_max, static_cast<std::int64_t>(user), by_naive);
     }
     if (stop_requested()) {  // loops that are told to end leave out what they like
       after_.reset();
@@ -236,7 +236,7 @@ measure::Workload PreparedCase::workload_of(Prepared& prepared, bool with_head) 
   load.id = prepared.id();
   load.id.with_head = with_head;
   load.session = session_.get();
-  load.has_prefill = prepared.instance.entry->user_pass && engine_.capabilities().phases_apart;
+  load.has_prefill = prepared.instance.entry->has_prefill && engine_.capabilities().phases_apart;
   load.case_index = case_index_;
   load.scoring = {problem_.candidates().data(), 0, outputs_.data(), with_head ? scores_.data() : nullptr};
   load.checked_whole = !with_head;
@@ -271,10 +271,9 @@ void PreparedCase::judge(measure::Workload& load, Prepared* prepared) {
   };
 }
 
-std::optional<std::string> PreparedCase::form(const TimingId& id, std::int64_t candidates) const {
+HowRun PreparedCase::how_run(const TimingId& id, std::int64_t candidates) const {
   const bool there = std::any_of(prepared_.begin(), prepared_.end(), [&](const Prepared& p) { return p.id() == id; });
-  const std::string form = there ? session_->form(id, candidates) : "";
-  return form.empty() ? std::nullopt : std::optional(form);
+  return there ? session_->how_run(id, candidates) : HowRun{};
 }
 
 std::vector<Profile> PreparedCase::profiles(const std::function<bool()>& stop_requested) {

@@ -44,7 +44,7 @@ class PreparedCase {
   /// The schemes as measure sees them, and the ranking head alone and behind each; they refer to this object.
   std::vector<measure::Workload> workloads();
   /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
-  std::optional<std::string> form(const TimingId& id, std::int64_t candidates) const;
+  HowRun how_run(const TimingId& id, std::int64_t candidates) const;
   /// What every scheme took of the process's memory when it was made; empty where the system does not tell.
   const std::vector<ResidentMemory>& memory() const { return memory_; }
   std::vector<Profile> profiles(const std::function<bool()>& stop_requested);

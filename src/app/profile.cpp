@@ -49,10 +49,10 @@ std::vector<Profile> profile_scheme(Session& session, const TimingId& id, const 
     profiles.push_back(profile);
   };
   session.listen(id, &listener);
-  if (entry.user_pass) add("history", 0, [&] { session.prefill(id); });
+  if (entry.has_prefill) add("prefill", 0, [&] { session.prefill(id); });
   for (const std::int64_t n : std::set<std::int64_t>{counts.front(), counts.back()}) {
     scoring.count = n;
-    add(entry.runs_history ? "forward" : "candidates", n, [&] { session.score(id, scoring); });
+    add(entry.runs_history ? "forward" : "scoring", n, [&] { session.score(id, scoring); });
   }
   session.listen(id, nullptr);
   return profiles;

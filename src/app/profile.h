@@ -12,7 +12,7 @@
 
 namespace kvcast::app {
 
-/// Profiles of one scheme: its history pass, and its candidate pass at the smallest and the largest of `counts`, which
+/// Profiles of one scheme: its prefill, and its scoring pass at the smallest and the largest of `counts`, which
 /// it must be prepared for. scoring: candidates and room for their outputs. About 0.2 s each, or one pass where that
 /// takes longer. stop_requested ends it early.
 std::vector<Profile> profile_scheme(Session& session, const TimingId& id, const SchemeEntry& entry,

@@ -34,7 +34,7 @@ inline void require_team(const std::string& where, std::int64_t threads) {
 }
 
 // What simulate and replay refuse alike.
-inline constexpr std::int64_t kMostWorkers = 4096;
+inline constexpr std::int64_t kMaxWorkers = 4096;
 inline void require_warm_up(double share) {
   if (share >= 0 && share <= 0.9) return;
   refuse("--warm-up", "'" + format_significant(share, 6) + "' is out of range", "0 to 0.9");

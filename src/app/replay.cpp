@@ -34,9 +34,9 @@
 namespace kvcast {
 namespace {
 
-constexpr std::int64_t kMostRequests = 1'000'000;
+constexpr std::int64_t kMaxRequests = 1'000'000;
 // In a closed loop nothing says how many there is time for: no worker is faster than this.
-constexpr double kMostPerSecond = 1000;
+constexpr double kMaxPerSecond = 1000;
 constexpr std::int64_t kClosedWindow = 40;
 // Of the budget: timing the passes; the rest serves requests.
 constexpr double kCalibrationShare = 0.3;
@@ -58,8 +58,8 @@ using app::refuse;
 std::vector<traffic::Request> requests_within(const traffic::Workload& workload, const ReplayRequest& request,
                                               double seconds) {
   std::vector<traffic::Request> requests;
-  const double most = request.closed_loop ? kMostPerSecond * seconds * static_cast<double>(request.workers)
-                                          : static_cast<double>(kMostRequests);
+  const double most = request.closed_loop ? kMaxPerSecond * seconds * static_cast<double>(request.workers)
+                                          : static_cast<double>(kMaxRequests);
   const auto source = workload.requests(0);
   std::vector<traffic::Request> block(4096);
   for (std::size_t read = block.size(); read == block.size();) {
@@ -67,7 +67,7 @@ std::vector<traffic::Request> requests_within(const traffic::Workload& workload,
     for (std::size_t i = 0; i < read; ++i) {
       if (!request.closed_loop && block[i].arrival_s > seconds) return requests;
       requests.push_back(block[i]);
-      if (static_cast<double>(requests.size()) >= std::min(most, static_cast<double>(kMostRequests))) return requests;
+      if (static_cast<double>(requests.size()) >= std::min(most, static_cast<double>(kMaxRequests))) return requests;
     }
   }
   return requests;
@@ -257,7 +257,7 @@ std::vector<TrafficWindow> windows_of(const traffic::ReplayResult& result) {
     shown.queue = waited / span;
     shown.hit_rate = found / count;
     shown.p99_s = quantile(latencies, 0.99);
-    shown.perfect_workers = static_cast<std::int64_t>(std::ceil(service / span - 1e-9));
+    shown.offered_load_workers = static_cast<std::int64_t>(std::ceil(service / span - 1e-9));
     shown.canary_ratio = window.canary_ratio;
     shown.clean = window.clean;
     all.push_back(shown);
@@ -305,7 +305,7 @@ traffic::Saturation saturation_of(const traffic::ReplayResult& result, const std
 class Replayer {
  public:
   Replayer(const Config& config, const ReplayRequest& request) : config_(config), request_(request) {
-    app::require_range("--workers", request.workers, 1, app::kMostWorkers);
+    app::require_range("--workers", request.workers, 1, app::kMaxWorkers);
     app::require_warm_up(request.warm_up);
     app::require_policy(request.cache.policy, "an engine that serves them as they come does not");
   }
@@ -403,7 +403,7 @@ class Replayer {
     traffic.saturated = saturation.saturated;
     traffic.saturation = saturation.text;
     for (const TrafficWindow& window : traffic.windows) {
-      traffic.perfect_workers = std::max(traffic.perfect_workers, window.perfect_workers);
+      traffic.offered_load_workers = std::max(traffic.offered_load_workers, window.offered_load_workers);
     }
     measured(traffic, result);
     compare(traffic, calibration, result);
@@ -420,7 +420,7 @@ class Replayer {
     if (steady) traffic.latencies.back() = {"mean", mean(total), mean(wait), ""};
     for (const auto& [name, probability] : traffic::kQuantiles) {
       TrafficLatency latency{name, std::nullopt, std::nullopt, ""};
-      const double least = traffic::kLeastBeyond / (1 - probability);
+      const double least = traffic::kMinBeyond / (1 - probability);
       if (steady && static_cast<double>(total.size()) < least * (1 - 1e-9)) {
         latency.missing = "it needs " + std::to_string(std::llround(least)) + " requests after the warm-up";
       } else if (steady) {

@@ -193,7 +193,7 @@ class Run {
       if (reported.equivalence && reported.equivalence->tolerance_naive) {
         reported.after_timing = one->after_timing(*reported.equivalence->tolerance_naive, stop);
       }
-      keep_forms(*one);
+      keep_how_run(*one);
       if (config_.measure.profile && !stopped()) {
         stage("profile");
         std::vector<Profile> profiles = one->profiles(stop);
@@ -248,10 +248,10 @@ class Run {
       if (own && point.status != Status::skipped) fewest = std::min(fewest, point.measured_candidates);
     }
     if (cost == costs.schemes.end() || fewest == std::numeric_limits<std::int64_t>::max()) return std::nullopt;
-    const double expected = cost->user_s + cost->candidates_s(fewest);
+    const double expected = cost->prefill_s + cost->candidates_s(fewest);
     if (surroundings_.now() + expected > until) return std::nullopt;
     const double prefill = measure::prefill(load), scoring = measure::score(load, fewest);
-    return plan::Seen{cost->user_s > 0 ? prefill / cost->user_s : 1, scoring / cost->candidates_s(fewest)};
+    return plan::Seen{cost->prefill_s > 0 ? prefill / cost->prefill_s : 1, scoring / cost->candidates_s(fewest)};
   }
 
   void note_unjudged() {
@@ -343,13 +343,13 @@ class Run {
     return cases;
   }
 
-  void keep_forms(const app::PreparedCase& one) {
+  void keep_how_run(const app::PreparedCase& one) {
     for (const PlannedPoint& point : plan_.points) {
       if (point.case_index != one.case_index() || point.status == Status::skipped) continue;
       if (!has_row(point.scheme)) continue;
-      if (const auto form = one.form(point.scheme, point.candidates)) {
-        scheme_point(point.case_index, point.scheme.scheme, point.candidates).form = form;
-      }
+      const HowRun how = one.how_run(point.scheme, point.candidates);
+      if (how != HowRun{})
+        static_cast<HowRun&>(scheme_point(point.case_index, point.scheme.scheme, point.candidates)) = how;
     }
   }
 

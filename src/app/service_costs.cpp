@@ -27,16 +27,16 @@ namespace kvcast::app {
 namespace {
 
 void require_tail(double tail) {
-  if (tail >= 1 && tail < analysis::kMostTail) return;
+  if (tail >= 1 && tail < analysis::kMaxTail) return;
   refuse("--tail", "'" + format_significant(tail, 6) + "' is out of range",
-         "1 to " + format_significant(analysis::kMostTail, 6));
+         "1 to " + format_significant(analysis::kMaxTail, 6));
 }
 
 ServiceCosts constants(const TrafficOptions& options) {
   ServiceCosts costs;
   const double token = options.token_s.value_or(0), candidate = options.candidate_s.value_or(0);
-  costs.knots = {{0, 0, options.service_s.value_or(0), candidate},
-                 {1, token, options.service_s.value_or(0), candidate}};
+  costs.breakpoints = {{0, 0, options.service_s.value_or(0), candidate},
+                       {1, token, options.service_s.value_or(0), candidate}};
   costs.residuals = analysis::lognormal_residuals(options.tail);
   costs.bytes_per_token = options.token_bytes.value_or(0);
   costs.source = Source::assumed;
@@ -51,15 +51,15 @@ ServiceCosts constants(const TrafficOptions& options) {
 struct MeasuredLength {
   double history_s = 0, candidates_s = 0, candidate_s = 0;
   std::vector<double> curve_candidates, curve;
-  std::int64_t most_measured = 0, known_to = 0;
+  std::int64_t max_measured = 0, known_to = 0;
   Config config;
 };
 
-/// The measured candidate pass over its line: at every measured N, and so close between them that lines will do.
+/// The measured scoring pass over its line: at every measured N, and so close between them that lines will do.
 void take_curve(MeasuredLength& measured, const analysis::ServiceFit& fit) {
   constexpr double kStep = 1.05;
   std::set<std::int64_t> counts(fit.measured.begin(), fit.measured.end());
-  for (auto n = static_cast<double>(fit.least_measured); n < static_cast<double>(fit.most_measured);
+  for (auto n = static_cast<double>(fit.min_measured); n < static_cast<double>(fit.max_measured);
        n = std::max(n + 1, kStep * n)) {
     counts.insert(static_cast<std::int64_t>(n));
   }
@@ -71,22 +71,22 @@ void take_curve(MeasuredLength& measured, const analysis::ServiceFit& fit) {
   }
 }
 
-/// The line of its timings, taken apart by the history pass that was timed on its own.
+/// The line of its timings, taken apart by the prefill that was timed on its own.
 MeasuredLength measured_length(const Case& one, const analysis::ServiceFit& fit, const std::string& scheme,
                                Config config) {
   MeasuredLength measured;
   measured.config = std::move(config);
   const double one_candidate = fit.service.seconds(1);
-  const std::int64_t most = std::max<std::int64_t>(2, fit.most_measured);
+  const std::int64_t most = std::max<std::int64_t>(2, fit.max_measured);
   measured.candidate_s = (fit.service.seconds(most) - one_candidate) / static_cast<double>(most - 1);
   const double whole = std::max(0.0, one_candidate - measured.candidate_s);  // of no candidates
   std::vector<double> history;
   for (const Sample& sample : one.samples) {
-    if (sample.scheme == scheme && sample.user_seconds) history.push_back(*sample.user_seconds);
+    if (sample.scheme == scheme && sample.prefill_s) history.push_back(*sample.prefill_s);
   }
   measured.history_s = history.empty() ? whole : std::min(whole, median(std::move(history)));
   measured.candidates_s = whole - measured.history_s;
-  measured.most_measured = fit.most_measured;
+  measured.max_measured = fit.max_measured;
   measured.known_to = fit.known_to;
   take_curve(measured, fit);
   return measured;
@@ -102,14 +102,14 @@ Report read(const TrafficOptions& options) {
 
 class FromReport {
  public:
-  FromReport(const TrafficOptions& options, std::int64_t most_history, std::int64_t most_candidates)
+  FromReport(const TrafficOptions& options, std::int64_t max_history, std::int64_t max_candidates)
       : options_(options),
         report_(read(options)),
-        most_(std::max<std::int64_t>(1, most_history)),
-        most_candidates_(most_candidates) {
+        most_(std::max<std::int64_t>(1, max_history)),
+        max_candidates_(max_candidates) {
     refuse_implausible(report_, options.report);
     const SchemeEntry* entry = find_scheme(options.scheme);
-    if (entry == nullptr || !entry->shares || !entry->user_pass) {
+    if (entry == nullptr || !entry->shares || !entry->has_prefill) {
       refuse("--scheme", "'" + printable(options.scheme, 60) + "' keeps no KV cache", "shared or shared-copy");
     }
   }
@@ -130,12 +130,13 @@ class FromReport {
     one.model.history_length = std::max(merge, config.model.history_length);
     costs_.bytes_per_token =
         static_cast<double>(kv_cache_bytes(work_shape(one))) / static_cast<double>(one.model.history_length);
-    for (const std::int64_t length : knot_lengths(most_)) {
-      ServiceKnot knot = surface_ ? by_surface(length) : by_flops(length);
-      knot.history_length = length;
+    for (const std::int64_t length : breakpoint_lengths(most_)) {
+      ServiceBreakpoint breakpoint = surface_ ? by_surface(length) : by_flops(length);
+      breakpoint.history_length = length;
       // A longer history never takes less; a fit may say so between its data.
-      if (!costs_.knots.empty()) knot.history_s = std::max(knot.history_s, costs_.knots.back().history_s);
-      costs_.knots.push_back(knot);
+      if (!costs_.breakpoints.empty())
+        breakpoint.history_s = std::max(breakpoint.history_s, costs_.breakpoints.back().history_s);
+      costs_.breakpoints.push_back(breakpoint);
     }
     describe();
     if (const std::int64_t threads = any_config().run.threads; threads > 0) costs_.threads = threads;
@@ -194,14 +195,14 @@ class FromReport {
   /// No request has more candidates than anything is known of.
   void refuse_unknown() {
     const auto& [length, last] = *measured_.rbegin();
-    const std::int64_t most = surface_ != nullptr ? surface_->most_candidates : last.most_measured;
+    const std::int64_t most = surface_ != nullptr ? surface_->max_candidates : last.max_measured;
     const std::int64_t known = surface_ == nullptr    ? last.known_to
-                               : options_.extrapolate ? analysis::kMostCandidates
+                               : options_.extrapolate ? analysis::kMaxCandidates
                                                       : analysis::kReach * most;
-    if (known < analysis::kMostCandidates) costs_.known_to = known;
-    if (most_candidates_ <= known) return;
+    if (known < analysis::kMaxCandidates) costs_.known_to = known;
+    if (max_candidates_ <= known) return;
     refuse("simulate",
-           "requests have up to " + std::to_string(most_candidates_) + " candidates, and " +
+           "requests have up to " + std::to_string(max_candidates_) + " candidates, and " +
                printable(options_.report, 200) + " was measured up to N=" + std::to_string(most),
            known > most
                ? "measure larger N, --candidates up to " + std::to_string(known) + ", or --extrapolate"
@@ -222,31 +223,31 @@ class FromReport {
   }
 
   /// Whole positions: a history of fewer tokens than are merged into one has none.
-  ServiceKnot by_surface(std::int64_t length) const {
+  ServiceBreakpoint by_surface(std::int64_t length) const {
     const std::int64_t merge = family_->token_merge, whole = std::max(merge, length / merge * merge);
     const auto at = [&](std::int64_t candidates) {
       return analysis::request_seconds(*surface_, *family_, whole, layers_, candidates);
     };
-    ServiceKnot knot;
+    ServiceBreakpoint breakpoint;
     if (length == 0) {
       WorkShape shape = family_->shape;
       shape.history_length = 1;
       shape.layers = layers_;
       PassWork pass = family_->scheme.history(shape);
       pass.flops = {};
-      knot.history_s = analysis::surface_seconds(*surface_, analysis::kHistoryPass, pass);
+      breakpoint.history_s = analysis::surface_seconds(*surface_, analysis::kPrefillPass, pass);
     } else {
-      knot.history_s = at(1).user_s;
+      breakpoint.history_s = at(1).prefill_s;
     }
     const double one = at(1).candidates_s, many = at(kCandidateBlock).candidates_s;
-    knot.candidate_s = std::max(0.0, (many - one) / static_cast<double>(kCandidateBlock - 1));
-    knot.candidates_s = std::max(0.0, one - knot.candidate_s);
-    return knot;
+    breakpoint.candidate_s = std::max(0.0, (many - one) / static_cast<double>(kCandidateBlock - 1));
+    breakpoint.candidates_s = std::max(0.0, one - breakpoint.candidate_s);
+    return breakpoint;
   }
 
-  /// From the nearest measured length. A pass streams the weights even for a single row, and the candidate pass says
+  /// From the nearest measured length. A pass streams the weights even for a single row, and the scoring pass says
   /// how long that takes.
-  ServiceKnot by_flops(std::int64_t length) const {
+  ServiceBreakpoint by_flops(std::int64_t length) const {
     const auto above = measured_.lower_bound(length);
     const auto nearest = above == measured_.end() || (above != measured_.begin() &&
                                                       length - std::prev(above)->first < above->first - length)
@@ -256,16 +257,16 @@ class FromReport {
     Config to = from.config;
     to.model.history_length = std::max(to.model.token_merge, length / to.model.token_merge * to.model.token_merge);
     const WorkShape before = work_shape(from.config), after = work_shape(to);
-    ServiceKnot knot;
-    knot.candidates_s = from.candidates_s;
-    knot.candidate_s = from.candidate_s * over(candidate_flops(after), candidate_flops(before));
+    ServiceBreakpoint breakpoint;
+    breakpoint.candidates_s = from.candidates_s;
+    breakpoint.candidate_s = from.candidate_s * over(candidate_flops(after), candidate_flops(before));
     const double pass = std::min(from.candidates_s, from.history_s);
-    knot.history_s = pass;
+    breakpoint.history_s = pass;
     if (length > 0) {
       const double work = from.history_s - pass;
-      knot.history_s += work * over(history_flops(after), history_flops(before));
+      breakpoint.history_s += work * over(history_flops(after), history_flops(before));
     }
-    return knot;
+    return breakpoint;
   }
 
   void describe() {
@@ -282,7 +283,7 @@ class FromReport {
       }
     }
     if (surface_ != nullptr) {
-      costs_.source = most_ <= surface_->most_history ? Source::fitted : Source::extrapolated;
+      costs_.source = most_ <= surface_->max_history ? Source::fitted : Source::extrapolated;
     } else {
       costs_.source = least == longest ? Source::assumed : most_ <= longest ? Source::fitted : Source::extrapolated;
     }
@@ -290,7 +291,7 @@ class FromReport {
 
   const TrafficOptions& options_;
   Report report_;
-  std::int64_t most_, most_candidates_, layers_ = 1;
+  std::int64_t most_, max_candidates_, layers_ = 1;
   std::map<std::int64_t, MeasuredLength> measured_;  ///< by history length
   const Surface* surface_ = nullptr;
   std::optional<analysis::SurfaceFamily> family_;
@@ -299,7 +300,7 @@ class FromReport {
 
 }  // namespace
 
-std::vector<std::int64_t> knot_lengths(std::int64_t most) {
+std::vector<std::int64_t> breakpoint_lengths(std::int64_t most) {
   // A line between two lengths whose ratio is q is above a parabola by at most (q-1)²/(4q) of it.
   constexpr double kStep = 1.065;
   std::vector<std::int64_t> lengths = {0};
@@ -311,7 +312,7 @@ std::vector<std::int64_t> knot_lengths(std::int64_t most) {
   return lengths;
 }
 
-ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_history, std::int64_t most_candidates) {
+ServiceCosts service_costs(const TrafficOptions& options, std::int64_t max_history, std::int64_t max_candidates) {
   const bool given = options.service_s || options.token_s || options.candidate_s;
   if (!options.report.empty() && given) {
     refuse("simulate", "both a report and constant times", "either PATH or --service, --token-time, --candidate-time");
@@ -319,7 +320,7 @@ ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_hist
   if (!options.report.empty()) {
     if (options.token_bytes) refuse("--token-bytes", "the shape of the report tells it", "only with constant times");
     require_tail(options.tail);
-    return FromReport(options, most_history, most_candidates).costs();
+    return FromReport(options, max_history, max_candidates).costs();
   }
   if (!given) {
     refuse("simulate", "nothing tells how long a request takes",

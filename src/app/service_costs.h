@@ -7,13 +7,13 @@
 
 namespace kvcast::app {
 
-/// Times of histories up to `most_history` tokens. By the surface where the report has one; else by the scheme's own
+/// Times of histories up to `max_history` tokens. By the surface where the report has one; else by the scheme's own
 /// timings at the lengths that were measured, and by FLOPs from the nearest of them at others. Pure but for reading.
 /// Errors: those of fit(); ConfigError naming the flag where neither a report nor constants tell enough.
-ServiceCosts service_costs(const TrafficOptions& options, std::int64_t most_history, std::int64_t most_candidates);
+ServiceCosts service_costs(const TrafficOptions& options, std::int64_t max_history, std::int64_t max_candidates);
 
 /// History lengths that a table of times has: 0, 1, and on to `most` so closely that a line between two of them is
 /// within a thousandth of a parabola.
-std::vector<std::int64_t> knot_lengths(std::int64_t most);
+std::vector<std::int64_t> breakpoint_lengths(std::int64_t most);
 
 }  // namespace kvcast::app

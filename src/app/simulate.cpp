@@ -39,11 +39,11 @@ constexpr std::int64_t kCurveReplications = 4;
 constexpr std::int64_t kCopiedRequests = 200'000;
 // Shares of the load that the fleet can bear.
 constexpr double kCurveLoads[] = {0.2, 0.4, 0.6, 0.7, 0.8, 0.9, 0.95, 1.1};
-constexpr std::int64_t kMostThreads = 4096, kMostCandidates = 1'000'000;
-constexpr double kLeastRate = 1e-6, kMostRate = 1e9;
-constexpr double kMostCache = 1e15;
+constexpr std::int64_t kMaxThreads = 4096, kMaxCandidates = 1'000'000;
+constexpr double kMinRate = 1e-6, kMaxRate = 1e9;
+constexpr double kMaxCache = 1e15;
 
-using app::kMostWorkers;
+using app::kMaxWorkers;
 using app::refuse;
 using app::require_range;
 
@@ -54,10 +54,10 @@ void require_not_negative(const char* flag, const std::optional<double>& value) 
 }
 
 void check(const TrafficOptions& options) {
-  require_range("--workers", options.server.workers, 1, kMostWorkers);
-  require_range("--batch", options.server.batch_most, 1, 1'000'000);
+  require_range("--workers", options.server.workers, 1, kMaxWorkers);
+  require_range("--batch", options.server.batch_max, 1, 1'000'000);
   require_range("--replications", options.replications, 1, 1000);
-  require_range("--threads", options.threads, 0, kMostThreads);
+  require_range("--threads", options.threads, 0, kMaxThreads);
   require_range("--page", options.cache.page_tokens, 1, 1'000'000);
   require_not_negative("--batch-window", options.server.batch_window_s);
   require_not_negative("--token-time", options.token_s);
@@ -66,17 +66,15 @@ void check(const TrafficOptions& options) {
   const ServeOrder order = options.server.order;
   app::require_policy(options.cache.policy,
                       order == ServeOrder::fifo ? "" : "--order " + to_string(order) + " serves out of turn");
-  if (options.server.batch_window_s > 0 && options.server.batch_most == 1) {
+  if (options.server.batch_window_s > 0 && options.server.batch_max == 1) {
     refuse("--batch-window", "requests wait for others to be served with, and a batch is of one", "add --batch 8");
   }
   app::require_warm_up(options.warm_up);
-  if (!options.find.empty()) {
-    if (options.find != "qps" && options.find != "candidates" && options.find != "workers" && options.find != "cache") {
-      refuse("--find", "'" + printable(options.find, 60) + "' is not known", "qps, candidates, workers or cache");
-    }
-    if (!options.p99_s) refuse("--find", "nothing says what is to be met", "add --p99 50ms");
-  }
+  if (options.find && !options.p99_s) refuse("--find", "needs a P99 to meet", "add --p99 50ms");
 }
+
+/// Or the fleet that serves them.
+bool changes_requests(FindTarget target) { return target == FindTarget::qps || target == FindTarget::candidates; }
 
 std::int64_t threads_of(const TrafficOptions& options) {
   return std::min(options.replications, options.threads > 0 ? options.threads : host_limits().cpus);
@@ -123,18 +121,18 @@ class Fleet {
     simulator_.replications = options.replications;
     simulator_.seed = options.workload.seed;
     simulator_.threads = static_cast<int>(options.threads);
-    if (traffic::find_policy(options.cache.policy)->foresees && summary_.requests > traffic::kMostOffline) {
+    if (traffic::find_policy(options.cache.policy)->foresees && summary_.requests > traffic::kMaxOffline) {
       refuse("--policy",
              options.cache.policy + " keeps all requests in memory, and " + std::to_string(summary_.requests) +
                  " are too many",
-             "--requests " + std::to_string(traffic::kMostOffline));
+             "--requests " + std::to_string(traffic::kMaxOffline));
     }
     refuse_held();
   }
 
   Traffic run() {
     Traffic traffic;
-    if (!options_.find.empty()) traffic.find.push_back(find());
+    if (options_.find) traffic.find.push_back(find(*options_.find));
     const traffic::Simulation simulation = traffic::simulate(
         arrivals(workload_, summary_.requests, options_.workload.requests_per_s), *table_, simulator_);
     // One figure, one value: a search in a part of the requests may have seen another.
@@ -155,7 +153,7 @@ class Fleet {
     traffic.saturated = simulation.saturation.saturated;
     traffic.saturation = simulation.saturation.text;
     traffic.p99_limit_s = options_.p99_s;
-    traffic.perfect_workers = std::max(simulation.perfect_workers, simulation.most_perfect_workers);
+    traffic.offered_load_workers = std::max(simulation.offered_load_workers, simulation.max_offered_load_workers);
     traffic.columns = summary_.columns;
     traffic.latencies = simulation.latencies;
     traffic.figures = simulation.figures;
@@ -241,10 +239,10 @@ class Fleet {
   }
 
   /// Highest rate that copies of a log can have.
-  double most_rate() const {
+  double max_rate() const {
     // Of a rate that is a rounding error above them there would be one copy more.
-    return own_rate_ ? std::min(kMostRate, *own_rate_ * static_cast<double>(traffic::kMostCopies) * (1 - 1e-9))
-                     : kMostRate;
+    return own_rate_ ? std::min(kMaxRate, *own_rate_ * static_cast<double>(traffic::kMaxCopies) * (1 - 1e-9))
+                     : kMaxRate;
   }
 
   traffic::Probe probe(const traffic::Workload& workload, const traffic::SimulatorOptions& options,
@@ -253,40 +251,38 @@ class Fleet {
   }
 
   /// Searches, and moves what was searched for to what was found.
-  TrafficFind find() {
-    const std::string& what = options_.find;
+  TrafficFind find(FindTarget what) {
     const std::int64_t requests = std::min(summary_.requests, kCurveRequests);
     const std::optional<double> rate = options_.workload.requests_per_s;
     traffic::Search search;
-    search.what = what;
     std::function<traffic::Probe(double)> ask;
-    if (what == "workers") {
-      search = {what, "", false, static_cast<double>(simulator_.server.workers), 1, static_cast<double>(kMostWorkers),
+    if (what == FindTarget::workers) {
+      search = {what, "", false, static_cast<double>(simulator_.server.workers), 1, static_cast<double>(kMaxWorkers),
                 1,    0};
       ask = [&](double value) {
         traffic::SimulatorOptions options = simulator_;
         options.server.workers = static_cast<std::int64_t>(value);
         return probe(workload_, options, summary_.requests, rate);
       };
-    } else if (what == "cache") {
+    } else if (what == FindTarget::cache) {
       if (!(costs_.bytes_per_token > 0))
         refuse("--find", "nothing tells how large a cached history is", "--token-bytes");
       const double page = static_cast<double>(simulator_.cache.page_tokens) * costs_.bytes_per_token;
       const double start = simulator_.cache.bytes > 0 ? static_cast<double>(simulator_.cache.bytes) : 1024 * page;
-      search = {what, "bytes", false, start, 0, kMostCache, std::ceil(page), 0.02};
+      search = {what, "bytes", false, start, 0, kMaxCache, std::ceil(page), 0.02};
       ask = [&](double value) {
         traffic::SimulatorOptions options = simulator_;
         options.cache.bytes = static_cast<std::int64_t>(value);
         return probe(workload_, options, summary_.requests, rate);
       };
-    } else if (what == "qps") {
-      search = {what, "1/s", true, summary_.requests_per_s, kLeastRate, std::max(kLeastRate, most_rate()), 0, 0.01};
+    } else if (what == FindTarget::qps) {
+      search = {what, "1/s", true, summary_.requests_per_s, kMinRate, std::max(kMinRate, max_rate()), 0, 0.01};
       ask = [&](double value) {
         const std::optional<AtRate> there = at_rate(value);
         return there ? probe(there->workload, simulator_, there->requests, value) : traffic::Probe{};
       };
     } else {
-      const auto most = static_cast<double>(std::min(kMostCandidates, costs_.known_to.value_or(kMostCandidates)));
+      const auto most = static_cast<double>(std::min(kMaxCandidates, costs_.known_to.value_or(kMaxCandidates)));
       search = {what, "candidates", true, std::min(100.0, most), 1, most, 1, 0};
       ask = [&](double value) {
         WorkloadOptions options = part();
@@ -296,23 +292,23 @@ class Fleet {
       };
     }
     TrafficFind found = traffic::find_limit(search, *options_.p99_s, ask);
-    if (found.value) take(*found.value);
+    if (found.value) take(what, *found.value);
     return found;
   }
 
-  void take(double value) {
+  void take(FindTarget what, double value) {
     WorkloadOptions changed = options_.workload;
-    if (options_.find == "workers") {
+    if (what == FindTarget::workers) {
       simulator_.server.workers = static_cast<std::int64_t>(value);
-    } else if (options_.find == "cache") {
+    } else if (what == FindTarget::cache) {
       simulator_.cache.bytes = static_cast<std::int64_t>(value);
-    } else if (options_.find == "qps") {
+    } else if (what == FindTarget::qps) {
       changed.requests_per_s = value;
     } else {
       changed.candidates = Distribution{"constant", value, 0, ""};
       changed.replace_candidates = true;
     }
-    if (options_.find == "qps" || options_.find == "candidates") {
+    if (changes_requests(what)) {
       options_.workload = changed;
       workload_ = workload_.with(changed);
       summary_ = workload_.summary();
@@ -369,11 +365,10 @@ class Fleet {
           "a pass over new tokens takes what the whole pass takes beyond that over the cached ones, and what any "
           "pass takes; kvcast replay measures it");
     }
-    if (simulator_.server.batch_most > 1) {
+    if (simulator_.server.batch_max > 1) {
       all.push_back("requests of a batch share what any pass takes; not measured");
     }
-    if (!options_.find.empty() && (options_.find == "qps" || options_.find == "candidates") &&
-        summary_.requests > kCurveRequests) {
+    if (options_.find && changes_requests(*options_.find) && summary_.requests > kCurveRequests) {
       all.push_back("searched with the first 1,000,000 requests");
     }
     return all;

@@ -30,7 +30,7 @@ namespace kvcast {
 namespace {
 
 constexpr double kGiB = 1024.0 * 1024 * 1024;
-constexpr std::int64_t kMostUsers = 1'000'000'000'000;
+constexpr std::int64_t kMaxUsers = 1'000'000'000'000;
 // Fewer timings than this have no 99th percentile but their largest.
 constexpr std::size_t kTailTimings = 100;
 // P99 over mean from which on the tail, not the candidates, is what a sizing says.
@@ -58,7 +58,7 @@ void require_positive(const std::string& flag, const std::optional<double>& valu
 
 /// The speed-up that a target takes is no more than any N can give.
 void require_reachable(double drop, double target) {
-  if (analysis::speedup_needed(drop, target) > static_cast<double>(analysis::kMostCandidates)) {
+  if (analysis::speedup_needed(drop, target) > static_cast<double>(analysis::kMaxCandidates)) {
     refuse("--target-drop", "'" + number(100 * target) + "%' takes a speed-up that no N gives", "a larger one");
   }
 }
@@ -71,14 +71,14 @@ void check_values(const SizingOptions& o) {
   require_fraction("--min-improvement", o.min_improvement);
   require_fraction("--drop", o.drop);
   require_fraction("--target-drop", o.target_drop);
-  require_range("--workers", o.workers, 1, analysis::kMostWorkers);
-  require_range("--users-cached", o.users_cached, 0, kMostUsers);
+  require_range("--workers", o.workers, 1, analysis::kMaxWorkers);
+  require_range("--users-cached", o.users_cached, 0, kMaxUsers);
   if (o.users_cached > 0 && !o.memory_bytes) {
     refuse("--users-cached", "cached users count against a memory budget, and none is stated", "add --memory 8GiB");
   }
   if (o.r) require(*o.r >= 0 && *o.r <= 1, "--r", *o.r, "0 to 1");
-  require(o.tail >= 1 && o.tail < analysis::kMostTail, "--tail", o.tail, "1 to " + number(analysis::kMostTail));
-  for (const std::int64_t n : o.candidates) require_range("--candidates", n, 1, analysis::kMostCandidates);
+  require(o.tail >= 1 && o.tail < analysis::kMaxTail, "--tail", o.tail, "1 to " + number(analysis::kMaxTail));
+  for (const std::int64_t n : o.candidates) require_range("--candidates", n, 1, analysis::kMaxCandidates);
 }
 
 /// A flag that asks for times; empty: none does.
@@ -210,8 +210,8 @@ class Shapes {
     return length % family_->token_merge == 0 && layers > family_->shape.candidate_from_layer;
   }
   bool inside(std::int64_t length, std::int64_t layers) const {
-    return surface_->least_history <= length && length <= surface_->most_history && surface_->least_layers <= layers &&
-           layers <= surface_->most_layers;
+    return surface_->min_history <= length && length <= surface_->max_history && surface_->min_layers <= layers &&
+           layers <= surface_->max_layers;
   }
   analysis::ServiceFit service(std::int64_t length, std::int64_t layers) const {
     return analysis::service_of_surface(*surface_, *family_, length, layers, residuals_.scheme, residuals_.naive,
@@ -296,8 +296,8 @@ class Sizer {
     given_.naive_residuals = fit.naive_residuals;
     given_.limit = fit.limit;
     given_.inputs = fit.inputs;
-    given_.least_measured = fit.least_measured;
-    given_.most_measured = fit.most_measured;
+    given_.min_measured = fit.min_measured;
+    given_.max_measured = fit.max_measured;
     given_.shown = fit.measured;
   }
 
@@ -306,7 +306,7 @@ class Sizer {
       take(analysis::service_of_r(*options_.r, options_.naive_candidate_s, options_.tail));
       given_.timed = options_.naive_candidate_s.has_value();
       given_.source = Source::assumed;
-      given_.most_measured = kTypicalCandidates;
+      given_.max_measured = kTypicalCandidates;
       config_ = shape_config(std::nullopt, options_);
       return;
     }
@@ -405,7 +405,7 @@ class Sizer {
     problem_.memory = memory_of(*config_, instance_of(options_.scheme));
     given_.copies_memory = memory_of(*config_, instance_of("shared-copy"));
     given_.naive_memory = memory_of(*config_, baseline());
-    given_.memory = memory_table(*config_, std::max<std::int64_t>(1, given_.most_measured));
+    given_.memory = memory_table(*config_, std::max<std::int64_t>(1, given_.max_measured));
     if (path_.empty()) return;
     given_.threads = config_->run.threads;
     const std::optional<MachineInfo>& machine = measured_on();
@@ -473,8 +473,8 @@ class Sizer {
 
   /// The N at which other shapes must agree with the sized one.
   std::int64_t answer() const {
-    const std::int64_t likely = analysis::solve(problem_).likely;
-    return likely < analysis::kMostCandidates ? std::max<std::int64_t>(1, likely) : given_.most_measured;
+    const std::int64_t expected = analysis::solve(problem_).expected;
+    return expected < analysis::kMaxCandidates ? std::max<std::int64_t>(1, expected) : given_.max_measured;
   }
 
   /// Without a surface: what was measured, what lies between two measured lengths, and beyond them FLOPs.
@@ -613,8 +613,8 @@ class Sizer {
 
   /// What is left out, and why.
   std::string beyond_note() const {
-    const std::string largest = "N=" + number(given_.most_measured), to = "N=" + number(problem_.known_to);
-    if (problem_.known_to > given_.most_measured) {
+    const std::string largest = "N=" + number(given_.max_measured), to = "N=" + number(problem_.known_to);
+    if (problem_.known_to > given_.max_measured) {
       return "nothing is said beyond " + to + ", 4 times the largest measured " + largest +
              ": measure larger N, or --extrapolate";
     }
@@ -623,7 +623,7 @@ class Sizer {
 
   void take_notes() {
     std::vector<std::string>& notes = given_.notes;
-    if (problem_.known_to < analysis::kMostCandidates) notes.push_back(beyond_note());
+    if (problem_.known_to < analysis::kMaxCandidates) notes.push_back(beyond_note());
     if (problem_.p99_s && !problem_.requests_per_s)
       notes.push_back("no rate of requests is given, so none waits for a worker");
     if (problem_.workers > 1 && given_.timed) {
@@ -638,8 +638,8 @@ class Sizer {
     if (problem_.p99_s && timings == 1)
       notes.push_back("service times are taken as constant; --tail 1.3 says how far P99 is above the mean");
     if (!problem_.service.half)
-      notes.push_back(path_.empty() ? "r is given without an interval, so there is no safe N"
-                                    : "too few N or rounds for an interval of the time, so there is no safe N");
+      notes.push_back(path_.empty() ? "r is given without an interval, so there is no conservative N"
+                                    : "too few N or rounds for an interval of the time, so there is no conservative N");
     const auto assumed = [](const analysis::SizingVariant& variant) { return variant.source == Source::assumed; };
     if (std::any_of(given_.parameters.begin(), given_.parameters.end(), assumed)) {
       notes.push_back("rows marked assumed: times scaled with FLOPs, threads or peak rates, not measured");

@@ -46,7 +46,7 @@ bool mostly_across(const std::vector<Case>& cases) {
   for (const Case& one : cases) {
     if (one.points.empty()) continue;
     for (const SchemePoint& scheme : one.points.back().schemes) {
-      if (scheme.scheme == baseline().label && scheme.form) across += scheme.form->starts_with("across") ? 1 : 0;
+      if (scheme.scheme == baseline().label && scheme.execution == Execution::across) ++across;
     }
   }
   return 2 * across >= cases.size();
@@ -107,7 +107,7 @@ void fit_one_surface(Report& report, const std::string& label, const FitOptions&
   if (!surface) return;
   if (!options.candidates.empty() || !options.history_length.empty() || !options.layers.empty()) {
     const std::int64_t reach =
-        options.extrapolate ? std::numeric_limits<std::int64_t>::max() : analysis::kReach * surface->most_candidates;
+        options.extrapolate ? std::numeric_limits<std::int64_t>::max() : analysis::kReach * surface->max_candidates;
     const std::vector<std::int64_t> asked = or_measured(options.candidates, counts);
     for (const std::int64_t length : or_measured(options.history_length, lengths)) {
       for (const std::int64_t depth : or_measured(options.layers, layers)) {

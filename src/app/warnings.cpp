@@ -105,13 +105,14 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   for (const Sample& sample : one.samples) {
     // Behind a scheme the head runs in passes of that scheme, whose own check speaks for them.
     if (sample.scheme.with_head) continue;
-    if (sample.status == Status::composed || sample.status == Status::scaled) unchecked.insert(sample.scheme.text());
+    if (sample.status == Status::assembled || sample.status == Status::extrapolated)
+      unchecked.insert(sample.scheme.text());
   }
   for (const CompositionCheck& check : one.composition) unchecked.erase(check.scheme);
   for (const std::string& scheme : unchecked) {
     warnings.push_back(
         {"composition-unchecked",
-         scheme + at + ": no N was run whole in two rounds or more to check its composed or scaled times",
+         scheme + at + ": no N was run whole in two rounds or more to check its assembled or scaled times",
          "raise --budget, or add an N >= 5 that is cheap"});
   }
   // A run of ours knows what it timed.

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "kvcast/kvcast.h"
+#include "kvcast/words.h"
 #include "terminal.h"
 
 namespace kvcast::cli {
@@ -173,6 +174,15 @@ class SavesOnSignal {
   SavesOnSignal(const SavesOnSignal&) = delete;
   SavesOnSignal& operator=(const SavesOnSignal&) = delete;
 };
+
+/// A value of a closed set by its name. Errors: ConfigError naming the flag and all names.
+template <Named E>
+E one_of(const std::string& flag, const std::string& name) {
+  if (const std::optional<E> value = named<E>(name)) return *value;
+  std::string all;
+  for (const std::string& one : names_of<E>()) all += (all.empty() ? "" : ", ") + one;
+  throw ConfigError(flag, "'" + one_line(name) + "' is unknown", all);
+}
 
 /// The value of --tail. 1 comes back as the next number, which is as constant and differs from not being given.
 double parse_tail(const std::string& text);

@@ -47,7 +47,7 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
     for (const PlannedCase& one : plan.cases) {
       if (one.whole_check_candidates > 0) checked.insert(one.whole_check_candidates);
     }
-    out += fmt::format("N = {} is also run whole in the first {} ({} each), to check composed and scaled times\n",
+    out += fmt::format("N = {} is also run whole in the first {} ({} each), to check assembled and scaled times\n",
                        fmt::join(checked, ", "), rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
                        human_seconds(plan.check_s));
   }

@@ -27,9 +27,9 @@ class SimulateCommand : public Command {
     };
     add("--workers", options_.server.workers, "N", "Requests served at a time, each by the run's threads [1]");
     more("--order", order_, "NAME", "Who is served first: fifo, shortest [fifo]");
-    add("--batch", options_.server.batch_most, "N", "Most requests that are served together [1]");
+    add("--batch", options_.server.batch_max, "N", "Most requests that are served together [1]");
     more("--batch-window", batch_window_, "TIME", "A free worker waits this long for more of them [0]");
-    add("--find", options_.find, "NAME", "What just meets --p99: qps, candidates, workers, cache [nothing]");
+    add("--find", find_, "NAME", "What just meets --p99: qps, candidates, workers, cache [nothing]");
     more("--replications", options_.replications, "N", "Independent simulations, for the intervals [10]");
     more("--threads", options_.threads, "N", "That they run on; the numbers do not depend on it [all CPUs]");
     more("--scheme", options_.scheme, "NAME", "Scheme of PATH [shared]");
@@ -58,11 +58,8 @@ class SimulateCommand : public Command {
     if (output_ && output_->empty()) throw ConfigError("--output", "the folder has no name", "such as -o out");
     if (write_trace_ && write_trace_->empty()) throw ConfigError("--write-trace", "the file has no name", "log.csv");
     TrafficOptions options = options_;
-    if (const auto order = named<ServeOrder>(order_)) {
-      options.server.order = *order;
-    } else {
-      throw ConfigError("--order", "'" + one_line(order_) + "' is not known", "fifo or shortest");
-    }
+    options.server.order = one_of<ServeOrder>("--order", order_);
+    if (find_) options.find = one_of<FindTarget>("--find", *find_);
     options.workload = traffic_.workload();
     if (options.report == "-" && options.workload.trace == "-") {
       throw ConfigError("--trace", "standard input has the timings", "one of the two in a file");
@@ -93,7 +90,8 @@ class SimulateCommand : public Command {
   TrafficArguments traffic_;
   TrafficOptions options_;
   std::string order_ = to_string(ServeOrder::fifo);
-  std::optional<std::string> batch_window_, service_, token_, candidate_, token_bytes_, tail_, write_trace_, output_;
+  std::optional<std::string> find_, batch_window_, service_, token_, candidate_, token_bytes_, tail_, write_trace_,
+      output_;
   bool quiet_ = false;
 };
 

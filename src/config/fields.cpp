@@ -51,7 +51,7 @@ std::string json_text(const std::string& text) {
 }
 std::string json_number(double value) { return std::isfinite(value) ? format_double(value) : "null"; }
 
-std::string least_words(std::int64_t least) { return "a whole number, at least " + std::to_string(least); }
+std::string min_words(std::int64_t least) { return "a whole number, at least " + std::to_string(least); }
 
 // The kinds of field. Each returns a complete table line.
 
@@ -60,7 +60,7 @@ Field integer(std::string path, std::string flags, Member<std::int64_t> member, 
   return {std::move(path),
           std::move(flags),
           "int",
-          least_words(least),
+          min_words(least),
           std::move(doc),
           [member, least](Config& c, std::string_view typed) {
             return store(parse_int(typed), member.mutable_of(c),

@@ -159,11 +159,11 @@ class Reader {
            "query tokens need mask causal or history-blind");
     }
     resolve_added_schemes();
-    const Checked most_threads = checked_mul(cpus, kMaxThreadsPerCpu);
-    if (most_threads && config_.run.threads > *most_threads) {
+    const Checked max_threads = checked_mul(cpus, kMaxThreadsPerCpu);
+    if (max_threads && config_.run.threads > *max_threads) {
       fail({"run.threads"},
            std::to_string(config_.run.threads) + " threads on " + std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs"),
-           "allowed: 1 to " + std::to_string(*most_threads) + ", four times the CPUs");
+           "allowed: 1 to " + std::to_string(*max_threads) + ", four times the CPUs");
     }
     check_points(shapes);
     check_sizes();
@@ -293,7 +293,7 @@ class Reader {
   void check_sizes() const {
     const ModelConfig& m = config_.model;
     constexpr std::int64_t kElement = 4;
-    const std::int64_t most_candidates = config_.run.candidates.back(), model_width = m.width();
+    const std::int64_t max_candidates = config_.run.candidates.back(), model_width = m.width();
     const Checked tokens = checked_add(m.positions(), 1);
     const Checked widest =
         checked_mul(kElement, checked_add(checked_mul(m.ffn_factor, model_width), checked_mul(3, model_width)));
@@ -314,14 +314,14 @@ class Reader {
         {"the ranking head's weights",
          checked_mul(kElement, m.head_width, checked_add(model_width, checked_mul(m.head_layers, m.head_width))),
          {"model.dim", "model.head_width", "model.head_layers"}},
-        {"the candidates", checked_mul(most_candidates, widest), {"run.candidates", "model.dim", "model.ffn_factor"}},
+        {"the candidates", checked_mul(max_candidates, widest), {"run.candidates", "model.dim", "model.ffn_factor"}},
     };
     for (const auto& size : sizes) {
       if (size.bytes) continue;
       std::vector<std::string> factors;
       for (const std::string& path : size.paths) {
         const std::string value =
-            path == "run.candidates" ? std::to_string(most_candidates) : config::find_field(path)->text(config_);
+            path == "run.candidates" ? std::to_string(max_candidates) : config::find_field(path)->text(config_);
         factors.push_back(std::string(config::leaf_of(path)) + " " + value);
       }
       fail(size.paths, join(factors, ", ") + ": the size of " + size.what + " overflows 64 bits", "make one smaller");

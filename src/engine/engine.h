@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include "kvcast/execution.h"
 #include "kvcast/timing_id.h"
 
 namespace kvcast {
@@ -50,11 +51,11 @@ class Session {
  public:
   virtual ~Session() = default;
 
-  /// A scheme with memory for scoring passes up to `most_candidates`.
+  /// A scheme with memory for scoring passes up to `max_candidates`.
   /// Errors: std::bad_alloc.
-  virtual void add(const SchemeInstance& scheme, std::int64_t most_candidates) = 0;
+  virtual void add(const SchemeInstance& scheme, std::int64_t max_candidates) = 0;
   /// The ranking head of the problem, alone and behind every scheme that is there.
-  virtual void add_head(std::int64_t most_candidates) = 0;
+  virtual void add_head(std::int64_t max_candidates) = 0;
   /// Makes ready for scoring passes of these sizes. A pass of a size that was never prepared is a fault of the caller.
   virtual void prepare(const TimingId& id, std::span<const std::int64_t> counts) = 0;
 
@@ -68,9 +69,9 @@ class Session {
   virtual void tune(std::span<const float> candidates, const std::function<bool()>& stop_requested) {
     static_cast<void>(candidates), static_cast<void>(stop_requested);
   }
-  /// What the way that was picked does at this N, in words; empty when there is nothing to tell.
-  virtual std::string form(const TimingId& id, std::int64_t candidates) const {
-    return static_cast<void>(id), static_cast<void>(candidates), std::string();
+  /// The way that was picked, at this N.
+  virtual HowRun how_run(const TimingId& id, std::int64_t candidates) const {
+    return static_cast<void>(id), static_cast<void>(candidates), HowRun{};
   }
 
   /// The next request is this user's. history: [history_length][dim] in time order. What an earlier request of that
@@ -122,13 +123,13 @@ class Service {
   virtual std::int64_t granule() const = 0;  ///< tokens that the memory of a history is a multiple of
   virtual double weight_bytes() const = 0;
   virtual double kv_bytes(std::int64_t tokens) const = 0;
-  virtual double worker_bytes(int threads, std::int64_t most_history, std::int64_t most_candidates) const = 0;
+  virtual double worker_bytes(int threads, std::int64_t max_history, std::int64_t max_candidates) const = 0;
 
   /// Makes the weights, on so many threads. To be called before what is below. Errors: std::bad_alloc.
   virtual void load(int threads) = 0;
   virtual std::unique_ptr<UserKv> make_kv(std::int64_t tokens) const = 0;
-  virtual std::unique_ptr<ServiceWorker> make_worker(int threads, std::int64_t most_history,
-                                                     std::int64_t most_candidates) const = 0;
+  virtual std::unique_ptr<ServiceWorker> make_worker(int threads, std::int64_t max_history,
+                                                     std::int64_t max_candidates) const = 0;
   /// A problem of the same model on the same weights.
   virtual std::unique_ptr<Session> open(const Problem& problem) const = 0;
 };

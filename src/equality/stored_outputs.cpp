@@ -37,7 +37,7 @@ double rounding(FloatType type) {
 // The most that rounding may put outputs off by, whatever the model: sums of n terms by eps·n of their size, operands
 // in bf16 (8 activations and 4 weight matrices of a layer, or K and V alone) by 2^-8 each, layers added up. Float64
 // cannot say at the full shape what it comes to, as the check does (docs/model.md §7), so this is far more than that.
-double most_rounding(const ModelShape& shape, std::int64_t keys, double largest) {
+double max_rounding(const ModelShape& shape, std::int64_t keys, double largest) {
   constexpr double kBf16Rounding = 1.0 / 256;
   const double terms = static_cast<double>(2 * shape.dim + shape.ffn_dim + shape.head_dim()) +
                        static_cast<double>(kernels::kKeyTile) +
@@ -55,14 +55,14 @@ double most_rounding(const ModelShape& shape, std::int64_t keys, double largest)
 // types only the file tells, if it does.
 double allowed(const Problem& problem, const std::string& name, double largest) {
   const std::int64_t length = problem.config().model.positions();
-  const double own = most_rounding(problem.shape(), length, largest);
+  const double own = max_rounding(problem.shape(), length, largest);
   if (name == kReferenceOutputs) return own;
   const ImportedCase& file = *problem.imported();
   ModelShape theirs = problem.shape();
   theirs.kv_element = kernels::Element::bf16;
   const bool fp32 = file.file->find("layers.0.attn.qkv.weight")->numbers == FloatType::f32;
   theirs.element = fp32 ? kernels::Element::f32 : kernels::Element::bf16;
-  return own + most_rounding(theirs, length, largest);
+  return own + max_rounding(theirs, length, largest);
 }
 
 }  // namespace

@@ -72,8 +72,8 @@ void take_medians(Case& one) {
       sample.measured_candidates = scheme.measured_candidates.value_or(point.candidates);
       sample.measured_seconds = scheme.seconds->median;
       if (sample.measured_candidates == point.candidates) {
-        sample.user_seconds = scheme.user_seconds;
-        sample.fusion_seconds = scheme.fusion_seconds;
+        sample.prefill_s = scheme.prefill_s;
+        sample.scoring_s = scheme.scoring_s;
       } else {
         // The point's time is for all N.
         sample.measured_seconds *=

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/text.h"
+#include "input/former_names.h"
 #include "input/text/json.h"
 #include "report/json.h"
 
@@ -173,7 +174,8 @@ const std::string kReadable[] = {kReportSchema, "kvcast.report/1"};
 }  // namespace
 
 Report read_report_json(const std::string& text, const std::string& where) {
-  const Json document = parse_json(text, where);
+  Json document = parse_json(text, where);
+  use_current_names(document);
   const JsonPlace root(document, where);
   const JsonPlace schema = root.object().at("schema");
   const std::string name = schema.text();

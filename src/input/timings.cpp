@@ -17,6 +17,7 @@
 #include "base/delimited.h"
 #include "base/text.h"
 #include "input/csv.h"
+#include "input/former_names.h"
 #include "kvcast/error.h"
 #include "report/columns.h"
 #include "report/shape.h"
@@ -99,10 +100,11 @@ Value read_cell(const Cell& cell, Kind kind, bool nullable, const std::vector<st
     case Kind::text:
       return unprotected(cell.text);
     case Kind::name:
-      if (std::find(names.begin(), names.end(), cell.text) == names.end()) {
-        cell.fail(in_quotes(cell.text) + " is unknown", join(names, ", "));
+      if (const std::string word = current_word(cell.text);
+          std::find(names.begin(), names.end(), word) != names.end()) {
+        return word;
       }
-      return cell.text;
+      cell.fail(in_quotes(cell.text) + " is unknown", join(names, ", "));
     case Kind::texts:
     case Kind::numbers:
     case Kind::interval:
@@ -137,6 +139,12 @@ class Table {
 
   const std::vector<std::string>& head() const { return csv_.heading.names; }
   std::size_t rows() const { return csv_.rows.size(); }
+  /// The names of earlier versions by those of today. A file with both is of neither.
+  void use_current_names() {
+    for (std::string& name : csv_.heading.names) {
+      if (const std::string now = current_column(name); now != name && !has(now)) name = now;
+    }
+  }
   bool has(std::string_view name) const { return std::find(head().begin(), head().end(), name) != head().end(); }
 
   /// Place of a column in every row. Errors: ConfigError when there is none of this name.
@@ -282,7 +290,7 @@ Report samples(Table& table) {
 
   const std::size_t seconds = table.find("measured_seconds", needed), n = table.find("candidates", needed),
                     measured = table.find("measured_candidates", needed), scheme = table.find("scheme", needed);
-  const std::size_t parts[] = {table.find("user_seconds", needed), table.find("fusion_seconds", needed)};
+  const std::size_t parts[] = {table.find("prefill_s", needed), table.find("scoring_s", needed)};
   Report report;
   std::map<std::string, std::size_t> homes;  // cases by their shape; a file may hold as many as rows
   std::size_t home = 0;                      // of the row
@@ -453,6 +461,7 @@ Report read_csv(const std::string& text, const std::string& where, const ColumnN
         return is_of(words, kBaseline) || is_of(words, "shared");
       });
   if (own || !(table.has("measured_seconds") || table.has("scheme"))) return own_timings(table, columns);
+  table.use_current_names();
   Report report = samples(table);
   table.warn(report, {});
   return report;

@@ -15,12 +15,12 @@
 namespace kvcast::measure {
 namespace {
 
-// What one round times, as a unit that is not split: the rows at one N, or the history passes.
+// What one round times, as a unit that is not split: the rows at one N, or the prefills.
 struct Step {
   enum class Kind { user, candidates, whole } kind;
   std::size_t workload;
   std::int64_t candidates;
-  bool check = false;  ///< a whole run beside the composed or scaled timing of the same N
+  bool check = false;  ///< a whole run beside the assembled or scaled timing of the same N
 
   auto key() const { return std::tuple(kind, workload, candidates); }
 };
@@ -116,10 +116,10 @@ class Rounds {
     for (std::size_t i = items.size(); i > 1; --i) std::swap(items[i - 1], items[draw(i)]);
   }
 
-  // Steps of one case. Composed parts and whole ones of an N stay together, schemes adjacent; N in seeded order.
+  // Steps of one case. Assembled parts and whole ones of an N stay together, schemes adjacent; N in seeded order.
   std::vector<Step> case_schedule(std::int64_t case_index, std::int64_t round_index, const Shuffle& draw) const {
     std::map<std::int64_t, std::vector<Step>> by_count;
-    std::vector<Step> first;  // history passes, and the naive timing that larger N are scaled from
+    std::vector<Step> first;  // prefills, and the naive timing that larger N are scaled from
     const std::int64_t whole_check = plan_.cases.at(static_cast<std::size_t>(case_index)).whole_check_candidates;
     const bool check = whole_check > 0 && round_index < plan_.whole_check_rounds;
     std::set<std::pair<std::size_t, std::int64_t>> timed;  // rows that one naive timing serves share it
@@ -127,13 +127,13 @@ class Rounds {
       if (point.case_index != case_index || point.status == Status::skipped) continue;
       const std::size_t index = workload_of(point);
       std::vector<Step>& steps = by_count[point.candidates];
-      if (point.status == Status::composed) {
+      if (point.status == Status::assembled) {
         if (std::none_of(first.begin(), first.end(),
                          [&](const Step& s) { return s.workload == index && s.kind == Step::Kind::user; })) {
           first.push_back({Step::Kind::user, index, 0});
         }
         steps.push_back({Step::Kind::candidates, index, point.candidates});
-      } else if (point.status == Status::scaled) {
+      } else if (point.status == Status::extrapolated) {
         if (timed.insert({index, point.measured_candidates}).second) {
           first.push_back({Step::Kind::candidates, index, point.measured_candidates});
         }
@@ -162,7 +162,7 @@ class Rounds {
   // Steps that are planned shorter than this are repeated or all overhead, and say nothing of the machine.
   static constexpr double kTelling = 10 * kMinTiming;
 
-  // What the plan expects of a step, in seconds; 0 where it does not say (a history pass alone).
+  // What the plan expects of a step, in seconds; 0 where it does not say (a prefill alone).
   double planned(const Step& step) const {
     double seconds = 0;
     if (step.kind == Step::Kind::user) return 0;
@@ -245,7 +245,7 @@ class Rounds {
     last_case_ = one;
   }
 
-  // A history pass, or the fewest candidates that the case times.
+  // A prefill, or the fewest candidates that the case times.
   void run_cheapest(std::int64_t case_index) const {
     const PlannedPoint* fewest = nullptr;
     for (const PlannedPoint& point : plan_.points) {
@@ -260,7 +260,7 @@ class Rounds {
     score(workloads_[workload_of(*fewest)], fewest->measured_candidates);
   }
 
-  // What a pass is to make anew must not be there from the one before. A warm candidate pass keeps the K,V that are its
+  // What a pass is to make anew must not be there from the one before. A warm scoring pass keeps the K,V that are its
   // input.
   void spoil(const Workload& load, const Step& step) const {
     const bool history = step.kind != Step::Kind::candidates || env_.evict;
@@ -269,7 +269,7 @@ class Rounds {
   }
 
   // Of passes that say they take no time.
-  static constexpr std::int64_t kMostRepeats = 1000;
+  static constexpr std::int64_t kMaxRepeats = 1000;
   struct Timing {
     double user = 0, candidates = 0;
     std::size_t canary = 0;  // index of the canary before; the one after follows it
@@ -283,7 +283,7 @@ class Rounds {
       if (load.next_user) load.next_user();
       spoil(load, step);
       env_.evict();
-      // A request's candidates meet the K,V that its own history pass has just left.
+      // A request's candidates meet the K,V that its own prefill has just left.
       if (step.kind == Step::Kind::candidates) prefill(load);
     }
     Timing timing;
@@ -294,7 +294,7 @@ class Rounds {
       if (step.kind != Step::Kind::candidates) timing.user += prefill(load);
       if (step.kind != Step::Kind::user) timing.candidates += score(load, step.candidates);
       ++repeats;
-    } while (!env_.evict && timing.user + timing.candidates < kMinTiming && repeats < kMostRepeats);
+    } while (!env_.evict && timing.user + timing.candidates < kMinTiming && repeats < kMaxRepeats);
     timing.user /= static_cast<double>(repeats);
     timing.candidates /= static_cast<double>(repeats);
     canaries_.push_back(env_.canary());
@@ -302,7 +302,7 @@ class Rounds {
   }
 
   void add(const PlannedPoint& point, Status status, std::int64_t measured, double seconds, std::optional<double> user,
-           std::optional<double> fusion, const std::vector<std::size_t>& canaries) {
+           std::optional<double> scoring, const std::vector<std::size_t>& canaries) {
     CaseSample sample;
     sample.case_index = point.case_index;
     sample.candidates = point.candidates;
@@ -311,8 +311,8 @@ class Rounds {
     sample.status = status;
     sample.measured_candidates = measured;
     sample.measured_seconds = seconds;
-    sample.user_seconds = user;
-    sample.fusion_seconds = fusion;
+    sample.prefill_s = user;
+    sample.scoring_s = scoring;
     sample.canary_gflops = canaries_[canaries.front()];
     for (const std::size_t i : canaries) sample.canary_gflops = std::min(*sample.canary_gflops, canaries_[i]);
     samples_.push_back(std::move(sample));
@@ -321,7 +321,7 @@ class Rounds {
   // False when cut short.
   bool round(double start) {
     std::vector<Step> steps = schedule(result_.rounds);
-    // Of a round that may be the only one, what it takes least for; history passes first, which the others need.
+    // Of a round that may be the only one, what it takes least for; prefills first, which the others need.
     if (plan_.rounds > 0 && plan_.rounds < plan_.min_rounds) {
       std::stable_sort(steps.begin(), steps.end(), [this](const Step& a, const Step& b) {
         return std::pair(a.check, planned(a)) < std::pair(b.check, planned(b));
@@ -370,17 +370,17 @@ class Rounds {
           } else {
             add(point, Status::measured, step.candidates, total, std::nullopt, std::nullopt, beside);
           }
-        } else if (step.kind == Step::Kind::candidates && point.status == Status::composed &&
+        } else if (step.kind == Step::Kind::candidates && point.status == Status::assembled &&
                    point.candidates == step.candidates) {
           const Timing& user = users.at(step.workload);
-          add(point, Status::composed, step.candidates, user.user + timing.candidates, user.user, timing.candidates,
+          add(point, Status::assembled, step.candidates, user.user + timing.candidates, user.user, timing.candidates,
               {timing.canary, timing.canary + 1, user.canary, user.canary + 1});
         } else if (step.kind == Step::Kind::candidates && point.status == Status::measured &&
                    point.candidates == step.candidates) {
           add(point, Status::measured, step.candidates, timing.candidates, std::nullopt, std::nullopt, beside);
-        } else if (step.kind == Step::Kind::candidates && point.status == Status::scaled &&
+        } else if (step.kind == Step::Kind::candidates && point.status == Status::extrapolated &&
                    point.measured_candidates == step.candidates) {
-          add(point, Status::scaled, step.candidates, timing.candidates, std::nullopt, std::nullopt, beside);
+          add(point, Status::extrapolated, step.candidates, timing.candidates, std::nullopt, std::nullopt, beside);
         }
       }
     }

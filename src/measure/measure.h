@@ -18,7 +18,7 @@ struct Workload {
   bool has_prefill = false;
   std::int64_t case_index = 0;  ///< of the plan
   Scoring scoring{};            ///< its candidates, and room for their results; the count is the step's
-  bool checked_whole = true;    ///< takes part in the check of composed and scaled times
+  bool checked_whole = true;    ///< takes part in the check of assembled and scaled times
   /// Outside of every timing, and each may be empty. Before a pass in cold mode: makes the request another user's.
   /// Before and behind a scoring pass: spoils its results, so that work that was left out shows; takes them to be
   /// judged when all is timed. `judged`: the session spoils what a prefill makes, too.

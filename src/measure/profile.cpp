@@ -30,7 +30,7 @@ void StepClock::mark(std::size_t kind) noexcept {
   last_ = time;
 }
 
-StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double least_s) {
+StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double min_s) {
   constexpr std::size_t kLeast = 5, kMost = 1000;
   constexpr double kLongPass = 1;
   const std::size_t kinds = clock.seconds().size();
@@ -39,7 +39,7 @@ StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double
   const double begin = clock_seconds();
   const auto enough = [&] {
     if (!totals.empty() && totals.back() >= kLongPass) return true;
-    return totals.size() >= kLeast && (clock_seconds() - begin >= least_s || totals.size() >= kMost);
+    return totals.size() >= kLeast && (clock_seconds() - begin >= min_s || totals.size() >= kMost);
   };
   while (!enough()) {
     clock.restart();

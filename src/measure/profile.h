@@ -31,8 +31,8 @@ struct StepTimes {
   std::vector<double> seconds;      ///< by kind
   std::vector<std::int64_t> marks;  ///< by kind, in one pass
 };
-/// Runs `pass`, which marks `clock`, at least five times and until `least_s` is full; a pass of a second or more once.
-StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double least_s);
+/// Runs `pass`, which marks `clock`, at least five times and until `min_s` is full; a pass of a second or more once.
+StepTimes time_steps(StepClock& clock, const std::function<void()>& pass, double min_s);
 
 /// Seconds that starting and joining a parallel region without work takes on `threads` threads, median.
 double empty_region_seconds(int threads);

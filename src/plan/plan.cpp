@@ -53,7 +53,7 @@ Fitting fit_memory(const Config& config, const Costs& costs) {
       const SchemeCost& scheme = costs.schemes[s];
       if (scheme.baseline != baseline || !scheme.cannot.empty()) continue;
       fitting.left[s] = limit - used;
-      if (const double least = least_bytes(costs); baseline && limit > 0 && least > limit) {
+      if (const double least = min_bytes(costs); baseline && limit > 0 && least > limit) {
         const std::string which =
             config.sweep.history_length.empty() && config.sweep.layers.empty()
                 ? ""
@@ -84,7 +84,7 @@ double whole_round(const Config& config, const Costs& costs, const Fitting& fitt
   double seconds = 0;
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
     for (const std::int64_t n : config.run.candidates) {
-      if (n <= fitting.largest[s]) seconds += costs.schemes[s].user_s + costs.schemes[s].candidates_s(n);
+      if (n <= fitting.largest[s]) seconds += costs.schemes[s].prefill_s + costs.schemes[s].candidates_s(n);
     }
   }
   return seconds;
@@ -114,9 +114,10 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
   planned.whole_check_candidates = check;
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
     const SchemeCost& scheme = costs.schemes[s];
-    // One history pass serves all composed points of a scheme.
-    if (!whole && scheme.user_pass && fitting.largest[s] > 0) planned.round_s += scheme.user_s;
-    if (check > 0 && runs(s, check) && !scheme.runs_on) planned.check_s += scheme.user_s + scheme.candidates_s(check);
+    // One prefill serves all assembled points of a scheme.
+    if (!whole && scheme.has_prefill && fitting.largest[s] > 0) planned.round_s += scheme.prefill_s;
+    if (check > 0 && runs(s, check) && !scheme.runs_on)
+      planned.check_s += scheme.prefill_s + scheme.candidates_s(check);
   }
   std::set<std::pair<std::size_t, std::int64_t>> timed;  // naive timings: points of one size share theirs
   for (const std::int64_t n : config.run.candidates) {
@@ -141,18 +142,18 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
         point.reason = "needs " + gib(bytes(n)) + " of memory beside the rest, " + gib(std::max(0.0, fitting.left[s])) +
                        " left" + (fits > 0 ? ": enough for N = " + std::to_string(fits) : "");
       } else if (whole) {
-        point.estimated_s = scheme.user_s + scheme.candidates_s(n);
-      } else if (scheme.user_pass) {
-        point.status = Status::composed;
+        point.estimated_s = scheme.prefill_s + scheme.candidates_s(n);
+      } else if (scheme.has_prefill) {
+        point.status = Status::assembled;
         point.estimated_s = scheme.candidates_s(n);
       } else if (scalable(costs, scheme, n)) {
-        point.status = Status::scaled;
+        point.status = Status::extrapolated;
         point.measured_candidates = scheme.unit;
         point.estimated_s = scheme.candidates_s(scheme.unit);
       } else {
         point.estimated_s = scheme.candidates_s(n);
       }
-      if (whole || scheme.user_pass || timed.insert({s, point.measured_candidates}).second) {
+      if (whole || scheme.has_prefill || timed.insert({s, point.measured_candidates}).second) {
         planned.round_s += point.estimated_s;
       }
       plan.points.push_back(point);
@@ -183,14 +184,14 @@ void correct(Costs& costs, const std::map<TimingId, Seen>& seen) {
   for (SchemeCost& scheme : costs.schemes) {
     const auto found = seen.find(scheme.id);
     if (found == seen.end()) continue;
-    scheme.user_s *= found->second.prefill;
+    scheme.prefill_s *= found->second.prefill;
     scheme.candidates_s = [own = scheme.candidates_s, factor = found->second.scoring](std::int64_t n) {
       return factor * own(n);
     };
   }
 }
 
-double least_bytes(const Costs& costs) {
+double min_bytes(const Costs& costs) {
   double bytes = costs.fixed_bytes;
   for (const SchemeCost& scheme : costs.schemes) {
     if (scheme.baseline) return bytes + costs.bytes_per_candidate + scheme.bytes(1);
@@ -223,7 +224,7 @@ Plan build_plan(const Config& config, const std::vector<Costs>& cases, double st
     return round <= 0 ? kMaxRounds : static_cast<std::int64_t>(std::floor(std::max(0.0, available) / round));
   };
   if (plan.check_s > 0) {
-    // Whole runs beside the composed ones in every round if time allows, else in the first few only.
+    // Whole runs beside the assembled ones in every round if time allows, else in the first few only.
     const std::int64_t always = rounds_with(plan.round_s + plan.check_s);
     if (always >= kWantedRounds) {
       plan.whole_check_rounds = kMaxRounds;

@@ -1,4 +1,4 @@
-// Decides what will be measured: which points run whole, which are composed or scaled, which are skipped. Pure.
+// Decides what will be measured: which points run whole, which are assembled or scaled, which are skipped. Pure.
 #pragma once
 
 #include <cstddef>
@@ -18,12 +18,12 @@ namespace kvcast::plan {
 struct SchemeCost {
   TimingId id;
   bool baseline = false;
-  bool user_pass = false;  ///< has a history pass that serves every N
+  bool has_prefill = false;  ///< has a prefill that serves every N
   /// Least candidates that run at the speed of many, from which a larger N may be scaled; 0 = from none. Of a scheme
   /// that is not the baseline only whole multiples may be; of one that runs on another, of the other's unit.
   std::int64_t unit = 1;
-  double user_s = 0;                                            ///< one history pass
-  std::function<double(std::int64_t candidates)> candidates_s;  ///< the candidate pass
+  double prefill_s = 0;                                         ///< one prefill
+  std::function<double(std::int64_t candidates)> candidates_s;  ///< the scoring pass
   std::function<double(std::int64_t candidates)> bytes;         ///< memory beyond the weights for passes up to this N
   /// Index of an earlier scheme in whose memory it runs, with something behind it: it runs where that one does, and
   /// that one's whole runs check the composition of both.
@@ -48,7 +48,7 @@ struct Costs {
   std::function<std::string(double bytes)> what_fits{};
 };
 
-/// Fewest rounds that give an interval, and the number below which parts are composed instead of run whole.
+/// Fewest rounds that give an interval, and the number below which parts are assembled instead of run whole.
 inline constexpr std::int64_t kMinRounds = 3;
 inline constexpr std::int64_t kWantedRounds = 7;
 inline constexpr std::int64_t kMaxRounds = 200;
@@ -57,10 +57,10 @@ inline constexpr std::int64_t kMaxRounds = 200;
 void correct(Costs& costs, const std::map<TimingId, Seen>& seen);
 
 /// Bytes that the case takes at least: what is fixed, and one candidate of the baseline.
-double least_bytes(const Costs& costs);
+double min_bytes(const Costs& costs);
 
 /// Cases are put into as few batches as memory allows, in their order: those of one batch are measured in the same
-/// rounds. All are run whole, or all composed. start_s: what the command takes before its first case.
+/// rounds. All are run whole, or all assembled. start_s: what the command takes before its first case.
 /// Errors: ConfigError when the fixed memory of a case and one naive candidate do not fit.
 Plan build_plan(const Config& config, const std::vector<Costs>& cases, double start_s);
 

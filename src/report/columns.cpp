@@ -196,14 +196,14 @@ const std::vector<Column<SchemePoint>>& scheme_point_columns() {
       describe<T>("scheme", "", "scheme", &T::scheme, Role::key),
       describe<T>("status", "", "how the time was obtained", &T::status),
       describe<T>("reason", "", "why skipped", &T::reason),
-      describe<T>(
-          "form", "",
-          "how it ran: naive within a candidate or candidates across threads, packed's b_m, append's new tokens",
-          &T::form),
+      describe<T>("execution", "", "how naive used the threads: `within` a candidate or `across` candidates",
+                  &T::execution),
+      describe<T>("detail", "", "candidates that naive stacks, packed's b_m, append's new tokens", known(&T::detail),
+                  Role::added),
       describe<T>("seconds", "s", "time for all N candidates", &T::seconds),
       describe<T>("measured_candidates", "candidates", "candidates inside the timer", &T::measured_candidates),
-      describe<T>("user_seconds", "s", "history pass, median", &T::user_seconds),
-      describe<T>("fusion_seconds", "s", "candidate pass, median", &T::fusion_seconds),
+      describe<T>("prefill_s", "s", "prefill, median", &T::prefill_s),
+      describe<T>("scoring_s", "s", "scoring pass, median", &T::scoring_s),
       describe<T>("requests_per_s", "1/s", "requests of N candidates per second", &T::requests_per_s),
       describe<T>("candidates_per_s", "1/s", "candidates per second", &T::candidates_per_s),
       describe<T>("flops", "FLOP", "work of this scheme at this N, 2 per multiply-add", &T::flops),
@@ -243,7 +243,7 @@ const std::vector<Column<Fit>>& fit_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("scheme", "", "scheme", &T::scheme, Role::key),
       describe<T>("r", "ratio", "cost of one more candidate over one naive candidate", &T::r),
-      describe<T>("rho", "ratio", "cost of one candidate over the history pass, C_f/C_u", &T::rho),
+      describe<T>("rho", "ratio", "cost of one candidate over the prefill, C_f/C_u", &T::rho),
       describe<T>("r_flops", "ratio", "r by counted FLOPs alone", &T::r_flops),
       describe<T>("asymptote", "ratio", "limit of the speed-up by the model in use; null: not known", &T::asymptote),
       describe<T>("candidates_for_90", "candidates", "N with 90% of it", &T::candidates_for_90, Role::added),
@@ -261,7 +261,7 @@ const std::vector<Column<Fit>>& fit_columns() {
       describe<T>("verdict", "", "which model describes the timings, if any, and whether r is known",
                   known(&T::verdict)),
       describe<T>("next", "", "what to measure next; null when nothing is missing", known(&T::next)),
-      describe<T>("losses", "", "where sharing is slower than naive, and by how much", &T::losses, Role::added),
+      describe<T>("slowdowns", "", "where sharing is slower than naive, and by how much", &T::slowdowns, Role::added),
   };
   return columns;
 }
@@ -337,7 +337,7 @@ const std::vector<Column<Prediction>>& prediction_columns() {
 const std::vector<Column<Explanation>>& explanation_columns() {
   using T = Explanation;
   static const std::vector<Column<T>> columns = {
-      describe<T>("r_seed", "ratio", "r of the design note", &T::r_seed),
+      describe<T>("r_design_note", "ratio", "r of the design note", &T::r_design_note),
       describe<T>("basis", "", "`surface` (coefficients fitted over a grid) or `rates` (measured rates of the machine)",
                   &T::basis),
   };
@@ -354,7 +354,7 @@ const std::vector<Column<RShare>>& r_share_columns() {
       describe<T>("kv", "ratio", "reading the cached keys and values", &T::kv),
       describe<T>("head", "ratio", "on top, not a part of r: a ranking head per candidate; null when none was timed",
                   &T::head),
-      describe<T>("overhead", "ratio", "what is left: fixed cost per pass, and a history pass unlike naive's share",
+      describe<T>("overhead", "ratio", "what is left: fixed cost per pass, and a prefill unlike naive's share",
                   &T::overhead),
   };
   return columns;
@@ -365,7 +365,7 @@ const std::vector<Column<CompositionCheck>>& composition_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("scheme", "", "scheme", &T::scheme),
       describe<T>("candidates", "candidates", "N that also ran whole", &T::candidates),
-      describe<T>("ratio", "ratio", "time of the whole run over the composed (naive: scaled) time", &T::ratio),
+      describe<T>("ratio", "ratio", "time of the whole run over the assembled (naive: scaled) time", &T::ratio),
       describe<T>("agrees", "", "the two agree within the interval", &T::agrees),
   };
   return columns;
@@ -386,7 +386,7 @@ const std::vector<Column<Profile>>& profile_columns() {
   using T = Profile;
   static const std::vector<Column<T>> columns = {
       describe<T>("scheme", "", "scheme", &T::scheme),
-      describe<T>("pass", "", "`history`, `candidates` or `forward` (both in one)", &T::pass),
+      describe<T>("pass", "", "`prefill`, `scoring` or `forward` (both in one)", &T::pass),
       describe<T>("candidates", "candidates", "candidates in the pass", &T::candidates),
       describe<T>("seconds", "s", "time of the pass, median", &T::seconds),
       describe<T>("dispatches", "", "parallel regions and products started", &T::dispatches),
@@ -442,8 +442,8 @@ const std::vector<Column<Degradation>>& degradation_columns() {
       describe<T>("head_s", "s", "the ranking head alone, for all N candidates, median", &T::head_s),
       describe<T>("with_s", "s", "sequence model and head, likewise", &T::with_s),
       describe<T>("drop", "0..1", "throughput lost to the sequence model: 1 - head/with, per round", &T::drop),
-      describe<T>("drop_seed_rule", "0..1", "what the design note's rule makes of naive's drop and the speed-up",
-                  &T::drop_seed_rule),
+      describe<T>("drop_design_note", "0..1", "what the design note's rule makes of naive's drop and the speed-up",
+                  &T::drop_design_note),
       describe<T>("drop_exact", "0..1", "what exact algebra makes of them", &T::drop_exact),
   };
   return columns;
@@ -456,11 +456,11 @@ const std::vector<Column<Sample>>& sample_columns() {
       describe<T>("scheme", "", "scheme", &T::scheme),
       describe<T>("round", "", "round of the schedule", &T::round),
       describe<T>("status", "", "how the time was obtained", &T::status),
-      describe<T>("measured_seconds", "s", "time of `measured_candidates` candidates (composed: user + fusion)",
+      describe<T>("measured_seconds", "s", "time of `measured_candidates` candidates (assembled: prefill + scoring)",
                   &T::measured_seconds),
       describe<T>("measured_candidates", "candidates", "candidates inside the timer", &T::measured_candidates),
-      describe<T>("user_seconds", "s", "history pass", &T::user_seconds),
-      describe<T>("fusion_seconds", "s", "candidate pass", &T::fusion_seconds),
+      describe<T>("prefill_s", "s", "prefill", &T::prefill_s),
+      describe<T>("scoring_s", "s", "scoring pass", &T::scoring_s),
       describe<T>("canary_ratio", "ratio", "speed of the canary beside this timing over the upper quartile of the run",
                   &T::canary_ratio),
       describe<T>("canary_gflops", "GFLOP/s", "that speed itself, the slowest beside this timing", &T::canary_gflops,
@@ -531,12 +531,12 @@ const std::vector<Column<Surface>>& surface_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("scheme", "", "scheme", &T::scheme),
       describe<T>("cache_bytes", "bytes", "effective cache, where the data show one", &T::cache_bytes),
-      describe<T>("least_history", "tokens", "L, least of the data", &T::least_history),
-      describe<T>("most_history", "tokens", "L, most of the data", &T::most_history),
-      describe<T>("least_layers", "", "layers, least of the data", &T::least_layers),
-      describe<T>("most_layers", "", "layers, most of the data", &T::most_layers),
-      describe<T>("least_candidates", "candidates", "N, least of the data", &T::least_candidates),
-      describe<T>("most_candidates", "candidates", "N, most of the data", &T::most_candidates),
+      describe<T>("min_history", "tokens", "L, least of the data", &T::min_history),
+      describe<T>("max_history", "tokens", "L, most of the data", &T::max_history),
+      describe<T>("min_layers", "", "layers, least of the data", &T::min_layers),
+      describe<T>("max_layers", "", "layers, most of the data", &T::max_layers),
+      describe<T>("min_candidates", "candidates", "N, least of the data", &T::min_candidates),
+      describe<T>("max_candidates", "candidates", "N, most of the data", &T::max_candidates),
       describe<T>("shapes", "", "distinct (L, layers) of the data", &T::shapes),
       describe<T>("speedup_log_error", "", "RMS of ln(predicted/measured speed-up) over shapes left out",
                   &T::speedup_log_error),
@@ -547,7 +547,7 @@ const std::vector<Column<Surface>>& surface_columns() {
 const std::vector<Column<SurfaceTerm>>& surface_term_columns() {
   using T = SurfaceTerm;
   static const std::vector<Column<T>> columns = {
-      describe<T>("pass", "", "`naive`, `history` or `candidates`", &T::pass),
+      describe<T>("pass", "", "`naive`, `prefill` or `scoring`", &T::pass),
       describe<T>(
           "name", "",
           "`dense FLOPs`, `attention FLOPs`, `weight bytes`, `KV bytes`, `bytes beyond cache`, `team layers` or `pass`",

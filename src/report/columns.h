@@ -127,7 +127,7 @@ const std::vector<Column<Traffic>>& traffic_columns();
 const std::vector<Column<ServerOptions>>& server_columns();
 const std::vector<Column<UserCacheOptions>>& user_cache_columns();
 const std::vector<Column<ServiceCosts>>& service_costs_columns();
-const std::vector<Column<ServiceKnot>>& service_knot_columns();
+const std::vector<Column<ServiceBreakpoint>>& service_breakpoint_columns();
 const std::vector<Column<WorkloadColumn>>& workload_columns();
 const std::vector<Column<TrafficLatency>>& traffic_latency_columns();
 const std::vector<Column<TrafficFigure>>& traffic_figure_columns();
@@ -150,7 +150,7 @@ void visit_traffic_lists(T& traffic, const Visit& visit) {
   visit("capacity", capacity_columns(), traffic.capacity);
   visit("windows", traffic_window_columns(), traffic.windows);
   visit("cdf", latency_point_columns(), traffic.cdf);
-  visit("service", service_knot_columns(), traffic.costs.knots);
+  visit("service", service_breakpoint_columns(), traffic.costs.breakpoints);
 }
 /// Its parts that are one row each.
 template <typename T, typename Visit>

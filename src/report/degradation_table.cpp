@@ -28,7 +28,7 @@ std::vector<std::string> drop_cells(const Degradation& row) {
           seconds(row.with_s),
           share(row.drop.value, 1),
           ends(row.drop),
-          row.drop_seed_rule ? share(row.drop_seed_rule, 1) : "",
+          row.drop_design_note ? share(row.drop_design_note, 1) : "",
           row.drop_exact ? share(row.drop_exact, 1) : ""};
 }
 

@@ -52,7 +52,7 @@ std::string fit_text(const Fit& fit) {
     if (fit.r->ci95) text += " " + interval(*fit.r, decimals);
   }
   if (fit.asymptote) text += "; ceiling " + ceiling(fit);
-  for (const std::string& loss : fit.losses) text += "; " + one_line(loss);
+  for (const std::string& loss : fit.slowdowns) text += "; " + one_line(loss);
   return bullet(text);
 }
 
@@ -68,7 +68,7 @@ std::string drops(const std::vector<Degradation>& rows) {
     grid.add({row.history_length ? integer(*row.history_length) : "-", integer(row.candidates), one_line(row.scheme),
               share(row.drop.value, 1),
               row.drop.ci95 ? share(row.drop.ci95->lo, 1) + " to " + share(row.drop.ci95->hi, 1) : "-",
-              share(row.drop_seed_rule, 1), share(row.drop_exact, 1)});
+              share(row.drop_design_note, 1), share(row.drop_exact, 1)});
   }
   return grid.empty() ? "" : "\n### Throughput drop of the ranker, measured\n\n" + grid.markdown();
 }

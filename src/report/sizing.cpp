@@ -56,7 +56,7 @@ std::string shown_name(const std::string& name) {
   static const std::vector<std::pair<std::string, std::string>> names = {
       {"users_cached", "cached users"},
       {"min_improvement", "least improvement"},
-      {"user_s", "history pass"},
+      {"prefill_s", "prefill"},
       {"candidate_s", "one more candidate"},
       {"naive_candidate_s", "naive's candidate"},
       {"p99_over_mean", "P99 over mean"},
@@ -127,7 +127,7 @@ std::string failing(const Sizing& sizing) {
   for (const SizingBudget& budget : sizing.budgets) {
     if (!budget.feasible && budget.used) text += (text.empty() ? "" : "; ") + failure(budget, sizing);
   }
-  const bool out_of_reach = sizing.min_improvement && !sizing.least_candidates;
+  const bool out_of_reach = sizing.min_improvement && !sizing.min_candidates;
   if (!text.empty() && !out_of_reach) return text;
   const std::string wanted = "an improvement of " + share(sizing.min_improvement.value_or(0), 1);
   if (out_of_reach && sizing.known_to) {
@@ -139,9 +139,9 @@ std::string failing(const Sizing& sizing) {
            (sizing.limit ? factor(*sizing.limit, 2) + ", " + share(1 - 1 / *sizing.limit, 1) : "unknown");
   }
   // Of no report of ours, but it may be read.
-  if (!sizing.least_candidates) return "no budget is said to fail";
-  return wanted + " takes N = " + integer(*sizing.least_candidates) + ", and " + shown_name(sizing.binding) +
-         " allows " + most(sizing, sizing.likely_candidates);
+  if (!sizing.min_candidates) return "no budget is said to fail";
+  return wanted + " takes N = " + integer(*sizing.min_candidates) + ", and " + shown_name(sizing.binding) + " allows " +
+         most(sizing, sizing.expected_candidates);
 }
 
 std::string what_would_do(const std::vector<SizingChange>& changes) {
@@ -162,20 +162,22 @@ std::string sizing_answer(const Sizing& sizing) {
     return doubt + "infeasible: " + failing(sizing) + what_would_do(sizing.changes);
   }
   std::string text;
-  const std::string safe = sizing.safe_candidates ? " (safe: " + most(sizing, sizing.safe_candidates) + ")" : "";
-  const bool at_end = sizing.likely_candidates && sizing.likely_candidates == sizing.known_to;
+  const std::string conservative =
+      sizing.conservative_candidates ? " (conservative: " + most(sizing, sizing.conservative_candidates) + ")" : "";
+  const bool at_end = sizing.expected_candidates && sizing.expected_candidates == sizing.known_to;
   if (at_end && !sizing.budgets.empty()) {
-    text = under(sizing.budgets) + "score at least N = " + integer(*sizing.known_to) + safe +
+    text = under(sizing.budgets) + "score at least N = " + integer(*sizing.known_to) + conservative +
            ": no budget is reached up to there; measure larger N to know more";
-  } else if (sizing.likely_candidates && !at_end) {
-    text = under(sizing.budgets) + "score up to N = " + integer(*sizing.likely_candidates) + safe + "; " +
+  } else if (sizing.expected_candidates && !at_end) {
+    text = under(sizing.budgets) + "score up to N = " + integer(*sizing.expected_candidates) + conservative + "; " +
            shown_name(sizing.binding) + " binds";
     for (const SizingBudget& budget : sizing.budgets) {
       if (!budget.binding)
-        text += ", " + shown_name(budget.name) + " would allow " + most(sizing, budget.likely_candidates);
+        text += ", " + shown_name(budget.name) + " would allow " + most(sizing, budget.expected_candidates);
     }
   } else {
-    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N" : "no stated budget limits N" + safe;
+    text = sizing.budgets.empty() ? "no budget is stated, so nothing limits N"
+                                  : "no stated budget limits N" + conservative;
     if (at_end) text += " up to N = " + integer(*sizing.known_to) + ", the largest that is known";
     for (const SizingFraction& row : sizing.fractions) {
       if (row.fraction == 0.9 && row.candidates) {
@@ -184,8 +186,8 @@ std::string sizing_answer(const Sizing& sizing) {
       }
     }
   }
-  if (sizing.least_candidates) {
-    text += "; worth it from N = " + integer(*sizing.least_candidates) + " (improvement of " +
+  if (sizing.min_candidates) {
+    text += "; worth it from N = " + integer(*sizing.min_candidates) + " (improvement of " +
             format_significant(100 * sizing.min_improvement.value_or(0), 4) + "%)";
   }
   return doubt + text;
@@ -200,23 +202,24 @@ std::string from_to(const Interval& interval) {
   return low == high ? low : low + " to " + high;
 }
 
-/// Whether the time has an interval, so that a missing safe N is one without limit.
+/// Whether the time has an interval, so that a missing conservative N is one without limit.
 bool interval_known(const Sizing& sizing) {
-  return std::any_of(sizing.points.begin(), sizing.points.end(), [](const auto& row) { return row.p99_safe_s; }) ||
-         sizing.safe_candidates.has_value();
+  return std::any_of(sizing.points.begin(), sizing.points.end(),
+                     [](const auto& row) { return row.p99_conservative_s; }) ||
+         sizing.conservative_candidates.has_value();
 }
 
-/// Of a safe N beside the likely one, which it never exceeds: where that is known, a missing one is unknown.
+/// Of a conservative N beside the expected one, which it never exceeds: where that is known, a missing one is unknown.
 template <typename Row>
 std::string safe_text(const Sizing& sizing, const Row& row, const std::optional<std::int64_t>& known_to) {
-  const bool none = !row.likely_candidates && interval_known(sizing);
-  return row.safe_candidates || none ? most(known_to, row.safe_candidates) : "-";
+  const bool none = !row.expected_candidates && interval_known(sizing);
+  return row.conservative_candidates || none ? most(known_to, row.conservative_candidates) : "-";
 }
 
 // ---- sections
 
 Section budgets(const Sizing& sizing) {
-  const bool none = sizing.likely_candidates == 0;
+  const bool none = sizing.expected_candidates == 0;
   std::string below;
   for (const BudgetInfo& one : sizing_budgets()) {
     if (*one.below != '\0') below += (below.empty() ? "" : "; ") + std::string(one.below);
@@ -224,10 +227,10 @@ Section budgets(const Sizing& sizing) {
   return section("budgets",
                  {{"", "budget", false},
                   {"", "limit", true},
-                  {none ? "at" : "at the", none ? "N = 1" : "likely N", true},
+                  {none ? "at" : "at the", none ? "N = 1" : "expected N", true},
                   {"", "headroom", true},
-                  {"N by it alone:", "likely", true},
-                  {"", "safe", true},
+                  {"N by it alone:", "expected", true},
+                  {"", "conservative", true},
                   {"", "source", false},
                   {"", "", false}},
                  rows_of(sizing.budgets,
@@ -236,7 +239,7 @@ Section budgets(const Sizing& sizing) {
                                                            amount(row.limit, row.unit),
                                                            row.used ? amount(*row.used, row.unit) : "-",
                                                            row.headroom_pct ? share(*row.headroom_pct / 100, 1) : "-",
-                                                           most(sizing, row.likely_candidates),
+                                                           most(sizing, row.expected_candidates),
                                                            safe_text(sizing, row, sizing.known_to),
                                                            to_string(row.source),
                                                            row.binding ? "binds" : ""};
@@ -256,16 +259,16 @@ Section changes(const Sizing& sizing) {
 
 Section alternatives(const Sizing& sizing) {
   return section("alternatives under the same budgets",
-                 {{"", "change", false}, {"", "likely N", true}, {"", "source", false}},
+                 {{"", "change", false}, {"", "expected N", true}, {"", "source", false}},
                  rows_of(sizing.alternatives, [&](const SizingAlternative& row) {
-                   return std::vector<std::string>{one_line(row.change), most(sizing, row.likely_candidates),
+                   return std::vector<std::string>{one_line(row.change), most(sizing, row.expected_candidates),
                                                    to_string(row.source)};
                  }));
 }
 
 Section inputs(const Sizing& sizing) {
   return section(
-      "sensitivity: likely N when one input is 10% less or more (least N for the least improvement)",
+      "sensitivity: expected N when one input is 10% less or more (least N for the least improvement)",
       {{"", "input", false},
        {"", "value", true},
        {"", "95% interval", false},
@@ -317,7 +320,7 @@ std::vector<Section> speedups(const Sizing& sizing) {
       if (with_speedup) cells.push_back(factor(row.marginal_speedup, 4));
       if (with_drop) {
         cells.push_back(share(row.drop_naive, 2));
-        cells.push_back(share(row.drop_seed_rule, 2));
+        cells.push_back(share(row.drop_design_note, 2));
         cells.push_back(share(row.drop_exact, 2));
       }
       cells.push_back(to_string(row.source));
@@ -335,7 +338,7 @@ Section times(const Sizing& sizing) {
                  {{"", "N", true},
                   {"", "mean", true},
                   {"", "P99", true},
-                  {"", "P99, safe", true},
+                  {"", "P99, conservative", true},
                   {"utili-", "sation", true},
                   {"naive:", "mean", true},
                   {"", "P99", true},
@@ -344,7 +347,7 @@ Section times(const Sizing& sizing) {
                  rows_of(sizing.points,
                          [](const SizingPoint& row) {
                            return std::vector<std::string>{integer(row.candidates),   time(row.scheme_s),
-                                                           time(row.p99_s),           time(row.p99_safe_s),
+                                                           time(row.p99_s),           time(row.p99_conservative_s),
                                                            share(row.utilisation, 1), time(row.naive_s),
                                                            time(row.naive_p99_s),     share(row.naive_utilisation, 1),
                                                            to_string(row.source)};
@@ -421,10 +424,10 @@ Section advice(const Sizing& sizing) {
                   {"improvement", "here", true},
                   {"", "grade", false}},
                  rows_of(sizing.advice, [](const SizingAdvice& row) {
-                   std::string range = integer(row.least_candidates);
-                   if (!row.most_candidates) range += "+";
-                   if (row.most_candidates && *row.most_candidates != row.least_candidates) {
-                     range += "-" + integer(*row.most_candidates);
+                   std::string range = integer(row.min_candidates);
+                   if (!row.max_candidates) range += "+";
+                   if (row.max_candidates && *row.max_candidates != row.min_candidates) {
+                     range += "-" + integer(*row.max_candidates);
                    }
                    return std::vector<std::string>{one_line(row.situation),
                                                    range,
@@ -463,7 +466,7 @@ Section targets(const Sizing& sizing) {
                                factor(row.speedup_needed, 3),
                                factor(row.end_to_end, 3),
                                significant(row.largest_r, 4),
-                               integer(row.least_candidates),
+                               integer(row.min_candidates),
                                count(row.seed_candidates, "never"),
                                count(row.candidates, "never"),
                                row.reached ? "yes" : "no"};
@@ -478,7 +481,7 @@ Section frontier(const Sizing& sizing, const std::string& axis, const std::strin
   }
   const bool drop = std::any_of(rows.begin(), rows.end(), [](const auto& row) { return row.drop_naive.has_value(); });
   std::vector<Grid::Head> heads = {
-      {"", head, true}, {"", "likely N", true}, {"", "safe N", true}, {"", "speed-up", true}};
+      {"", head, true}, {"", "expected N", true}, {"", "conservative N", true}, {"", "speed-up", true}};
   if (drop) {
     heads.push_back({"drop with", "naive", true});
     heads.push_back({"with", "sharing", true});
@@ -486,7 +489,7 @@ Section frontier(const Sizing& sizing, const std::string& axis, const std::strin
   heads.push_back({"", "source", false});
   return section("N against " + against, std::move(heads), rows_of(rows, [&](const SizingFrontier& row) {
                    std::vector<std::string> cells = {
-                       amount(row.at, row.unit), most(row.known_to, row.likely_candidates),
+                       amount(row.at, row.unit), most(row.known_to, row.expected_candidates),
                        safe_text(sizing, row, row.known_to), row.speedup ? factor(*row.speedup, 2) : "-"};
                    if (drop) {
                      cells.push_back(share(row.drop_naive, 2));
@@ -502,14 +505,14 @@ Section parameters(const Sizing& sizing) {
                  {{"", "parameter", false},
                   {"", "from", true},
                   {"", "to", true},
-                  {"", "likely N", true},
+                  {"", "expected N", true},
                   {"", "change", true},
                   {"", "source", false}},
                  rows_of(sizing.parameters, [&](const SizingParameter& row) {
                    return std::vector<std::string>{one_line(row.name),
                                                    one_line(row.from),
                                                    one_line(row.to),
-                                                   most(sizing, row.likely_candidates),
+                                                   most(sizing, row.expected_candidates),
                                                    row.change_pct ? share(*row.change_pct / 100, 1) : "-",
                                                    to_string(row.source)};
                  }));
@@ -599,14 +602,14 @@ std::string render_sizing_csv(const Report& report) {
   const std::string whole = "sizing";
   const Sizing& sizing = *report.sizing;
   // What was measured is among the points.
-  std::optional<std::int64_t> most_fitted;
+  std::optional<std::int64_t> max_fitted;
   for (const SizingPoint& point : sizing.points) {
     if (point.source == Source::fitted || point.source == Source::measured)
-      most_fitted = std::max(most_fitted.value_or(0), point.candidates);
+      max_fitted = std::max(max_fitted.value_or(0), point.candidates);
   }
   const auto source_at = [&](const std::optional<std::int64_t>& candidates) {
-    if (!most_fitted) return to_string(sizing.source);
-    return to_string(candidates && *candidates <= *most_fitted ? Source::fitted : Source::extrapolated);
+    if (!max_fitted) return to_string(sizing.source);
+    return to_string(candidates && *candidates <= *max_fitted ? Source::fitted : Source::extrapolated);
   };
   // Of numbers that do not come from where the rest of their row does.
   const auto own_source = [&](const std::string& section, const std::string& quantity, const std::string& source) {
@@ -617,7 +620,7 @@ std::string render_sizing_csv(const Report& report) {
     if (section == whole && quantity == "min_improvement") return to_string(Source::assumed);
     if (section == whole && quantity == "limit") return source_at({});
     if (section == whole && quantity == "knee_candidates") return source_at(sizing.knee_candidates);
-    if (section == whole && quantity == "least_candidates") return source_at(sizing.least_candidates);
+    if (section == whole && quantity == "min_candidates") return source_at(sizing.min_candidates);
     if (section == "budgets" && quantity == "limit") return to_string(Source::assumed);
     if (quantity == "seed_improvement") return to_string(Source::assumed);
     return source;

@@ -87,9 +87,9 @@ const char* mark(Status status) {
   switch (status) {
     case Status::measured:
       return "";
-    case Status::composed:
+    case Status::assembled:
       return "c";
-    case Status::scaled:
+    case Status::extrapolated:
       return "s";
     case Status::skipped:
       return "-";
@@ -149,19 +149,19 @@ std::vector<std::string> scheme_names(const Case& one) {
 /// What the grid's marks and heads mean, then what its rows leave out: forms, memory, skipped rows.
 std::string point_notes(const Case& one) {
   std::vector<std::string> scaled, forms, memory;
-  bool any_composed = false, any_sharing = false;
+  bool any_assembled = false, any_sharing = false;
   // (scheme, reason) in order of first appearance, with the N it holds for
   std::vector<std::pair<std::pair<std::string, std::string>, std::vector<std::string>>> skipped;
   for (const auto& name : scheme_names(one)) {
     any_sharing = any_sharing || name != kBaseline;
     std::vector<std::string> counts;
-    std::vector<std::pair<std::string, std::vector<std::string>>> form_counts;
+    std::vector<std::pair<std::string, std::vector<std::string>>> ways;
     std::optional<std::int64_t> least, most;
     for (const auto& point : one.points) {
       const SchemePoint* scheme = find(point, name);
       if (!scheme) continue;
-      any_composed = any_composed || scheme->status == Status::composed;
-      if (scheme->status == Status::scaled) {
+      any_assembled = any_assembled || scheme->status == Status::assembled;
+      if (scheme->status == Status::extrapolated) {
         counts.push_back((scheme->measured_candidates ? integer(*scheme->measured_candidates) : "-") + " of " +
                          integer(point.candidates));
       }
@@ -170,10 +170,12 @@ std::string point_notes(const Case& one) {
         if (skipped.empty() || skipped.back().first != key) skipped.push_back({key, {}});
         skipped.back().second.push_back(integer(point.candidates));
       }
-      if (scheme->form) {
-        if (form_counts.empty() || form_counts.back().first != *scheme->form)
-          form_counts.push_back({*scheme->form, {}});
-        form_counts.back().second.push_back(integer(point.candidates));
+      const std::string ran = to_string(scheme->execution) +
+                              (scheme->execution != Execution::unknown && !scheme->detail.empty() ? ", " : "") +
+                              scheme->detail;
+      if (!ran.empty()) {
+        if (ways.empty() || ways.back().first != ran) ways.push_back({ran, {}});
+        ways.back().second.push_back(integer(point.candidates));
       }
       if (scheme->kv_bytes) {
         least = std::min(least.value_or(*scheme->kv_bytes), *scheme->kv_bytes);
@@ -183,8 +185,8 @@ std::string point_notes(const Case& one) {
     const std::string shown = clipped(name, kSchemeWidth);
     if (!counts.empty()) scaled.push_back(shown + " on " + join(counts, ", "));
     std::vector<std::string> parts;
-    for (const auto& [form, at] : form_counts) {
-      parts.push_back(one_line(form) + (form_counts.size() > 1 ? " at N=" + join(at, ", ") : ""));
+    for (const auto& [ran, at] : ways) {
+      parts.push_back(one_line(ran) + (ways.size() > 1 ? " at N=" + join(at, ", ") : ""));
     }
     if (!parts.empty()) forms.push_back(shown + " " + join(parts, "; "));
     if (least) memory.push_back(shown + " " + bytes(*least) + (*most != *least ? " to " + bytes(*most) : ""));
@@ -195,9 +197,8 @@ std::string point_notes(const Case& one) {
   if (any_sharing) {
     text += paragraph("left-out", "speed-up at this N predicted by the fit to all the other N", kMargin);
   }
-  if (any_composed) {
-    text += paragraph("c", "composed: one history pass per round serves every N, plus the candidate pass at this N",
-                      kMargin);
+  if (any_assembled) {
+    text += paragraph("c", "assembled: one prefill per round serves every N, plus the scoring pass at this N", kMargin);
   }
   if (!scaled.empty()) {
     text += paragraph("s", "scaled: fewer candidates timed, then multiplied (" + join(scaled, "; ") + ")", kMargin);
@@ -209,7 +210,7 @@ std::string point_notes(const Case& one) {
                                  kMargin),
                        Emphasis::warning);
   }
-  if (!forms.empty()) text += paragraph_of_items("form", forms, kMargin);
+  if (!forms.empty()) text += paragraph_of_items("ran", forms, kMargin);
   if (!memory.empty()) text += paragraph_of_items("KV held", memory, kMargin);
   return text;
 }
@@ -396,11 +397,11 @@ std::string explanation(const Fit& fit) {
               significant(share.weights, 3), significant(share.kv, 3), significant(share.head, 3),
               significant(share.overhead, 3)});
   }
-  return titled(
-      fmt::format("why r: design note {}, measured {}, FLOPs {}; parts of the r of each N, by {}",
-                  significant(fit.explanation->r_seed, 3), fit.r ? significant(fit.r->value, 3) : std::string("-"),
-                  significant(fit.r_flops, 3), clipped(fit.explanation->basis, 12)),
-      grid);
+  return titled(fmt::format("why r: design note {}, measured {}, FLOPs {}; parts of the r of each N, by {}",
+                            significant(fit.explanation->r_design_note, 3),
+                            fit.r ? significant(fit.r->value, 3) : std::string("-"), significant(fit.r_flops, 3),
+                            clipped(fit.explanation->basis, 12)),
+                grid);
 }
 
 std::string fit_block(const Fit& fit) {
@@ -413,12 +414,12 @@ std::string fit_block(const Fit& fit) {
                  Emphasis::strong);
   if (!fit.verdict.empty()) text += paragraph("  verdict", one_line(fit.verdict), kLabel);
   if (!fit.next.empty()) text += paragraph("  next", one_line(fit.next), kLabel);
-  for (std::size_t i = 0; i < fit.losses.size(); ++i) {
-    text += paragraph(i == 0 ? "  loses" : "", one_line(fit.losses[i]), kLabel);
+  for (std::size_t i = 0; i < fit.slowdowns.size(); ++i) {
+    text += paragraph(i == 0 ? "  loses" : "", one_line(fit.slowdowns[i]), kLabel);
   }
   text += row("  r", estimate(fit.r), "cost of one more candidate over one naive candidate");
   text += row("  r by FLOPs", significant(fit.r_flops, 3), "the same by arithmetic alone");
-  text += row("  rho", significant(fit.rho, 3), "candidate pass over history pass, C_f/C_u");
+  text += row("  rho", significant(fit.rho, 3), "scoring pass over prefill, C_f/C_u");
   text += row("  ceiling", ceiling(fit), "limit of the speed-up by the model in use");
   text += row("  R^2", fit.r_squared ? fixed(*fit.r_squared, 4) : "-",
               "near 1 for any rising curve: judge by the residuals");
@@ -454,8 +455,8 @@ std::string surface_block(const Surface& surface) {
   std::string text = paragraph(
       "surface",
       fmt::format("of naive and {}: L {}, layers {}, N {}{}", clipped(surface.scheme, kSchemeWidth),
-                  range(surface.least_history, surface.most_history), range(surface.least_layers, surface.most_layers),
-                  range(surface.least_candidates, surface.most_candidates),
+                  range(surface.min_history, surface.max_history), range(surface.min_layers, surface.max_layers),
+                  range(surface.min_candidates, surface.max_candidates),
                   surface.cache_bytes && std::isfinite(*surface.cache_bytes)
                       ? "; effective cache " + significant(*surface.cache_bytes / (1 << 20), 3) + " MiB"
                       : ""),
@@ -555,11 +556,11 @@ std::string equality(const Equivalence& e, const std::vector<TimedOutputs>& time
 }
 
 std::string composition(const Case& one) {
-  // What the parts of a scheme are: a few candidates multiplied up, or a history pass and a candidate pass.
+  // What the parts of a scheme are: a few candidates multiplied up, or a prefill and a scoring pass.
   const auto scaled = [&](const std::string& name) {
     return std::any_of(one.points.begin(), one.points.end(), [&](const Point& point) {
       const SchemePoint* scheme = find(point, name);
-      return scheme != nullptr && scheme->status == Status::scaled;
+      return scheme != nullptr && scheme->status == Status::extrapolated;
     });
   };
   std::string text;
@@ -568,8 +569,8 @@ std::string composition(const Case& one) {
     text += paragraph(text.empty() ? "whole run" : "",
                       fmt::format("{} at N={} {}: whole/{} {}  95% {}", clipped(check.scheme, kSchemeWidth),
                                   integer(check.candidates), check.agrees ? "agrees" : bad("DISAGREES"),
-                                  scaled(check.scheme) ? "scaled" : "composed", fixed(check.ratio.value, decimals),
-                                  interval(check.ratio, decimals)),
+                                  scaled(check.scheme) ? "extrapolated" : "assembled",
+                                  fixed(check.ratio.value, decimals), interval(check.ratio, decimals)),
                       kMargin);
   }
   return text;

@@ -77,17 +77,17 @@ std::optional<Estimate> figure(const Traffic& traffic, const char* name) {
 
 /// "4 workers", "a cache of 1.00 GiB": a value of what was searched for.
 std::string found_value(const TrafficFind& find, double value) {
-  if (find.what == "qps") return rate(value);
-  if (find.what == "cache") return value > 0 ? "a cache of " + bytes(value) : "no cache";
-  return whole(value) + (find.what == "workers" ? " worker" : " candidate") + (value == 1 ? "" : "s");
+  if (find.what == FindTarget::qps) return rate(value);
+  if (find.what == FindTarget::cache) return value > 0 ? "a cache of " + bytes(value) : "no cache";
+  return whole(value) + (find.what == FindTarget::workers ? " worker" : " candidate") + (value == 1 ? "" : "s");
 }
 
 std::string find_answer(const TrafficFind& find, double limit) {
-  const bool least = find.what == "workers" || find.what == "cache";
+  const bool least = find.what == FindTarget::workers || find.what == FindTarget::cache;
   const std::string budget = "a P99 of " + seconds(limit);
   if (!find.value) {
     if (!find.fails_at) return "nothing meets " + budget;
-    const bool plural = find.what == "workers" && *find.fails_at != 1;
+    const bool plural = find.what == FindTarget::workers && *find.fails_at != 1;
     if (!find.p99_s)
       return found_value(find, *find.fails_at) + (plural ? " are" : " is") + " not shown to meet " + budget;
     return "not even " + found_value(find, *find.fails_at) + (plural ? " meet " : " meets ") + budget;
@@ -271,7 +271,7 @@ Section capacity(const Traffic& traffic) {
                                                    row.saturated ? "falls behind"
                                                    : row.p99_s   ? middle(row.p99_s, "s")
                                                                  : "too few requests",
-                                                   ends(row.p99_s, "s"), integer(row.perfect_workers)};
+                                                   ends(row.p99_s, "s"), integer(row.offered_load_workers)};
                  }));
 }
 
@@ -301,10 +301,13 @@ Section windows(const Traffic& traffic) {
                   {"workers of a", "perfect system", true}},
                  rows_of(shown,
                          [](const TrafficWindow& row) {
-                           return std::vector<std::string>{seconds(row.start_s),        rate(row.arrivals_per_s),
-                                                           rate(row.completions_per_s), significant(row.queue, 3),
-                                                           share(row.hit_rate, 1),      quantity(row.p99_s, "s"),
-                                                           integer(row.perfect_workers)};
+                           return std::vector<std::string>{seconds(row.start_s),
+                                                           rate(row.arrivals_per_s),
+                                                           rate(row.completions_per_s),
+                                                           significant(row.queue, 3),
+                                                           share(row.hit_rate, 1),
+                                                           quantity(row.p99_s, "s"),
+                                                           integer(row.offered_load_workers)};
                          }),
                  std::move(below));
 }
@@ -331,8 +334,8 @@ std::string subject(const Traffic& traffic) {
                      seconds(traffic.duration_s) + " (" + one_line(traffic.workload) + "), " +
                      counted(server.workers, "worker") + ", " +
                      (server.order == ServeOrder::fifo ? "first come first served" : "shortest service first");
-  if (server.batch_most > 1) {
-    text += ", batches of up to " + integer(server.batch_most) + " within " + seconds(server.batch_window_s);
+  if (server.batch_max > 1) {
+    text += ", batches of up to " + integer(server.batch_max) + " within " + seconds(server.batch_window_s);
   }
   if (traffic.cache.bytes > 0) {
     text +=
@@ -342,7 +345,8 @@ std::string subject(const Traffic& traffic) {
   }
   text += "; service times " + one_line_or_dash(to_string(traffic.costs.source));
   if (!traffic.costs.basis.empty()) text += " (" + one_line(traffic.costs.basis) + ")";
-  return text + "; a perfect system needs " + counted(traffic.perfect_workers, "worker") + " in the busiest window";
+  return text + "; a perfect system needs " + counted(traffic.offered_load_workers, "worker") +
+         " in the busiest window";
 }
 
 /// How the log was read: before what follows from it.

@@ -26,8 +26,8 @@ const std::vector<Column<Traffic>>& traffic_columns() {
                   &T::saturated),
       describe<T>("saturation", "", "how it shows", known(&T::saturation)),
       describe<T>("p99_limit_s", "s", "what 99% of the requests are to be answered within, if asked", &T::p99_limit_s),
-      describe<T>("perfect_workers", "", "least that a perfect system needs in the busiest window",
-                  &T::perfect_workers),
+      describe<T>("offered_load_workers", "", "least that a perfect system needs in the busiest window",
+                  &T::offered_load_workers),
       describe<T>("assumptions", "", "what the log or the report does not tell", &T::assumptions),
   };
   return columns;
@@ -40,7 +40,7 @@ const std::vector<Column<ServerOptions>>& server_columns() {
       describe<T>("order", "", "`fifo`, or `shortest`: the shortest service first", &T::order),
       describe<T>("batch_window_s", "s", "a free worker waits this long for more requests to serve together",
                   &T::batch_window_s),
-      describe<T>("batch_most", "", "most requests of a batch; 1: no batching", &T::batch_most),
+      describe<T>("batch_max", "", "most requests of a batch; 1: no batching", &T::batch_max),
   };
   return columns;
 }
@@ -66,7 +66,7 @@ const std::vector<Column<ServiceCosts>>& service_costs_columns() {
                   Role::added),
       describe<T>("curve_candidates", "candidates", "N of `curve`", &T::curve_candidates, Role::added),
       describe<T>("curve", "ratio",
-                  "measured candidate pass over the line of the table at these N, linear between; none: 1", &T::curve,
+                  "measured scoring pass over the line of the table at these N, linear between; none: 1", &T::curve,
                   Role::added),
       describe<T>("residuals", "ratio", "timings over the time of the table, ascending, equally likely", &T::residuals),
       describe<T>("threads", "", "of a worker; null: unknown", &T::threads, Role::added),
@@ -75,13 +75,13 @@ const std::vector<Column<ServiceCosts>>& service_costs_columns() {
   return columns;
 }
 
-const std::vector<Column<ServiceKnot>>& service_knot_columns() {
-  using T = ServiceKnot;
+const std::vector<Column<ServiceBreakpoint>>& service_breakpoint_columns() {
+  using T = ServiceBreakpoint;
   static const std::vector<Column<T>> columns = {
       describe<T>("history_length", "tokens", "L", &T::history_length),
-      describe<T>("history_s", "s", "history pass; at L = 0 what any pass takes", &T::history_s),
-      describe<T>("candidates_s", "s", "candidate pass, what does not grow with N", &T::candidates_s),
-      describe<T>("candidate_s", "s", "candidate pass, per candidate", &T::candidate_s),
+      describe<T>("history_s", "s", "prefill; at L = 0 what any pass takes", &T::history_s),
+      describe<T>("candidates_s", "s", "scoring pass, what does not grow with N", &T::candidates_s),
+      describe<T>("candidate_s", "s", "scoring pass, per candidate", &T::candidate_s),
   };
   return columns;
 }
@@ -128,7 +128,7 @@ const std::vector<Column<TrafficFigure>>& traffic_figure_columns() {
 const std::vector<Column<TrafficFind>>& traffic_find_columns() {
   using T = TrafficFind;
   static const std::vector<Column<T>> columns = {
-      describe<T>("what", "", "`qps`, `candidates`, `workers` or `cache`", &T::what),
+      describe<T>("what", "", "what was searched for", &T::what),
       describe<T>("unit", "", "of the values", &T::unit),
       describe<T>("value", "", "largest (of workers and cache smallest) that is shown to meet the P99; null: none is",
                   &T::value),
@@ -162,7 +162,7 @@ const std::vector<Column<CapacityPoint>>& capacity_columns() {
       describe<T>("requests_per_s", "1/s", "rate of arrival", &T::requests_per_s),
       describe<T>("utilisation", "0..1", "of the workers", &T::utilisation),
       describe<T>("p99_s", "s", "from arrival to answer; null: saturated, or too few requests", &T::p99_s),
-      describe<T>("perfect_workers", "", "least that a perfect system needs", &T::perfect_workers),
+      describe<T>("offered_load_workers", "", "least that a perfect system needs", &T::offered_load_workers),
       describe<T>("saturated", "", "the workers fall behind", &T::saturated),
   };
   return columns;
@@ -177,8 +177,8 @@ const std::vector<Column<TrafficWindow>>& traffic_window_columns() {
       describe<T>("queue", "", "mean number of requests waiting", &T::queue),
       describe<T>("hit_rate", "0..1", "requests that find their user in the cache", &T::hit_rate),
       describe<T>("p99_s", "s", "of those answered; null: fewer than 100", &T::p99_s),
-      describe<T>("perfect_workers", "", "arrivals per second times mean service time, rounded up",
-                  &T::perfect_workers),
+      describe<T>("offered_load_workers", "", "arrivals per second times mean service time, rounded up",
+                  &T::offered_load_workers),
       describe<T>("canary_ratio", "ratio",
                   "of a replay: speed of the FMA canary over the upper quartile of all windows", &T::canary_ratio),
       describe<T>("clean", "", "of a replay: nothing else slowed the machine", &T::clean),

@@ -25,12 +25,12 @@
 namespace kvcast::report {
 namespace {
 
-constexpr std::uint32_t kMostRows = 1048576;  // of a sheet
+constexpr std::uint32_t kMaxRows = 1048576;   // of a sheet
 constexpr std::int64_t kManySamples = 20000;  // beyond, rows are not kept in memory
 // N of a model beyond any that kvcast sizes; measured N that a formula can hold.
-constexpr std::int64_t kMostCandidates = 1'000'000'000;
-constexpr std::size_t kMostKnots = 50;
-constexpr double kSeedDrop = 0.4, kTail = 0.99;
+constexpr std::int64_t kMaxCandidates = 1'000'000'000;
+constexpr std::size_t kMaxBreakpoints = 50;
+constexpr double kDesignNoteDrop = 0.4, kTail = 0.99;
 // In pixels, and the rows below it with a gap.
 constexpr std::uint16_t kChartWidth = 640, kChartHeight = 380, kChartGap = 20, kChartRows = 20;
 
@@ -126,7 +126,7 @@ void write_summary(Sheet& sheet, const Report& report) {
   for (const Case& one : report.cases) {
     for (const Point& point : one.points) {
       for (const SchemePoint& scheme : point.schemes) {
-        if (row + 1 >= kMostRows) break;
+        if (row + 1 >= kMaxRows) break;
         ++row;
         cells(sheet, {row, 0}, shape_columns(), pointer(one.shape));
         cells(sheet, {row, cells(sheet, {row, middle}, point_columns(), &point)}, scheme_point_columns(), &scheme);
@@ -151,13 +151,13 @@ void write_samples(Sheet& sheet, const Report& report) {
   const auto last = heads(sheet, {0, middle}, sample_columns());
   const std::int64_t count = sample_count(report);
   // Beside the table: a row below would be sorted and filtered with it.
-  if (count > kMostRows - 1) {
-    sheet.title({0, next(last)}, integer(count - (kMostRows - 1)) + " samples are left out; all are in samples.csv");
+  if (count > kMaxRows - 1) {
+    sheet.title({0, next(last)}, integer(count - (kMaxRows - 1)) + " samples are left out; all are in samples.csv");
   }
   std::uint32_t row = 0;
   for (const Case& one : report.cases) {
     for (const Sample& sample : one.samples) {
-      if (row + 1 >= kMostRows) break;
+      if (row + 1 >= kMaxRows) break;
       ++row;
       cells(sheet, {row, 0}, shape_columns(), pointer(one.shape));
       cells(sheet, {row, middle}, sample_columns(), &sample);
@@ -319,7 +319,7 @@ struct Inputs {
 };
 
 Inputs inputs_of(const Report& report, const Case& one, const Fit& fit) {
-  Inputs inputs{{kSeedDrop, std::nullopt}, "assumed: the design note's 40%", names_of(fit.models)};
+  Inputs inputs{{kDesignNoteDrop, std::nullopt}, "assumed: the design note's 40%", names_of(fit.models)};
   if (const Degradation* measured = drop_at(report, one, std::nullopt, kBaseline)) {
     inputs.drop = measured->drop;
     inputs.drop_source = "measured at N = " + integer(measured->candidates);
@@ -357,7 +357,7 @@ std::uint32_t write_inputs(Book& book, Sheet& sheet, std::uint32_t row, const Fi
     }
   }
   add("drop of naive", "model_drop", inputs.drop.value, inputs.drop.ci95, "0..1", inputs.drop_source);
-  add("r of the design note", "model_r_seed", kSeedR, std::nullopt, "ratio", "for comparison");
+  add("r of the design note", "model_r_design_note", kDesignNoteR, std::nullopt, "ratio", "for comparison");
   const FittedModel* model = fit.in_use();
   const auto derived = [&](const char* label, const std::string& formula, std::optional<double> value,
                            const std::string& what) {
@@ -399,7 +399,7 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
     live.models.push_back(model.formula);
     heads_of_model.emplace_back(model.formula, "ratio");
   }
-  for (const auto& [head, unit] : {std::pair{"at model_r_seed", "ratio"},
+  for (const auto& [head, unit] : {std::pair{"at model_r_design_note", "ratio"},
                                    {"improvement", "0..1"},
                                    {"drop, seed rule", "0..1"},
                                    {"drop, exact", "0..1"},
@@ -434,7 +434,8 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
       sheet.formula({row, static_cast<std::uint16_t>(Live::kModels + i)},
                     or_empty(in_cells(model.formula, inputs.names[i], cell)), modelled_speedup(model, n), "ratio");
     }
-    sheet.formula({row, live.seed()}, "=" + cell + "/(1+(" + cell + "-1)*model_r_seed)", speedup(n, kSeedR), "ratio");
+    sheet.formula({row, live.seed()}, "=" + cell + "/(1+(" + cell + "-1)*model_r_design_note)",
+                  speedup(n, kDesignNoteR), "ratio");
     // By the model in use; where there is none, of what was measured.
     const std::optional<double> in_use = used != nullptr ? std::optional(modelled_speedup(*used, n)) : measured;
     const std::string by = relative({row, column_in_use});
@@ -442,7 +443,7 @@ std::uint32_t write_live(Book& book, Sheet& sheet, const Report& report, const C
       if (in_use) sheet.formula({row, column}, "=IF(" + by + "=\"\",\"\"," + text + ")", value(*in_use), "0..1");
     };
     formula(live.improvement(), "1-1/" + by, [](double s) { return 1 - 1 / s; });
-    formula(live.seed_rule(), "model_drop/" + by, [&](double s) { return drop_seed_rule(drop, s); });
+    formula(live.seed_rule(), "model_drop/" + by, [&](double s) { return drop_design_note(drop, s); });
     formula(live.exact(), "IF(model_drop>0,1/(1+" + by + "*(1-model_drop)/model_drop),0)",
             [&](double s) { return drop > 0 ? drop_exact(drop, s) : 0; });
     const auto dropped = [&](std::uint16_t column, const std::string& scheme) {
@@ -592,9 +593,9 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   const bool timed = std::any_of(sizing.points.begin(), sizing.points.end(),
                                  [](const SizingPoint& point) { return point.scheme_s.has_value(); });
   if (sized == sizing.models.end() || !timed || !(sized->candidate_s > 0) || sized->block_s) return row;
-  TimeCells time{sized->user_s, sized->candidate_s, {}, sized->straight};
+  TimeCells time{sized->prefill_s, sized->candidate_s, {}, sized->straight};
   for (std::size_t i = 0; i < sized->measured_candidates.size(); ++i) {
-    time.knots.push_back({sized->measured_candidates[i], sized->measured_s[i], ""});
+    time.breakpoints.push_back({sized->measured_candidates[i], sized->measured_s[i], ""});
   }
   double tail = 1;
   if (!sizing.residuals.empty()) {
@@ -607,16 +608,17 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   const bool stated = budget != sizing.budgets.end();
   const double limit = stated ? budget->limit : 2 * tail * time.seconds(1.0);
   // As in the sizing, a budget that is met exactly is met, and nothing is said beyond what is known.
-  const double most = static_cast<double>(sizing.known_to.value_or(kMostCandidates));
+  const double most = static_cast<double>(sizing.known_to.value_or(kMaxCandidates));
   const double exact = time.candidates(limit / tail);
   const double candidates = std::clamp(std::floor(exact * (1 + 1e-9)), 0.0, most);
   const bool rate = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
                                 [](const SizingBudget& one) { return one.name == "qps"; });
-  const bool rises = std::adjacent_find(time.knots.begin(), time.knots.end(), [](const auto& low, const auto& high) {
-                       return !(low.seconds < high.seconds);
-                     }) == time.knots.end();
-  const bool same = !stated || budget->likely_candidates.value_or(-1) == static_cast<std::int64_t>(candidates);
-  if (rate || !rises || !same || time.knots.size() > kMostKnots) {
+  const bool rises =
+      std::adjacent_find(time.breakpoints.begin(), time.breakpoints.end(), [](const auto& low, const auto& high) {
+        return !(low.seconds < high.seconds);
+      }) == time.breakpoints.end();
+  const bool same = !stated || budget->expected_candidates.value_or(-1) == static_cast<std::int64_t>(candidates);
+  if (rate || !rises || !same || time.breakpoints.size() > kMaxBreakpoints) {
     sheet.note({row++, 0},
                rate ? "No live model: the wait at a rate of requests is no formula of a cell. kvcast size, or the "
                       "page, sizes again."
@@ -635,14 +637,14 @@ std::uint32_t write_live_sizing(Book& book, Sheet& sheet, std::uint32_t row, con
   };
   add("P99 budget", "size_budget", limit, "s", stated ? "stated" : "example: none was stated");
   add("tail", "size_tail", tail, "ratio", "99% of the timings are at most this many times the time of their N");
-  for (TimeCells::Knot& knot : time.knots) {
-    knot.cell =
-        add("time at N = " + whole(knot.candidates), "", knot.seconds, "s",
+  for (TimeCells::Breakpoint& breakpoint : time.breakpoints) {
+    breakpoint.cell =
+        add("time at N = " + whole(breakpoint.candidates), "", breakpoint.seconds, "s",
             time.straight ? "measured; between two a straight line" : "measured; between two a line of the logs");
   }
-  const std::string where =
-      time.knots.empty() ? "of a request's time a + b N" : "of a + b N, beyond the measured N scaled to meet them";
-  add("a", "size_a", sized->user_s, "s", where);
+  const std::string where = time.breakpoints.empty() ? "of a request's time a + b N"
+                                                     : "of a + b N, beyond the measured N scaled to meet them";
+  add("a", "size_a", sized->prefill_s, "s", where);
   add("b", "size_b", sized->candidate_s, "s", "of it");
   const auto derived = [&](const char* label, const std::string& formula, double value, const char* unit) {
     sheet.text({row, 0}, label);

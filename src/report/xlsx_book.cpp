@@ -21,7 +21,7 @@ namespace {
 
 namespace fs = std::filesystem;
 
-constexpr std::size_t kMostUnits = 32767;
+constexpr std::size_t kMaxUnits = 32767;
 constexpr std::int64_t kExactIntegers = std::int64_t{1} << 53;
 constexpr std::size_t kNarrow = 9, kWide = 44;
 // 2000-01-01: a report has no date, and the same report gives the same bytes.
@@ -69,7 +69,7 @@ std::string cell_text(const std::string& text) {
     if (character == "\xEF\xBF\xBE" || character == "\xEF\xBF\xBF") character = "\xEF\xBF\xBD";
     if (looks_escaped(safe, i)) character = "_x005F_";
     units += character.size() > 4 ? character.size() : length == 4 ? 2 : 1;
-    if (units > kMostUnits) break;
+    if (units > kMaxUnits) break;
     result += character;
     i += length;
   }

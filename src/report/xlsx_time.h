@@ -9,12 +9,12 @@ namespace kvcast::report {
 /// Through what was measured, between two N a straight line in N or, not `straight`, one of the logs; beyond them
 /// size_a + size_b N, scaled to meet the outermost; that line alone where nothing was measured. size_b > 0.
 struct TimeCells {
-  struct Knot {
+  struct Breakpoint {
     double candidates = 0, seconds = 0;
     std::string cell;  ///< where the seconds stand
   };
   double a = 0, b = 0;
-  std::vector<Knot> knots;  ///< ascending in both
+  std::vector<Breakpoint> breakpoints;  ///< ascending in both
   bool straight = true;
 
   /// Seconds at N, and as a formula of the cell or name `n`.

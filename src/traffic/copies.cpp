@@ -23,11 +23,11 @@ Copies copies_for(const Log& log, double requests_per_s) {
                       "leave --qps out to take the rows as they are");
   }
   const double copies = requests_per_s / own;
-  if (!(copies <= static_cast<double>(kMostCopies))) {
+  if (!(copies <= static_cast<double>(kMaxCopies))) {
     throw ConfigError("--qps",
                       format_double(requests_per_s) + "/s takes " + format_significant(copies, 3) + " copies of " +
                           log.file() + " (" + format_significant(own, 3) + "/s)",
-                      "at most " + std::to_string(kMostCopies));
+                      "at most " + std::to_string(kMaxCopies));
   }
   // The quotient of a rate and itself may be a rounding error away from 1.
   const double nearest = std::round(copies);

@@ -11,14 +11,14 @@
 namespace kvcast::traffic {
 
 /// Each has a place of its own in the log.
-inline constexpr std::int64_t kMostCopies = 65536;
+inline constexpr std::int64_t kMaxCopies = 65536;
 
 /// How many copies of a trace have a rate.
 struct Copies {
   std::int64_t whole = 1;
   double part = 0;  ///< share of the users of one copy more
 };
-/// Errors: ConfigError naming --qps when the trace has no rate, or it would take more than kMostCopies.
+/// Errors: ConfigError naming --qps when the trace has no rate, or it would take more than kMaxCopies.
 Copies copies_for(const Log& log, double requests_per_s);
 
 struct CopiedRow {

@@ -118,10 +118,10 @@ Sampler::Sampler(const Distribution& distribution, const std::string& column, st
     sigma_ = (std::log(distribution.p99) - mu_) / normal_quantile(0.99);
     between_ = true;
     size_ = kBins;
-    knots_.resize(kBins + 1);
+    breakpoints_.resize(kBins + 1);
     for (std::size_t i = 1; i < kBins; ++i) {
       const double z = normal_quantile(static_cast<double>(i) / kBins);
-      knots_[i] = std::min(kMost, std::exp(mu_ + sigma_ * z));
+      breakpoints_[i] = std::min(kMost, std::exp(mu_ + sigma_ * z));
     }
     text_ =
         "lognormal with median " + format_double(distribution.median) + " and P99 " + format_double(distribution.p99);

@@ -38,7 +38,8 @@ class Sampler {
     if (!between_) return values_[i];
     if (i < kExact || i >= size_ - kExact) return exact(bits);
     const double t = static_cast<double>(rest >> 11) * 0x1p-53;
-    return std::max(least_, static_cast<std::int64_t>(knots_[i] + t * (knots_[i + 1] - knots_[i]) + 0.5));
+    return std::max(least_,
+                    static_cast<std::int64_t>(breakpoints_[i] + t * (breakpoints_[i + 1] - breakpoints_[i]) + 0.5));
   }
 
   /// In words: "200", "lognormal with median 200 and P99 900", "drawn from n_candidates of FILE".
@@ -50,7 +51,7 @@ class Sampler {
   std::int64_t exact(std::uint64_t bits) const noexcept;
 
   std::vector<std::int64_t> values_;  // constant, empirical: equally likely, ascending
-  std::vector<double> knots_;         // lognormal: quantiles of i/size_
+  std::vector<double> breakpoints_;   // lognormal: quantiles of i/size_
   std::uint64_t size_ = 1;
   bool between_ = false;
   double mu_ = 0, sigma_ = 0;

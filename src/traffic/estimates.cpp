@@ -42,7 +42,7 @@ QuantileEstimate quantile_estimate(const PooledTimes& times, double probability,
   const std::optional<double> error = times.error_beyond(level);
   const double known = of_a_log ? beyond * distinct : independent;
   // A rounding error is no request.
-  if (known < kLeastBeyond * (1 - 1e-9)) return {std::nullopt, kLeastBeyond / known};
+  if (known < kMinBeyond * (1 - 1e-9)) return {std::nullopt, kMinBeyond / known};
 
   QuantileEstimate estimate{Estimate{level, std::nullopt}, 0};
   if (of_a_log ? !log_half.has_value() : !error.has_value()) return estimate;
@@ -104,7 +104,7 @@ std::optional<double> LogParts::half_width(std::size_t sum, std::size_t over) co
     return squares * count / (count - 1);
   };
   const std::optional<double> by_time = variance(blocks_, kBlocks, 0);
-  const std::optional<double> by_user = variance(groups_, kLeastUsers, by_load);
+  const std::optional<double> by_user = variance(groups_, kMinUsers, by_load);
   if (!by_time || !by_user) return std::nullopt;
   return student_t_factor(0.95, kBlocks - 1) * std::sqrt(copies_ * (*by_time + *by_user));
 }

@@ -22,7 +22,7 @@ inline constexpr std::array<NamedQuantile, 4> kQuantiles{
     {{"p50", 0.5}, {"p95", 0.95}, {"p99", 0.99}, {"p99.9", 0.999}}};
 
 /// Independent requests that must lie beyond a quantile for it to be quoted. With fewer an interval of 95% has no end.
-inline constexpr double kLeastBeyond = 5;
+inline constexpr double kMinBeyond = 5;
 
 /// Mean, with Student's 95% interval from two values on. Nothing here is negative.
 Estimate mean_estimate(const std::vector<double>& values);
@@ -53,11 +53,11 @@ struct QuantileEstimate {
 /// is its own, less and more the half-width of that share. Requests do not come independently: so many count as one as
 /// Spells says of the quantile, or of the one with ten times as many beyond, where more of them have been seen.
 ///
-/// Of a law: where fewer than kLeastBeyond independent requests lie beyond there is none. The half-width is Student's
+/// Of a law: where fewer than kMinBeyond independent requests lie beyond there is none. The half-width is Student's
 /// over the replications, and no less than that of so many requests; no interval with one replication, nor where the
 /// share may be nothing (of users who are drawn anew in each, of whom a few are late).
 ///
-/// Of a log: where fewer than kLeastBeyond of its rows lie beyond there is none. `log_half` is the half-width of
+/// Of a log: where fewer than kMinBeyond of its rows lie beyond there is none. `log_half` is the half-width of
 /// the share about that of the law (see LogParts). The interval holds the quantile of the next log, which differs from
 /// the law's as this one does: hence the root of two. There is none where the log does not tell.
 QuantileEstimate quantile_estimate(const PooledTimes& times, double probability, const Sample& sample,
@@ -88,7 +88,7 @@ class LogParts {
  private:
   Sums all() const;
 
-  static constexpr std::size_t kBlocks = 16, kGroups = 1024, kLeastUsers = 8;
+  static constexpr std::size_t kBlocks = 16, kGroups = 1024, kMinUsers = 8;
   double rows_, copies_;
   std::vector<Sums> blocks_, groups_;
   std::optional<Sums> faster_;  ///< all of it, at a load that is higher by faster_by_

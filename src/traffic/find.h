@@ -15,7 +15,8 @@ struct Probe {
 };
 
 struct Search {
-  std::string what, unit;
+  FindTarget what = FindTarget::qps;
+  std::string unit;
   bool largest = true;           ///< or the smallest
   double start = 1;              ///< where to look first
   double least = 0, most = 1e9;  ///< nothing is looked for beyond; both are met exactly
@@ -24,7 +25,7 @@ struct Search {
 };
 
 /// Doubles or halves from `start` until one value meets limit_s and one does not, then bisects. A value meets it when
-/// its likely p99 is no longer; the interval goes into the answer. The value and `fails_at` have both been asked, so
+/// its expected p99 is no longer; the interval goes into the answer. The value and `fails_at` have both been asked, so
 /// that they hold even where noise keeps p99 from rising steadily; with the same random numbers at every value (see
 /// simulate_once) it hardly does. Without a value that meets it: value nullopt, fails_at the easiest value, p99_s what
 /// it takes there. Without one that does not: the value is the bound and fails_at nullopt.

@@ -87,7 +87,7 @@ std::vector<UserRequests> Recording::users() const {
 
 std::unique_ptr<RequestSource> foreseen(std::unique_ptr<RequestSource> requests, RequestSource& same,
                                         const UserCacheOptions& options, std::int64_t max_history) {
-  Recording recording(options, max_history, kMostOffline);
+  Recording recording(options, max_history, kMaxOffline);
   for_each_block(same, [&](std::span<const Request> block) {
     for (const Request& request : block) recording.add(request);
   });

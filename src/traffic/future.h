@@ -59,10 +59,10 @@ class Recording {
 
 /// Longest stream that is recorded: 12 bytes a request and some 80 a user, and 20 a request more while what they tell
 /// is computed.
-inline constexpr std::int64_t kMostOffline = std::int64_t{1} << 22;
+inline constexpr std::int64_t kMaxOffline = std::int64_t{1} << 22;
 
 /// `requests` with their next_use under these pages and this time to live. same: the same requests, which are read at
-/// once; at most kMostOffline.
+/// once; at most kMaxOffline.
 std::unique_ptr<RequestSource> foreseen(std::unique_ptr<RequestSource> requests, RequestSource& same,
                                         const UserCacheOptions& options, std::int64_t max_history);
 

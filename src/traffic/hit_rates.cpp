@@ -98,7 +98,7 @@ std::vector<Holding> holdings(const Recording& recording) {
   return all;
 }
 
-std::int64_t most_hits(const std::vector<Holding>& holdings, std::size_t requests, std::int64_t capacity) {
+std::int64_t max_hits(const std::vector<Holding>& holdings, std::size_t requests, std::int64_t capacity) {
   // Rounding may let one too many in, never keep one out: the sum is exact below 2^53 and the slack covers it above.
   const double budget = static_cast<double>(capacity) * (static_cast<double>(requests) - 1) * (1 + 1e-9);
   double spent = 0;
@@ -190,11 +190,11 @@ std::vector<std::int64_t> cache_sizes(RequestSource& requests, const UserCacheOp
   std::vector<std::int64_t> sizes;
   if (footprint.empty() || page == 0) return sizes;
   const double most = static_cast<double>(std::numeric_limits<std::int64_t>::max()) / 2;
-  const double least_pages = static_cast<double>(footprint.median());
-  const double ratio = footprint.total() / least_pages;
+  const double min_pages = static_cast<double>(footprint.median());
+  const double ratio = footprint.total() / min_pages;
   for (std::int64_t k = 0; k < points; ++k) {
     const double share = static_cast<double>(k) / static_cast<double>(points - 1);
-    const double pages = k + 1 < points ? std::round(least_pages * std::pow(ratio, share)) : footprint.total();
+    const double pages = k + 1 < points ? std::round(min_pages * std::pow(ratio, share)) : footprint.total();
     sizes.push_back(static_cast<std::int64_t>(std::min(std::ceil(pages) * page, most)));
   }
   sizes.erase(std::unique(sizes.begin(), sizes.end()), sizes.end());
@@ -203,7 +203,7 @@ std::vector<std::int64_t> cache_sizes(RequestSource& requests, const UserCacheOp
 
 std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vector<std::int64_t>& cache_bytes,
                                          const UserCacheOptions& options, double bytes_per_token,
-                                         std::int64_t max_history, int threads, std::int64_t most_offline) {
+                                         std::int64_t max_history, int threads, std::int64_t max_offline) {
   std::vector<UserCache> caches;
   for (const std::int64_t bytes : cache_bytes) {
     UserCacheOptions sized = options;
@@ -212,7 +212,7 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
     caches.emplace_back(sized, bytes_per_token, max_history);
   }
   const auto sizes = static_cast<std::int64_t>(caches.size());
-  Recording recording(options, max_history, most_offline);
+  Recording recording(options, max_history, max_offline);
   for_each_block(requests, [&](std::span<const Request> block) {
     // The recording is one task more, the first because it takes longest.
     parallel_for(threads, sizes + 1, [&](std::int64_t task, int) {
@@ -259,7 +259,7 @@ std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vec
                                       ? point.cache_bytes / std::max<std::int64_t>(page, 1)
                                       : std::numeric_limits<std::int64_t>::max() / 2;
     point.belady = static_cast<double>(belady_hits(recording, next, capacity)) / all;
-    point.bound = static_cast<double>(most_hits(by_cost, recording.size(), capacity)) / all;
+    point.bound = static_cast<double>(max_hits(by_cost, recording.size(), capacity)) / all;
     point.che = che_hits(users, static_cast<double>(capacity), ttl) / all;
   });
   return points;

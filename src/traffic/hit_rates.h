@@ -31,13 +31,13 @@ std::vector<std::int64_t> cache_sizes(RequestSource& requests, const UserCacheOp
 /// that user before; holding takes (bytes) x (requests between), of which there are capacity x (requests - 1). As many
 /// as fit when the cheapest come first. Source: PFOO-L of Berger, Beckmann, Harchol-Balter, "Practical bounds on
 /// optimal caching with variable object sizes", POMACS 2018. che: Che's approximation of lru, see che_hits. The last
-/// three are nullopt for streams longer than `most_offline`: they need all of it in memory.
+/// three are nullopt for streams longer than `max_offline`: they need all of it in memory.
 ///
 /// `threads` share the sizes; the numbers do not depend on them. Errors: those of `requests`.
 std::vector<HitRatePoint> hit_rate_curve(RequestSource& requests, const std::vector<std::int64_t>& cache_bytes,
                                          const UserCacheOptions& options, double bytes_per_token,
                                          std::int64_t max_history, int threads = 1,
-                                         std::int64_t most_offline = kMostOffline);
+                                         std::int64_t max_offline = kMaxOffline);
 
 /// Che's approximation of LRU, for a finite stream of which the counts are known: expected hits when every order of the
 /// requests is equally likely, which is what users drawn independently come to. An entry stays for as long after its

@@ -17,7 +17,7 @@ namespace {
 // Rows that decide how the others' timestamps are read.
 constexpr std::size_t kFirstRows = 1024;
 // Of more rows that are far out of order it is not their clocks that are wrong.
-constexpr double kMostStrays = 0.05;
+constexpr double kMaxStrays = 0.05;
 // A gap is told of when it holds this share of the span; with fewer rows chance makes such gaps. A few rows on one side
 // of it have a wrong clock.
 constexpr double kGapShare = 0.9, kFewRows = 0.01;
@@ -267,7 +267,7 @@ class LogReader {
     const std::string within = " out of order by more than " + seconds_text(kSortWithinNs);
     const auto count = static_cast<std::int64_t>(off.size());
     const double share = static_cast<double>(count) / static_cast<double>(all.size());
-    if (count > 1 && share > std::max(kMostStrays, format_.skip_bad_rows.value_or(0))) {
+    if (count > 1 && share > std::max(kMaxStrays, format_.skip_bad_rows.value_or(0))) {
       std::size_t falls = 0;
       for (std::size_t i = 1; i < all.size(); ++i) falls += all[i].time_ns < all[i - 1].time_ns ? 1 : 0;
       const bool backwards = 10 * falls > 9 * (all.size() - 1);

@@ -26,7 +26,7 @@ LogRows::~LogRows() {
 }
 
 void LogRows::append(const LogRow& row) {
-  if (held_.size() == (file_.open() ? kBlockRows : most_in_memory_)) flush();
+  if (held_.size() == (file_.open() ? kBlockRows : max_in_memory_)) flush();
   held_.push_back(row);
 }
 

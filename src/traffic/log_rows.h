@@ -20,9 +20,9 @@ struct LogRow {
 class LogRows {
  public:
   /// Up to this many stay in memory: 64 MiB.
-  static constexpr std::size_t kMostInMemory = std::size_t{1} << 21;
+  static constexpr std::size_t kMaxInMemory = std::size_t{1} << 21;
 
-  explicit LogRows(std::size_t most_in_memory = kMostInMemory) : most_in_memory_(most_in_memory) {}
+  explicit LogRows(std::size_t max_in_memory = kMaxInMemory) : max_in_memory_(max_in_memory) {}
   ~LogRows();
   LogRows(const LogRows&) = delete;
   LogRows& operator=(const LogRows&) = delete;
@@ -39,7 +39,7 @@ class LogRows {
  private:
   void flush();
 
-  std::size_t most_in_memory_;
+  std::size_t max_in_memory_;
   std::vector<LogRow> held_;
   Descriptor file_;
   std::size_t written_ = 0;

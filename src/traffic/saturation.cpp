@@ -13,7 +13,7 @@ namespace kvcast::traffic {
 namespace {
 
 /// Below it a line and its error say nothing.
-constexpr std::size_t kLeastWindows = 8;
+constexpr std::size_t kMinWindows = 8;
 constexpr double kStandardErrors = 3;
 
 std::string number(double value) { return format_significant(value, 3); }
@@ -81,13 +81,13 @@ Saturation judge(const Load& load) {
   }
   const auto arrivals = static_cast<double>(load.arrivals);
   answer.offered_load = arrivals * load.service_s / (load.seconds * static_cast<double>(load.workers));
-  const bool enough = load.windows.size() >= kLeastWindows;
+  const bool enough = load.windows.size() >= kMinWindows;
   if (enough) answer.offered_error = offered_error(load);
 
   // The queue of a fleet that keeps up may still hold what its workers take in one go.
   const double left = static_cast<double>(load.waiting - load.waiting_first);
   const double balanced = std::max(kStandardErrors * std::sqrt(arrivals * (load.arrival_cv2 + load.service_cv2)),
-                                   static_cast<double>(load.workers) * static_cast<double>(load.batch_most));
+                                   static_cast<double>(load.workers) * static_cast<double>(load.batch_max));
   std::vector<std::string> signs;
   if (load.stopped) signs.push_back("stopped with " + std::to_string(load.waiting) + " requests waiting");
   if (enough && answer.offered_load >= kFullLoad) {

@@ -19,7 +19,7 @@ struct LoadWindow {
 
 /// What a run shows of its load, from the first request that is counted to the last arrival.
 struct Load {
-  std::int64_t workers = 1, batch_most = 1;
+  std::int64_t workers = 1, batch_max = 1;
   double seconds = 0;
   std::int64_t arrivals = 0;
   double service_s = 0;                         ///< mean time that a worker has per request

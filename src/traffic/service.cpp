@@ -8,27 +8,32 @@
 namespace kvcast::traffic {
 
 ServiceTable::ServiceTable(const ServiceCosts& costs)
-    : knots_(costs.knots), curve_candidates_(costs.curve_candidates), curve_(costs.curve), residuals_(costs.residuals) {
+    : breakpoints_(costs.breakpoints),
+      curve_candidates_(costs.curve_candidates),
+      curve_(costs.curve),
+      residuals_(costs.residuals) {
   assert(curve_candidates_.size() == curve_.size());
-  assert(!knots_.empty() && knots_.front().history_length == 0);
-  assert(std::adjacent_find(knots_.begin(), knots_.end(), [](const ServiceKnot& a, const ServiceKnot& b) {
-           return a.history_length >= b.history_length || a.history_s > b.history_s;
-         }) == knots_.end());
+  assert(!breakpoints_.empty() && breakpoints_.front().history_length == 0);
+  assert(std::adjacent_find(breakpoints_.begin(), breakpoints_.end(),
+                            [](const ServiceBreakpoint& a, const ServiceBreakpoint& b) {
+                              return a.history_length >= b.history_length || a.history_s > b.history_s;
+                            }) == breakpoints_.end());
   if (residuals_.empty()) residuals_ = {1};
   mean_residual_ = std::accumulate(residuals_.begin(), residuals_.end(), 0.0) / static_cast<double>(residuals_.size());
-  pass_s_ = knots_.front().history_s;
+  pass_s_ = breakpoints_.front().history_s;
 }
 
 ServiceTable::At ServiceTable::at(std::int64_t length) const noexcept {
-  // The last knot at or below, so that beyond the table its last slope goes on.
-  std::size_t low = 0, high = knots_.size();
+  // The last breakpoint at or below, so that beyond the table its last slope goes on.
+  std::size_t low = 0, high = breakpoints_.size();
   while (high - low > 1) {
     const std::size_t middle = (low + high) / 2;
-    (knots_[middle].history_length <= length ? low : high) = middle;
+    (breakpoints_[middle].history_length <= length ? low : high) = middle;
   }
-  if (knots_.size() == 1) return {knots_[0].history_s, knots_[0].candidates_s, knots_[0].candidate_s};
-  low = std::min(low, knots_.size() - 2);
-  const ServiceKnot &a = knots_[low], &b = knots_[low + 1];
+  if (breakpoints_.size() == 1)
+    return {breakpoints_[0].history_s, breakpoints_[0].candidates_s, breakpoints_[0].candidate_s};
+  low = std::min(low, breakpoints_.size() - 2);
+  const ServiceBreakpoint &a = breakpoints_[low], &b = breakpoints_[low + 1];
   const double t =
       static_cast<double>(length - a.history_length) / static_cast<double>(b.history_length - a.history_length);
   const auto between = [t](double x, double y) { return std::max(0.0, x + t * (y - x)); };

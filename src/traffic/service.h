@@ -10,11 +10,11 @@ namespace kvcast::traffic {
 
 class ServiceTable {
  public:
-  /// The knots ascend from history length 0, their times are not negative, history_s does not fall.
+  /// The breakpoints ascend from history length 0, their times are not negative, history_s does not fall.
   explicit ServiceTable(const ServiceCosts& costs);
 
   /// Mean seconds of a request whose history has `length` tokens, `known` of them cached; 0 for what is not there: no
-  /// history pass when all is known, no candidate pass without candidates.
+  /// prefill when all is known, no scoring pass without candidates.
   double seconds(std::int64_t length, std::int64_t known, std::int64_t candidates) const noexcept;
   /// What a request that joins a batch saves: the fixed part of its passes, which the batch takes once.
   double shared_seconds(std::int64_t length, std::int64_t known, std::int64_t candidates) const noexcept;
@@ -31,7 +31,7 @@ class ServiceTable {
   At at(std::int64_t length) const noexcept;
   double curve(std::int64_t candidates) const noexcept;
 
-  std::vector<ServiceKnot> knots_;
+  std::vector<ServiceBreakpoint> breakpoints_;
   std::vector<double> curve_candidates_, curve_;
   std::vector<double> residuals_;
   double mean_residual_ = 1, pass_s_ = 0;

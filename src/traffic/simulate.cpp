@@ -25,7 +25,7 @@ namespace kvcast::traffic {
 namespace {
 
 constexpr double kNever = std::numeric_limits<double>::infinity();
-constexpr std::size_t kBlock = 1024, kMostWindows = 64;
+constexpr std::size_t kBlock = 1024, kMaxWindows = 64;
 /// Requests of a window on average: with fewer its rate is mostly chance.
 constexpr std::int64_t kWindowRequests = 64;
 /// Fewer requests have no 99th percentile but their largest.
@@ -58,8 +58,8 @@ class Timeline {
  public:
   /// `span`: some first time of the run; windows get longer by themselves.
   explicit Timeline(double span) {
-    while (width_ * static_cast<double>(kMostWindows) < span) width_ *= 2;
-    windows_.reserve(kMostWindows);
+    while (width_ * static_cast<double>(kMaxWindows) < span) width_ *= 2;
+    windows_.reserve(kMaxWindows);
     begin(0);
   }
 
@@ -69,7 +69,7 @@ class Timeline {
 
   /// The window behind this one.
   void next() {
-    if (windows_.size() == kMostWindows) merge_pairs();
+    if (windows_.size() == kMaxWindows) merge_pairs();
     begin(windows_.back().end_s);
   }
   /// Ends with `end`. A last window much shorter than the others, and all that hold few requests, join their
@@ -260,12 +260,12 @@ class Simulator {
         queue_(shortest_),
         timeline_(reader_.last_s()),
         window_(&timeline_.now()) {
-    assert(server_.workers >= 1 && server_.batch_most >= 1);
+    assert(server_.workers >= 1 && server_.batch_max >= 1);
     if (options.cache.bytes > 0) cache_.emplace(options.cache, options.bytes_per_token, options.max_history);
   }
 
   Replication run() {
-    const bool batches = server_.batch_most > 1;
+    const bool batches = server_.batch_max > 1;
     for (;;) {
       const double done_s = busy_.first_end(), arrival_s = reader_.arrival_s();
       const double batch_s = batches && queue_.size() > 0 && busy_.size() < server_.workers ? ready_s() : kNever;
@@ -316,19 +316,19 @@ class Simulator {
     if (number == warm_up_) begin_counting();
     // With so few busy the next requests do not wait: what comes is as it would be had nothing been before. A single
     // worker is then idle; of many it is a standard deviation of how many are busy (Halfin and Whitt 1981).
-    if (busy_.size() + queue_.size() / server_.batch_most <= few_busy_) end_spell();
+    if (busy_.size() + queue_.size() / server_.batch_max <= few_busy_) end_spell();
     const double gap = now_ - last_arrival_;
     gaps_squared_ += gap * gap;
     last_arrival_ = now_;
     ++window_->arrivals;
     ++in_system_;
-    if (server_.batch_most == 1 && busy_.size() < server_.workers) {
+    if (server_.batch_max == 1 && busy_.size() < server_.workers) {
       serve(request, number);
     } else {
       const double mean_s =
           shortest_ ? table_.seconds(limited(request.history, max_history_), 0, request.candidates) : 0;
       queue_.push(request, number, mean_s);
-      if (queue_.size() > kMostWaiting) {
+      if (queue_.size() > kMaxWaiting) {
         stopped_ = true;
         reader_.stop();
       }
@@ -368,16 +368,16 @@ class Simulator {
   }
 
   double ready_s() const noexcept {
-    return queue_.size() >= server_.batch_most ? now_
-                                               : std::max(now_, queue_.oldest().arrival_s + server_.batch_window_s);
+    return queue_.size() >= server_.batch_max ? now_
+                                              : std::max(now_, queue_.oldest().arrival_s + server_.batch_window_s);
   }
   void serve_batches() {
     while (busy_.size() < server_.workers && queue_.size() > 0 && ready_s() <= now_) serve_batch();
   }
   void serve_batch() {
-    const std::int64_t size = std::min(queue_.size(), server_.batch_most);
+    const std::int64_t size = std::min(queue_.size(), server_.batch_max);
     batch_.clear();
-    double sum = 0, shared = 0, most_shared = 0;
+    double sum = 0, shared = 0, max_shared = 0;
     for (std::int64_t i = 0; i < size; ++i) {
       const Queue::Place place = queue_.pop();
       const Lookup lookup = look_up(place.request);
@@ -385,9 +385,9 @@ class Simulator {
       const double once = table_.shared_seconds(lookup.length, lookup.known, place.request.candidates);
       sum += table_.seconds(lookup.length, lookup.known, place.request.candidates);
       shared += once;
-      most_shared = std::max(most_shared, once);
+      max_shared = std::max(max_shared, once);
     }
-    const double service_s = (sum - (shared - most_shared)) * table_.residual(uniform(batch_.front().place.number));
+    const double service_s = (sum - (shared - max_shared)) * table_.residual(uniform(batch_.front().place.number));
     const double end_s = now_ + service_s;
     busy_s_ += end_s - now_;
     for (const Member& member : batch_) {
@@ -516,7 +516,7 @@ class Simulator {
   Load load(const Replication& result) {
     Load load;
     load.workers = server_.workers;
-    load.batch_most = server_.batch_most;
+    load.batch_max = server_.batch_max;
     load.seconds = result.seconds;
     load.arrivals = std::max<std::int64_t>(0, result.counted - 1);
     load.service_s = result.service_s;
@@ -553,7 +553,7 @@ class Simulator {
         out.arrivals_per_s = static_cast<double>(window.arrivals) / seconds;
         out.completions_per_s = static_cast<double>(window.completions) / seconds;
         out.queue = window.waiting / seconds;
-        out.perfect_workers = static_cast<std::int64_t>(std::ceil(out.arrivals_per_s * service_s));
+        out.offered_load_workers = static_cast<std::int64_t>(std::ceil(out.arrivals_per_s * service_s));
       }
       if (window.started > 0) {
         out.hit_rate = static_cast<double>(window.found) / static_cast<double>(window.started);
@@ -603,7 +603,7 @@ std::vector<LatencyPoint> distribution(const LatencyHistogram& times) {
   for (int percent = 1; percent < 99; ++percent) shares.push_back(percent / 100.0);
   for (const double tail : {0.99, 0.995, 0.998, 0.999, 0.9995, 0.9998, 0.9999}) {
     // Beyond that they would all be one of the largest times.
-    if ((1 - tail) * static_cast<double>(times.count()) >= kLeastBeyond) shares.push_back(tail);
+    if ((1 - tail) * static_cast<double>(times.count()) >= kMinBeyond) shares.push_back(tail);
   }
   std::vector<LatencyPoint> points;
   for (const double share : shares) points.push_back({times.quantile(share), share});
@@ -855,12 +855,12 @@ Simulation simulate(const Arrivals& arrivals, const ServiceTable& table, const S
   if (steady) simulation.cdf = distribution(pooled.total.all);
   if (counted) {
     simulation.utilisation = figures.over(&Replication::utilisation).value;
-    simulation.perfect_workers = static_cast<std::int64_t>(
+    simulation.offered_load_workers = static_cast<std::int64_t>(
         std::ceil(figures.over([](const Replication& each) { return each.arrivals_per_s * each.service_s; }).value));
   }
   simulation.windows = std::move(pooled.each.front().windows);
   for (const TrafficWindow& window : simulation.windows) {
-    simulation.most_perfect_workers = std::max(simulation.most_perfect_workers, window.perfect_workers);
+    simulation.max_offered_load_workers = std::max(simulation.max_offered_load_workers, window.offered_load_workers);
   }
   return simulation;
 }
@@ -878,7 +878,7 @@ std::vector<CapacityPoint> capacity_curve(const std::function<Arrivals(double re
   std::vector<CapacityPoint> points;
   for (const double rate : rates) {
     const Simulation simulation = simulate(arrivals_at(rate), table, options);
-    points.push_back({rate, simulation.utilisation, p99_of(simulation), simulation.perfect_workers,
+    points.push_back({rate, simulation.utilisation, p99_of(simulation), simulation.offered_load_workers,
                       simulation.saturation.saturated});
   }
   return points;

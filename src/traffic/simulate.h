@@ -19,7 +19,7 @@
 namespace kvcast::traffic {
 
 /// Requests that may wait. More is a fleet that falls behind: the run is given up, which also bounds its memory.
-inline constexpr std::int64_t kMostWaiting = 1 << 20;
+inline constexpr std::int64_t kMaxWaiting = 1 << 20;
 
 /// A request that was served.
 struct Answer {
@@ -76,24 +76,24 @@ struct Replication {
 
 /// Serves every request of `source`. Events in order of time; completions before arrivals at the same time.
 /// Workers take requests as they come, or the shortest first: by the mean time of a pass over the whole history, for
-/// what is cached is not looked up before service begins; equal ones as they come. With batch_most > 1 a worker that is
-/// free waits until as many wait, or the oldest has waited batch_window_s; then it takes up to batch_most, whose time
+/// what is cached is not looked up before service begins; equal ones as they come. With batch_max > 1 a worker that is
+/// free waits until as many wait, or the oldest has waited batch_window_s; then it takes up to batch_max, whose time
 /// is the sum of theirs less shared_seconds of all but the largest, and which end together. The cache is asked when
 /// service begins, and has the user again when it ends. A service time is the table's times the residual of the
 /// request's number under `seed`: the same request has the same luck under all options. Takes memory that does not grow
-/// with the number of requests; at most kMostWaiting wait. Errors: what the source throws; std::logic_error when
+/// with the number of requests; at most kMaxWaiting wait. Errors: what the source throws; std::logic_error when
 /// Little's law does not hold, which is a bug here.
 Replication simulate_once(RequestSource& source, const ServiceTable& table, const SimulatorOptions& options,
                           std::int64_t warm_up, std::uint64_t seed);
 
 struct Simulation {
-  std::int64_t requests = 0, counted = 0;  ///< of all replications
-  std::vector<TrafficLatency> latencies;   ///< mean, p50, p95, p99, p99.9; without values when saturated
-  std::vector<TrafficFigure> figures;      ///< those that have no steady value when saturated have none then
-  std::vector<LatencyPoint> cdf;           ///< of all replications; empty when saturated
-  std::vector<TrafficWindow> windows;      ///< of replication 0
-  std::int64_t perfect_workers = 0;        ///< ceil(arrivals/s x mean service time)
-  std::int64_t most_perfect_workers = 0;   ///< largest of the windows'
+  std::int64_t requests = 0, counted = 0;     ///< of all replications
+  std::vector<TrafficLatency> latencies;      ///< mean, p50, p95, p99, p99.9; without values when saturated
+  std::vector<TrafficFigure> figures;         ///< those that have no steady value when saturated have none then
+  std::vector<LatencyPoint> cdf;              ///< of all replications; empty when saturated
+  std::vector<TrafficWindow> windows;         ///< of replication 0
+  std::int64_t offered_load_workers = 0;      ///< ceil(arrivals/s x mean service time)
+  std::int64_t max_offered_load_workers = 0;  ///< largest of the windows'
   double utilisation = 0;
   Saturation saturation;
 };

@@ -36,9 +36,9 @@ class ValueHistogram {
 /// Source: adaptive sampling (Flajolet, "On adaptive sampling", Computing 43, 1990).
 class UserCounts {
  public:
-  static constexpr std::size_t kMostUsers = std::size_t{1} << 21;
+  static constexpr std::size_t kMaxUsers = std::size_t{1} << 21;
   /// most: users kept, a power of two.
-  explicit UserCounts(std::size_t most = kMostUsers);
+  explicit UserCounts(std::size_t most = kMaxUsers);
 
   void add(std::uint64_t user);
   /// Exact up to the bound; beyond it estimated, with a relative standard error of about 1.2/sqrt(most).

@@ -15,7 +15,7 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::int64_t kMostNs = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMaxNs = std::numeric_limits<std::int64_t>::max();
 constexpr std::int64_t kDayS = 86400;
 // 2000-01-01 and 2060-01-01.
 constexpr std::int64_t kFirstEpochS = 946'684'800, kLastEpochS = 2'840'140'800;
@@ -206,7 +206,7 @@ std::string parse_stamp(std::string_view text, Stamp& stamp) {
   if (double_error == std::errc::result_out_of_range) return "is out of range";
   if (double_error != std::errc() || double_stop != end || !std::isfinite(value)) return "is not a number or date";
   if (value < 0) return "is negative";
-  if (value >= static_cast<double>(kMostNs)) return "is out of range";
+  if (value >= static_cast<double>(kMaxNs)) return "is out of range";
   stamp.whole = static_cast<std::int64_t>(value);
   stamp.billionths = static_cast<std::int32_t>((value - std::floor(value)) * 1e9);
   return "";
@@ -287,7 +287,7 @@ std::string TimeScale::to_ns(const Stamp& stamp, std::int64_t& ns) const {
   if (stamp.date != dates_) return stamp.date ? "is a date where others are numbers" : "is no date, as others are";
   const std::int64_t unit = stamp.date ? kSecondNs : of(unit_).ns;
   // A day is left for what is spread within a tick.
-  if (stamp.whole >= kMostNs / unit - 2 * kDayS * (kSecondNs / unit)) {
+  if (stamp.whole >= kMaxNs / unit - 2 * kDayS * (kSecondNs / unit)) {
     const std::optional<StampUnit> sized = unit_by_size(stamp.whole);
     return sized ? std::string("is epoch ") + of(*sized).words + " by its size, where others are " + of(unit_).words
                  : "is out of range";

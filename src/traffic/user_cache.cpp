@@ -16,11 +16,11 @@
 namespace kvcast::traffic {
 namespace {
 
-constexpr std::int64_t kMostBytes = std::numeric_limits<std::int64_t>::max();
+constexpr std::int64_t kMaxBytes = std::numeric_limits<std::int64_t>::max();
 
 std::int64_t bytes_of_page(std::int64_t page_tokens, double bytes_per_token) {
   const double bytes = std::ceil(static_cast<double>(page_tokens) * bytes_per_token);
-  return bytes < static_cast<double>(kMostBytes) ? static_cast<std::int64_t>(bytes) : kMostBytes;
+  return bytes < static_cast<double>(kMaxBytes) ? static_cast<std::int64_t>(bytes) : kMaxBytes;
 }
 
 // One entry, and its place in the list of all: `older` and `newer` lead to its neighbours. Entry 0 closes the ring.
@@ -38,19 +38,19 @@ constexpr std::uint32_t kRing = 0;
 }  // namespace
 
 std::int64_t page_bytes(std::int64_t tokens, std::int64_t page_tokens, double bytes_per_token) {
-  return checked_mul(pages_of(tokens, page_tokens), bytes_of_page(page_tokens, bytes_per_token)).value_or(kMostBytes);
+  return checked_mul(pages_of(tokens, page_tokens), bytes_of_page(page_tokens, bytes_per_token)).value_or(kMaxBytes);
 }
 
 struct UserCache::Impl {
-  Impl(const UserCacheOptions& options, double bytes_per_token, std::int64_t most_history)
+  Impl(const UserCacheOptions& options, double bytes_per_token, std::int64_t max_history)
       : page_tokens(options.page_tokens),
         bytes_per_page(bytes_of_page(options.page_tokens, bytes_per_token)),
-        max_history(most_history),
+        max_history(max_history),
         ttl(options.ttl_s.value_or(std::numeric_limits<double>::infinity())),
         present(options.bytes > 0),
         policy(find_policy(options.policy)->make()) {
-    assert(options.page_tokens >= 1 && options.bytes >= 0 && most_history >= 0 && bytes_per_token >= 0 && ttl >= 0);
-    if (present) capacity = bytes_per_page > 0 ? options.bytes / bytes_per_page : kMostBytes;
+    assert(options.page_tokens >= 1 && options.bytes >= 0 && max_history >= 0 && bytes_per_token >= 0 && ttl >= 0);
+    if (present) capacity = bytes_per_page > 0 ? options.bytes / bytes_per_page : kMaxBytes;
   }
 
   std::int64_t pages(std::int64_t history) const noexcept {
@@ -87,7 +87,7 @@ struct UserCache::Impl {
   }
   void count_bytes() noexcept {
     counts.bytes = live_pages * bytes_per_page;
-    counts.most_bytes = std::max(counts.most_bytes, counts.bytes);
+    counts.max_bytes = std::max(counts.max_bytes, counts.bytes);
   }
   // Since `now` never falls, what has expired are the oldest: their bytes are given back as the mark passes them.
   void expire() noexcept {
@@ -263,7 +263,7 @@ void UserCache::reset_counts() noexcept {
   CacheCounts& counts = impl_->counts;
   const std::int64_t bytes = counts.bytes, entries = counts.entries;
   counts = {};
-  counts.bytes = counts.most_bytes = bytes;
+  counts.bytes = counts.max_bytes = bytes;
   counts.entries = entries;
 }
 

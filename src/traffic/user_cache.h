@@ -30,9 +30,9 @@ inline bool is_hit(const Lookup& lookup) noexcept { return lookup.found == Found
 /// no pass and no cache: it is no hit.
 struct CacheCounts {
   std::int64_t requests = 0, found_all = 0, found_part = 0, changed = 0, expired = 0;
-  std::int64_t evictions = 0, refused = 0;              ///< refused: alone larger than the cache
-  std::int64_t tokens = 0, known_tokens = 0;            ///< of all requests; of them served from the cache
-  std::int64_t bytes = 0, most_bytes = 0, entries = 0;  ///< held now; at most; users now. Without what has expired
+  std::int64_t evictions = 0, refused = 0;             ///< refused: alone larger than the cache
+  std::int64_t tokens = 0, known_tokens = 0;           ///< of all requests; of them served from the cache
+  std::int64_t bytes = 0, max_bytes = 0, entries = 0;  ///< held now; at most; users now. Without what has expired
 };
 
 /// Tokens of a history that are looked at: its newest max_history; 0: no limit.

@@ -20,8 +20,8 @@ namespace kvcast::traffic {
 namespace {
 
 constexpr std::int64_t kSyntheticRequests = 1'000'000;
-constexpr std::int64_t kMostUsers = 100'000'000;
-constexpr double kMostScale = 1e6;
+constexpr std::int64_t kMaxUsers = 100'000'000;
+constexpr double kMaxScale = 1e6;
 
 // Streams of random numbers.
 enum Stream : std::uint64_t { kCopies, kCandidates, kHistory, kGaps, kUsers };
@@ -72,7 +72,7 @@ void check(const WorkloadOptions& options) {
   if (!parse_spread(options.spread)) {
     throw ConfigError("--spread-timestamps", in_quotes(options.spread) + " is not known", "random, even or none");
   }
-  check(options.history_scale > 0 && options.history_scale <= kMostScale, "--history-scale",
+  check(options.history_scale > 0 && options.history_scale <= kMaxScale, "--history-scale",
         format_double(options.history_scale), "above 0, at most 1e6");
   if (!options.trace.empty()) {
     if (!options.arrivals.empty()) {
@@ -94,10 +94,10 @@ void check(const WorkloadOptions& options) {
   if (!options.candidates) {
     throw ConfigError("--candidates", "is missing: a synthetic workload has no candidates of its own", kDistributions);
   }
-  check(options.users >= 1 && options.users <= kMostUsers, "--users", std::to_string(options.users),
+  check(options.users >= 1 && options.users <= kMaxUsers, "--users", std::to_string(options.users),
         "from 1 to 100000000");
   check(options.zipf >= 0 && options.zipf <= 10, "--zipf", format_double(options.zipf), "from 0 to 10");
-  check(options.growth >= 0 && options.growth <= kMostScale, "--growth", format_double(options.growth),
+  check(options.growth >= 0 && options.growth <= kMaxScale, "--growth", format_double(options.growth),
         "from 0 to 1e6 tokens");
 }
 

@@ -57,7 +57,7 @@ async function close(page) {
 const shot = async (page, name) => { if (shots) await page.screenshot({path: join(shots, `${name}.png`), fullPage: true}); };
 const chartIds = (page) => page.evaluate(() => kvcastPage.charts().map((chart) => chart.id));
 const labels = (page, id) => page.evaluate((wanted) => kvcastPage.charts().find((chart) => chart.id === wanted).chart.data.datasets.map((set) => set.label), id);
-const answer = (page) => page.evaluate(() => ({likely: document.getElementById('likely').textContent, safe: document.getElementById('safe').textContent}));
+const answer = (page) => page.evaluate(() => ({expected: document.getElementById('expected').textContent, conservative: document.getElementById('conservative').textContent}));
 const words = (n, {known_to = null} = {}) => n === null ? 'no limit' : (n === known_to ? 'at least ' : '') + n.toLocaleString('en');
 
 const tests = [];
@@ -125,9 +125,9 @@ test('the what-if panel says what kvcast size says', async () => {
     kvcast('size', ...args, '-q', '-o', folder);
     const {sizing} = json(folder);
     const page = await open(pageOf(folder));
-    const wanted = {likely: words(sizing.likely_candidates, sizing), safe: sizing.models.find((model) => model.history_length === sizing.history_length).half.length ? words(sizing.safe_candidates, sizing) : 'unknown'};
+    const wanted = {expected: words(sizing.expected_candidates, sizing), conservative: sizing.models.find((model) => model.history_length === sizing.history_length).half.length ? words(sizing.conservative_candidates, sizing) : 'unknown'};
     assert.deepEqual(await answer(page), wanted, args.join(' '));
-    if (sizing.likely_candidates > 0) ++limited;
+    if (sizing.expected_candidates > 0) ++limited;
     await close(page);
   }
   assert.ok(limited >= 10, `only ${limited} cases have an N`);
@@ -144,8 +144,8 @@ test('between the shapes of a grid the panel follows the surface as kvcast size 
   const expect = async (...args) => {
     kvcast('size', ...shape, ...args, '-q', '--force', '-o', 'again');
     const again = json('again').sizing;
-    found.push(again.likely_candidates);
-    assert.deepEqual(await answer(page), {likely: words(again.likely_candidates, again), safe: own.half.length ? words(again.safe_candidates, again) : 'unknown'}, args.join(' '));
+    found.push(again.expected_candidates);
+    assert.deepEqual(await answer(page), {expected: words(again.expected_candidates, again), conservative: own.half.length ? words(again.conservative_candidates, again) : 'unknown'}, args.join(' '));
   };
   await expect('--p99', '50ms');
   // Whatever this machine's times are: budgets of a few candidates, of a block, and of many.
@@ -153,7 +153,7 @@ test('between the shapes of a grid the panel follows the surface as kvcast size 
   const block = own.block_candidates ?? 1;
   let ms;
   for (const n of [3, 40, block - 1, block, block + 1, 2.5 * block, 7 * block]) {
-    const mean = own.user_s + own.candidate_s * n + (own.block_s ?? 0) * Math.ceil(n / block);
+    const mean = own.prefill_s + own.candidate_s * n + (own.block_s ?? 0) * Math.ceil(n / block);
     ms = (1e3 * tail * mean).toPrecision(6);
     await page.fill('#wi-p99', ms);
     await expect('--p99', `${ms}ms`);
@@ -174,7 +174,7 @@ test('changed fields give the N of kvcast size with those values', async () => {
   const expect = async (...args) => {
     kvcast('size', csv, ...args, '-q', '--force', '-o', 'again');
     const {sizing} = json('again');
-    assert.deepEqual(await answer(page), {likely: words(sizing.likely_candidates, sizing), safe: words(sizing.safe_candidates, sizing)}, args.join(' '));
+    assert.deepEqual(await answer(page), {expected: words(sizing.expected_candidates, sizing), conservative: words(sizing.conservative_candidates, sizing)}, args.join(' '));
   };
   await page.fill('#wi-p99', '35');
   await expect('--p99', '35ms', '--qps', '20', '--workers', '4');
@@ -186,7 +186,7 @@ test('changed fields give the N of kvcast size with those values', async () => {
   await expect('--p99', '35ms');
   await page.fill('#wi-p99', '');
   // Nothing limits N, as far as anything is known: four times the largest measured N.
-  assert.equal((await answer(page)).likely, 'at least 2,000');
+  assert.equal((await answer(page)).expected, 'at least 2,000');
   await page.click('#wi-reset');
   await expect('--p99', '25ms', '--qps', '20', '--workers', '4');
   await close(page);
@@ -198,24 +198,24 @@ test('changed fields give the N of kvcast size with those values', async () => {
   for (const [index, model] of sizing.models.entries()) {
     await lengths.selectOption('#wi-length', String(index));
     const row = sizing.frontiers.find((one) => one.axis === 'history_length' && one.at === model.history_length);
-    assert.equal((await answer(lengths)).likely, words(row.likely_candidates, row), `L=${model.history_length}`);
+    assert.equal((await answer(lengths)).expected, words(row.expected_candidates, row), `L=${model.history_length}`);
   }
   await close(lengths);
 });
 
 test('sliders move the recommendation, by keyboard too', async () => {
   const page = await open(pageOf('fleet'));
-  const likely = async () => Number((await answer(page)).likely.replace(/\D/g, ''));
-  const start = await likely();
+  const expected = async () => Number((await answer(page)).expected.replace(/\D/g, ''));
+  const start = await expected();
   await page.focus('#wi-p99-slider');
   for (let i = 0; i < 40; ++i) await page.keyboard.press('ArrowRight');
-  const longer = await likely();
+  const longer = await expected();
   assert.ok(longer > start, `${longer} after ${start}`);
   await page.focus('#wi-r-slider');
   for (let i = 0; i < 40; ++i) await page.keyboard.press('ArrowRight');
-  assert.ok(await likely() < longer);
+  assert.ok(await expected() < longer);
   await page.click('#wi-reset');
-  assert.equal(await likely(), start);
+  assert.equal(await expected(), start);
   // Every control has a name, and the first Tab reaches the link over the head.
   const nameless = await page.$$eval('input, select, button, summary', (all) => all.filter((one) => !(one.getAttribute('aria-label') || one.textContent.trim() || (one.labels && one.labels.length))).length);
   assert.equal(nameless, 0);
@@ -343,7 +343,7 @@ test('two reports on one page', async () => {
   const options = await page.$$eval('#wi-report option', (all) => all.map((one) => one.textContent));
   assert.deepEqual(options, ['sized', 'fleet']);
   await page.selectOption('#wi-report', '1');
-  assert.equal((await answer(page)).likely, words(json('fleet').sizing.likely_candidates, json('fleet').sizing));
+  assert.equal((await answer(page)).expected, words(json('fleet').sizing.expected_candidates, json('fleet').sizing));
   await shot(page, 'both');
   await close(page);
 });
@@ -470,7 +470,7 @@ test('fleets overlay, and a run with traffic has the charts of both', async () =
 /// Samples of one shape in a type, `factor` times as fast as fp32.
 function plantedType(dtype, factor) {
   const head = 'history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,kv_dtype,threads,mask,trim,' +
-      'head_width,head_layers,candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio,canary_gflops';
+      'head_width,head_layers,candidates,scheme,round,status,measured_seconds,measured_candidates,prefill_s,scoring_s,canary_ratio,canary_gflops';
   const rows = [head];
   for (const n of [1, 5, 50]) {
     for (let round = 0; round < 8; ++round) {
@@ -482,10 +482,10 @@ function plantedType(dtype, factor) {
   return rows.join('\n') + '\n';
 }
 
-/// Samples of a grid whose candidate pass costs something however few candidates there are.
+/// Samples of a grid whose scoring pass costs something however few candidates there are.
 function plantedGrid() {
   const head = 'history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,kv_dtype,threads,mask,trim,' +
-      'head_width,head_layers,candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio,canary_gflops';
+      'head_width,head_layers,candidates,scheme,round,status,measured_seconds,measured_candidates,prefill_s,scoring_s,canary_ratio,canary_gflops';
   const rows = [head];
   for (const length of [32, 64]) {
     for (const layers of [1, 2]) {

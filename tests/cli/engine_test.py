@@ -80,12 +80,12 @@ class MicroBatchTest(EngineTest):
         case = self.run_case("smoke", "--schemes", "naive,shared,packed", "--micro-batch", "2,5", "-N", "5,10")
         for point in case["points"]:
             self.assertEqual(list(point["schemes"]), ["naive", "shared", "packed-2", "packed-5"])
-            # Work in history passes beyond the one of shared: one for every further micro-batch.
+            # Work in prefills beyond the one of shared: one for every further micro-batch.
             n, flops = point["candidates"], {name: row["flops"] for name, row in point["schemes"].items()}
             history = (flops["naive"] - flops["shared"]) / (n - 1)
             passes = [1 + round((flops[name] - flops["shared"]) / history, 6) for name in ("packed-2", "packed-5")]
             self.assertEqual(passes, {5: [3, 1], 10: [5, 2]}[n])
-            self.assertIn("b_m 2", point["schemes"]["packed-2"]["form"])
+            self.assertIn("b_m 2", point["schemes"]["packed-2"]["detail"])
         self.assertEqual([best["candidates"] for best in case["micro_batches"]], [5, 10])
         for point, best in zip(case["points"], case["micro_batches"], strict=True):
             seconds = {size: point["schemes"][f"packed-{size}"]["seconds"]["median"] for size in (2, 5)}
@@ -125,7 +125,7 @@ class ReturningUserTest(EngineTest):
                     self.assertGreater(estimate["value"], 0)
                     self.assertLess(estimate["ci95"][0], estimate["ci95"][1])
                 self.assertIsNone(schemes[name]["predicted_speedup"])
-            self.assertIn("8 new", schemes["append"]["form"])
+            self.assertIn("8 new", schemes["append"]["detail"])
             # By counted work, which does not depend on the machine.
             self.assertLess(schemes["cached"]["flops"], schemes["append"]["flops"])
             self.assertLess(schemes["append"]["flops"], schemes["shared"]["flops"])
@@ -269,7 +269,7 @@ class ModelShapeTest(EngineTest):
         shape = ["-L", "64", "-d", "32", "--heads", "2", "--layers", "3", "-N", "5"]
 
         def passes(*args):
-            """Flops of the history pass and of one candidate, from N·(C_u + C_f) and C_u + N·C_f."""
+            """Flops of the prefill and of one candidate, from N·(C_u + C_f) and C_u + N·C_f."""
             schemes = self.run_case(*shape, *args)["points"][0]["schemes"]
             history = (schemes["naive"]["flops"] - schemes["shared"]["flops"]) / 4
             return history, (schemes["shared"]["flops"] - history) / 5

@@ -252,8 +252,8 @@ class BusyTest(CliTest):
             n = int(row["candidates"])
             ripple = 1 + 0.001 * (int(row["round"]) % 3)
             row["measured_seconds"] = repr((n if row["scheme"] == "naive" else 1 + 0.1 * n) * 0.01 * ripple)
-            if row.get("user_seconds"):
-                row["user_seconds"], row["fusion_seconds"] = repr(0.01 * ripple), repr(0.001 * n * ripple)
+            if row.get("prefill_s"):
+                row["prefill_s"], row["scoring_s"] = repr(0.01 * ripple), repr(0.001 * n * ripple)
             row["canary_ratio"] = repr(canary)
         with open(self.dir / "out/samples.csv", "w", newline="") as file:
             writer = csv.DictWriter(file, rows[0].keys())

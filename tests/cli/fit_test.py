@@ -242,8 +242,8 @@ def shaped(unit, schemes=("naive", "shared"), counts=(1, 10, 50), factor={}, rou
     fields = {"history_length": 64, "dim": 64, "heads": 4, "kv_heads": 4, "layers": 2, "ffn_factor": 4, "token_merge": 1,
               "query_tokens": "", "candidate_from_layer": 0, "dtype": "fp32", "kv_dtype": "fp32", "threads": 2,
               "mask": "causal", "trim": "true", "head_width": "", "head_layers": 2} | shape
-    rows = [",".join(fields) + ",candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,"
-            "fusion_seconds,canary_ratio,canary_gflops"]
+    rows = [",".join(fields) + ",candidates,scheme,round,status,measured_seconds,measured_candidates,prefill_s,"
+            "scoring_s,canary_ratio,canary_gflops"]
     for n in counts:
         for k in range(rounds):
             wobble = unit * (1 + 0.01 * (k % 3))

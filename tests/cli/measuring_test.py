@@ -231,7 +231,7 @@ class HeadTest(CliTest):
             self.assertLess(row["drop"]["value"], 1)
             self.assertGreater(row["head_s"], 0)
             self.assertEqual(row["drop_exact"] is None, row["scheme"] == "naive")
-            self.assertEqual(row["drop_seed_rule"] is None, row["scheme"] == "naive")
+            self.assertEqual(row["drop_design_note"] is None, row["scheme"] == "naive")
         return report, rows
 
     def test_its_drops_are_in_the_report_and_whoever_asks_again_gets_the_same(self):

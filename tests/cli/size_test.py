@@ -35,7 +35,7 @@ def planted_grid(lengths=(32, 64, 128), layers=(1, 2), counts=(1, 5, 10)):
     """samples.csv of a grid in which every shape is off by its own factor from what its FLOPs take."""
     rows = ["history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,dtype,"
             "kv_dtype,threads,mask,trim,head_width,head_layers,candidates,scheme,round,status,measured_seconds,"
-            "measured_candidates,user_seconds,fusion_seconds,canary_ratio,canary_gflops"]
+            "measured_candidates,prefill_s,scoring_s,canary_ratio,canary_gflops"]
     off = 0
     for depth in layers:
         for length in lengths:
@@ -105,7 +105,7 @@ class SizeTest(unittest.TestCase):
         self.assertRegex(" ".join(sizing["notes"]), r"P99 of the timings is 1[0-9.]+ times their mean; --tail 1.3")
         for tail in ("1", "1.3"):
             sizing = self.sizing("tail.csv", "--p99", "10ms", "--tail", tail)
-            self.assertGreater(sizing["likely_candidates"], 10)
+            self.assertGreater(sizing["expected_candidates"], 10)
             inputs = {row["name"]: row for row in sizing["inputs"]}
             if tail != "1":
                 self.assertAlmostEqual(inputs["p99_over_mean"]["value"], 1.3, delta=0.01)
@@ -116,7 +116,7 @@ class SizeTest(unittest.TestCase):
         result = self.kvcast("gpu.csv", "--p99", "6ms")
         self.assertEqual(result.returncode, 0, result.stderr)
         first = result.stdout.splitlines()[0]
-        self.assertRegex(first, r"^At P99 6\.00 ms score up to N = 5[01] \(safe: \d+\); P99 latency binds")
+        self.assertRegex(first, r"^At P99 6\.00 ms score up to N = 5[01] \(conservative: \d+\); P99 latency binds")
         self.assertLess(result.stdout.index("budgets"), result.stdout.index("alternatives"))
         self.assertLess(result.stdout.index("alternatives"), result.stdout.index("sensitivity"))
         self.assertTrue(all(len(line) <= 100 for line in result.stdout.splitlines()))
@@ -131,24 +131,24 @@ class SizeTest(unittest.TestCase):
                                             ("6000us", "1073741824", "12000/min"), ("0.006s", "1048576KiB", "720000/h"))]
         for other in answers[1:]:
             self.assertEqual(other, answers[0])
-        self.assertGreater(answers[0]["likely_candidates"], 1)
+        self.assertGreater(answers[0]["expected_candidates"], 1)
 
     def test_smaller_budgets_never_give_more(self):
-        def likely(**budgets):
+        def expected(**budgets):
             flags = [part for name, value in budgets.items() for part in ("--" + name, value)]
             result = self.kvcast("gpu.csv", "--shape", "smoke", "--format", "json", *flags)
             self.assertIn(result.returncode, (0, 4))
-            return json.loads(result.stdout)["sizing"]["likely_candidates"]
+            return json.loads(result.stdout)["sizing"]["expected_candidates"]
         for name, values in (("p99", ("100ms", "20ms", "5ms", "1ms", "10us")),
                              ("memory", ("8GiB", "100MiB", "20MiB", "1MiB")),
                              ("qps", ("1", "10", "100", "500", "2000"))):
-            found = [likely(**{name: value}) for value in values]
+            found = [expected(**{name: value}) for value in values]
             self.assertEqual(found, sorted(found, reverse=True), name)
             self.assertEqual(found[-1], 0, name)
             self.assertGreater(found[0], 1, name)
 
     def frontier(self, *args):
-        """Likely and safe N by L, and the lines of the table."""
+        """Expected and conservative N by L, and the lines of the table."""
         sizing = json.loads(self.kvcast("grid.csv", *args, "--format", "json").stdout)["sizing"]
         rows = [row for row in sizing["frontiers"] if row["axis"] == "history_length"]
         table = self.kvcast("grid.csv", *args).stdout.split("N against history length\n")[1]
@@ -163,44 +163,44 @@ class SizeTest(unittest.TestCase):
             for args in (shape + budget for shape in shapes for budget in budgets[:3 if shape == shapes[0] else 1]):
                 with self.subTest(counts=counts, args=args):
                     sizing, rows, lines = self.frontier(*args)
-                    likely = [row["likely_candidates"] for row in rows]
-                    self.assertEqual(likely, sorted(likely, reverse=True))
-                    safe = [row["safe_candidates"] for row in rows]
+                    expected = [row["expected_candidates"] for row in rows]
+                    self.assertEqual(expected, sorted(expected, reverse=True))
+                    safe = [row["conservative_candidates"] for row in rows]
                     self.assertEqual(len({value is None for value in safe}), 1, safe)
                     if safe[0] is not None:
                         self.assertEqual(safe, sorted(safe, reverse=True))
-                        self.assertTrue(all(s <= n for s, n in zip(safe, likely)), rows)
+                        self.assertTrue(all(s <= n for s, n in zip(safe, expected)), rows)
                     own = next(row for row in rows if row["at"] == sizing["history_length"])
-                    self.assertEqual(own["likely_candidates"], sizing["likely_candidates"])
-                    self.assertEqual(own["safe_candidates"], sizing["safe_candidates"])
+                    self.assertEqual(own["expected_candidates"], sizing["expected_candidates"])
+                    self.assertEqual(own["conservative_candidates"], sizing["conservative_candidates"])
                     # Unknown is -, never "no limit"; and what is only known to be so many, "at least".
-                    self.assertEqual([row["likely_candidates"] == row["known_to"] for row in rows],
+                    self.assertEqual([row["expected_candidates"] == row["known_to"] for row in rows],
                                      ["at least" in line for line in lines])
                     self.assertEqual(len(lines), len(rows))
                     for line, row in zip(lines, rows):
                         cells = line.split("  ")
                         cells = [cell.strip() for cell in cells if cell.strip()]
                         self.assertNotIn("no limit", line)
-                        self.assertEqual(cells[2] == "-", row["safe_candidates"] is None, line)
+                        self.assertEqual(cells[2] == "-", row["conservative_candidates"] is None, line)
                     # The same figure in both places.
                     for row in sizing["parameters"]:
                         if row["name"] == "L":
                             same = next(r for r in rows if r["at"] == float(row["to"]))
-                            self.assertEqual(row["likely_candidates"], same["likely_candidates"])
+                            self.assertEqual(row["expected_candidates"], same["expected_candidates"])
 
     def test_without_a_surface_measured_lengths_stand_as_they_are(self):
         (self.dir / "grid.csv").write_text(planted_grid(lengths=(32, 128), layers=(2,), counts=(1, 5, 10, 50)))
         budget = ["--p99", "5ms", "--extrapolate"]
-        alone = {length: self.sizing("grid.csv", *budget, "-L", length)["likely_candidates"] for length in (32, 128)}
+        alone = {length: self.sizing("grid.csv", *budget, "-L", length)["expected_candidates"] for length in (32, 128)}
         _, rows, lines = self.frontier(*budget, "-L", "32")
         found = {row["at"]: row for row in rows}
-        self.assertEqual({length: found[length]["likely_candidates"] for length in (32, 128)}, alone)
-        likely = [row["likely_candidates"] for row in rows]
-        self.assertEqual(likely, sorted(likely, reverse=True))
-        self.assertLess(found[64]["likely_candidates"], alone[32])
-        self.assertGreater(found[64]["likely_candidates"], alone[128])
+        self.assertEqual({length: found[length]["expected_candidates"] for length in (32, 128)}, alone)
+        expected = [row["expected_candidates"] for row in rows]
+        self.assertEqual(expected, sorted(expected, reverse=True))
+        self.assertLess(found[64]["expected_candidates"], alone[32])
+        self.assertGreater(found[64]["expected_candidates"], alone[128])
         # By FLOPs nobody knows the error.
-        self.assertEqual([row["safe_candidates"] for row in rows if row["source"] == "assumed"], [None, None])
+        self.assertEqual([row["conservative_candidates"] for row in rows if row["source"] == "assumed"], [None, None])
         self.assertRegex(lines[0], r"^ +8 +[\d,]+ +- ")
 
     def test_more_threads_than_cpus_is_said_under_the_answer(self):
@@ -225,8 +225,8 @@ class SizeTest(unittest.TestCase):
 
     def test_the_smallest_n_worth_it(self):
         sizing = self.sizing("gpu.csv", "--min-improvement", "60", "--p99", "6ms")
-        self.assertEqual(sizing["least_candidates"], 3)  # 0.9 * 2/3 = 60%
-        self.assertGreater(sizing["likely_candidates"], 3)
+        self.assertEqual(sizing["min_candidates"], 3)  # 0.9 * 2/3 = 60%
+        self.assertGreater(sizing["expected_candidates"], 3)
         row = next(row for row in sizing["inputs"] if row["name"] == "min_improvement")
         self.assertEqual((row["candidates_less"], row["candidates_more"]), (3, 4))
         # Worth it only beyond what the latency allows.
@@ -265,9 +265,9 @@ class SizeTest(unittest.TestCase):
         sizing = report["sizing"]
         self.assertEqual([row["name"] for row in sizing["budgets"]], ["p99", "memory", "qps"])
         # Preset smoke has three N, which give no interval of the time.
-        self.assertLessEqual(sizing["safe_candidates"] or 0, sizing["likely_candidates"])
+        self.assertLessEqual(sizing["conservative_candidates"] or 0, sizing["expected_candidates"])
         for row in sizing["budgets"]:
-            self.assertLessEqual(sizing["likely_candidates"], row["likely_candidates"] or 10**9)
+            self.assertLessEqual(sizing["expected_candidates"], row["expected_candidates"] or 10**9)
         shown = {row["candidates"] for row in sizing["points"]}
         # On a busy machine ten candidates may not tell what one more costs; then nothing beyond them is said.
         known = sizing["known_to"] or 10**9
@@ -282,7 +282,7 @@ class SizeTest(unittest.TestCase):
         # What was written is sized again: the answer is the same.
         again = self.sizing("sized", "--p99", "10s", "--memory", "2GiB", "--qps", "0.01", "--workers", "2",
                             "--users-cached", "100", "--extrapolate")
-        self.assertEqual(again["likely_candidates"], sizing["likely_candidates"])
+        self.assertEqual(again["expected_candidates"], sizing["expected_candidates"])
         # A fit of it has no sizing: it would be of other fits.
         fitted = kvcast("fit", "sized", "--format", "json", cwd=self.dir)
         self.assertIsNone(json.loads(fitted.stdout)["sizing"])

@@ -97,7 +97,7 @@ class TrafficTest(unittest.TestCase):
 
 
 class SimulateTest(TrafficTest):
-    # A fleet whose times follow from what is asked: half of it is the history pass.
+    # A fleet whose times follow from what is asked: half of it is the prefill.
     BASE = dict(token_time="2us", candidate_time="20us", token_bytes="1KiB", qps=100, history="lognormal:300,2000",
                 candidates=50, users=300, requests=20000, replications=4, seed=3)
 
@@ -123,7 +123,7 @@ class SimulateTest(TrafficTest):
             self.assertAlmostEqual(latency(traffic, "mean")["value"], 0.005 + found["value"], delta=1e-9)
             busy = figure(traffic, "utilisation")
             self.assertLess(abs(busy["value"] - load), wider * (busy["ci95"][1] - busy["ci95"][0]) / 2)
-            self.assertEqual(traffic["perfect_workers"], 1)
+            self.assertEqual(traffic["offered_load_workers"], 1)
             self.assertAlmostEqual(figure(traffic, "littles_ratio")["value"], 1, delta=1e-9)
         self.assertEqual(traffic["costs"]["source"], "assumed")
 
@@ -225,9 +225,9 @@ class SimulateTest(TrafficTest):
             ("page", "0", "1 to 1000000"), ("ttl", "0", "a time above 0"), ("ttl", "-1s", "a time above 0"),
             ("p99", "0", "a time above 0"), ("p99", "soon", "a time above 0"), ("warm-up", "0.95", "0 to 0.9"),
             ("warm-up", "x", "a number or a percentage"), ("seed", "-1", "at least 0"), ("workers", "0", "1 to 4096"),
-            ("workers", "5000", "1 to 4096"), ("order", "lifo", "fifo or shortest"), ("policy", "random", "lru, belady"), ("batch", "0", "1 to"),
+            ("workers", "5000", "1 to 4096"), ("order", "lifo", "fifo, shortest"), ("policy", "random", "lru, belady"), ("batch", "0", "1 to"),
             ("batch-window", "5ms", "--batch 8"), ("batch-window", "-1ms", "a time above 0"),
-            ("find", "everything", "qps, candidates, workers or cache"), ("find", "qps", "--p99"),
+            ("find", "everything", "qps, candidates, workers, cache"), ("find", "qps", "--p99"),
             ("replications", "0", "1 to 1000"), ("replications", "1001", "1 to 1000"), ("threads", "-1", "0 to 4096"),
             ("token-time", "-1us", "a time above 0"), ("candidate-time", "x", "a time above 0"),
             ("token-bytes", "x", "a size"), ("tail", "0.5", "1 to 14.9"), ("tail", "15", "1 to 14.9"),
@@ -483,7 +483,7 @@ class SimulateTest(TrafficTest):
         for name in ("waiting", "in_system", "attainment"):
             self.assertIsNone(figure(traffic, name))
         # Two workers bear what one does not.
-        self.assertEqual(traffic["perfect_workers"], 2)
+        self.assertEqual(traffic["offered_load_workers"], 2)
         self.assertEqual(self.simulate(qps=100, exit_code=0)["saturated"], False)
 
     def finds(self, what, **base):
@@ -835,15 +835,15 @@ class FromReportTest(TrafficTest):
         return self.report("simulate", path, "--history", history, *self.WORK, *args)["traffic"]
 
     def check_table(self, traffic, longest):
-        knots = traffic["service"]
-        lengths = [knot["history_length"] for knot in knots]
+        breakpoints = traffic["service"]
+        lengths = [breakpoint["history_length"] for breakpoint in breakpoints]
         self.assertEqual((lengths[0], lengths[-1]), (0, longest))
         self.assertEqual(lengths, sorted(set(lengths)))
-        times = [knot["history_s"] for knot in knots]
+        times = [breakpoint["history_s"] for breakpoint in breakpoints]
         self.assertEqual(times, sorted(times))
         self.assertGreater(times[-1], 0)
-        for knot in knots:
-            self.assertGreaterEqual(min(knot.values()), 0)
+        for breakpoint in breakpoints:
+            self.assertGreaterEqual(min(breakpoint.values()), 0)
         self.assertEqual(traffic["costs"]["residuals"], sorted(traffic["costs"]["residuals"]))
         self.assertGreater(len(traffic["costs"]["residuals"]), 1)
         # Keys and values of 2 layers of 64, of 4 bytes.
@@ -918,8 +918,8 @@ class ReplayTest(TrafficTest):
         self.assertEqual(starts, sorted(starts))
         self.assertEqual(traffic["cdf"][-1]["share"], 1)
         self.assertIn("simulated against replayed on the engine", (self.dir / "out/traffic.md").read_text())
-        for knot in traffic["service"]:
-            self.assertGreaterEqual(min(knot.values()), 0)
+        for breakpoint in traffic["service"]:
+            self.assertGreaterEqual(min(breakpoint.values()), 0)
 
     def test_every_request_of_a_log_is_served(self):
         log = self.trace(f"{20 * i},{i % 7},{40 + i // 7},{3 + i % 4}" for i in range(60))

@@ -92,9 +92,9 @@ class VerdictTest(unittest.TestCase):
         sizing = self.size("--p99", "20ms", "--min-improvement", "60")
         self.agrees_at_measured(report, fit, sizing)
         # 44% are measured at N=20 and 66% at N=50.
-        self.assertGreater(sizing["least_candidates"], 20)
-        self.assertLessEqual(sizing["least_candidates"], 50)
-        self.assertEqual(sizing["likely_candidates"], 200)
+        self.assertGreater(sizing["min_candidates"], 20)
+        self.assertLessEqual(sizing["min_candidates"], 50)
+        self.assertEqual(sizing["expected_candidates"], 200)
         self.assertEqual(sizing["known_to"], 200)
         self.assertIn("at least N = 200", sizing["answer"])
 
@@ -108,14 +108,14 @@ class VerdictTest(unittest.TestCase):
         sizing = self.size("--p99", "20ms")
         self.agrees_at_measured(report, fit, sizing)
         self.assertTrue(sizing["feasible"])
-        self.assertGreaterEqual(sizing["likely_candidates"], 100)
-        self.assertLess(sizing["likely_candidates"], 200)
-        self.assertEqual(sizing["safe_candidates"], 100)
+        self.assertGreaterEqual(sizing["expected_candidates"], 100)
+        self.assertLess(sizing["expected_candidates"], 200)
+        self.assertEqual(sizing["conservative_candidates"], 100)
         simulate = json.loads(self.kvcast("simulate", "mine.csv", "--shape", "default", "--qps", "1", "--history", "256",
                                           "--candidates", "50", "--requests", "2000", "-q", "--format", "json").stdout)
         curve = dict(zip(simulate["traffic"]["costs"]["curve_candidates"], simulate["traffic"]["costs"]["curve"]))
-        knot = min(simulate["traffic"]["service"], key=lambda row: abs(row["history_length"] - 256))
-        seconds = knot["history_s"] + (knot["candidates_s"] + 50 * knot["candidate_s"]) * curve[50]
+        breakpoint = min(simulate["traffic"]["service"], key=lambda row: abs(row["history_length"] - 256))
+        seconds = breakpoint["history_s"] + (breakpoint["candidates_s"] + 50 * breakpoint["candidate_s"]) * curve[50]
         self.assertAlmostEqual(seconds, 0.0065, delta=0.0003)
         refused = self.kvcast("simulate", "mine.csv", "--shape", "default", "--qps", "1", "--history", "256",
                               "--candidates", "500", "--requests", "2000", "-q", expect=2)
@@ -129,7 +129,7 @@ class VerdictTest(unittest.TestCase):
         self.assertAlmostEqual(fit["predictions"][0]["speedup"]["value"], 128 / 33.26, delta=0.2)
         sizing = self.size("--p99", "20s")
         self.agrees_at_measured(report, fit, sizing)
-        self.assertAlmostEqual(sizing["likely_candidates"], 93, delta=5)
+        self.assertAlmostEqual(sizing["expected_candidates"], 93, delta=5)
 
     def test_a_knee(self):
         # Weights are streamed up to N = 40; from there arithmetic counts.
@@ -165,13 +165,13 @@ class VerdictTest(unittest.TestCase):
         self.assertIsNone(fit["predictions"][1]["speedup"])
         self.assertNotIn("ceiling of", table)
         sizing = self.size("--p99", "20s")
-        self.assertEqual(sizing["likely_candidates"], 100)
+        self.assertEqual(sizing["expected_candidates"], 100)
         self.assertIn("at least N = 100", sizing["answer"])
         self.assertNotIn("no stated budget limits N", sizing["answer"])
         self.assertIsNone(sizing["limit"])
         self.agrees_at_measured(report, fit, sizing)
         # Asking for more does not make more known.
-        self.assertEqual(self.size("--p99", "20s", "--extrapolate")["likely_candidates"], 100)
+        self.assertEqual(self.size("--p99", "20s", "--extrapolate")["expected_candidates"], 100)
 
     def test_sharing_costs_more(self):
         for fixed in (0, 0.4):
@@ -212,14 +212,14 @@ class VerdictTest(unittest.TestCase):
         text = timings((1, 5, 10), lambda n: 0.004 * n, lambda n: 0.004 * (1 + (n - 1) * 0.02), noise=0.03)
         self.fit(text)
         sizing = self.size("--p99", "1s", "--candidates", "40,1000")
-        self.assertEqual(sizing["likely_candidates"], 40)
+        self.assertEqual(sizing["expected_candidates"], 40)
         self.assertIn("at least N = 40", sizing["answer"])
         self.assertLessEqual(max(row["candidates"] for row in sizing["points"]), 40)
         table = self.kvcast("size", "mine.csv", "--p99", "1s").stdout.replace("\n", " ")
         self.assertIn("--extrapolate", table)
         self.assertIn("at least 40", table)
         self.assertNotIn("no limit", table)
-        self.assertGreater(self.size("--p99", "1s", "--extrapolate")["likely_candidates"], 5000)
+        self.assertGreater(self.size("--p99", "1s", "--extrapolate")["expected_candidates"], 5000)
 
     def test_two_n_test_no_form(self):
         text = timings((10, 100), lambda n: 0.004 * n, lambda n: 0.005 + 0.00003 * n)

@@ -27,7 +27,7 @@ MAIN = "{http://schemas.openxmlformats.org/spreadsheetml/2006/main}"
 CHART = "{http://schemas.openxmlformats.org/drawingml/2006/chart}"
 RELATION = "{http://schemas.openxmlformats.org/officeDocument/2006/relationships}id"
 SHEETS = ["summary", "charts", "samples", "fit", "sizing", "config"]
-INPUTS = ["model_r", "model_a", "model_b", "model_c", "model_drop", "model_r_seed"]
+INPUTS = ["model_r", "model_a", "model_b", "model_c", "model_drop", "model_r_design_note"]
 # Every sheet as a file of its own, in UTF-8, with the whole number.
 TO_CSV = "csv:Text - txt - csv (StarCalc):44,34,76,1,,0,false,true,false,false,false,-1"
 # Formulas are worked out on loading; as it comes LibreOffice shows the results in the file.
@@ -172,16 +172,16 @@ def speedup(n, r):
 def time_of(sizing):
     """Seconds over N of the sized model: through what was measured, beyond it its line, scaled to meet it."""
     model = next(m for m in sizing["models"] if m["history_length"] == sizing["history_length"])
-    knots = list(zip(model["measured_candidates"], model["measured_s"]))
+    breakpoints = list(zip(model["measured_candidates"], model["measured_s"]))
 
     def line(n):
-        return model["user_s"] + model["candidate_s"] * n
+        return model["prefill_s"] + model["candidate_s"] * n
 
     def time(n):
-        if not knots or n < knots[0][0] or n >= knots[-1][0]:
-            at, seconds = (knots[0] if n < knots[0][0] else knots[-1]) if knots else (n, line(n))
+        if not breakpoints or n < breakpoints[0][0] or n >= breakpoints[-1][0]:
+            at, seconds = (breakpoints[0] if n < breakpoints[0][0] else breakpoints[-1]) if breakpoints else (n, line(n))
             return seconds * line(n) / line(at)
-        (low, below), (high, above) = next(pair for pair in zip(knots, knots[1:]) if pair[0][0] <= n < pair[1][0])
+        (low, below), (high, above) = next(pair for pair in zip(breakpoints, breakpoints[1:]) if pair[0][0] <= n < pair[1][0])
         if model["straight"]:
             return below + (above - below) * (n - low) / (high - low)
         return below * (above / below) ** (math.log(n / low) / math.log(high / low))
@@ -501,7 +501,7 @@ class XlsxTest(Base):
     def test_sizing(self):
         book, sizing = self.book("size"), self.report("size")["sizing"]
         p99 = next(b for b in sizing["budgets"] if b["name"] == "p99")
-        self.assertEqual(book.named("size_n"), p99["likely_candidates"])
+        self.assertEqual(book.named("size_n"), p99["expected_candidates"])
         self.assertEqual(book.named("size_budget"), 0.05)
         heads = {cell.value for at, cell in book.cells["sizing"].items() if re.fullmatch(r"A\d+", at)}
         for name in ("budgets", "inputs", "points", "fractions", "advice", "models"):

@@ -15,7 +15,7 @@
 
 namespace kvcast::testing {
 
-/// The cache of a scheme that shares one: what its history pass left. std::bad_cast for any other.
+/// The cache of a scheme that shares one: what its prefill left. std::bad_cast for any other.
 inline KvCache& cache_of(Scheme& scheme) {
   struct Reach : SharingScheme {
     static KvCache SharingScheme::*member() { return &Reach::cache_; }
@@ -51,13 +51,13 @@ class Faulty final : public Scheme {
   }
 
   void prepare(std::span<const std::int64_t> counts) override { scheme_->prepare(counts); }
-  void user_pass() noexcept override {
+  void prefill() noexcept override {
     if (fault_.without_user_pass || users_done_ == fault_.user_passes) return;
     ++users_done_;
-    if (!fault_.copied_user_pass) return scheme_->user_pass();
+    if (!fault_.copied_user_pass) return scheme_->prefill();
     KvCache& cache = cache_of(*scheme_);
     if (users_done_ == 1) {
-      scheme_->user_pass();
+      scheme_->prefill();
       saved_ = KvCache::all_layers(context_.model->shape(), 1, context_.history_length,
                                    context_.model->shape().candidate_from_layer);
       saved_.broadcast_from(cache, 1, context_.threads);
@@ -82,9 +82,9 @@ class Faulty final : public Scheme {
     SchemeContext bent = context_;
     scheme_->take_history(told(bent, history));
   }
-  std::size_t forms() const override { return scheme_->forms(); }
-  void choose_form(std::size_t form) override { scheme_->choose_form(form); }
-  std::string form_at(std::int64_t count) const override { return scheme_->form_at(count); }
+  std::size_t executions() const override { return scheme_->executions(); }
+  void choose_execution(std::size_t which) override { scheme_->choose_execution(which); }
+  HowRun how_run(std::int64_t count) const override { return scheme_->how_run(count); }
   void listen(StepListener* listener) noexcept override { scheme_->listen(listener); }
 
  private:
@@ -141,7 +141,7 @@ inline std::vector<Fault> faults_of(const SchemeEntry& entry) {
           [](std::vector<std::span<float>>& rows) { rows.front()[0] = std::numeric_limits<float>::quiet_NaN(); });
   written("infinity",
           [](std::vector<std::span<float>>& rows) { rows.front()[0] = std::numeric_limits<float>::infinity(); });
-  if (entry.user_pass) {
+  if (entry.has_prefill) {
     Fault fault{"no-history-pass"};
     fault.without_user_pass = true;
     faults.push_back(fault);
@@ -185,8 +185,8 @@ inline std::vector<Fault> timed_faults_of(const SchemeEntry& entry, bool cold) {
     if (rows.size() > 130) zeroed(rows.back());
   };
   add("skipped-scoring").candidate_passes = 4;
-  if (entry.user_pass) add("remembered-prefill").user_passes = 3;
-  if (entry.user_pass && entry.law) add("copied-prefill").copied_user_pass = true;
+  if (entry.has_prefill) add("remembered-prefill").user_passes = 3;
+  if (entry.has_prefill && entry.law) add("copied-prefill").copied_user_pass = true;
   return faults;
 }
 

@@ -65,41 +65,41 @@ Case sharing_case() {
 
   Point one_candidate{1, {}};
   auto naive = timed("naive", Status::measured, 1, 1, 6.75, 0.125);
-  naive.form = "within";
+  naive.execution = Execution::within;
   add_work(naive, 6.4e11, 6150144);
-  auto shared = timed("shared", Status::composed, 1, 1, 6.875, 0.125);
-  shared.form = "within";
-  shared.user_seconds = 6.75;
-  shared.fusion_seconds = 0.125;
+  auto shared = timed("shared", Status::assembled, 1, 1, 6.875, 0.125);
+  shared.execution = Execution::within;
+  shared.prefill_s = 6.75;
+  shared.scoring_s = 0.125;
   add_work(shared, 6.4e11, 307200000);
   add_speedup(shared, {0.9818, Interval{0.9712, 0.9925}}, 1);
-  auto copy = timed("shared-copy", Status::composed, 1, 1, 7, 0.25);
-  copy.user_seconds = 6.75;
-  copy.fusion_seconds = 0.25;
+  auto copy = timed("shared-copy", Status::assembled, 1, 1, 7, 0.25);
+  copy.prefill_s = 6.75;
+  copy.scoring_s = 0.25;
   add_work(copy, 6.4e11, 307200000);
   add_speedup(copy, {0.9643, std::nullopt}, 1);
   one_candidate.schemes = {naive, shared, copy};
 
   Point ten{10, {}};
-  naive = timed("naive", Status::scaled, 10, 2, 67.5, 0.75);
-  naive.form = "across";
+  naive = timed("naive", Status::extrapolated, 10, 2, 67.5, 0.75);
+  naive.execution = Execution::across;
   add_work(naive, 6.4e12, 12300288);
-  shared = timed("shared", Status::composed, 10, 10, 7.0625, 0.0625);
-  shared.form = "within";
-  shared.user_seconds = 6.75;
-  shared.fusion_seconds = 0.3125;
+  shared = timed("shared", Status::assembled, 10, 10, 7.0625, 0.0625);
+  shared.execution = Execution::within;
+  shared.prefill_s = 6.75;
+  shared.scoring_s = 0.3125;
   add_work(shared, 6.46e11, 307200000);
   add_speedup(shared, {9.5575, Interval{9.4801, 9.6355}}, 9.6012);
   ten.schemes = {naive, shared, skipped("shared-copy", "its caches need 3.072 GB; 2.5 GiB are left of max_memory")};
 
   Point thousand{1000, {}};
-  naive = timed("naive", Status::scaled, 1000, 2, 6750, 75);
-  naive.form = "across";
+  naive = timed("naive", Status::extrapolated, 1000, 2, 6750, 75);
+  naive.execution = Execution::across;
   add_work(naive, 6.4e14, 12300288);
-  shared = timed("shared", Status::composed, 1000, 1000, 20.5, 0.03125);
-  shared.form = "within";
-  shared.user_seconds = 6.75;
-  shared.fusion_seconds = 13.75;
+  shared = timed("shared", Status::assembled, 1000, 1000, 20.5, 0.03125);
+  shared.execution = Execution::within;
+  shared.prefill_s = 6.75;
+  shared.scoring_s = 13.75;
   add_work(shared, 1.36e12, 307200000);
   add_speedup(shared, {329.27, Interval{326.41, 332.15}}, 341.5);
   shared.gain_over_shared = Estimate{1.4375, Interval{1.41, 1.465}};
@@ -133,7 +133,7 @@ Case sharing_case() {
   fit.identifiable = true;
   fit.verdict = "trust the affine form: it predicts the N left out three times as well; r is known to 1.4%";
   fit.next = "measure N = 4000, where the forms differ by 12%";
-  fit.losses = {"N = 1: shared is 1.8% slower than naive", "=\"quoted\"; naïve"};
+  fit.slowdowns = {"N = 1: shared is 1.8% slower than naive", "=\"quoted\"; naïve"};
   fit.observed = {{1, {0.9818, Interval{0.9712, 0.9925}}}, {10, {9.5575, std::nullopt}}};
   fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
                       Source::interpolated, "affine", 0.65},
@@ -160,7 +160,7 @@ Case sharing_case() {
 
   one.micro_batches = {{10, 5, "=packed-5", 1.75}, {1000, 50, "packed-50", 3.5}};
   one.profiles = {
-      {"shared", "history", 0, 6.75, 412, 0.0009375, {{"matmul", 6.0, 6.0 / 6.75}, {"attention", 0.75, 0.75 / 6.75}}},
+      {"shared", "prefill", 0, 6.75, 412, 0.0009375, {{"matmul", 6.0, 6.0 / 6.75}, {"attention", 0.75, 0.75 / 6.75}}},
       {"naive", "forward", 2, 13.5, 0, 0, {}}};
 
   one.machine = MachineInfo{"Ampere Altra", "NEON", "sve", 80, 256 * kGiB, 1843.2, std::nullopt, 160.5};
@@ -172,10 +172,10 @@ Case sharing_case() {
 
   one.samples = {
       {1, "naive", 0, Status::measured, 6.75, 1, std::nullopt, std::nullopt, 1, 105.25},
-      {1, "shared", 0, Status::composed, 6.875, 1, 6.75, 0.125, 0.9921875, 104.4375},
-      {10, "shared", 0, Status::composed, 7.0625, 10, 6.75, 0.3125, 0.984375},
-      {10, "naive", 1, Status::scaled, 13.5, 2, std::nullopt, std::nullopt, 0.1},
-      {1000, "shared", 1, Status::composed, 1.0 / 3, 1000, 0.1, 0.2 + 0.1, std::numeric_limits<double>::quiet_NaN()},
+      {1, "shared", 0, Status::assembled, 6.875, 1, 6.75, 0.125, 0.9921875, 104.4375},
+      {10, "shared", 0, Status::assembled, 7.0625, 10, 6.75, 0.3125, 0.984375},
+      {10, "naive", 1, Status::extrapolated, 13.5, 2, std::nullopt, std::nullopt, 0.1},
+      {1000, "shared", 1, Status::assembled, 1.0 / 3, 1000, 0.1, 0.2 + 0.1, std::numeric_limits<double>::quiet_NaN()},
   };
   return one;
 }
@@ -209,7 +209,7 @@ Traffic fixed_traffic() {
   traffic.reading = {"timestamps read as epoch seconds (1.5 is <b>)", "=naïve \x1b[31m | 候选"};
   traffic.server = {4, ServeOrder::shortest, 0.002, 8};
   traffic.cache = {8589934592, 16, 3600.5};
-  traffic.costs.knots = {{0, 0.0005, 0.00025, 0.0001}, {1000, 0.0125, 0.00075, 0.000125}};
+  traffic.costs.breakpoints = {{0, 0.0005, 0.00025, 0.0001}, {1000, 0.0125, 0.00075, 0.000125}};
   traffic.costs.curve_candidates = {1, 50};
   traffic.costs.curve = {1, 0.875};
   traffic.costs.known_to = 200;
@@ -222,7 +222,7 @@ Traffic fixed_traffic() {
   traffic.replications = 10;
   traffic.saturated = false;
   traffic.p99_limit_s = 0.05;
-  traffic.perfect_workers = 3;
+  traffic.offered_load_workers = 3;
   traffic.assumptions = {"candidates are not in the log: 100 each", "=naïve \x1b[31m <b> | 候选"};
   traffic.columns = {{"history_length", "tokens", 245.5, 120, 900, 2500, 9000},
                      {"gap_s", "s", 0.005, 0.0035, 0.015, 0.0225, 0.25}};
@@ -234,7 +234,7 @@ Traffic fixed_traffic() {
                      {"hit_rate", "0..1", Estimate{0.625, Interval{0.62, 0.63}}},
                      {"attainment", "0..1", Estimate{0.9925, std::nullopt}},
                      {"mean_queue", "", std::nullopt}};
-  traffic.find = {{"qps", "1/s", 240.5, Estimate{0.0495, Interval{0.048, 0.051}}, 242.75}};
+  traffic.find = {{FindTarget::qps, "1/s", 240.5, Estimate{0.0495, Interval{0.048, 0.051}}, 242.75}};
   traffic.hit_rates = {{1073741824, 0.25, 0.1875, 0.26, 0.375, 0.5},
                        {8589934592, 0.625, 0.5625, std::nullopt, std::nullopt, std::nullopt}};
   traffic.capacity = {{100, 0.375, Estimate{0.025, Interval{0.0245, 0.0255}}, 2, false},
@@ -254,11 +254,11 @@ Sizing fixed_sizing() {
   sizing.scheme = "=shared";
   sizing.history_length = 1000;
   sizing.layers = 50;
-  sizing.likely_candidates = 3;
+  sizing.expected_candidates = 3;
   sizing.known_to = 4000;
-  sizing.safe_candidates = 0;
+  sizing.conservative_candidates = 0;
   sizing.min_improvement = 0.8;
-  sizing.least_candidates = 6;
+  sizing.min_candidates = 6;
   sizing.binding = "p99";
   sizing.source = Source::fitted;
   sizing.limit = 489.75;
@@ -270,7 +270,7 @@ Sizing fixed_sizing() {
   sizing.budgets = {
       {"p99", "s", 8, 7.5, 6.25, 3, 0, true, true, Source::extrapolated},
       {"qps", "1/s", 200, std::nullopt, std::nullopt, std::nullopt, std::nullopt, true, false, Source::fitted}};
-  sizing.inputs = {{"user_s", "s", 6.75, std::nullopt, Source::fitted, 4, std::nullopt},
+  sizing.inputs = {{"prefill_s", "s", 6.75, std::nullopt, Source::fitted, 4, std::nullopt},
                    {"r", "ratio", 0.002, Interval{0.0019, 0.0021}, Source::fitted, 3, 3}};
   sizing.points = {{3,
                     Source::fitted,
@@ -389,7 +389,7 @@ Report fixed_report() {
   report.cases = {sharing_case(), naive_only_case()};
   Surface surface{
       "shared",
-      {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"candidates", "weight bytes", "B", 0, 0}},
+      {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}, {"scoring", "weight bytes", "B", 0, 0}},
       25165824.0,
       1000,
       2000,
@@ -406,8 +406,17 @@ Report fixed_report() {
   bare.scheme = "packed";
   report.surfaces = {surface, bare};
   report.degradation = {
-      {1000, 50, 10, "naive", Status::scaled, 40.5, 67.5, {0.4, Interval{0.39, 0.41}}, std::nullopt, std::nullopt},
-      {std::nullopt, std::nullopt, 10, "=shared", Status::composed, 40.5, 45, {0.1, std::nullopt}, 0.0625, 0.09375}};
+      {1000,
+       50,
+       10,
+       "naive",
+       Status::extrapolated,
+       40.5,
+       67.5,
+       {0.4, Interval{0.39, 0.41}},
+       std::nullopt,
+       std::nullopt},
+      {std::nullopt, std::nullopt, 10, "=shared", Status::assembled, 40.5, 45, {0.1, std::nullopt}, 0.0625, 0.09375}};
   report.sizing = fixed_sizing();
   report.traffic = fixed_traffic();
   report.warnings = {

@@ -132,7 +132,7 @@ class PlainCache {
       counts.bytes += bytes(kept);
       ++counts.entries;
     }
-    counts.most_bytes = std::max(counts.most_bytes, counts.bytes);
+    counts.max_bytes = std::max(counts.max_bytes, counts.bytes);
   }
 
   UserCacheOptions options_;
@@ -142,8 +142,8 @@ class PlainCache {
 };
 
 std::vector<std::int64_t> listed(const CacheCounts& counts) {
-  return {counts.requests, counts.found_all, counts.found_part,   counts.changed, counts.expired,    counts.evictions,
-          counts.refused,  counts.tokens,    counts.known_tokens, counts.bytes,   counts.most_bytes, counts.entries};
+  return {counts.requests, counts.found_all, counts.found_part,   counts.changed, counts.expired,   counts.evictions,
+          counts.refused,  counts.tokens,    counts.known_tokens, counts.bytes,   counts.max_bytes, counts.entries};
 }
 
 // Histories that mostly grow, sometimes shrink or vanish; arrivals that sometimes coincide.
@@ -522,7 +522,7 @@ TEST_CASE("Belady's policy finds what his bound says", "[traffic][cache][propert
         }
       });
       const CacheCounts& counts = cache.counts();
-      CHECK(counts.most_bytes <= bytes);
+      CHECK(counts.max_bytes <= bytes);
       CHECK_THAT(static_cast<double>(counts.found_all + counts.found_part) / 5000, WithinAbs(bound, 1e-12));
     }
   }

@@ -94,13 +94,13 @@ TEST_CASE("drop rules", "[property][cost_model]") {
     const double drop = uniform(7, i, 0.001, 0.999), r = draw_r(i), n = draw_candidates(2, i);
     const double s = kvcast::speedup(n, r);
     CAPTURE(drop, r, n);
-    CHECK_THAT(kvcast::drop_seed_rule(drop, s), WithinRel(drop * (1 - kvcast::improvement(n, r)), 1e-9));
+    CHECK_THAT(kvcast::drop_design_note(drop, s), WithinRel(drop * (1 - kvcast::improvement(n, r)), 1e-9));
     CHECK_THAT(kvcast::drop_exact(drop, s), WithinRel(1 / (1 + s * (1 - drop) / drop), 1e-12));
     // Exactness means that the added cost falls by S.
     CHECK_THAT(kvcast::cost_ratio_of_drop(kvcast::drop_exact(drop, s)) * s,
                WithinRel(kvcast::cost_ratio_of_drop(drop), 1e-9));
     // The linear rule flatters.
-    CHECK(kvcast::drop_seed_rule(drop, s) <= kvcast::drop_exact(drop, s) * (1 + 1e-12));
+    CHECK(kvcast::drop_design_note(drop, s) <= kvcast::drop_exact(drop, s) * (1 + 1e-12));
   }
 }
 

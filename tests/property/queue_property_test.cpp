@@ -122,7 +122,7 @@ TEST_CASE("each sign of saturation alone, planted") {
   run.waiting = 300;
   run.workers = 10;
   run.service_s *= 10;
-  run.batch_most = 30;
+  run.batch_max = 30;
   CHECK_FALSE(judge(run).saturated);
 
   CHECK_FALSE(judge(planted(40, noise, 0.9985)).saturated);

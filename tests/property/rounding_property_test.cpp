@@ -144,7 +144,7 @@ struct RandomModel {
     const auto scheme = instance.entry->make(context);
     std::vector<float> outputs(candidates.size());
     scheme->prepare(std::vector<std::int64_t>{candidates_count});
-    scheme->user_pass();
+    scheme->prefill();
     scheme->candidate_pass(candidates.data(), candidates_count, outputs.data());
     return outputs;
   }

@@ -26,7 +26,7 @@ double uniform(std::uint64_t stream, int i, double lo, double hi) {
 SizingProblem draw(int i) {
   SizingProblem problem;
   const double c = std::pow(10, uniform(1, i, -3, -1)), r = std::pow(10, uniform(2, i, -2.5, 0));
-  problem.service.user_s = c * uniform(3, i, 0.5, 1.2);
+  problem.service.prefill_s = c * uniform(3, i, 0.5, 1.2);
   if (i % 3 == 0) {
     // A time that rises in steps, as blocks of candidates do.
     problem.service.candidates_s = [c, r](std::int64_t n) { return c * r * 8 * std::ceil(static_cast<double>(n) / 8); };
@@ -78,45 +78,46 @@ TEST_CASE("the largest N is that of brute force, for all budgets and for each al
     const SizingProblem problem = draw(i);
     const Solution solution = solve(problem);
     INFO("draw " << i);
-    CHECK(capped(solution.likely) == brute_force(problem, nullptr, false));
+    CHECK(capped(solution.expected) == brute_force(problem, nullptr, false));
     CHECK(solution.safe.has_value() == static_cast<bool>(problem.service.half));
     if (solution.safe) CHECK(capped(*solution.safe) == brute_force(problem, nullptr, true));
     for (const Budget& budget : budget_list()) {
       if (budget.limit(problem)) CHECK(capped(largest(problem, budget, false)) == brute_force(problem, &budget, false));
     }
-    limited += solution.likely > 0 && solution.likely < kMost ? 1 : 0;
+    limited += solution.expected > 0 && solution.expected < kMost ? 1 : 0;
   }
   CHECK(limited > kDraws / 8);  // the test is about these
 }
 
-TEST_CASE("N is no more than any budget alone allows, and the safe N no more than the likely", "[property][sizing]") {
+TEST_CASE("N is no more than any budget alone allows, and the conservative N no more than the expected",
+          "[property][sizing]") {
   for (int i = 0; i < kDraws; ++i) {
     const SizingProblem problem = draw(i);
     const Solution solution = solve(problem);
     INFO("draw " << i);
-    std::int64_t least = kMostCandidates;
+    std::int64_t least = kMaxCandidates;
     for (const Budget& budget : budget_list()) {
       if (!budget.limit(problem)) continue;
       least = std::min(least, largest(problem, budget, false));
-      CHECK(solution.likely <= largest(problem, budget, false));
+      CHECK(solution.expected <= largest(problem, budget, false));
       CHECK(largest(problem, budget, true) <= largest(problem, budget, false));
     }
-    CHECK(solution.likely == least);
-    if (solution.safe) CHECK(*solution.safe <= solution.likely);
-    if (solution.binding != nullptr) CHECK(largest(problem, *solution.binding, false) == solution.likely);
+    CHECK(solution.expected == least);
+    if (solution.safe) CHECK(*solution.safe <= solution.expected);
+    if (solution.binding != nullptr) CHECK(largest(problem, *solution.binding, false) == solution.expected);
   }
 }
 
 TEST_CASE("N never grows when a budget shrinks or the load rises", "[property][sizing]") {
   for (int i = 0; i < kDraws; ++i) {
     const SizingProblem problem = draw(i);
-    const std::int64_t before = solve(problem).likely;
+    const std::int64_t before = solve(problem).expected;
     const double factor = uniform(30, i, 0.3, 1);
     INFO("draw " << i << ", factor " << factor);
     const auto after = [&](auto change) {
       SizingProblem changed = problem;
       change(changed);
-      return solve(changed).likely;
+      return solve(changed).expected;
     };
     if (problem.p99_s) CHECK(after([&](SizingProblem& p) { *p.p99_s *= factor; }) <= before);
     if (problem.memory_bytes) {
@@ -130,14 +131,14 @@ TEST_CASE("N never grows when a budget shrinks or the load rises", "[property][s
               p.memory_bytes.reset();  // fewer workers leave more of it
             }) <= after([](SizingProblem& p) { p.memory_bytes.reset(); }));
     }
-    CHECK(after([&](SizingProblem& p) { p.service.user_s /= factor; }) <= before);
+    CHECK(after([&](SizingProblem& p) { p.service.prefill_s /= factor; }) <= before);
   }
 }
 
 TEST_CASE("the smallest N worth it is the first with the improvement", "[property][sizing]") {
   for (int i = 0; i < kDraws; i += 7) {
     SizingProblem problem = draw(i);
-    const double user = problem.service.user_s, each = problem.service.candidates_s(8) / 8, c = problem.naive_s(1);
+    const double user = problem.service.prefill_s, each = problem.service.candidates_s(8) / 8, c = problem.naive_s(1);
     problem.speedup = [=](std::int64_t n) {
       const auto count = static_cast<double>(n);
       return c * count / (user + each * count);
@@ -185,7 +186,7 @@ TEST_CASE("an infeasible problem names changes that make it feasible", "[propert
     given.problem = draw(i);
     given.timed = true;
     given.source = Source::fitted;
-    given.most_measured = 100;
+    given.max_measured = 100;
     given.shown = {1};
     const Sizing sizing = size_case(given);
     INFO("draw " << i);
@@ -194,7 +195,7 @@ TEST_CASE("an infeasible problem names changes that make it feasible", "[propert
       CHECK(sizing.changes.empty());
       continue;
     }
-    if (given.problem.min_improvement && !sizing.least_candidates) continue;  // no budget helps
+    if (given.problem.min_improvement && !sizing.min_candidates) continue;  // no budget helps
     ++infeasible;
     REQUIRE_FALSE(sizing.changes.empty());
     SizingProblem together = given.problem;

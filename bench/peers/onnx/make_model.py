@@ -280,7 +280,7 @@ def augmented(graph, k, v, length):
 def build(case, which, variant, path):
     graph = Graph(case, variant.removesuffix("+cacheaug"))
     length = graph.tensors["history"].shape[0]
-    # The cache has the form that the candidate pass wants.
+    # The cache has the form that the scoring pass wants.
     aug = int(variant.endswith("+cacheaug") or graph.attention == "aug")
     cache_k = [graph.heads, length + aug, graph.head_dim + aug]
     cache_v = [graph.heads, length + aug, graph.head_dim]

@@ -12,10 +12,10 @@ const std::vector<Budget>& budget_list() {
   return list;
 }
 
-bool Budget::meets(const SizingProblem& problem, std::int64_t candidates, bool safe) const {
+bool Budget::meets(const SizingProblem& problem, std::int64_t candidates, bool conservative) const {
   const double stated = *limit(problem);
-  if (within != nullptr) return within(problem, stated, candidates, safe);
-  const double value = used(problem, candidates, safe);
+  if (within != nullptr) return within(problem, stated, candidates, conservative);
+  const double value = used(problem, candidates, conservative);
   return info.floor ? value >= stated : value <= stated;
 }
 

@@ -18,23 +18,23 @@ struct RequestTime {
   std::optional<Wait> wait;  ///< nullopt: no steady state
   ServiceTime service() const { return {mean, &shape}; }
 };
-RequestTime request_time(const SizingProblem& problem, std::int64_t candidates, bool safe) {
-  RequestTime time{problem.service.residuals, mean_seconds(problem, candidates, safe), {}};
+RequestTime request_time(const SizingProblem& problem, std::int64_t candidates, bool conservative) {
+  RequestTime time{problem.service.residuals, mean_seconds(problem, candidates, conservative), {}};
   const double centre = problem.service.mean_residual();
   for (double& value : time.shape) value /= centre;
   time.wait = wait_of(problem.requests_per_s, problem.workers, time.mean, squared_variation(time.shape));
   return time;
 }
 
-bool in_time(const SizingProblem& problem, double limit, std::int64_t candidates, bool safe) {
-  const RequestTime time = request_time(problem, candidates, safe);
+bool in_time(const SizingProblem& problem, double limit, std::int64_t candidates, bool conservative) {
+  const RequestTime time = request_time(problem, candidates, conservative);
   return time.wait && exceedance(*time.wait, time.service(), limit) <= 1 - kTail + kRounding;
 }
 
 }  // namespace
 
-double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool safe) {
-  const RequestTime time = request_time(problem, candidates, safe);
+double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool conservative) {
+  const RequestTime time = request_time(problem, candidates, conservative);
   if (!time.wait) return std::numeric_limits<double>::infinity();
   return quantile_of(*time.wait, time.service(), kTail);
 }

@@ -18,8 +18,9 @@ Budget qps_budget() {
                    .against = "the request rate",
                    .head = "rate",
                    .below = "of the request rate the third column is what the workers could serve at 90% utilisation"},
-          .used = [](const SizingProblem& problem, std::int64_t candidates, bool safe) {
-            return kMaxUtilisation * static_cast<double>(problem.workers) / mean_seconds(problem, candidates, safe);
+          .used = [](const SizingProblem& problem, std::int64_t candidates, bool conservative) {
+            return kMaxUtilisation * static_cast<double>(problem.workers) /
+                   mean_seconds(problem, candidates, conservative);
           }};
 }
 

@@ -74,7 +74,7 @@ const CostForm& affine_form() {
                                 .formula = "c*N/(a+b*N)",
                                 .limit = "c/b",
                                 .for_90 = "9*a/b",
-                                .parameters = {{"user_s", "a", "s", true}, {"candidate_s", "b", "s", true}},
+                                .parameters = {{"prefill_s", "a", "s", true}, {"candidate_s", "b", "s", true}},
                                 .free_constants = 2,
                                 .least = 2,
                                 .reported_from = 3,

@@ -20,17 +20,17 @@ class BuiltinSession final : public Session {
   explicit BuiltinSession(const Problem& problem)
       : problem_(problem), own_(std::make_unique<Model>(problem.shape(), problem.source())), model_(*own_) {}
 
-  void add(const SchemeInstance& instance, std::int64_t most_candidates) override {
-    const SchemeContext context = scheme_context(problem_, model_, instance.options, most_candidates);
-    const std::int64_t unit = fair_count(problem_.config(), instance, most_candidates);
+  void add(const SchemeInstance& instance, std::int64_t max_candidates) override {
+    const SchemeContext context = scheme_context(problem_, model_, instance.options, max_candidates);
+    const std::int64_t unit = fair_count(problem_.config(), instance, max_candidates);
     lanes_.push_back({instance.id(), instance.entry, instance.entry->make(context), unit});
     lanes_.back().scheme->prepare(std::vector<std::int64_t>{unit});
   }
 
-  void add_head(std::int64_t most_candidates) override {
+  void add_head(std::int64_t max_candidates) override {
     const Config& config = problem_.config();
     head_.emplace(head_shape(config), static_cast<std::uint64_t>(config.run.seed), static_cast<int>(config.run.threads),
-                  most_candidates);
+                  max_candidates);
   }
 
   void prepare(const TimingId& id, std::span<const std::int64_t> counts) override {
@@ -41,9 +41,9 @@ class BuiltinSession final : public Session {
   double prefill(const TimingId& id) override {
     if (id.head_alone()) return 0;
     const Lane& of = lane(id);
-    if (!of.entry->user_pass) return 0;
+    if (!of.entry->has_prefill) return 0;
     const double start = clock_seconds();
-    of.scheme->user_pass();
+    of.scheme->prefill();
     return clock_seconds() - start;
   }
 
@@ -60,21 +60,21 @@ class BuiltinSession final : public Session {
     for (Lane& of : lanes_) {
       if (stop_requested && stop_requested()) return;
       prefill(of.id);
-      of.scheme->choose_form(fastest(of, {candidates.data(), of.unit, outputs.data(), nullptr}));
+      of.scheme->choose_execution(fastest(of, {candidates.data(), of.unit, outputs.data(), nullptr}));
     }
-    // The two of a self-check must not differ in form.
+    // The two of a self-check must not run in two ways.
     for (Lane& of : lanes_) {
       if (!of.id.again) continue;
       const Lane& first = lane({of.id.scheme, false, false});
-      for (std::size_t form = 0; form < of.scheme->forms(); ++form) {
-        of.scheme->choose_form(form);
-        if (of.scheme->form_at(most_rows(candidates)) == first.scheme->form_at(most_rows(candidates))) break;
+      for (std::size_t which = 0; which < of.scheme->executions(); ++which) {
+        of.scheme->choose_execution(which);
+        if (of.scheme->how_run(max_rows(candidates)) == first.scheme->how_run(max_rows(candidates))) break;
       }
     }
   }
 
-  std::string form(const TimingId& id, std::int64_t candidates) const override {
-    return id.head_alone() ? "" : lane(id).scheme->form_at(candidates);
+  HowRun how_run(const TimingId& id, std::int64_t candidates) const override {
+    return id.head_alone() ? HowRun{} : lane(id).scheme->how_run(candidates);
   }
 
   void take_history(const TimingId& id, std::span<const float> history) override {
@@ -96,7 +96,7 @@ class BuiltinSession final : public Session {
     std::int64_t unit;  ///< candidates that forms are compared at
   };
 
-  std::int64_t most_rows(std::span<const float> candidates) const {
+  std::int64_t max_rows(std::span<const float> candidates) const {
     return static_cast<std::int64_t>(candidates.size()) / problem_.shape().dim;
   }
   const Lane& lane(const TimingId& id) const {
@@ -107,13 +107,13 @@ class BuiltinSession final : public Session {
     return *found;
   }
 
-  // Each form is timed twice, alternately, and judged by its better time.
+  // Each way is timed twice, alternately, and judged by its better time.
   std::size_t fastest(const Lane& of, const Scoring& scoring) {
-    std::vector<double> best(of.scheme->forms(), std::numeric_limits<double>::infinity());
+    std::vector<double> best(of.scheme->executions(), std::numeric_limits<double>::infinity());
     for (int repeat = 0; repeat < 2 && best.size() > 1; ++repeat) {
-      for (std::size_t form = 0; form < best.size(); ++form) {
-        of.scheme->choose_form(form);
-        best[form] = std::min(best[form], score(of.id, scoring));
+      for (std::size_t which = 0; which < best.size(); ++which) {
+        of.scheme->choose_execution(which);
+        best[which] = std::min(best[which], score(of.id, scoring));
       }
     }
     return static_cast<std::size_t>(std::min_element(best.begin(), best.end()) - best.begin());
@@ -143,7 +143,7 @@ std::unique_ptr<Session> open_session(const Problem& problem, const Model& model
 }
 
 SchemeContext scheme_context(const Problem& problem, const Model& model, const SchemeOptions& options,
-                             std::int64_t most_candidates) {
+                             std::int64_t max_candidates) {
   const Config& config = problem.config();
   SchemeContext context;
   context.model = &model;
@@ -152,7 +152,7 @@ SchemeContext scheme_context(const Problem& problem, const Model& model, const S
   context.mask = config.model.mask;
   context.trim = config.run.trim;
   context.threads = static_cast<int>(config.run.threads);
-  context.max_candidates = most_candidates;
+  context.max_candidates = max_candidates;
   context.options = options;
   return context;
 }

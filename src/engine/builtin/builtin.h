@@ -10,9 +10,9 @@
 
 namespace kvcast {
 
-/// What a scheme on this problem is given, for scoring passes up to `most_candidates`. `model`: of its weights.
+/// What a scheme on this problem is given, for scoring passes up to `max_candidates`. `model`: of its weights.
 SchemeContext scheme_context(const Problem& problem, const Model& model, const SchemeOptions& options,
-                             std::int64_t most_candidates);
+                             std::int64_t max_candidates);
 
 /// A session on weights that outlive it.
 std::unique_ptr<Session> open_session(const Problem& problem, const Model& model);

@@ -29,9 +29,9 @@ std::uint64_t pair_key(std::int64_t a, std::int64_t b) {
 
 class BuiltinWorker final : public ServiceWorker {
  public:
-  BuiltinWorker(const Model& model, int threads, bool trim, std::int64_t most_history, std::int64_t most_candidates)
+  BuiltinWorker(const Model& model, int threads, bool trim, std::int64_t max_history, std::int64_t max_candidates)
       : trim_(trim),
-        workspace_(model, threads, std::max<std::int64_t>(1, sharing_rows(most_history, most_candidates))),
+        workspace_(model, threads, std::max<std::int64_t>(1, sharing_rows(max_history, max_candidates))),
         forward_(workspace_) {}
 
   bool prepare(const Continuation& history, std::int64_t candidates) override {
@@ -93,8 +93,8 @@ class BuiltinService final : public Service {
   std::int64_t granule() const override { return kernels::kKeyPanel; }
   double weight_bytes() const override { return Model::bytes(shape_); }
   double kv_bytes(std::int64_t tokens) const override { return KvCache::all_layers_bytes(shape_, 1, tokens, 0); }
-  double worker_bytes(int threads, std::int64_t most_history, std::int64_t most_candidates) const override {
-    return Workspace::bytes(shape_, threads, sharing_rows(most_history, most_candidates));
+  double worker_bytes(int threads, std::int64_t max_history, std::int64_t max_candidates) const override {
+    return Workspace::bytes(shape_, threads, sharing_rows(max_history, max_candidates));
   }
 
   void load(int threads) override {
@@ -104,9 +104,9 @@ class BuiltinService final : public Service {
   std::unique_ptr<UserKv> make_kv(std::int64_t tokens) const override {
     return std::make_unique<Kept>(KvCache::all_layers(shape_, 1, tokens, 0));
   }
-  std::unique_ptr<ServiceWorker> make_worker(int threads, std::int64_t most_history,
-                                             std::int64_t most_candidates) const override {
-    return std::make_unique<BuiltinWorker>(*model_, threads, config_.run.trim, most_history, most_candidates);
+  std::unique_ptr<ServiceWorker> make_worker(int threads, std::int64_t max_history,
+                                             std::int64_t max_candidates) const override {
+    return std::make_unique<BuiltinWorker>(*model_, threads, config_.run.trim, max_history, max_candidates);
   }
   std::unique_ptr<Session> open(const Problem& problem) const override { return open_session(problem, *model_); }
 

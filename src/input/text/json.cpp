@@ -83,8 +83,8 @@ class TreeBuilder {
   }
 
   Json* place(Json value) {
-    if (++values_ > options_.most_values) {
-      throw ConfigError(where_, "more than " + std::to_string(options_.most_values) + " values",
+    if (++values_ > options_.max_values) {
+      throw ConfigError(where_, "more than " + std::to_string(options_.max_values) + " values",
                         "is this a file of kvcast?");
     }
     if (open_.empty()) return &(root_ = std::move(value));

@@ -20,7 +20,7 @@ using JsonLiterals = std::map<std::string, std::string>;
 inline constexpr std::size_t kMaxJsonDepth = 64;
 
 struct JsonOptions {
-  std::int64_t most_values = 20'000'000;  ///< some five times what the report of the largest grid has
+  std::int64_t max_values = 20'000'000;  ///< some five times what the report of the largest grid has
   /// Messages name the line of a text of one line too. Without it such a text may be a line itself, which `where`
   /// tells.
   bool names_lines = false;

@@ -5,7 +5,7 @@
 
 const reports = JSON.parse(document.getElementById('data').textContent);
 const several = reports.length > 1;
-const kSeedR = 0.15;
+const kDesignNoteR = 0.15;
 
 // ---- numbers in words
 
@@ -320,7 +320,7 @@ function speedupChart() {
       sets.push(line(`${name}, ceiling ${ceilingOf(fit)}`, [{x: 1, y: limit}, {x: counts[counts.length - 1], y: limit}], hue, {borderDash: [2, 4], borderWidth: 1.5, mark: 'dash'}));
     }
   }
-  sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kSeedR)})), soft(), dashed));
+  sets.push(line('design note, r = 0.15', counts.map((n) => ({x: n, y: law(n, kDesignNoteR)})), soft(), dashed));
   return {
     id: 'speedup', title: 'Speed-up over naive', wide: true, sets,
     note: 'Points with 95% intervals; lines are the model in use, shaded where its r has an interval. Both axes logarithmic.',
@@ -353,7 +353,7 @@ function splitChart() {
   for (const {one, case: c} of shown()) {
     for (const point of c ? c.points : []) {
       for (const [scheme, row] of Object.entries(point.schemes)) {
-        if (!known(row.user_seconds) || !known(row.fusion_seconds)) continue;
+        if (!known(row.prefill_s) || !known(row.scoring_s)) continue;
         counts.add(point.candidates);
         found.push({name: prefix(one) + scheme, n: point.candidates, row});
       }
@@ -364,12 +364,12 @@ function splitChart() {
   for (const name of new Set(found.map((f) => f.name))) {
     const mine = found.filter((f) => f.name === name);
     const bars = (part) => mine.map((f) => ({x: plain(f.n), y: 1e3 * f.row[part]}));
-    sets.push({label: `${name}, history`, data: bars('user_seconds'), backgroundColor: colour(name), stack: name, mark: 'dot', borderColor: colour(name)});
-    sets.push({label: `${name}, candidates`, data: bars('fusion_seconds'), backgroundColor: colour(name) + '73', stack: name, mark: 'dot', borderColor: colour(name) + '73'});
+    sets.push({label: `${name}, history`, data: bars('prefill_s'), backgroundColor: colour(name), stack: name, mark: 'dot', borderColor: colour(name)});
+    sets.push({label: `${name}, candidates`, data: bars('scoring_s'), backgroundColor: colour(name) + '73', stack: name, mark: 'dot', borderColor: colour(name) + '73'});
   }
   return {
     id: 'split', title: 'Where the time of a request goes', type: 'bar', labels, sets,
-    note: 'Median time of the history pass and of the pass over the candidates.',
+    note: 'Median time of the prefill and of the pass over the candidates.',
     x: {...axis('candidates N', 'category', plain), stacked: true}, y: {...axis('ms per request', 'linear', plain), stacked: true},
   };
 }
@@ -384,14 +384,14 @@ function dropChart() {
       const mine = rows.filter((row) => row.scheme === scheme);
       const name = prefix(one) + scheme, hue = colour(name);
       sets.push(points(`${name}, measured`, mine.map((row) => ({x: row.candidates, y: pct(row.drop.value), ...ends(row.drop.ci95 && row.drop.ci95.map(pct))})), hue, joined));
-      for (const [key, label, style] of [['drop_exact', 'exact rule', dashed], ['drop_seed_rule', "design note's rule", {borderDash: [2, 4], mark: 'dash'}]]) {
+      for (const [key, label, style] of [['drop_exact', 'exact rule', dashed], ['drop_design_note', "design note's rule", {borderDash: [2, 4], mark: 'dash'}]]) {
         const data = mine.filter((row) => known(row[key])).map((row) => ({x: row.candidates, y: pct(row[key])}));
         if (data.length) sets.push(line(`${name}, ${label}`, data, hue, style));
       }
     }
     const sizing = one.report.sizing;
     if (rows.length || !sizing) continue;
-    for (const [key, label, style] of [['drop_naive', 'naive', {}], ['drop_exact', `${sizing.scheme}, exact rule`, dashed], ['drop_seed_rule', `${sizing.scheme}, design note's rule`, {borderDash: [2, 4], mark: 'dash'}]]) {
+    for (const [key, label, style] of [['drop_naive', 'naive', {}], ['drop_exact', `${sizing.scheme}, exact rule`, dashed], ['drop_design_note', `${sizing.scheme}, design note's rule`, {borderDash: [2, 4], mark: 'dash'}]]) {
       const data = sizing.points.filter((p) => known(p[key])).map((p) => ({x: p.candidates, y: pct(p[key])}));
       if (data.length) sets.push(line(prefix(one) + label, data, colour(prefix(one) + (key === 'drop_naive' ? 'naive' : sizing.scheme)), {pointRadius: 3, ...style}));
     }
@@ -418,14 +418,14 @@ function dropByLengthChart() {
     }
     const sizing = one.report.sizing;
     const frontier = sizing ? sizing.frontiers.filter((row) => row.axis === 'history_length') : [];
-    for (const [key, label, scheme] of [['drop_naive', 'naive', 'naive'], ['drop_shared', `${sizing ? sizing.scheme : ''} at the likely N`, sizing ? sizing.scheme : '']]) {
+    for (const [key, label, scheme] of [['drop_naive', 'naive', 'naive'], ['drop_shared', `${sizing ? sizing.scheme : ''} at the expected N`, sizing ? sizing.scheme : '']]) {
       const data = frontier.filter((row) => known(row[key])).map((row) => ({x: row.at, y: pct(row[key])}));
       if (data.length) sets.push(line(`${prefix(one)}${label}, sized`, data, colour(prefix(one) + scheme), {pointRadius: 3, ...dashed}));
     }
   }
   if (!sets.length) return null;
   return {
-    id: 'drop-length', title: 'Throughput that the ranker loses, by L', sets, note: 'At the largest N measured, or at the likely N of the sizing.',
+    id: 'drop-length', title: 'Throughput that the ranker loses, by L', sets, note: 'At the largest N measured, or at the expected N of the sizing.',
     x: axis('history length L, tokens', 'logarithmic', plain), y: {...axis('drop, %', 'linear', plain), min: 0},
   };
 }
@@ -808,9 +808,9 @@ const through = (at, values, straight, line) => (n) => {
 /// The budgets of the sizing, by their names there. key: of the limit in what is asked; told: whether the model tells what N
 /// candidates take of it; meets: whether that is within the limit. Their fields are in rebuild().
 const kBudgets = [
-  {name: 'p99', words: 'P99 latency', key: 'p99_s', told: () => true, meets: (problem, limit, n, safe) => problem.late(limit, n, safe) <= 1 - kTail + kRounding},
+  {name: 'p99', words: 'P99 latency', key: 'p99_s', told: () => true, meets: (problem, limit, n, conservative) => problem.late(limit, n, conservative) <= 1 - kTail + kRounding},
   {name: 'memory', words: 'memory', key: 'memory_bytes', told: (problem) => problem.hasMemory, meets: (problem, limit, n) => problem.bytesOf(n) <= limit},
-  {name: 'qps', words: 'requests per second', key: 'requests_per_s', told: () => true, meets: (problem, limit, n, safe) => problem.servedOf(n, safe) >= limit},
+  {name: 'qps', words: 'requests per second', key: 'requests_per_s', told: () => true, meets: (problem, limit, n, conservative) => problem.servedOf(n, conservative) >= limit},
 ];
 
 /// The problem of a model under what is asked: {the keys of kBudgets, workers, users_cached, r_factor}.
@@ -829,13 +829,13 @@ function problemOf(sizing, model, asked) {
     return Math.exp(found < 0 ? half[half.length - 1] : half[found]);
   };
   const measured = model.measured_candidates ?? [];
-  const lineOf = (n) => model.user_s + model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
+  const lineOf = (n) => model.prefill_s + model.candidate_s * n + (known(model.block_s) ? model.block_s * Math.ceil(n / model.block_candidates) : 0);
   const whole = through(measured, model.measured_s, model.straight, lineOf);
-  const candidatesOf = (n) => Math.max(0, whole(n) - model.user_s);
+  const candidatesOf = (n) => Math.max(0, whole(n) - model.prefill_s);
   // N over the speed-up, in naive candidates.
   const perSpeedup = known(model.speedup_user) && through(measured, measured.map((n, i) => n / model.measured_speedup[i]), model.speedup_straight, (n) => model.speedup_user + model.speedup_candidate * n);
-  const secondsOf = (n, safe) =>
-      (model.user_s + asked.r_factor * candidatesOf(n)) * meanResidual * (safe ? slow(n) : 1);
+  const secondsOf = (n, conservative) =>
+      (model.prefill_s + asked.r_factor * candidatesOf(n)) * meanResidual * (conservative ? slow(n) : 1);
   const workerBytes = (n) => {
     if (at.length === 1) return worker[0];
     let i = at.findIndex((count) => count >= n);
@@ -847,39 +847,39 @@ function problemOf(sizing, model, asked) {
   const problem = {
     measured, most: sizing.known_to ?? kMost, hasInterval: half.length > 0, secondsOf, hasMemory: at.length > 0, bytesOf,
     /// Requests per second that leave the workers a tenth of their time.
-    servedOf: (n, safe) => kMaxUtilisation * asked.workers / secondsOf(n, safe),
+    servedOf: (n, conservative) => kMaxUtilisation * asked.workers / secondsOf(n, conservative),
     /// Share of the requests that take longer than `limit`.
-    late: (limit, n, safe) => {
-      const mean = secondsOf(n, safe), queue = wait(mean);
+    late: (limit, n, conservative) => {
+      const mean = secondsOf(n, conservative), queue = wait(mean);
       return queue === null ? 1 : exceedance(queue, mean, shape, limit);
     },
-    p99: (n, safe) => {
-      const mean = secondsOf(n, safe), queue = wait(mean);
+    p99: (n, conservative) => {
+      const mean = secondsOf(n, conservative), queue = wait(mean);
       return queue === null ? Infinity : quantile(queue, mean, shape, kTail);
     },
     utilisation: (n) => (asked.requests_per_s || 0) * secondsOf(n, false) / asked.workers,
     speedup: (n) => {
-      const after = model.user_s + asked.r_factor * candidatesOf(n);
+      const after = model.prefill_s + asked.r_factor * candidatesOf(n);
       if (!perSpeedup) return model.naive_candidate_s * n / after;
-      return n / perSpeedup(n) * (model.user_s + candidatesOf(n)) / after;
+      return n / perSpeedup(n) * (model.prefill_s + candidatesOf(n)) / after;
     },
   };
   problem.stated = kBudgets.filter(({key, told}) => known(asked[key]) && told(problem))
-      .map(({words, key, meets}) => ({words, meets: (n, safe) => meets(problem, asked[key], n, safe)}));
+      .map(({words, key, meets}) => ({words, meets: (n, conservative) => meets(problem, asked[key], n, conservative)}));
   return problem;
 }
 function solve(problem) {
   const {measured, most} = problem;
-  const solution = {likely: most, safe: problem.hasInterval ? most : null, binding: '', budgets: []};
+  const solution = {expected: most, conservative: problem.hasInterval ? most : null, binding: '', budgets: []};
   for (const {words, meets} of problem.stated) {
-    const likely = largest(measured, most, (n) => meets(n, false));
-    const safe = problem.hasInterval ? largest(measured, most, (n) => meets(n, true)) : null;
-    solution.budgets.push({words, likely, safe});
-    if (likely < solution.likely) {
-      solution.likely = likely;
+    const expected = largest(measured, most, (n) => meets(n, false));
+    const conservative = problem.hasInterval ? largest(measured, most, (n) => meets(n, true)) : null;
+    solution.budgets.push({words, expected, conservative});
+    if (expected < solution.expected) {
+      solution.expected = expected;
       solution.binding = words;
     }
-    if (safe !== null) solution.safe = Math.min(solution.safe, safe);
+    if (conservative !== null) solution.conservative = Math.min(solution.conservative, conservative);
   }
   return solution;
 }
@@ -973,34 +973,34 @@ function makeWhatIf() {
     const problem = problemOf(sizing, model, state);
     const solution = solve(problem);
     state.solution = solution;
-    const {likely} = solution;
+    const {expected} = solution;
     result.replaceChildren();
     const {most} = problem;
-    const n = element('strong', {id: 'likely'}, countText(likely, most));
-    const safe = element('b', {id: 'safe'}, countText(solution.safe, most));
-    result.append(element('p', {class: 'answer'}, 'Largest N: ', n, ' likely, ', safe, ' safe'));
+    const n = element('strong', {id: 'expected'}, countText(expected, most));
+    const conservative = element('b', {id: 'conservative'}, countText(solution.conservative, most));
+    result.append(element('p', {class: 'answer'}, 'Largest N: ', n, ' expected, ', conservative, ' conservative'));
     const words = !problem.stated.length ? 'No budget is stated.'
-        : likely === 0 ? `Not one candidate fits: ${solution.binding} is too tight.`
-        : likely >= kMost ? 'No budget limits N.' : likely >= most ? `No budget limits N up to ${integer(most)}; nothing is known beyond.` : `Limited by ${solution.binding}.`;
+        : expected === 0 ? `Not one candidate fits: ${solution.binding} is too tight.`
+        : expected >= kMost ? 'No budget limits N.' : expected >= most ? `No budget limits N up to ${integer(most)}; nothing is known beyond.` : `Limited by ${solution.binding}.`;
     result.append(element('p', {}, words));
-    if (known(sizing.min_improvement) && likely >= 1) {
-      const gained = 1 - 1 / problem.speedup(likely);
+    if (known(sizing.min_improvement) && expected >= 1) {
+      const gained = 1 - 1 / problem.speedup(expected);
       if (gained < sizing.min_improvement) result.append(element('p', {}, `It saves ${percent(gained)}, less than the ${percent(sizing.min_improvement)} that were asked for.`));
     }
-    if (likely >= 1 && likely < kMost) {
-      const rows = [['speed-up over naive', factor(problem.speedup(likely))]];
+    if (expected >= 1 && expected < kMost) {
+      const rows = [['speed-up over naive', factor(problem.speedup(expected))]];
       if (state.timed) {
-        rows.push(['mean service time', seconds(problem.secondsOf(likely, false))], ['P99', Number.isFinite(problem.p99(likely, false)) ? seconds(problem.p99(likely, false)) : 'no steady state']);
-        if (state.requests_per_s) rows.push(['utilisation', percent(problem.utilisation(likely))]);
+        rows.push(['mean service time', seconds(problem.secondsOf(expected, false))], ['P99', Number.isFinite(problem.p99(expected, false)) ? seconds(problem.p99(expected, false)) : 'no steady state']);
+        if (state.requests_per_s) rows.push(['utilisation', percent(problem.utilisation(expected))]);
       }
-      if (problem.hasMemory) rows.push(['memory', bytes(problem.bytesOf(likely))]);
-      result.append(table('At the likely N', ['quantity', 'value'], rows));
+      if (problem.hasMemory) rows.push(['memory', bytes(problem.bytesOf(expected))]);
+      result.append(table('At the expected N', ['quantity', 'value'], rows));
     }
     if (solution.budgets.length > 1) {
-      result.append(table('Each budget alone', ['budget', 'likely N', 'safe N'], solution.budgets.map((row) => [row.words, countText(row.likely, most), countText(row.safe, most)])));
+      result.append(table('Each budget alone', ['budget', 'expected N', 'conservative N'], solution.budgets.map((row) => [row.words, countText(row.expected, most), countText(row.conservative, most)])));
     }
-    const was = sizing.likely_candidates;
-    result.append(element('p', {class: 'soft'}, `As sized: N = ${countText(was ?? kMost, most)}` + (sizing.safe_candidates === null ? '' : ` (safe ${countText(sizing.safe_candidates, most)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
+    const was = sizing.expected_candidates;
+    result.append(element('p', {class: 'soft'}, `As sized: N = ${countText(was ?? kMost, most)}` + (sizing.conservative_candidates === null ? '' : ` (conservative ${countText(sizing.conservative_candidates, most)})`) + '. ' + (model.source === 'fitted' || state.r_factor !== 1 ? '' : `Times at this L are ${model.source}.`)));
   }
 
   function rebuild() {
@@ -1028,7 +1028,7 @@ function makeWhatIf() {
     }
     const set = (key, scale = 1) => (to) => { state[key] = to === null ? null : to * scale; show(); };
     if (state.timed) {
-      const typical = 1e3 * (model.user_s + model.candidate_s * 50);
+      const typical = 1e3 * (model.prefill_s + model.candidate_s * 50);
       fields.append(slided('wi-p99', 'P99 latency', 'ms', known(state.p99_s) ? state.p99_s * 1e3 : null, ...around(state.p99_s * 1e3, typical, 30), set('p99_s', 1e-3)));
     }
     if (model.worker_candidates.length) {
@@ -1097,7 +1097,7 @@ function makeTop() {
 
 /// Objects as rows: a column per key that any of them has something in.
 function objectsTable(caption, rows) {
-  const cell = (key, value) => key === 'likely_candidates' && value === null ? 'no limit' : !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
+  const cell = (key, value) => key === 'expected_candidates' && value === null ? 'no limit' : !known(value) ? value : key.endsWith('_s') ? seconds(value) : key.endsWith('_bytes') ? bytes(value) : value;
   const keys = Object.keys(rows[0]).filter((key) => rows.some((row) => text(cell(key, row[key])) !== '-'));
   return table(caption, keys.map((key) => key.replace(/_/g, ' ')), rows.map((row) => keys.map((key) => cell(key, row[key]))));
 }
@@ -1134,7 +1134,7 @@ function caseTables(c) {
     parts.push(table('Fit', ['scheme', 'r', 'r by FLOPs', 'ceiling by the model in use', 'N for 90% of it', 'model in use'], fits));
     parts.push(table('Models', ['scheme', 'model', 'speed-up', 'parameters', 'r of one more candidate', 'largest residual', 'left-out error'], Object.entries(c.fits).flatMap(([scheme, fit]) => fit.models.map((one) =>
         [scheme, one.model, one.formula, one.parameters.map(parameter).join(', '), estimate(one.marginal_r), share(one.max_residual_pct), share(one.loo_error_pct)]))));
-    parts.push(listOf(Object.entries(c.fits).flatMap(([scheme, fit]) => [`${scheme}: ${text(fit.verdict)}`, ...fit.losses.map((loss) => `${scheme}: ${loss}`), ...(fit.next ? [`Next: ${fit.next}`] : [])])));
+    parts.push(listOf(Object.entries(c.fits).flatMap(([scheme, fit]) => [`${scheme}: ${text(fit.verdict)}`, ...fit.slowdowns.map((loss) => `${scheme}: ${loss}`), ...(fit.next ? [`Next: ${fit.next}`] : [])])));
   }
   if (c.equivalence) {
     const errors = (pair) => pair ? significant(pair.max_abs, 2) : '-';
@@ -1166,16 +1166,16 @@ function trafficTables(traffic) {
     traffic.replay.length && table('Simulated against replayed on the engine', ['', 'replayed', 'simulated', 'off by', 'held to within', ''], traffic.replay.map((row) => [nameOf(row.name), quantity(row.replayed, row.unit), quantity(row.simulated, row.unit), percent(row.error_pct / 100), known(row.tolerance_pct) ? percent(row.tolerance_pct / 100) : '-', known(row.tolerance_pct) ? row.within ? 'within' : 'outside' : 'shown only'])),
     traffic.figures.length && table('What the fleet does, with 95% intervals', ['', 'value'], traffic.figures.map((row) => [`${nameOf(row.name)}${/hit_rate$/.test(row.name) ? ', after the warm-up' : ''}`, measured(row.value, row.unit)])),
     traffic.columns.length && table('The requests', ['', 'mean', 'P50', 'P95', 'P99', 'largest'], traffic.columns.map((row) => [nameOf(row.name), ...['mean', 'p50', 'p95', 'p99', 'max'].map((key) => quantity(row[key], row.unit))])),
-    traffic.capacity.length && table('The same fleet at other rates', ['rate', 'utilisation', 'P99', 'workers of a perfect system'], traffic.capacity.map((row) => [quantity(row.requests_per_s, '1/s'), percent(row.utilisation), row.saturated ? 'falls behind' : row.p99_s ? measured(row.p99_s, 's') : 'too few requests', row.perfect_workers])),
+    traffic.capacity.length && table('The same fleet at other rates', ['rate', 'utilisation', 'P99', 'workers of a perfect system'], traffic.capacity.map((row) => [quantity(row.requests_per_s, '1/s'), percent(row.utilisation), row.saturated ? 'falls behind' : row.p99_s ? measured(row.p99_s, 's') : 'too few requests', row.offered_load_workers])),
     traffic.hit_rates.length && table('What a cache finds, by its size, of all requests from an empty cache on', ['cache', 'LRU', 'LRU by Che', 'Belady', 'bound', 'tokens, by LRU'], traffic.hit_rates.map((row) => [bytes(row.cache_bytes), ...['lru', 'che', 'belady', 'bound', 'lru_tokens'].map((key) => percent(row[key]))])),
     table('Fleet', ['', 'value'], [
       ['requests', `${integer(traffic.requests)} of ${integer(traffic.users)} users in ${seconds(traffic.duration_s)}`], ['workload', traffic.workload], ['rate', quantity(traffic.requests_per_s, '1/s')],
       ['rows left out', traffic.skipped_rows], ['workers', traffic.server.workers], ['order', traffic.server.order === 'fifo' ? 'first come first served' : 'shortest service first'],
-      ...(traffic.server.batch_most > 1 ? [['batch', `up to ${integer(traffic.server.batch_most)} requests within ${seconds(traffic.server.batch_window_s)}`]] : []),
+      ...(traffic.server.batch_max > 1 ? [['batch', `up to ${integer(traffic.server.batch_max)} requests within ${seconds(traffic.server.batch_window_s)}`]] : []),
       ['cache', traffic.cache.bytes > 0 ? `${bytes(traffic.cache.bytes)} in pages of ${integer(traffic.cache.page_tokens)} tokens` : 'none'],
       ...(known(traffic.cache.ttl_s) ? [['cached for', seconds(traffic.cache.ttl_s)]] : []),
       ['keys and values of a token', bytes(traffic.costs.bytes_per_token)], ['service times', `${traffic.costs.source}: ${text(traffic.costs.basis)}`],
-      ['replications', traffic.replications], ['workers of a perfect system, busiest window', traffic.perfect_workers],
+      ['replications', traffic.replications], ['workers of a perfect system, busiest window', traffic.offered_load_workers],
     ]),
     traffic.service.length && objectsTable('Service times', traffic.service),
   ];

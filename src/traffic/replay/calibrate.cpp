@@ -24,7 +24,7 @@ namespace {
 
 // Services that are made ready together, as many as the replay has users' caches for: what one of them finds cached was
 // made so many services ago.
-constexpr std::size_t kMostBatch = 32;
+constexpr std::size_t kMaxBatch = 32;
 // Requests of the trace that each round draws, for the residuals.
 constexpr std::size_t kSampled = 24;
 
@@ -40,7 +40,7 @@ struct Spec {
 struct Timing {
   Spec spec;
   double seconds = 0;    ///< whole request
-  double history_s = 0;  ///< of it, its history pass
+  double history_s = 0;  ///< of it, its prefill
   double canary = 0;     ///< slowest beside it, GFLOP/s
   bool alone = true;     ///< no other process had much of the CPUs meanwhile
 };
@@ -102,7 +102,7 @@ class Calibrator {
     Calibration result;
     result.costs.source = Source::measured;
     result.costs.bytes_per_token = replay_.bytes_per_token;
-    result.costs.knots = {{}};
+    result.costs.breakpoints = {{}};
     choose();
     if (grid_.empty()) return result;
     replay_.worker_pool->run([this](std::size_t worker) { time_rounds(worker); },
@@ -136,17 +136,18 @@ class Calibrator {
       if (counts_.size() == 1 && usual_ > 1) counts_.insert(counts_.begin(), std::max<std::int64_t>(1, usual_ / 4));
     }
     if (!lengths.empty()) {
-      knots_ = spread(lengths, 12, 1.03);
-      const std::size_t last = knots_.size() - 1;
-      for (const std::size_t k : std::set<std::size_t>{0, last / 3, 2 * last / 3, last}) anchors_.push_back(knots_[k]);
+      breakpoints_ = spread(lengths, 12, 1.03);
+      const std::size_t last = breakpoints_.size() - 1;
+      for (const std::size_t k : std::set<std::size_t>{0, last / 3, 2 * last / 3, last})
+        anchors_.push_back(breakpoints_[k]);
     } else {
       anchors_.push_back(0);
     }
     for (const std::int64_t length : anchors_) {
       for (const std::int64_t count : counts_) grid_.push_back({Purpose::candidates, length, length, count});
     }
-    for (const std::int64_t length : knots_) grid_.push_back({Purpose::history, length, 0, usual_});
-    if (knots_.empty() || knots_.front() > 1) one_token();
+    for (const std::int64_t length : breakpoints_) grid_.push_back({Purpose::history, length, 0, usual_});
+    if (breakpoints_.empty() || breakpoints_.front() > 1) one_token();
     // Appends as they come, over the range of lengths.
     std::sort(parts.begin(), parts.end(),
               [this](std::size_t a, std::size_t b) { return replay_.expected[a].length < replay_.expected[b].length; });
@@ -161,18 +162,18 @@ class Calibrator {
   }
   // What any pass takes: the least history there is.
   void one_token() {
-    if (!knots_.empty()) grid_.push_back({Purpose::history, 1, 0, usual_});
+    if (!breakpoints_.empty()) grid_.push_back({Purpose::history, 1, 0, usual_});
   }
 
   void time_rounds(std::size_t worker) {
     Server& server = *replay_.servers[worker];
     for (const Spec& spec : grid_) prepare(server, spec);
     double canary = measure::canary_gflops(server.threads());
-    constexpr std::int64_t kLeastRounds = 2;
+    constexpr std::int64_t kMinRounds = 2;
     double longest = 0;
     for (std::int64_t round = 0; !stopped_; ++round) {
       const double start = clock_seconds();
-      if (round >= kLeastRounds && start + longest > end_) break;
+      if (round >= kMinRounds && start + longest > end_) break;
       std::vector<Timing> timed;
       const std::vector<Spec> specs = schedule(worker, round);
       for (std::size_t first = 0; first < specs.size() && !stopped_;) {
@@ -221,12 +222,12 @@ class Calibrator {
 
   // The first of `specs`, as many as there are slots for; returns how many.
   std::size_t time_batch(Server& server, std::span<const Spec> specs, double& canary, std::vector<Timing>& timed) {
-    const std::uint64_t user = users_.fetch_add(kMostBatch);
+    const std::uint64_t user = users_.fetch_add(kMaxBatch);
     std::vector<std::unique_ptr<Slot>> slots;
     {
       const std::lock_guard lock(mutex_);
       slots.push_back(replay_.pool->take(specs[0].length));
-      while (slots.size() < std::min(kMostBatch, specs.size())) {
+      while (slots.size() < std::min(kMaxBatch, specs.size())) {
         std::unique_ptr<Slot> slot = replay_.pool->take_free(specs[slots.size()].length);
         if (!slot) break;
         slots.push_back(std::move(slot));
@@ -292,47 +293,50 @@ class Calibrator {
   }
 
   void make_table(Calibration& result) {
-    const std::vector<ServiceKnot> anchors = candidate_costs();
+    const std::vector<ServiceBreakpoint> anchors = candidate_costs();
     ServiceCosts& costs = result.costs;
-    costs.knots.clear();
-    for (const std::int64_t length : knots_) costs.knots.push_back(between(anchors, length));
+    costs.breakpoints.clear();
+    for (const std::int64_t length : breakpoints_) costs.breakpoints.push_back(between(anchors, length));
     double most = 0;
-    for (ServiceKnot& knot : costs.knots) {
-      knot.history_s = most = std::max(most, beyond(knot, seconds({Purpose::history, knot.history_length, 0, usual_})));
+    for (ServiceBreakpoint& breakpoint : costs.breakpoints) {
+      breakpoint.history_s = most =
+          std::max(most, beyond(breakpoint, seconds({Purpose::history, breakpoint.history_length, 0, usual_})));
     }
-    costs.knots.insert(costs.knots.begin(), between(anchors, 0));
+    costs.breakpoints.insert(costs.breakpoints.begin(), between(anchors, 0));
     const double any_pass = time_appends(anchors, result);
-    if (costs.knots.size() > 1) costs.knots[0].history_s = std::min(any_pass, costs.knots[1].history_s);
+    if (costs.breakpoints.size() > 1)
+      costs.breakpoints[0].history_s = std::min(any_pass, costs.breakpoints[1].history_s);
     take_residuals(result);
     costs.basis = std::to_string(result.timings) + " timings of the replay's own services, just before it";
   }
 
-  std::vector<ServiceKnot> candidate_costs() const {
-    // The candidates of a history that is cached, and so is no longer in the caches of the CPU. A history pass is what
+  std::vector<ServiceBreakpoint> candidate_costs() const {
+    // The candidates of a history that is cached, and so is no longer in the caches of the CPU. A prefill is what
     // a request takes beyond them: that it leaves its keys and values near is to its credit.
-    std::vector<ServiceKnot> anchors;
+    std::vector<ServiceBreakpoint> anchors;
     for (const std::int64_t length : anchors_) {
       std::vector<std::pair<double, double>> points;
       for (const std::int64_t count : counts_) {
         const double time = seconds({Purpose::candidates, length, length, count});
         if (time > 0) points.emplace_back(static_cast<double>(count), time);
       }
-      ServiceKnot knot{length, 0, 0, 0};
-      if (!points.empty()) std::tie(knot.candidates_s, knot.candidate_s) = fit_affine(points);
-      anchors.push_back(knot);
+      ServiceBreakpoint breakpoint{length, 0, 0, 0};
+      if (!points.empty()) std::tie(breakpoint.candidates_s, breakpoint.candidate_s) = fit_affine(points);
+      anchors.push_back(breakpoint);
     }
     return anchors;
   }
 
   /// What a request takes beyond its usual candidates.
-  double beyond(const ServiceKnot& knot, double whole) const {
-    return std::max(0.0, whole - (usual_ > 0 ? knot.candidates_s + static_cast<double>(usual_) * knot.candidate_s : 0));
+  double beyond(const ServiceBreakpoint& breakpoint, double whole) const {
+    return std::max(
+        0.0, whole - (usual_ > 0 ? breakpoint.candidates_s + static_cast<double>(usual_) * breakpoint.candidate_s : 0));
   }
 
   /// What any pass takes: what appends take beyond the rows that are theirs; without any, a pass over one token. An
   /// append is predicted by the others.
-  double time_appends(const std::vector<ServiceKnot>& anchors, Calibration& result) const {
-    const ServiceTable rows(result.costs);  // whose first knot is still 0
+  double time_appends(const std::vector<ServiceBreakpoint>& anchors, Calibration& result) const {
+    const ServiceTable rows(result.costs);  // whose first breakpoint is still 0
     std::vector<double> excess;
     for (const auto& [spec, times] : by_spec_) {
       if (spec.purpose != Purpose::append) continue;
@@ -380,25 +384,25 @@ class Calibrator {
   }
 
   // Candidate costs at a length, between those of the anchors and beyond them by the last slope.
-  static ServiceKnot between(const std::vector<ServiceKnot>& anchors, std::int64_t length) {
-    ServiceKnot knot = anchors.front();
-    knot.history_length = length;
-    if (anchors.size() == 1) return knot;
+  static ServiceBreakpoint between(const std::vector<ServiceBreakpoint>& anchors, std::int64_t length) {
+    ServiceBreakpoint breakpoint = anchors.front();
+    breakpoint.history_length = length;
+    if (anchors.size() == 1) return breakpoint;
     std::size_t i = 0;
     while (i + 2 < anchors.size() && anchors[i + 1].history_length < length) ++i;
-    const ServiceKnot &a = anchors[i], &b = anchors[i + 1];
+    const ServiceBreakpoint &a = anchors[i], &b = anchors[i + 1];
     const double t =
         static_cast<double>(length - a.history_length) / static_cast<double>(b.history_length - a.history_length);
-    knot.candidates_s = std::max(0.0, a.candidates_s + t * (b.candidates_s - a.candidates_s));
-    knot.candidate_s = std::max(0.0, a.candidate_s + t * (b.candidate_s - a.candidate_s));
-    return knot;
+    breakpoint.candidates_s = std::max(0.0, a.candidates_s + t * (b.candidates_s - a.candidates_s));
+    breakpoint.candidate_s = std::max(0.0, a.candidate_s + t * (b.candidate_s - a.candidate_s));
+    return breakpoint;
   }
 
   ReplayState& replay_;
   const Observer& observer_;
   double end_;
-  std::vector<std::int64_t> knots_, anchors_, counts_;  ///< L of the table, L and N of the candidate passes
-  std::int64_t usual_ = 0;                              ///< N of a history pass's request
+  std::vector<std::int64_t> breakpoints_, anchors_, counts_;  ///< L of the table, L and N of the scoring passes
+  std::int64_t usual_ = 0;                                    ///< N of a prefill's request
   std::vector<Spec> grid_;
   std::mutex mutex_;  ///< of the pool and what the rounds leave
   std::vector<Timing> timings_;

@@ -114,7 +114,7 @@ ReplayState::ReplayState(const Engine& engine, const Config& wanted, std::span<c
   // One after the other would take that many times as long: primitives are made by the hundred.
   worker_pool->run([&](std::size_t worker) {
     auto server =
-        std::make_unique<Server>(*service, *items, dim, static_cast<int>(options.threads), longest, most_candidates);
+        std::make_unique<Server>(*service, *items, dim, static_cast<int>(options.threads), longest, max_candidates);
     for (std::size_t i = 0; i < requests.size(); ++i) {
       server->prepare(work(i, expected[i]));
       // A second worker may still be at the user's last request, and then nothing is found.
@@ -131,7 +131,7 @@ void ReplayState::run_dry() {
   for (const Request& request : requests) {
     const std::int64_t limit = options.max_history > 0 ? options.max_history : request.history;
     longest = std::max(longest, std::min(limit, request.history));
-    most_candidates = std::max(most_candidates, request.candidates);
+    max_candidates = std::max(max_candidates, request.candidates);
   }
   SlotPool dry(nullptr, service->granule(), longest);
   Store store(options.cache, bytes_per_token, options.max_history, dry);
@@ -151,7 +151,7 @@ void ReplayState::refuse_memory() {
     caches += static_cast<double>(slots[c]) * service->kv_bytes(ladder.capacities()[c]);
   }
   const double workers = static_cast<double>(options.workers) *
-                         Server::bytes(*service, dim, static_cast<int>(options.threads), longest, most_candidates);
+                         Server::bytes(*service, dim, static_cast<int>(options.threads), longest, max_candidates);
   const double weights = service->weight_bytes() + Items::bytes(dim);
   bytes = weights + workers + caches;
   if (options.memory_bytes == 0 || bytes <= static_cast<double>(options.memory_bytes)) return;

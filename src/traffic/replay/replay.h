@@ -114,7 +114,7 @@ class Replay {
   /// Times services of the lengths, appends and candidates that the requests have, in interleaved rounds until
   /// `budget_s` is over (two at least, of which the first warms up), all workers at once. A timing is another user's
   /// each time, with up to 31 services of others between the one that left its keys and values and this one, as many as
-  /// the replay has caches; it begins after as long an idle time as the arrivals leave. The costs of a history pass are
+  /// the replay has caches; it begins after as long an idle time as the arrivals leave. The costs of a prefill are
   /// what a request takes beyond its candidates on a cached history; `residuals` are requests drawn from the trace.
   Calibration calibrate(double budget_s, const Observer& observer);
   /// Serves the requests, first come first served. A request's time runs from when a worker takes it (it has arrived,

@@ -36,20 +36,20 @@ void Items::candidates(std::int64_t number, std::int64_t count, float* tokens) c
   gather(mix64(~static_cast<std::uint64_t>(number)) ^ 0x63616e64ULL, 0, count, tokens);
 }
 
-Server::Server(const Service& service, const Items& items, std::int64_t dim, int threads, std::int64_t most_history,
-               std::int64_t most_candidates)
+Server::Server(const Service& service, const Items& items, std::int64_t dim, int threads, std::int64_t max_history,
+               std::int64_t max_candidates)
     : items_(&items),
       dim_(dim),
       threads_(threads),
-      worker_(service.make_worker(threads, most_history, most_candidates)),
-      tokens_(most_history * dim),
-      candidates_(most_candidates * dim),
-      outputs_(most_candidates * dim) {}
+      worker_(service.make_worker(threads, max_history, max_candidates)),
+      tokens_(max_history * dim),
+      candidates_(max_candidates * dim),
+      outputs_(max_candidates * dim) {}
 
-double Server::bytes(const Service& service, std::int64_t dim, int threads, std::int64_t most_history,
-                     std::int64_t most_candidates) {
-  return service.worker_bytes(threads, most_history, most_candidates) +
-         static_cast<double>(most_history + 2 * most_candidates) * static_cast<double>(dim) * sizeof(float);
+double Server::bytes(const Service& service, std::int64_t dim, int threads, std::int64_t max_history,
+                     std::int64_t max_candidates) {
+  return service.worker_bytes(threads, max_history, max_candidates) +
+         static_cast<double>(max_history + 2 * max_candidates) * static_cast<double>(dim) * sizeof(float);
 }
 
 bool Server::prepare(const Work& work) { return worker_->prepare({work.length, work.known}, work.candidates); }

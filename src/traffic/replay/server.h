@@ -43,10 +43,10 @@ struct Work {
 class Server {
  public:
   /// For histories and candidates up to these, on tokens of width `dim`. Errors: std::bad_alloc.
-  Server(const Service& service, const Items& items, std::int64_t dim, int threads, std::int64_t most_history,
-         std::int64_t most_candidates);
-  static double bytes(const Service& service, std::int64_t dim, int threads, std::int64_t most_history,
-                      std::int64_t most_candidates);
+  Server(const Service& service, const Items& items, std::int64_t dim, int threads, std::int64_t max_history,
+         std::int64_t max_candidates);
+  static double bytes(const Service& service, std::int64_t dim, int threads, std::int64_t max_history,
+                      std::int64_t max_candidates);
 
   /// Makes ready for such a request; false when it was.
   bool prepare(const Work& work);

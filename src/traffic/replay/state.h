@@ -45,7 +45,7 @@ struct ReplayState {
   // By the policy alone, one request after the other.
   std::vector<Lookup> expected;
   std::vector<std::int64_t> slots;  ///< that it takes, by class of the pool
-  std::int64_t longest = 0, most_candidates = 0;
+  std::int64_t longest = 0, max_candidates = 0;
   double bytes = 0;  ///< estimated
 
   std::unique_ptr<Items> items;

@@ -11,7 +11,7 @@ using Catch::Matchers::WithinAbs;
 namespace kvcast::analysis {
 namespace {
 
-SizingProblem law(double r, std::int64_t known_to = kMostCandidates) {
+SizingProblem law(double r, std::int64_t known_to = kMaxCandidates) {
   SizingProblem problem;
   problem.speedup = [r](std::int64_t n) { return speedup(static_cast<double>(n), r); };
   problem.known_to = known_to;
@@ -21,7 +21,7 @@ SizingProblem law(double r, std::int64_t known_to = kMostCandidates) {
 }  // namespace
 
 TEST_CASE("the bands of the design note have its words at its r", "[advice]") {
-  const auto rows = advice(law(kSeedR), 1 / kSeedR);
+  const auto rows = advice(law(kDesignNoteR), 1 / kDesignNoteR);
   REQUIRE(rows.size() == 8);
   const char* const grades[] = {"none", "medium",           "strong",         "best",
                                 "none", "medium to strong", "strong to best", "strong"};
@@ -35,7 +35,7 @@ TEST_CASE("the bands of the design note have its words at its r", "[advice]") {
   CHECK_THAT(rows[1].improvement->lo, WithinAbs(0.68, 1e-12));
   CHECK_THAT(rows[1].improvement->hi, WithinAbs(0.765, 1e-12));
   CHECK_THAT(rows[3].improvement->hi, WithinAbs(0.85, 1e-12));
-  CHECK_FALSE(rows[3].most_candidates);
+  CHECK_FALSE(rows[3].max_candidates);
 }
 
 TEST_CASE("a smaller r grades the same queues better", "[advice]") {
@@ -50,7 +50,7 @@ TEST_CASE("a smaller r grades the same queues better", "[advice]") {
 }
 
 TEST_CASE("beyond what is known there is no advice", "[advice]") {
-  const auto rows = advice(law(kSeedR, 100), std::nullopt);
+  const auto rows = advice(law(kDesignNoteR, 100), std::nullopt);
   CHECK(rows[2].grade == "strong");          // 50 to 100
   for (const std::size_t beyond : {3, 6}) {  // 200+, and 50 to 200
     CHECK(rows[beyond].grade.empty());
@@ -60,10 +60,10 @@ TEST_CASE("beyond what is known there is no advice", "[advice]") {
 }
 
 TEST_CASE("LONGER's drop from 40% to 6.8% takes 9.137x", "[advice]") {
-  const DropTarget seed = drop_target("LONGER", 0.4, 0.068, law(kSeedR), std::nullopt, Source::assumed);
+  const DropTarget seed = drop_target("LONGER", 0.4, 0.068, law(kDesignNoteR), std::nullopt, Source::assumed);
   CHECK_THAT(seed.speedup_needed, WithinAbs(9.137, 5e-4));
   CHECK_THAT(seed.end_to_end, WithinAbs(1.553, 5e-4));
-  CHECK(seed.least_candidates == 10);
+  CHECK(seed.min_candidates == 10);
   CHECK_THAT(seed.largest_r, WithinAbs(0.1094, 5e-5));
   CHECK_FALSE(seed.candidates);
   CHECK_FALSE(seed.seed_candidates);
@@ -85,12 +85,12 @@ TEST_CASE("the N that a speed-up takes is the first that has it", "[advice]") {
       if (*n > 1) CHECK(speedup(static_cast<double>(*n - 1), r) < needed);
     }
   }
-  CHECK(candidates_for_speedup(3.125, kSeedR) == 5);
-  CHECK_FALSE(candidates_for_speedup(6.7, kSeedR));
+  CHECK(candidates_for_speedup(3.125, kDesignNoteR) == 5);
+  CHECK_FALSE(candidates_for_speedup(6.7, kDesignNoteR));
 }
 
 TEST_CASE("the reach of a target is by r up to the design note's", "[advice]") {
-  const auto rows = drop_reach(drop_target("x", 0.4, 0.068, law(kSeedR), std::nullopt, Source::assumed));
+  const auto rows = drop_reach(drop_target("x", 0.4, 0.068, law(kDesignNoteR), std::nullopt, Source::assumed));
   REQUIRE(rows.size() == 6);
   CHECK(rows.front().candidates == 10);
   CHECK(rows[4].candidates == 96);

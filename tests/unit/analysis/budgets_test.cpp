@@ -22,7 +22,7 @@ SizingCase unlimited_case() {
   given.scheme = "shared";
   given.timed = true;
   given.source = Source::fitted;
-  given.most_measured = 100;
+  given.max_measured = 100;
   set_line(given.problem.service, 0.010, 0.001);
   given.problem.service.residuals = {1, 1, 1, 2};
   given.problem.service.half = Steps{{1}, {0.2}};
@@ -86,19 +86,19 @@ TEST_CASE("what N takes of a budget only gets worse with N, and at the slow end"
 TEST_CASE("the largest N by a budget is the last that meets it, and more of it gives no smaller one", "[sizing]") {
   for (const Budget& budget : budget_list()) {
     INFO(budget.info.name);
-    const auto likely = [&](std::int64_t candidates, double factor) {
-      return solve(limited_case(budget, candidates, factor).problem).likely;
+    const auto expected = [&](std::int64_t candidates, double factor) {
+      return solve(limited_case(budget, candidates, factor).problem).expected;
     };
-    CHECK(likely(10, 1 + 1e-9) == 10);
-    CHECK(likely(10, 1 - 1e-9) == 9);
+    CHECK(expected(10, 1 + 1e-9) == 10);
+    CHECK(expected(10, 1 - 1e-9) == 9);
     std::int64_t before = 0;
     for (const double factor : {0.1, 0.3, 0.9, 1.0, 1.1, 3.0, 10.0}) {
-      CHECK(likely(10, factor) >= before);
-      before = likely(10, factor);
+      CHECK(expected(10, factor) >= before);
+      before = expected(10, factor);
     }
     const Solution solution = solve(limited_case(budget, 10, 1 + 1e-9).problem);
     CHECK(solution.binding == &budget);
-    CHECK(*solution.safe <= solution.likely);
+    CHECK(*solution.conservative <= solution.expected);
   }
 }
 
@@ -108,7 +108,7 @@ TEST_CASE("too small a budget is named, with the change that mends it", "[sizing
     const SizingCase given = limited_case(budget, 1, 0.5);
     const Sizing sizing = size_case(given);
     CHECK_FALSE(sizing.feasible);
-    CHECK(sizing.likely_candidates == 0);
+    CHECK(sizing.expected_candidates == 0);
     CHECK(sizing.binding == budget.info.name);
     REQUIRE(sizing.budgets.size() == 1);
     CHECK(sizing.budgets[0].name == budget.info.name);

@@ -16,12 +16,12 @@ using kvcast::testing::row;
 
 namespace {
 
-/// One scheme at N = 100: whole/composed as given, a round each.
-std::vector<Sample> rounds_of(const std::vector<double>& whole_over_composed) {
+/// One scheme at N = 100: whole/assembled as given, a round each.
+std::vector<Sample> rounds_of(const std::vector<double>& whole_over_assembled) {
   std::vector<Sample> samples;
   std::int64_t round = 0;
-  for (const double ratio : whole_over_composed) {
-    samples.push_back(row("shared", 100, round, Status::composed, 2.0));
+  for (const double ratio : whole_over_assembled) {
+    samples.push_back(row("shared", 100, round, Status::assembled, 2.0));
     samples.push_back(row("shared", 100, round, Status::measured, 2.0 * ratio));
     ++round;
   }
@@ -34,13 +34,13 @@ TEST_CASE("a sample's time is brought to all its candidates", "[analysis][compos
   Sample sample = row("naive", 100, 0, Status::measured, 5.0);
   CHECK(analysis::seconds_for_all(sample) == 5.0);
 
-  sample.status = Status::scaled;
+  sample.status = Status::extrapolated;
   sample.measured_candidates = 4;
   CHECK(analysis::seconds_for_all(sample) == 125.0);
 
-  // The history pass is paid once, whatever the number of candidates.
-  sample.user_seconds = 3.0;
-  sample.fusion_seconds = 2.0;
+  // The prefill is paid once, whatever the number of candidates.
+  sample.prefill_s = 3.0;
+  sample.scoring_s = 2.0;
   CHECK(analysis::seconds_for_all(sample) == 53.0);
 
   // All candidates timed: the time as it was, not the sum of its parts.
@@ -58,26 +58,26 @@ TEST_CASE("unusable samples are left out of the table", "[analysis][composition]
   samples[3].measured_candidates = 0;
   samples[4].candidates = 0;
   samples[5].canary_ratio = kNaN;
-  samples[6].user_seconds = std::numeric_limits<double>::infinity();
+  samples[6].prefill_s = std::numeric_limits<double>::infinity();
   samples[7].measured_seconds = -1;
   CHECK(analysis::tabulate(samples).empty());
 }
 
-TEST_CASE("the table keeps whole and composed rows apart, by round", "[analysis][composition]") {
+TEST_CASE("the table keeps whole and assembled rows apart, by round", "[analysis][composition]") {
   const std::vector<Sample> samples = {
-      row("shared", 10, 2, Status::composed, 3.0), row("shared", 10, 0, Status::measured, 1.0),
-      row("shared", 10, 0, Status::composed, 2.0), row("shared", 50, 0, Status::scaled, 9.0),
-      row("shared", 10, 0, Status::composed, 7.0), row("shared", 10, 0, Status::composed, 5.0),
+      row("shared", 10, 2, Status::assembled, 3.0), row("shared", 10, 0, Status::measured, 1.0),
+      row("shared", 10, 0, Status::assembled, 2.0), row("shared", 50, 0, Status::extrapolated, 9.0),
+      row("shared", 10, 0, Status::assembled, 7.0), row("shared", 10, 0, Status::assembled, 5.0),
   };
   const analysis::TimingTable table = analysis::tabulate(samples);
   REQUIRE(table.size() == 1);
   const analysis::PointTimings& ten = table.at("shared").at(10);
   REQUIRE(ten.whole.size() == 1);
-  REQUIRE(ten.composed.size() == 2);
-  CHECK(ten.composed[0].round == 0);
-  CHECK(ten.composed[0].seconds == 5.0);  // the middle of the three that claim round 0
-  CHECK(ten.composed[1].round == 2);
-  CHECK(table.at("shared").at(50).composed.size() == 1);
+  REQUIRE(ten.assembled.size() == 2);
+  CHECK(ten.assembled[0].round == 0);
+  CHECK(ten.assembled[0].seconds == 5.0);  // the middle of the three that claim round 0
+  CHECK(ten.assembled[1].round == 2);
+  CHECK(table.at("shared").at(50).assembled.size() == 1);
 }
 
 TEST_CASE("pairs meet by round and leave out slow canaries", "[analysis][composition]") {
@@ -159,7 +159,7 @@ TEST_CASE("composition needs two rounds with both kinds", "[analysis][compositio
   // Kinds that never share a round say nothing about each other.
   std::vector<Sample> apart;
   for (std::int64_t round = 0; round < 4; ++round) {
-    apart.push_back(row("shared", 100, round, round < 2 ? Status::measured : Status::composed, 1.0));
+    apart.push_back(row("shared", 100, round, round < 2 ? Status::measured : Status::assembled, 1.0));
   }
   CHECK(analysis::check_composition(apart, 0.02).empty());
 }
@@ -167,12 +167,12 @@ TEST_CASE("composition needs two rounds with both kinds", "[analysis][compositio
 TEST_CASE("naive is checked whole against scaled, other schemes in name order", "[analysis][composition]") {
   std::vector<Sample> samples;
   for (std::int64_t round = 0; round < 3; ++round) {
-    Sample scaled = row("naive", 50, round, Status::scaled, 4.0);
+    Sample scaled = row("naive", 50, round, Status::extrapolated, 4.0);
     scaled.measured_candidates = 10;
     samples.push_back(scaled);
     samples.push_back(row("naive", 50, round, Status::measured, 20.2));
     for (const std::int64_t candidates : {200, 50}) {
-      samples.push_back(row("packed", candidates, round, Status::composed, 2.0));
+      samples.push_back(row("packed", candidates, round, Status::assembled, 2.0));
       samples.push_back(row("packed", candidates, round, Status::measured, 3.0));
     }
   }

@@ -157,7 +157,7 @@ TEST_CASE("the seed's table comes out to the digits printed", "[analysis][cost_m
     const double s = kvcast::speedup(row.candidates, kR);
     CHECK(printed(s, 3) == row.speedup);
     CHECK(printed(100 * kvcast::improvement(row.candidates, kR), row.improvement_digits) == row.improvement_pct);
-    CHECK(printed(100 * kvcast::drop_seed_rule(kNaiveDrop, s), row.seed_digits) == row.seed_drop_pct);
+    CHECK(printed(100 * kvcast::drop_design_note(kNaiveDrop, s), row.seed_digits) == row.seed_drop_pct);
     CHECK(printed(100 * kvcast::drop_exact(kNaiveDrop, s), 1) == row.exact_drop_pct);
   }
 }
@@ -225,7 +225,7 @@ TEST_CASE("FLOPs of the reference shapes", "[analysis][cost_model]") {
       kvcast::naive_flops(shape(1000, 768, 12, 50, true)) / kvcast::naive_flops(shape(1000, 768, 12, 50, false));
   CHECK(printed(100 * (1 - deep), 0) == "2");
 
-  // Attention's share of the seed's history pass: one layer's 2·d·L·(L+1) of it.
+  // Attention's share of the seed's prefill: one layer's 2·d·L·(L+1) of it.
   const WorkShape one = shape(1000, 768, 12, 1, false);
   CHECK(printed(100 * 2.0 * 768 * 1000 * 1001 / kvcast::history_flops(one), 1) == "9.8");
 }

@@ -55,7 +55,7 @@ Noise of_repeats(Noise noise) {
 
 TEST_CASE("the interval of r covers at its nominal rate", "[analysis][fit][slow]") {
   const std::vector<Design> designs = {
-      {"5 rounds, history pass in common", 5, 0.15, of_runs({0.05, 0.02, 0.01})},
+      {"5 rounds, prefill in common", 5, 0.15, of_runs({0.05, 0.02, 0.01})},
       {"5 rounds, independent timings", 5, 0.004, of_runs({0.05, 0, 0.02})},
       {"12 rounds", 12, 0.02, of_runs({0.05, 0.02, 0.01})},
       {"24 rounds", 24, 0.008, of_runs({0.05, 0.01, 0.02})},

@@ -79,10 +79,10 @@ TEST_CASE("planted drops come back exactly, in order", "[analysis][degradation]"
       CHECK(near(one.drop.ci95->lo, one.drop.value));
       CHECK(near(one.drop.ci95->hi, one.drop.value));
       if (scheme == "naive") {
-        CHECK_FALSE(one.drop_seed_rule);
+        CHECK_FALSE(one.drop_design_note);
         CHECK_FALSE(one.drop_exact);
       } else {
-        CHECK(near(*one.drop_seed_rule, 0.4 / speedup));
+        CHECK(near(*one.drop_design_note, 0.4 / speedup));
         // Exact algebra is exact: times that add up give the drop that was planted.
         CHECK(near(*one.drop_exact, one.drop.value));
       }
@@ -115,22 +115,22 @@ TEST_CASE("rounds of another machine are left out of a drop", "[analysis][degrad
   CHECK(near(analysis::degradation(samples, kBoth)[0].drop.value, 0.4));
 }
 
-TEST_CASE("composed and scaled timings give a drop of their status", "[analysis][degradation]") {
+TEST_CASE("assembled and scaled timings give a drop of their status", "[analysis][degradation]") {
   const Times t;
   std::vector<Sample> samples = make_samples(t, {200});
   for (Sample& sample : samples) {
     if (sample.scheme == "naive+head") {
-      sample.status = Status::scaled;
+      sample.status = Status::extrapolated;
       sample.measured_candidates = 100;
       sample.measured_seconds /= 2;
     } else if (sample.scheme == "shared+head") {
-      sample.status = Status::composed;
+      sample.status = Status::assembled;
     }
   }
   const auto rows = analysis::degradation(samples, kBoth);
   REQUIRE(rows.size() == 2);
-  CHECK(rows[0].status == Status::scaled);
-  CHECK(rows[1].status == Status::composed);
+  CHECK(rows[0].status == Status::extrapolated);
+  CHECK(rows[1].status == Status::assembled);
   CHECK(near(rows[0].drop.value, 0.4));
 }
 
@@ -146,7 +146,7 @@ TEST_CASE("what was not timed has no drop, and nothing is made up for it", "[ana
   REQUIRE(without({"naive+head"}).size() == 1);
   CHECK(without({"naive+head"})[0].scheme == "shared");
   CHECK_FALSE(without({"naive+head"})[0].drop_exact);
-  CHECK_FALSE(without({"shared"})[1].drop_seed_rule);
+  CHECK_FALSE(without({"shared"})[1].drop_design_note);
   CHECK_FALSE(without({"naive"})[1].drop_exact);
   CHECK(analysis::degradation(all, {"naive"}).size() == 1);
 }
@@ -162,7 +162,7 @@ TEST_CASE("the head is no scheme to what is watched and checked", "[analysis][de
   CHECK(near(analysis::watched_values(samples)[0][0].second, 5 * Times{}.naive));
   std::vector<Sample> both = make_samples(Times{}, {5});
   for (Sample sample : make_samples(Times{}, {5})) {
-    sample.status = Status::composed;
+    sample.status = Status::assembled;
     sample.measured_seconds *= 2;
     both.push_back(sample);
   }

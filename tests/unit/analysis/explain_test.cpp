@@ -35,7 +35,7 @@ const kvcast::SchemePasses& shared() {
   return passes;
 }
 
-/// Seconds of a machine: naive's candidate, the history pass, and the candidate pass a·N + fixed.
+/// Seconds of a machine: naive's candidate, the prefill, and the scoring pass a·N + fixed.
 struct Times {
   double naive = 10e-3, history = 9e-3, each = 0.2e-3, fixed = 0.7e-3;
   double pass(std::int64_t n) const { return each * double(n) + fixed; }
@@ -50,8 +50,8 @@ std::vector<Sample> make_samples(const Times& times, const std::vector<std::int6
       Sample sample =
           kvcast::testing::row(whole ? "packed" : "shared", n, round, Status::measured, times.history + times.pass(n));
       if (!whole) {
-        sample.user_seconds = times.history;
-        sample.fusion_seconds = times.pass(n);
+        sample.prefill_s = times.history;
+        sample.scoring_s = times.pass(n);
       }
       samples.push_back(sample);
     }
@@ -94,7 +94,7 @@ TEST_CASE("the parts of r, by hand", "[analysis][explain]") {
   const auto told = analysis::explain(make_samples(times, {1, 5, 20, 100}), shared(), shape(), {nullptr, rate});
   REQUIRE(told);
   CHECK(told->basis == "rates");
-  CHECK(told->r_seed == 0.15);
+  CHECK(told->r_design_note == 0.15);
   REQUIRE(told->shares.size() == 3);
   std::int64_t index = 0;
   for (const std::int64_t n : {5, 20, 100}) {
@@ -109,7 +109,7 @@ TEST_CASE("the parts of r, by hand", "[analysis][explain]") {
     CHECK(*share.weights == Approx(0.3e-3 / unit).epsilon(1e-10));
     CHECK(*share.kv == Approx(kv_s / unit).epsilon(1e-10));
     CHECK_FALSE(share.head);
-    // What is fixed beyond the bytes, and a history pass 0.8 ms short of its share in naive.
+    // What is fixed beyond the bytes, and a prefill 0.8 ms short of its share in naive.
     CHECK(share.overhead == Approx((0.4e-3 - kv_s - 0.8e-3) / unit).epsilon(1e-8));
     CHECK(share.overhead < 0);
     CHECK(std::abs(total(share) - share.r) < kRounding);
@@ -180,12 +180,12 @@ TEST_CASE("a surface gives the parts their coefficients", "[analysis][explain]")
   kvcast::Surface surface;
   surface.cache_bytes = 10'000;
   surface.terms = {{"naive", "dense FLOPs", "FLOP", 1, 1},
-                   {"candidates", "dense FLOPs", "FLOP", 2e-9, 1},
-                   {"candidates", "attention FLOPs", "FLOP", 3e-9, 1},
-                   {"candidates", "weight bytes", "B", 5e-9, 1},
-                   {"candidates", "KV bytes", "B", 7e-9, 1},
-                   {"candidates", "bytes beyond cache", "B", 11e-9, 1},
-                   {"candidates", "pass", "1", 1e-4, 1}};
+                   {"scoring", "dense FLOPs", "FLOP", 2e-9, 1},
+                   {"scoring", "attention FLOPs", "FLOP", 3e-9, 1},
+                   {"scoring", "weight bytes", "B", 5e-9, 1},
+                   {"scoring", "KV bytes", "B", 7e-9, 1},
+                   {"scoring", "bytes beyond cache", "B", 11e-9, 1},
+                   {"scoring", "pass", "1", 1e-4, 1}};
   const Times times;
   const auto samples = make_samples(times, {1, 5, 100});
   const kvcast::FlopParts one = kvcast::candidate_flop_parts(shape());
@@ -221,8 +221,8 @@ TEST_CASE("an explanation rests on middles, in any order", "[analysis][explain]"
     // One round with a slow scheme.
     if (sample.scheme == "naive") continue;
     sample.measured_seconds *= 7;
-    sample.user_seconds = *sample.user_seconds * 7;
-    sample.fusion_seconds = *sample.fusion_seconds * 7;
+    sample.prefill_s = *sample.prefill_s * 7;
+    sample.scoring_s = *sample.scoring_s * 7;
   }
   std::reverse(samples.begin(), samples.end());
   const auto disturbed = analysis::explain(samples, shared(), shape(), {nullptr, 1e9});

@@ -206,19 +206,19 @@ TEST_CASE("pairs with a slow canary are left out and counted", "[analysis][fit]"
   CHECK(kept.r->value > 0.102);
 }
 
-TEST_CASE("scaled naive and composed shared timings are brought to N", "[analysis][fit]") {
+TEST_CASE("scaled naive and assembled shared timings are brought to N", "[analysis][fit]") {
   std::vector<Sample> samples;
   for (std::int64_t round = 0; round < 3; ++round) {
     for (const std::int64_t count : {10, 100, 1000}) {
       Sample naive = row("naive", count, round, 4 * 2.0);
-      naive.status = Status::scaled;
+      naive.status = Status::extrapolated;
       naive.measured_candidates = 4;
       samples.push_back(naive);
       Sample shared = row("shared", count, round, 1.8 + 10 * 0.2);
-      shared.status = Status::composed;
+      shared.status = Status::assembled;
       shared.measured_candidates = 10;
-      shared.user_seconds = 1.8;
-      shared.fusion_seconds = 10 * 0.2;
+      shared.prefill_s = 1.8;
+      shared.scoring_s = 10 * 0.2;
       samples.push_back(shared);
     }
   }
@@ -230,14 +230,14 @@ TEST_CASE("scaled naive and composed shared timings are brought to N", "[analysi
 }
 
 TEST_CASE("one kind of timing serves all rounds of an N", "[analysis][fit]") {
-  // Composed in all five rounds at r = 0.1; whole runs say 0.3.
-  const auto with_whole_rounds = [](std::int64_t whole_rounds, std::int64_t composed_rounds) {
+  // Assembled in all five rounds at r = 0.1; whole runs say 0.3.
+  const auto with_whole_rounds = [](std::int64_t whole_rounds, std::int64_t assembled_rounds) {
     std::vector<Sample> samples;
     for (std::int64_t round = 0; round < 5; ++round) {
       samples.push_back(row("naive", 100, round, 100));
-      Sample composed = row("shared", 100, round, 1 + 99 * 0.1);
-      composed.status = Status::composed;
-      if (round < composed_rounds) samples.push_back(composed);
+      Sample assembled = row("shared", 100, round, 1 + 99 * 0.1);
+      assembled.status = Status::assembled;
+      if (round < assembled_rounds) samples.push_back(assembled);
       if (round < whole_rounds) samples.push_back(row("shared", 100, round, 1 + 99 * 0.3));
     }
     return analysis::fit_scheme(samples, "shared", kUnknown);

@@ -35,7 +35,7 @@ class Normal {
 /// Standard deviations of logs.
 struct Noise {
   double machine = 0;    ///< of a round, common to both schemes
-  double round = 0;      ///< of a round, of the scheme alone (its history pass serves every N)
+  double round = 0;      ///< of a round, of the scheme alone (its prefill serves every N)
   double point = 0;      ///< of every timing
   double between = 0;    ///< of a run over a round, of `round` and `point` alike: a share of their variance
   double outliers = 0;   ///< share of timings that take three times as long

@@ -11,9 +11,9 @@ namespace kvcast::analysis {
 namespace {
 
 /// 10 ms a history and `candidate_s` a candidate, naive 5 ms a candidate.
-ServiceFit line(double user_s, double candidate_s) {
+ServiceFit line(double prefill_s, double candidate_s) {
   ServiceFit fit;
-  set_line(fit.service, user_s, candidate_s);
+  set_line(fit.service, prefill_s, candidate_s);
   fit.naive_s = per_candidate(0.005);
   fit.speedup = [service = fit.service, naive = fit.naive_s](std::int64_t n) { return naive(n) / service.seconds(n); };
   return fit;

@@ -35,16 +35,16 @@ std::vector<Sample> affine_samples(const testing::Noise& noise) {
 
 namespace {
 
-/// A surface with every term that a candidate pass can have.
+/// A surface with every term that a scoring pass can have.
 Surface surface_of(std::optional<double> cache_bytes) {
   Surface surface;
   surface.cache_bytes = cache_bytes;
   surface.shapes = 4;
-  surface.most_candidates = 100;
-  surface.terms = {{kNaivePass, kDenseTerm, "FLOP", 3e-12, 1},     {kHistoryPass, kDenseTerm, "FLOP", 3e-12, 1},
-                   {kCandidatePass, kDenseTerm, "FLOP", 3e-12, 1}, {kCandidatePass, kWeightsTerm, "B", 2e-11, 1},
-                   {kCandidatePass, kKvTerm, "B", 6e-11, 1},       {kCandidatePass, kBeyondCacheTerm, "B", 4e-11, 1},
-                   {kCandidatePass, kPassTerm, "1", 1e-4, 1}};
+  surface.max_candidates = 100;
+  surface.terms = {{kNaivePass, kDenseTerm, "FLOP", 3e-12, 1},   {kPrefillPass, kDenseTerm, "FLOP", 3e-12, 1},
+                   {kScoringPass, kDenseTerm, "FLOP", 3e-12, 1}, {kScoringPass, kWeightsTerm, "B", 2e-11, 1},
+                   {kScoringPass, kKvTerm, "B", 6e-11, 1},       {kScoringPass, kBeyondCacheTerm, "B", 4e-11, 1},
+                   {kScoringPass, kPassTerm, "1", 1e-4, 1}};
   return surface;
 }
 
@@ -64,7 +64,7 @@ double unlined(const Surface& surface, const SchemePasses& scheme, std::int64_t 
   shape.heads = shape.kv_heads = 2;
   shape.history_length = 100;
   shape.layers = 3;
-  return surface_seconds(surface, kCandidatePass, scheme.candidates(shape, n));
+  return surface_seconds(surface, kScoringPass, scheme.candidates(shape, n));
 }
 
 }  // namespace
@@ -105,17 +105,17 @@ TEST_CASE("the model of a fit is what was measured, and its preferred form beyon
   REQUIRE(fit.preferred == "affine");
   const auto model = service_of_fit(samples, fit);
   REQUIRE(model);
-  CHECK_THAT(model->service.user_s, WithinRel(0.0052, 0.02));
+  CHECK_THAT(model->service.prefill_s, WithinRel(0.0052, 0.02));
   CHECK_THAT(model->service.seconds(100), WithinRel(0.0092, 0.02));
   CHECK_THAT(model->naive_s(10), WithinRel(10 * kNaive, 0.02));
   CHECK_THAT(model->speedup(10), WithinRel(10 * kNaive / 0.0056, 0.02));
   CHECK(model->limit == fit.asymptote);
   CHECK_THAT(*model->limit, WithinRel(100, 0.05));
   CHECK(model->known_to == 400);
-  CHECK(service_of_fit(samples, fit, true)->known_to == kMostCandidates);
+  CHECK(service_of_fit(samples, fit, true)->known_to == kMaxCandidates);
   for (const ObservedSpeedup& one : fit.observed) CHECK(model->speedup(one.candidates) == one.speedup.value);
-  CHECK(model->least_measured == 1);
-  CHECK(model->most_measured == 100);
+  CHECK(model->min_measured == 1);
+  CHECK(model->max_measured == 100);
   CHECK(model->measured == std::vector<std::int64_t>{1, 5, 10, 50, 100});
   CHECK(model->inputs.size() == 3);
 }
@@ -218,11 +218,11 @@ TEST_CASE("a cliff is sized by what was measured", "[sizing]") {
   problem.p99_s = 0.020;
   const Solution solution = solve(problem);
   CHECK(solution.feasible);
-  CHECK(solution.likely >= 100);
-  CHECK(solution.likely < 200);
-  CHECK(solution.safe == 100);
+  CHECK(solution.expected >= 100);
+  CHECK(solution.expected < 200);
+  CHECK(solution.conservative == 100);
   problem.p99_s = 1;
-  CHECK(solve(problem).likely == 400);
+  CHECK(solve(problem).expected == 400);
 }
 
 TEST_CASE("rounds that differ widen the interval of the time, where the line fits exactly", "[sizing]") {
@@ -306,7 +306,7 @@ TEST_CASE("inputs scale what they name", "[sizing]") {
   CHECK_THAT(problem.service.seconds(1000), WithinRel(2 * many, 1e-12));
   CHECK_THAT(problem.naive_s(10), WithinRel(0.06, 1e-12));
   scale_times(problem, 3, 1, 1);
-  CHECK_THAT(problem.service.user_s, WithinRel(6 * fit.service.user_s, 1e-12));
+  CHECK_THAT(problem.service.prefill_s, WithinRel(6 * fit.service.prefill_s, 1e-12));
   // No candidate costs more than one with its own history.
   const ServiceFit dear = service_of_r(0.95, std::nullopt, 1);
   problem.service = dear.service;

@@ -23,13 +23,13 @@ SizingCase round_case() {
   given.scheme = "shared";
   given.timed = true;
   given.source = Source::fitted;
-  given.most_measured = 40;
+  given.max_measured = 40;
   given.shown = {10};
   given.threads = 2;
   given.cpus = 9;
   given.naive_residuals = {1, 3};
   SizingProblem& problem = given.problem;
-  problem.service.user_s = 0.010;
+  problem.service.prefill_s = 0.010;
   problem.service.candidates_s = per_candidate(0.001);
   problem.service.residuals = {1, 1, 1, 2};
   problem.service.half = Steps{{1}, {0.5}};
@@ -78,14 +78,14 @@ TEST_CASE("a point holds the times and bytes of its N, and naive's", "[sizing]")
   const SizingPoint& point = at(sizing, 10);
   CHECK_THAT(*point.scheme_s, WithinRel(0.020 * 1.25, 1e-12));
   CHECK_THAT(*point.p99_s, WithinRel(0.020 * 2, 1e-9));
-  CHECK_THAT(*point.p99_safe_s, WithinRel(0.020 * 2 * std::exp(0.5), 1e-9));
+  CHECK_THAT(*point.p99_conservative_s, WithinRel(0.020 * 2 * std::exp(0.5), 1e-9));
   CHECK_THAT(*point.naive_s, WithinRel(0.050 * 2, 1e-12));
   CHECK_THAT(*point.naive_p99_s, WithinRel(0.050 * 3, 1e-9));
   CHECK_THAT(*point.utilisation, WithinRel(0.025 / 1000, 1e-12));
   CHECK_THAT(*point.naive_utilisation, WithinRel(0.1 / 1000, 1e-12));
   CHECK_THAT(point.marginal_speedup, WithinRel(55.0 / 21 - 2.5, 1e-12));
   CHECK_THAT(*point.drop_exact, WithinRel(drop_exact(0.4, 2.5), 1e-12));
-  CHECK_THAT(*point.drop_seed_rule, WithinRel(0.16, 1e-12));
+  CHECK_THAT(*point.drop_design_note, WithinRel(0.16, 1e-12));
   CHECK(point.memory_bytes == 1000 + 1000 * 200 + 100);
   CHECK(point.copies_memory_bytes == 1000 + 1000 * 700 + 100);
   CHECK(point.naive_memory_bytes == 1000 + 1000 * 30);  // nothing of a user is kept
@@ -107,7 +107,7 @@ TEST_CASE("a budget's headroom is what is left of it", "[sizing]") {
   given.problem.memory_bytes = 1700;  // 1000 + 3 (100 + 10 N) + 2·50: N = 10
   given.problem.requests_per_s = 50;
   const Sizing sizing = size_case(given);
-  CHECK(sizing.likely_candidates == 10);
+  CHECK(sizing.expected_candidates == 10);
   CHECK(sizing.binding == "memory");
   const SizingBudget& memory = named(sizing.budgets, "memory", &SizingBudget::name);
   CHECK_THAT(*memory.used, WithinRel(1700, 1e-12));
@@ -126,9 +126,9 @@ TEST_CASE("of a hundred timings a P99 leaves out the slowest one", "[sizing]") {
   const double p99 = 99 * 0.02;  // at N = 10
   CHECK_THAT(p99_seconds(problem, 10), WithinRel(p99, 1e-12));
   problem.p99_s = p99 * (1 + 1e-9);
-  CHECK(solve(problem).likely == 10);
+  CHECK(solve(problem).expected == 10);
   problem.p99_s = p99 * (1 - 1e-9);
-  CHECK(solve(problem).likely == 9);
+  CHECK(solve(problem).expected == 9);
 }
 
 TEST_CASE("of two budgets with the same N the first binds, and the least N may be the largest", "[sizing]") {
@@ -137,7 +137,7 @@ TEST_CASE("of two budgets with the same N the first binds, and the least N may b
   problem.memory_bytes = 1700;  // N = 10
   problem.min_improvement = 0.6;
   const Solution solution = solve(problem);
-  CHECK(solution.likely == 10);
+  CHECK(solution.expected == 10);
   REQUIRE(solution.binding != nullptr);
   CHECK(solution.binding->info.limit == &SizingLimits::p99_s);
   CHECK(solution.least == 10);  // S(10) = 2.5
@@ -148,7 +148,7 @@ TEST_CASE("inputs move N by what they are", "[sizing]") {
   SizingCase given = round_case();
   given.problem.p99_s = 0.1;  // 2 T(N): N = 40
   const Sizing timed = size_case(given);
-  CHECK(timed.likely_candidates == 40);
+  CHECK(timed.expected_candidates == 40);
   // 1.6 times the mean is P99; 10% more is 2.2 T(N), 10% less 1.8 T(N).
   const SizingInput& tail = input(timed, "p99_over_mean");
   CHECK_THAT(tail.value, WithinRel(1.6, 1e-12));
@@ -178,7 +178,7 @@ TEST_CASE("what is safe at a longer history is safe at a shorter one", "[sizing]
   };
   // The sized shape, the second, is known best.
   given.lengths = {at_length(32, 0.9, {{1}, {0.9}}), at_length(64, 1, {{1}, {0.1}}), at_length(128, 2, {{1}, {0.9}})};
-  const auto safe = [&](std::size_t i) { return size_case(given).frontiers.at(i).safe_candidates; };
+  const auto safe = [&](std::size_t i) { return size_case(given).frontiers.at(i).conservative_candidates; };
   CHECK(safe(0) == safe(1));
   CHECK(*safe(2) < *safe(1));
   // Unknown is neither safe nor not.
@@ -203,19 +203,19 @@ TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "
   const Sizing sizing = size_case(given);
   REQUIRE(sizing.parameters.size() == 2);
   CHECK(sizing.parameters[0].name == "L");  // most first
-  CHECK(*sizing.parameters[0].likely_candidates > 40);
+  CHECK(*sizing.parameters[0].expected_candidates > 40);
   CHECK(sizing.parameters[0].source == Source::extrapolated);
   CHECK(sizing.parameters[1].source == Source::fitted);
   CHECK_THAT(*sizing.parameters[1].change_pct,
-             WithinRel(100.0 * static_cast<double>(*sizing.parameters[1].likely_candidates) /
-                               static_cast<double>(*sizing.likely_candidates) -
+             WithinRel(100.0 * static_cast<double>(*sizing.parameters[1].expected_candidates) /
+                               static_cast<double>(*sizing.expected_candidates) -
                            100,
                        1e-9));
   CHECK(named(sizing.alternatives, "L", &SizingAlternative::change).source == Source::extrapolated);
   const SizingFrontier& frontier = sizing.frontiers.front();
   CHECK(frontier.source == Source::extrapolated);
   // Beyond the grid, whatever the N.
-  CHECK(*sizing.frontiers[1].likely_candidates <= 40);
+  CHECK(*sizing.frontiers[1].expected_candidates <= 40);
   CHECK(sizing.frontiers[1].source == Source::extrapolated);
   // Half of naive's time over the same head: a cost ratio of 1/3 for 2/3.
   CHECK_THAT(*frontier.drop_naive, WithinRel(0.25, 1e-9));
@@ -224,12 +224,12 @@ TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "
   SizingProblem twice = given.problem, half = given.problem;
   twice.workers = 6;
   half.requests_per_s = 30;
-  CHECK(named(sizing.alternatives, "twice the workers", &SizingAlternative::change).likely_candidates ==
-        solve(twice).likely);
-  CHECK(named(sizing.alternatives, "half the rate", &SizingAlternative::change).likely_candidates ==
-        solve(half).likely);
-  CHECK(solve(twice).likely > solve(given.problem).likely);
-  CHECK(solve(half).likely > solve(given.problem).likely);
+  CHECK(named(sizing.alternatives, "twice the workers", &SizingAlternative::change).expected_candidates ==
+        solve(twice).expected);
+  CHECK(named(sizing.alternatives, "half the rate", &SizingAlternative::change).expected_candidates ==
+        solve(half).expected);
+  CHECK(solve(twice).expected > solve(given.problem).expected);
+  CHECK(solve(half).expected > solve(given.problem).expected);
 }
 
 TEST_CASE("a fleet is workers on machines with so many threads", "[sizing]") {

@@ -41,27 +41,26 @@ analysis::SummaryContext context_with_work() {
   analysis::SummaryContext context;
   context.shape = small_shape();
   context.peak_gflops = 100.0;
-  context.form = [](const std::string& scheme, std::int64_t) -> std::optional<std::string> {
-    if (scheme != analysis::kBaseline) return std::nullopt;
-    return "across";
+  context.how_run = [](const std::string& scheme, std::int64_t) {
+    return scheme == analysis::kBaseline ? HowRun{Execution::across, "2 stacked"} : HowRun{};
   };
   context.work = {sharing_work("shared", small_shape()), sharing_work("shared-copy", small_shape())};
   context.work[1].kv_bytes = [](std::int64_t candidates) { return candidates * kvcast::kv_cache_bytes(small_shape()); };
   return context;
 }
 
-/// Three rounds at N = 10: naive scaled from 2 candidates, shared composed. Round 1 is half as fast throughout.
+/// Three rounds at N = 10: naive scaled from 2 candidates, shared assembled. Round 1 is half as fast throughout.
 std::vector<Sample> three_rounds() {
   std::vector<Sample> samples;
   const std::vector<double> slowness = {1.0, 2.0, 1.1}, naive_s = {0.20, 0.20, 0.22};
   for (std::int64_t round = 0; round < 3; ++round) {
     const double slow = slowness[std::size_t(round)];
-    Sample naive = row("naive", 10, round, Status::scaled, naive_s[std::size_t(round)] * slow);
+    Sample naive = row("naive", 10, round, Status::extrapolated, naive_s[std::size_t(round)] * slow);
     naive.measured_candidates = 2;
     samples.push_back(naive);
-    Sample shared = row("shared", 10, round, Status::composed, 0.25 * slow);
-    shared.user_seconds = 0.15 * slow;
-    shared.fusion_seconds = 0.10 * slow;
+    Sample shared = row("shared", 10, round, Status::assembled, 0.25 * slow);
+    shared.prefill_s = 0.15 * slow;
+    shared.scoring_s = 0.10 * slow;
     samples.push_back(shared);
   }
   return samples;
@@ -81,8 +80,9 @@ TEST_CASE("times and rates of a point", "[analysis][summarise]") {
 
   const SchemePoint& naive = only(points, 0);
   CHECK(naive.scheme == "naive");
-  CHECK(naive.status == Status::scaled);
-  CHECK(naive.form == "across");
+  CHECK(naive.status == Status::extrapolated);
+  CHECK(naive.execution == Execution::across);
+  CHECK(naive.detail == "2 stacked");
   CHECK_FALSE(naive.reason);
   REQUIRE(naive.seconds);
   CHECK_THAT(naive.seconds->median, WithinRel(1.21, 1e-12));  // of 1.0, 2.0, 1.21
@@ -92,18 +92,18 @@ TEST_CASE("times and rates of a point", "[analysis][summarise]") {
   CHECK_THAT(naive.seconds->ci95->lo, WithinRel(interval->lo, 1e-12));
   CHECK_THAT(naive.seconds->ci95->hi, WithinRel(interval->hi, 1e-12));
   CHECK(naive.measured_candidates == 2);
-  CHECK_FALSE(naive.user_seconds);
-  CHECK_FALSE(naive.fusion_seconds);
+  CHECK_FALSE(naive.prefill_s);
+  CHECK_FALSE(naive.scoring_s);
   CHECK_FALSE(naive.speedup);
   CHECK_FALSE(naive.improvement);
   CHECK_FALSE(naive.predicted_speedup);
 
   const SchemePoint& shared = only(points, 1);
-  CHECK(shared.status == Status::composed);
-  CHECK_FALSE(shared.form);
+  CHECK(shared.status == Status::assembled);
+  CHECK(shared.execution == Execution::unknown);
   CHECK_THAT(shared.seconds->median, WithinRel(0.275, 1e-12));
-  CHECK_THAT(shared.user_seconds.value(), WithinRel(0.165, 1e-12));
-  CHECK_THAT(shared.fusion_seconds.value(), WithinRel(0.11, 1e-12));
+  CHECK_THAT(shared.prefill_s.value(), WithinRel(0.165, 1e-12));
+  CHECK_THAT(shared.scoring_s.value(), WithinRel(0.11, 1e-12));
   CHECK_THAT(shared.requests_per_s.value(), WithinRel(1 / 0.275, 1e-12));
   CHECK_THAT(shared.candidates_per_s.value(), WithinRel(10 / 0.275, 1e-12));
 }
@@ -163,7 +163,7 @@ TEST_CASE("what is unknown stays unknown", "[analysis][summarise]") {
     CAPTURE(point.scheme);
     CHECK(point.seconds);
     CHECK(point.requests_per_s);
-    CHECK_FALSE(point.form);
+    CHECK(point.execution == Execution::unknown);
     CHECK_FALSE(point.flops);
     CHECK_FALSE(point.gflops_per_s);
     CHECK_FALSE(point.peak_fraction);
@@ -210,7 +210,7 @@ TEST_CASE("points that did not run say why", "[analysis][summarise]") {
   CHECK_FALSE(copy.speedup);
   CHECK_FALSE(copy.measured_candidates);
   CHECK(points[1].schemes.at(0).reason == "not measured");
-  CHECK(points[0].schemes.at(1).status == Status::composed);
+  CHECK(points[0].schemes.at(1).status == Status::assembled);
   CHECK_FALSE(points[0].schemes.at(1).reason);
 
   for (const Point& point : analysis::summarise({}, {1, 10}, {"naive", "shared"}, {})) {
@@ -239,13 +239,13 @@ TEST_CASE("whole runs make the point only when every round has one", "[analysis]
     }
     return only(analysis::summarise(samples, {10}, {"naive", "shared"}, {}), 1);
   };
-  const SchemePoint checked = with_whole_rounds(2, Status::composed);
-  CHECK(checked.status == Status::composed);
+  const SchemePoint checked = with_whole_rounds(2, Status::assembled);
+  CHECK(checked.status == Status::assembled);
   CHECK(checked.seconds->median == 0.25);
   CHECK(checked.seconds->samples == 3);
   CHECK_THAT(checked.speedup->value, WithinRel(4.0, 1e-12));
-  CHECK(with_whole_rounds(2, Status::scaled).status == Status::scaled);
-  const SchemePoint whole = with_whole_rounds(3, Status::composed);
+  CHECK(with_whole_rounds(2, Status::extrapolated).status == Status::extrapolated);
+  const SchemePoint whole = with_whole_rounds(3, Status::assembled);
   CHECK(whole.status == Status::measured);
   CHECK(whole.seconds->median == 0.5);
   CHECK_THAT(whole.speedup->value, WithinRel(2.0, 1e-12));

@@ -61,11 +61,11 @@ kvcast::WorkShape work_at(const SurfaceFamily& f, std::int64_t length, std::int6
   return shape;
 }
 
-/// Factor on a timing; by L, layers, N (0 for the history pass), round.
+/// Factor on a timing; by L, layers, N (0 for the prefill), round.
 using Noise = std::function<double(std::int64_t, std::int64_t, std::int64_t, std::int64_t)>;
 
 /// Rounds of both schemes as a run writes them down: naive scaled from a full stack on both threads, the scheme
-/// composed of one history pass per round.
+/// assembled of one prefill per round.
 SurfaceCase make_case(const SurfaceFamily& f, const Machine& machine, std::int64_t length, std::int64_t layers,
                       const Noise& noise, std::int64_t rounds = 3) {
   SurfaceCase made{length, layers, {}};
@@ -76,15 +76,15 @@ SurfaceCase make_case(const SurfaceFamily& f, const Machine& machine, std::int64
     const std::int64_t unit = 2 * std::max<std::int64_t>(1, 512 / (shape.history_length + 1));
     for (const std::int64_t n : kCandidates) {
       const std::int64_t timed = std::min(n, unit);
-      Sample naive = kvcast::testing::row("naive", n, round, n == timed ? Status::measured : Status::scaled, 0);
+      Sample naive = kvcast::testing::row("naive", n, round, n == timed ? Status::measured : Status::extrapolated, 0);
       naive.measured_candidates = timed;
       naive.measured_seconds = machine.seconds(f.naive.candidates(shape, timed)) * noise(length, layers, -timed, round);
       made.samples.push_back(naive);
       const double pass = machine.seconds(f.scheme.candidates(shape, n)) * noise(length, layers, n, round);
-      Sample shared = kvcast::testing::row(f.scheme.name, n, round, Status::composed, user + pass);
+      Sample shared = kvcast::testing::row(f.scheme.name, n, round, Status::assembled, user + pass);
       if (f.scheme.history) {
-        shared.user_seconds = user;
-        shared.fusion_seconds = pass;
+        shared.prefill_s = user;
+        shared.scoring_s = pass;
       }
       made.samples.push_back(shared);
     }
@@ -129,7 +129,7 @@ const HoldoutErrors* errors_of(const Surface& surface, const std::string& left_o
 constexpr double kExact = 1e-9;
 
 void check_planted(const Surface& surface, const Machine& machine) {
-  for (const std::string pass : {"naive", "history", "candidates"}) {
+  for (const std::string pass : {"naive", "prefill", "scoring"}) {
     CAPTURE(pass);
     CHECK(coefficient(surface, pass, "dense FLOPs") == Approx(machine.dense).epsilon(kExact));
     CHECK(coefficient(surface, pass, "attention FLOPs") == Approx(machine.attention).epsilon(kExact));
@@ -141,7 +141,7 @@ void check_planted(const Surface& surface, const Machine& machine) {
       CHECK(coefficient(surface, pass, "bytes beyond cache") == 0);
     }
   }
-  CHECK(coefficient(surface, "candidates", "KV bytes") == Approx(machine.kv).epsilon(kExact));
+  CHECK(coefficient(surface, "scoring", "KV bytes") == Approx(machine.kv).epsilon(kExact));
   CHECK(coefficient(surface, "naive", "team layers") == Approx(machine.team_layer).epsilon(kExact));
 }
 
@@ -173,12 +173,12 @@ TEST_CASE("a surface finds the machine that made the times", "[analysis][surface
   CHECK_FALSE(surface->cache_bytes);
   check_planted(*surface, machine);
   CHECK(surface->shapes == 16);
-  CHECK(surface->least_history == 63);
-  CHECK(surface->most_history == 1024);
-  CHECK(surface->least_layers == 1);
-  CHECK(surface->most_layers == 8);
-  CHECK(surface->least_candidates == 1);
-  CHECK(surface->most_candidates == 100);
+  CHECK(surface->min_history == 63);
+  CHECK(surface->max_history == 1024);
+  CHECK(surface->min_layers == 1);
+  CHECK(surface->max_layers == 8);
+  CHECK(surface->min_candidates == 1);
+  CHECK(surface->max_candidates == 100);
   REQUIRE(errors_of(*surface, "points"));
   REQUIRE(errors_of(*surface, "shapes"));
   CHECK(errors_of(*surface, "shapes")->points == 16 * 5);
@@ -225,7 +225,7 @@ TEST_CASE("the largest share of a term is that of the pass where it counts most"
     }
   }
   for (const SurfaceTerm& term : surface->terms) {
-    if (term.pass == "candidates" && term.name == "weight bytes") CHECK(term.largest_share == Approx(largest));
+    if (term.pass == "scoring" && term.name == "weight bytes") CHECK(term.largest_share == Approx(largest));
     CHECK(term.largest_share >= 0);
     CHECK(term.largest_share <= 1 + 1e-12);
   }
@@ -243,7 +243,7 @@ TEST_CASE("no coefficient is negative, whatever the noise, and every term is lis
       CHECK(term.seconds_per_unit >= 0);
       ++terms[term.pass];
     }
-    CHECK(terms == std::map<std::string, int>{{"naive", 6}, {"history", 5}, {"candidates", 6}});
+    CHECK(terms == std::map<std::string, int>{{"naive", 6}, {"prefill", 5}, {"scoring", 6}});
   }
 }
 
@@ -323,8 +323,8 @@ TEST_CASE("a point that is held out is not seen", "[analysis][surface]") {
                          std::find(spoilt.begin(), spoilt.end(), sample.measured_candidates) != spoilt.end();
       if (!shared && !naive) continue;
       sample.measured_seconds *= 1000;
-      if (sample.user_seconds) sample.user_seconds = *sample.user_seconds * 1000;
-      if (sample.fusion_seconds) sample.fusion_seconds = *sample.fusion_seconds * 1000;
+      if (sample.prefill_s) sample.prefill_s = *sample.prefill_s * 1000;
+      if (sample.scoring_s) sample.scoring_s = *sample.scoring_s * 1000;
     }
   }
   const auto after = analysis::fit_surface(cases, family(), {0.1, 4});
@@ -344,8 +344,8 @@ TEST_CASE("a shape that is held out is not seen", "[analysis][surface]") {
   for (Sample& sample : cases.back().samples) {
     if (sample.scheme == "naive") continue;
     sample.measured_seconds *= 1000;
-    sample.user_seconds = *sample.user_seconds * 1000;
-    sample.fusion_seconds = *sample.fusion_seconds * 1000;
+    sample.prefill_s = *sample.prefill_s * 1000;
+    sample.scoring_s = *sample.scoring_s * 1000;
   }
   const SurfaceFamily f = family();
   const auto surface = analysis::fit_surface(cases, f);
@@ -471,14 +471,14 @@ TEST_CASE("history alone may vary", "[analysis][surface]") {
   CHECK(*predicted.front().scheme_seconds == Approx(expected).epsilon(1e-7));
 }
 
-TEST_CASE("a scheme without a history pass is one pass", "[analysis][surface]") {
+TEST_CASE("a scheme without a prefill is one pass", "[analysis][surface]") {
   SurfaceFamily f = family();
   f.scheme = kvcast::packed_passes("packed-8", kLayerBytes, 8);
   const auto surface = analysis::fit_surface(make_grid(f, Machine{}), f, {0.2, 1});
   REQUIRE(surface);
   CHECK(surface->scheme == "packed-8");
-  CHECK(coefficient(*surface, "history", "pass") == -1);
-  CHECK(coefficient(*surface, "candidates", "dense FLOPs") == Approx(3e-12).epsilon(kExact));
-  CHECK(coefficient(*surface, "candidates", "KV bytes") == 0);
+  CHECK(coefficient(*surface, "prefill", "pass") == -1);
+  CHECK(coefficient(*surface, "scoring", "dense FLOPs") == Approx(3e-12).epsilon(kExact));
+  CHECK(coefficient(*surface, "scoring", "KV bytes") == 0);
   CHECK(errors_of(*surface, "points")->median_pct < 1e-6);
 }

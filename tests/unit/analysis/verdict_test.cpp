@@ -172,25 +172,25 @@ TEST_CASE("what to measure next", "[analysis][verdict]") {
   CHECK(fit_at({1, 2, 5, 200}, 0.0085, 0.008, 0.009).next == "measure N=50: nothing lies between N=5 and N=200");
 }
 
-TEST_CASE("losses are said where naive is faster beyond doubt", "[analysis][verdict]") {
+TEST_CASE("slowdowns are said where naive is faster beyond doubt", "[analysis][verdict]") {
   Fit fit = fit_at({1, 2, 5, 10}, 0.1, 0.09, 0.11);
-  CHECK(fit.losses.empty());
+  CHECK(fit.slowdowns.empty());
   fit.observed[0].speedup = {0.945, Interval{0.929, 0.962}};
   fit.observed[1].speedup = {0.99, Interval{0.97, 1.01}};  // could be either
   fit.observed[2].speedup = {0.98, {}};
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  CHECK(fit.losses == std::vector<std::string>{"at N=1 sharing is 5.5% slower [3.8%, 7.1%]",
-                                               "at N=5 sharing is 2% slower (a single timing)"});
+  CHECK(fit.slowdowns == std::vector<std::string>{"at N=1 sharing is 5.5% slower [3.8%, 7.1%]",
+                                                  "at N=5 sharing is 2% slower (a single timing)"});
   // a + b·N < c·N from N = a/(c-b) = 4.5 on.
   fit.models.push_back(affine_model(0.9, 0.8, 1.0));
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  REQUIRE(fit.losses.size() == 3);
-  CHECK(fit.losses[2] == "by the affine form sharing wins from N=5 on");
+  REQUIRE(fit.slowdowns.size() == 3);
+  CHECK(fit.slowdowns[2] == "by the affine form sharing wins from N=5 on");
   fit.models[1] = affine_model(0.9, 1.1, 1.0);
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  CHECK(fit.losses.at(2) == "by the affine form sharing wins at no N");
+  CHECK(fit.slowdowns.at(2) == "by the affine form sharing wins at no N");
   // Without a loss the affine fit has nothing to add.
   for (auto& one : fit.observed) one.speedup = {2, Interval{1.9, 2.1}};
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  CHECK(fit.losses.empty());
+  CHECK(fit.slowdowns.empty());
 }

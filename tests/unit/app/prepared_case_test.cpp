@@ -74,21 +74,21 @@ TEST_CASE("behind naive the head is never multiplied up from few candidates", "[
   const std::string run = R"("candidates": [1, 100, 128, 500, 4000])", budget = R"("budget": "3s")";
   const std::string model = R"("history_length": 256, "dim": 128, "heads": 2, "layers": 4, "head_width": 256)";
   const Plan plan = make_plan(config_of(model, run, budget), machine(), {});
-  REQUIRE(find(plan, "naive", 4000)->status == Status::scaled);
+  REQUIRE(find(plan, "naive", 4000)->status == Status::extrapolated);
   const std::int64_t unit = find(plan, "naive", 4000)->measured_candidates,
                      with_head = find(plan, "naive+head", 4000)->measured_candidates;
   CHECK(unit < 128);
   CHECK(with_head >= 128);
   CHECK(with_head % unit == 0);
   CHECK(with_head < 128 + unit);
-  CHECK(find(plan, "naive+head", 4000)->status == Status::scaled);
+  CHECK(find(plan, "naive+head", 4000)->status == Status::extrapolated);
   CHECK(find(plan, "naive+head", 100)->status == Status::measured);
-  CHECK(find(plan, "shared+head", 4000)->status == Status::composed);
+  CHECK(find(plan, "shared+head", 4000)->status == Status::assembled);
   for (const std::int64_t n : {1, 100, 128, 500, 4000}) CHECK(find(plan, "head", n)->status == Status::measured);
   // Whole micro-batches are, though N is no multiple of what the head needs of them.
   const std::string packed = R"("candidates": [100, 4000], "schemes": ["naive", "packed"], "micro_batch": [10])";
   const Plan batches = make_plan(config_of(model, packed, budget), machine(), {});
-  CHECK(find(batches, "packed+head", 4000)->status == Status::scaled);
+  CHECK(find(batches, "packed+head", 4000)->status == Status::extrapolated);
   CHECK(find(batches, "packed+head", 4000)->measured_candidates == 130);
   CHECK(find(batches, "packed+head", 100)->status == Status::measured);
   // Everything that the plan may ask for is prepared: an unprepared size would end the process.

@@ -238,5 +238,5 @@ TEST_CASE("what an engine cannot do is skipped with its reason", "[app][run]") {
   World whole;
   whole.engine.capabilities_.phases_apart = false;
   const RunResult requests = whole.run(config_of(R"("candidates": [1, 10, 100])", R"("budget": "20s")"));
-  for (const Sample& sample : requests.report.cases[0].samples) CHECK(sample.status != Status::composed);
+  for (const Sample& sample : requests.report.cases[0].samples) CHECK(sample.status != Status::assembled);
 }

@@ -70,9 +70,9 @@ Report planted(const Config& config, const std::function<Times(const Config&, st
         sample.measured_seconds = (kPass + naive_s * static_cast<double>(n)) * factor;
         one.samples.push_back(sample);
         sample.scheme = "shared";
-        sample.user_seconds = t.history_s * factor;
-        sample.fusion_seconds = (t.candidates_s + t.candidate_s * static_cast<double>(n)) * factor;
-        sample.measured_seconds = *sample.user_seconds + *sample.fusion_seconds;
+        sample.prefill_s = t.history_s * factor;
+        sample.scoring_s = (t.candidates_s + t.candidate_s * static_cast<double>(n)) * factor;
+        sample.measured_seconds = *sample.prefill_s + *sample.scoring_s;
         one.samples.push_back(sample);
       }
     }
@@ -95,32 +95,33 @@ class Folder {
 };
 
 void check_table(const ServiceCosts& costs, std::int64_t most) {
-  const std::vector<ServiceKnot>& knots = costs.knots;
-  REQUIRE(knots.size() >= 2);
-  CHECK(knots.front().history_length == 0);
-  CHECK(knots.back().history_length == most);
-  for (std::size_t i = 0; i < knots.size(); ++i) {
+  const std::vector<ServiceBreakpoint>& breakpoints = costs.breakpoints;
+  REQUIRE(breakpoints.size() >= 2);
+  CHECK(breakpoints.front().history_length == 0);
+  CHECK(breakpoints.back().history_length == most);
+  for (std::size_t i = 0; i < breakpoints.size(); ++i) {
     CAPTURE(i);
-    CHECK(knots[i].history_s >= 0);
-    CHECK(knots[i].candidates_s >= 0);
-    CHECK(knots[i].candidate_s >= 0);
+    CHECK(breakpoints[i].history_s >= 0);
+    CHECK(breakpoints[i].candidates_s >= 0);
+    CHECK(breakpoints[i].candidate_s >= 0);
     if (i == 0) continue;
-    CHECK(knots[i].history_length > knots[i - 1].history_length);
-    CHECK(knots[i].history_s >= knots[i - 1].history_s);
+    CHECK(breakpoints[i].history_length > breakpoints[i - 1].history_length);
+    CHECK(breakpoints[i].history_s >= breakpoints[i - 1].history_s);
   }
   CHECK(std::is_sorted(costs.residuals.begin(), costs.residuals.end()));
 }
 
-const ServiceKnot& knot_at(const ServiceCosts& costs, std::int64_t length) {
-  const auto found = std::find_if(costs.knots.begin(), costs.knots.end(),
-                                  [&](const ServiceKnot& knot) { return knot.history_length == length; });
-  REQUIRE(found != costs.knots.end());
+const ServiceBreakpoint& breakpoint_at(const ServiceCosts& costs, std::int64_t length) {
+  const auto found =
+      std::find_if(costs.breakpoints.begin(), costs.breakpoints.end(),
+                   [&](const ServiceBreakpoint& breakpoint) { return breakpoint.history_length == length; });
+  REQUIRE(found != costs.breakpoints.end());
   return *found;
 }
 
 }  // namespace
 
-TEST_CASE("a surface gives the planted times back at every knot", "[app][traffic]") {
+TEST_CASE("a surface gives the planted times back at every breakpoint", "[app][traffic]") {
   const Config config = config_of({64, 128, 256, 512});
   const Folder folder(planted(config, by_flops));
   for (const std::int64_t most : {512, 2000}) {
@@ -128,19 +129,19 @@ TEST_CASE("a surface gives the planted times back at every knot", "[app][traffic
     check_table(costs, most);
     CHECK(costs.source == (most == 512 ? Source::fitted : Source::extrapolated));
     CHECK_THAT(costs.basis, Contains("shared at L=64 to 512, 2 layers, other lengths by the surface"));
-    for (const ServiceKnot& knot : costs.knots) {
-      if (knot.history_length == 0) continue;
-      CAPTURE(most, knot.history_length);
-      const Times truth = by_flops(config, knot.history_length);
-      CHECK_THAT(knot.history_s, WithinRel(truth.history_s, 1e-6));
+    for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
+      if (breakpoint.history_length == 0) continue;
+      CAPTURE(most, breakpoint.history_length);
+      const Times truth = by_flops(config, breakpoint.history_length);
+      CHECK_THAT(breakpoint.history_s, WithinRel(truth.history_s, 1e-6));
       // What does not grow with N and what does may only be told apart together.
       for (const double n : {1.0, 50.0}) {
-        CHECK_THAT(knot.candidates_s + n * knot.candidate_s,
+        CHECK_THAT(breakpoint.candidates_s + n * breakpoint.candidate_s,
                    WithinRel(truth.candidates_s + n * truth.candidate_s, 1e-6));
       }
     }
     // Of no history what any pass takes: all but the FLOPs.
-    CHECK_THAT(costs.knots.front().history_s, WithinRel(kPass, 1e-6));
+    CHECK_THAT(costs.breakpoints.front().history_s, WithinRel(kPass, 1e-6));
     CHECK(costs.residuals.size() == 4 * 3 * 4);
     for (const double residual : costs.residuals) CHECK_THAT(residual, WithinRel(1.0, 1e-6));
   }
@@ -162,8 +163,8 @@ TEST_CASE("without a surface the lengths that were measured are exact, others by
   CHECK(folder.costs(200).source == Source::fitted);
   CHECK_THAT(costs.basis, Contains("other lengths by FLOPs"));
   std::int64_t before_middle = 0;
-  for (const ServiceKnot& knot : costs.knots) {
-    const std::int64_t length = knot.history_length;
+  for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
+    const std::int64_t length = breakpoint.history_length;
     REQUIRE(length != 160);  // as near to one as to the other
     if (length == 0) continue;
     CAPTURE(length);
@@ -172,22 +173,22 @@ TEST_CASE("without a surface the lengths that were measured are exact, others by
     const std::int64_t from = low ? 64 : 256;
     const Times measured = times(config, from);
     const WorkShape before = shape_at(config, from), after = shape_at(config, length);
-    CHECK_THAT(knot.candidates_s, WithinRel(measured.candidates_s, 1e-6));
-    CHECK_THAT(knot.candidate_s,
+    CHECK_THAT(breakpoint.candidates_s, WithinRel(measured.candidates_s, 1e-6));
+    CHECK_THAT(breakpoint.candidate_s,
                WithinRel(measured.candidate_s * candidate_flops(after) / candidate_flops(before), 1e-6));
     const double pass = measured.candidates_s;
     const double work = (measured.history_s - pass) * history_flops(after) / history_flops(before);
     // A longer history takes no less than a shorter one, which the slower timings say.
-    const double least = low ? 0 : knot_at(costs, before_middle).history_s;
-    CHECK_THAT(knot.history_s, WithinRel(std::max(pass + work, least), 1e-6));
+    const double least = low ? 0 : breakpoint_at(costs, before_middle).history_s;
+    CHECK_THAT(breakpoint.history_s, WithinRel(std::max(pass + work, least), 1e-6));
   }
-  // The knots of a table end with its longest history.
+  // The breakpoints of a table end with its longest history.
   for (const std::int64_t length : {64, 256}) {
-    const ServiceKnot knot = folder.costs(length).knots.back();
+    const ServiceBreakpoint breakpoint = folder.costs(length).breakpoints.back();
     const Times truth = times(config, length);
-    if (length == 64) CHECK_THAT(knot.history_s, WithinRel(truth.history_s, 1e-6));
-    CHECK_THAT(knot.candidates_s, WithinRel(truth.candidates_s, 1e-6));
-    CHECK_THAT(knot.candidate_s, WithinRel(truth.candidate_s, 1e-6));
+    if (length == 64) CHECK_THAT(breakpoint.history_s, WithinRel(truth.history_s, 1e-6));
+    CHECK_THAT(breakpoint.candidates_s, WithinRel(truth.candidates_s, 1e-6));
+    CHECK_THAT(breakpoint.candidate_s, WithinRel(truth.candidate_s, 1e-6));
   }
 }
 
@@ -198,12 +199,12 @@ TEST_CASE("one length is assumed to tell the others", "[app][traffic]") {
   check_table(costs, 300);
   CHECK(costs.source == Source::assumed);
   CHECK_THAT(costs.basis, Contains("shared at L=100, 2 layers, other lengths by FLOPs"));
-  for (const ServiceKnot& knot : costs.knots) {
-    if (knot.history_length == 0) continue;
-    CHECK_THAT(knot.history_s, WithinRel(by_flops(config, knot.history_length).history_s, 1e-6));
+  for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
+    if (breakpoint.history_length == 0) continue;
+    CHECK_THAT(breakpoint.history_s, WithinRel(by_flops(config, breakpoint.history_length).history_s, 1e-6));
   }
-  CHECK_THAT(costs.knots.front().history_s, WithinRel(kPass, 1e-6));
-  CHECK_THAT(costs.knots.back().history_s, WithinRel(by_flops(config, 300).history_s, 1e-6));
+  CHECK_THAT(costs.breakpoints.front().history_s, WithinRel(kPass, 1e-6));
+  CHECK_THAT(costs.breakpoints.back().history_s, WithinRel(by_flops(config, 300).history_s, 1e-6));
 }
 
 TEST_CASE("residuals are those of the timings", "[app][traffic]") {
@@ -234,13 +235,13 @@ TEST_CASE("constants: the two numbers of a request, and none of a cache that nob
   options.candidate_s = 2e-5;
   options.token_bytes = 1024;
   ServiceCosts costs = app::service_costs(options, 1000, 1);
-  REQUIRE(costs.knots.size() == 2);
-  CHECK(costs.knots[0].history_s == 0);
-  CHECK(costs.knots[1].history_length == 1);
-  CHECK(costs.knots[1].history_s == 1e-6);
-  for (const ServiceKnot& knot : costs.knots) {
-    CHECK(knot.candidates_s == 0.005);
-    CHECK(knot.candidate_s == 2e-5);
+  REQUIRE(costs.breakpoints.size() == 2);
+  CHECK(costs.breakpoints[0].history_s == 0);
+  CHECK(costs.breakpoints[1].history_length == 1);
+  CHECK(costs.breakpoints[1].history_s == 1e-6);
+  for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
+    CHECK(breakpoint.candidates_s == 0.005);
+    CHECK(breakpoint.candidate_s == 2e-5);
   }
   CHECK(costs.residuals == std::vector<double>{1});
   CHECK(costs.bytes_per_token == 1024);
@@ -285,9 +286,9 @@ TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
                     Contains("--shape: the timings tell their shape"));
 }
 
-TEST_CASE("knots ascend to the longest history, close enough for a parabola", "[app][traffic]") {
+TEST_CASE("breakpoints ascend to the longest history, close enough for a parabola", "[app][traffic]") {
   for (const std::int64_t most : {0, 1, 2, 17, 1000, 1'000'000}) {
-    const std::vector<std::int64_t> lengths = app::knot_lengths(most);
+    const std::vector<std::int64_t> lengths = app::breakpoint_lengths(most);
     CAPTURE(most);
     CHECK(lengths.front() == 0);
     CHECK(lengths.back() == std::max<std::int64_t>(1, most));

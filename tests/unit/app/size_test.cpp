@@ -67,7 +67,7 @@ TEST_CASE("r = 0.15 and a drop of 40% give the tables of the design note", "[app
     INFO("N=" << row.n);
     check_shown(point.speedup.value, row.speedup);
     check_shown(100 * point.improvement, row.improvement);
-    check_shown(100 * *point.drop_seed_rule, row.seed_rule);
+    check_shown(100 * *point.drop_design_note, row.seed_rule);
     check_shown(100 * *point.drop_exact, row.exact);
     CHECK(point.drop_naive == 0.4);
     CHECK(point.source == Source::assumed);
@@ -76,13 +76,13 @@ TEST_CASE("r = 0.15 and a drop of 40% give the tables of the design note", "[app
   // The seed's N >= 5 for more than 60%, and its asymptote.
   CHECK_THAT(*sizing.limit, WithinRel(1 / 0.15, 1e-12));
   options.min_improvement = 0.6;
-  CHECK(size("", options).sizing->least_candidates == 4);  // 63.75%; N = 3 has 56.7%
+  CHECK(size("", options).sizing->min_candidates == 4);  // 63.75%; N = 3 has 56.7%
   options.min_improvement = 0.68;
-  CHECK(size("", options).sizing->least_candidates == 5);
+  CHECK(size("", options).sizing->min_candidates == 5);
   REQUIRE(sizing.drop_targets.size() == 1);
   CHECK_THAT(sizing.drop_targets[0].speedup_needed, WithinAbs(9.137, 5e-4));
   CHECK_FALSE(sizing.drop_targets[0].candidates);
-  CHECK_FALSE(sizing.safe_candidates);
+  CHECK_FALSE(sizing.conservative_candidates);
 }
 
 TEST_CASE("N of a share of the ceiling is that of the formula", "[app][size]") {
@@ -103,17 +103,17 @@ TEST_CASE("a latency budget follows from naive's time of a candidate", "[app][si
   options.naive_candidate_s = 0.001;
   options.p99_s = 0.0105;
   const Sizing sizing = *size("", options).sizing;
-  CHECK(sizing.likely_candidates == 96);  // 1 + 95 * 0.1 = 10.5
+  CHECK(sizing.expected_candidates == 96);  // 1 + 95 * 0.1 = 10.5
   CHECK(sizing.binding == "p99");
   CHECK(sizing.feasible);
   options.tail = 2;
-  CHECK(*size("", options).sizing->likely_candidates < 48);
+  CHECK(*size("", options).sizing->expected_candidates < 48);
   options.tail = 1;
   options.requests_per_s = 10;
   const Sizing loaded = *size("", options).sizing;
-  CHECK(*loaded.likely_candidates < 96);
-  CHECK(*at(loaded, *loaded.likely_candidates).p99_s <= 0.0105);
-  CHECK(*at(loaded, *loaded.likely_candidates).utilisation < 0.9);
+  CHECK(*loaded.expected_candidates < 96);
+  CHECK(*at(loaded, *loaded.expected_candidates).p99_s <= 0.0105);
+  CHECK(*at(loaded, *loaded.expected_candidates).utilisation < 0.9);
 }
 
 TEST_CASE("timings of one's own are enough", "[app][size]") {
@@ -128,12 +128,12 @@ TEST_CASE("timings of one's own are enough", "[app][size]") {
   options.extrapolate = true;
   const Report report = size(path, options);
   const Sizing& sizing = *report.sizing;
-  REQUIRE(sizing.likely_candidates);
+  REQUIRE(sizing.expected_candidates);
   // Without waiting 6 ms are 51 candidates; at 100 requests a second on 8 workers hardly one waits.
-  CHECK(*sizing.likely_candidates >= 47);
-  CHECK(*sizing.likely_candidates <= 51);
-  REQUIRE(sizing.safe_candidates);
-  CHECK(*sizing.safe_candidates <= *sizing.likely_candidates);
+  CHECK(*sizing.expected_candidates >= 47);
+  CHECK(*sizing.expected_candidates <= 51);
+  REQUIRE(sizing.conservative_candidates);
+  CHECK(*sizing.conservative_candidates <= *sizing.expected_candidates);
   CHECK(sizing.source == Source::fitted);
   CHECK(at(sizing, 1000).source == Source::extrapolated);
   CHECK_FALSE(sizing.history_length);
@@ -165,7 +165,7 @@ TEST_CASE("beyond four times the largest measured N nothing is answered unless a
   const Sizing sizing = *size(path, options).sizing;
   CHECK(sizing.feasible);
   CHECK(sizing.known_to == 400);
-  CHECK(sizing.likely_candidates == 400);
+  CHECK(sizing.expected_candidates == 400);
   CHECK(sizing.binding.empty());
   CHECK_THAT(sizing_answer(sizing), Contains("score at least N = 400") && Contains("measure larger N"));
   for (const SizingPoint& row : sizing.points) CHECK(row.candidates <= 400);
@@ -173,7 +173,7 @@ TEST_CASE("beyond four times the largest measured N nothing is answered unless a
   options.extrapolate = true;
   const Sizing further = *size(path, options).sizing;
   CHECK_FALSE(further.known_to);
-  CHECK(*further.likely_candidates > 100'000);
+  CHECK(*further.expected_candidates > 100'000);
   CHECK(further.binding == "p99");
 }
 
@@ -186,13 +186,13 @@ TEST_CASE("of a grid the largest shape, or the one that is asked for", "[app][si
   options.p99_s = 10;
   options.extrapolate = true;
   const Sizing largest = *size(path, options).sizing;
-  std::int64_t most_layers = 0, most_history = 0;
+  std::int64_t max_layers = 0, max_history = 0;
   for (const Case& one : whole.cases) {
-    most_layers = std::max(most_layers, one.shape->layers);
-    most_history = std::max(most_history, one.shape->history_length);
+    max_layers = std::max(max_layers, one.shape->layers);
+    max_history = std::max(max_history, one.shape->history_length);
   }
-  CHECK(largest.layers == most_layers);
-  CHECK(largest.history_length == most_history);
+  CHECK(largest.layers == max_layers);
+  CHECK(largest.history_length == max_history);
   options.history_length = whole.cases[0].shape->history_length;
   options.layers = whole.cases[0].shape->layers;
   const Sizing chosen = *size(path, options).sizing;
@@ -235,12 +235,12 @@ TEST_CASE("memory is weights, workers and cached users", "[app][size]") {
   options.memory_bytes = std::int64_t{20} << 30;
   options.users_cached = 20;
   const Sizing tight = *size("", options).sizing;
-  REQUIRE(tight.likely_candidates);
+  REQUIRE(tight.expected_candidates);
   const auto halved =
       std::find_if(tight.alternatives.begin(), tight.alternatives.end(),
                    [](const SizingAlternative& row) { return row.change.find("bf16") != std::string::npos; });
   REQUIRE(halved != tight.alternatives.end());
-  CHECK(*halved->likely_candidates > *tight.likely_candidates);
+  CHECK(*halved->expected_candidates > *tight.expected_candidates);
 }
 
 TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size]") {
@@ -302,7 +302,7 @@ TEST_CASE("what does not meet one candidate names what would", "[app][size]") {
   options.p99_s = 0.015;
   const Sizing sizing = *size("", options).sizing;
   CHECK_FALSE(sizing.feasible);
-  CHECK(sizing.likely_candidates == 0);
+  CHECK(sizing.expected_candidates == 0);
   REQUIRE(sizing.changes.size() == 1);
   CHECK(sizing.changes[0].input == "p99");
   CHECK_THAT(sizing.changes[0].to, WithinRel(0.02, 1e-5));
@@ -392,7 +392,7 @@ TEST_CASE("other shapes are scaled with the work of each pass, other threads wit
   const auto longer = std::find_if(sizing.parameters.begin(), sizing.parameters.end(),
                                    [](const SizingParameter& row) { return row.name == "L" && row.to == "128"; });
   REQUIRE(longer != sizing.parameters.end());
-  CHECK(longer->likely_candidates == static_cast<std::int64_t>(std::floor((0.02 - user) / each)));
+  CHECK(longer->expected_candidates == static_cast<std::int64_t>(std::floor((0.02 - user) / each)));
   CHECK(longer->source == Source::assumed);
 
   const testing::TemporaryFolder folder;
@@ -404,7 +404,7 @@ TEST_CASE("other shapes are scaled with the work of each pass, other threads wit
   const Sizing own = *size(path, timed).sizing;
   for (const SizingParameter& row : own.parameters) {
     if (row.name != "threads") continue;
-    CHECK((*row.likely_candidates > *own.likely_candidates) == (std::stoi(row.to) > std::stoi(row.from)));
+    CHECK((*row.expected_candidates > *own.expected_candidates) == (std::stoi(row.to) > std::stoi(row.from)));
   }
   // Sixteen timings have no 99th percentile.
   CHECK(std::any_of(own.notes.begin(), own.notes.end(),
@@ -435,9 +435,9 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
         sample.measured_seconds = n * (1e-5 + 1e-12 * naive_flops(work));
         continue;
       }
-      sample.user_seconds = wobble * (1e-5 + 1e-12 * history_flops(work));
-      sample.fusion_seconds = wobble * (1e-5 + 1e-12 * n * candidate_flops(work));
-      sample.measured_seconds = *sample.user_seconds + *sample.fusion_seconds;
+      sample.prefill_s = wobble * (1e-5 + 1e-12 * history_flops(work));
+      sample.scoring_s = wobble * (1e-5 + 1e-12 * n * candidate_flops(work));
+      sample.measured_seconds = *sample.prefill_s + *sample.scoring_s;
     }
   }
   whole.machine->peak_gflops = 1000;
@@ -464,7 +464,7 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
   CHECK_THAT(*at(between, 2'000'000).scheme_s - *at(between, 1'000'000).scheme_s, WithinRel(1e6 * each->value, 0.02));
   const Surface surface = size(path, options).surfaces.at(0);
   REQUIRE(surface.speedup_log_error);
-  CHECK_THAT(std::log(*at(between, 10).p99_safe_s / *at(between, 10).p99_s),
+  CHECK_THAT(std::log(*at(between, 10).p99_conservative_s / *at(between, 10).p99_s),
              WithinRel(kvcast::student_t_factor(0.95, surface.shapes - 1) * *surface.speedup_log_error, 1e-6));
   // Beyond the grid an N that was measured is extrapolated too, and the speed-up is that of the other shape.
   SizingOptions timed = options;
@@ -476,13 +476,13 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
     return row.axis == "history_length" && row.at == static_cast<double>(2 * *options.history_length);
   });
   REQUIRE(far != near.frontiers.end());
-  REQUIRE(far->likely_candidates);
-  CHECK(*far->likely_candidates >= 1);
-  CHECK(*far->likely_candidates <= 100);
+  REQUIRE(far->expected_candidates);
+  CHECK(*far->expected_candidates >= 1);
+  CHECK(*far->expected_candidates <= 100);
   CHECK(far->source == Source::extrapolated);
   timed.history_length = 2 * *options.history_length;
-  timed.candidates = {*far->likely_candidates};
-  CHECK_THAT(*far->speedup, WithinRel(at(*size(path, timed).sizing, *far->likely_candidates).speedup.value, 1e-9));
+  timed.candidates = {*far->expected_candidates};
+  CHECK_THAT(*far->speedup, WithinRel(at(*size(path, timed).sizing, *far->expected_candidates).speedup.value, 1e-9));
   options.history_length = 4 * most;
   options.p99_s = 10 * *at(between, 100).scheme_s;
   const Sizing beyond = *size(path, options).sizing;
@@ -498,7 +498,7 @@ TEST_CASE("between and beyond the measured shapes times are by the surface", "[a
                                   [](const SizingParameter& row) { return row.name == "dtype"; });
   REQUIRE(typed != beyond.parameters.end());
   CHECK(typed->to == "bf16");
-  CHECK(*typed->likely_candidates > *beyond.likely_candidates);
+  CHECK(*typed->expected_candidates > *beyond.expected_candidates);
   // Where the parts ran on several machines, that of the case counts.
   for (Case& one : whole.cases) one.machine = whole.machine;
   whole.machine.reset();
@@ -541,16 +541,17 @@ TEST_CASE("the answer tells what it knows of both N and of what is worth it", "[
   budget.name = "p99";
   budget.unit = "s";
   budget.limit = 0.05;
-  sizing.safe_candidates = 0;
-  CHECK(sizing_answer(sizing) == "no stated budget limits N (safe: not one)");
-  sizing.safe_candidates = 7;
-  sizing.likely_candidates = 9;
+  sizing.conservative_candidates = 0;
+  CHECK(sizing_answer(sizing) == "no stated budget limits N (conservative: not one)");
+  sizing.conservative_candidates = 7;
+  sizing.expected_candidates = 9;
   sizing.binding = "p99";
   sizing.budgets.back().binding = true;
   sizing.min_improvement = 0.675;
-  sizing.least_candidates = 4;
+  sizing.min_candidates = 4;
   CHECK(sizing_answer(sizing) ==
-        "at P99 50.0 ms score up to N = 9 (safe: 7); P99 latency binds; worth it from N = 4 (improvement of 67.5%)");
+        "at P99 50.0 ms score up to N = 9 (conservative: 7); P99 latency binds; worth it from N = 4 (improvement of "
+        "67.5%)");
 }
 
 TEST_CASE("a least improvement that a tenth more puts out of reach is never had", "[app][size]") {

@@ -238,7 +238,7 @@ std::vector<TimedOutputs> last_timing(const SchemeEntry& sound, const Fault& fau
   for (int call = 0; call < 6; ++call) {
     scheme->spoil_history();
     after.spoil(outputs.data(), kCount, problem.shape().dim);
-    scheme->user_pass();
+    scheme->prefill();
     scheme->candidate_pass(problem.candidates().data(), kCount, outputs.data());
   }
   after.keep(sound.name, kCount, 0, outputs.data());
@@ -271,7 +271,7 @@ TEST_CASE("what a spoilt history leaves is no number for any candidate, until th
         config.model.query_tokens = query_tokens;
         const EngineProblem problem(config, 7);
         for (const SchemeInstance& instance : all_instances(config)) {
-          if (!instance.entry->user_pass) continue;
+          if (!instance.entry->has_prefill) continue;
           CAPTURE(length, kv, query_tokens, instance.label);
           const auto scheme = problem.make(instance, 7);
           const std::vector<float> before = run_scheme(*scheme, problem, 7);

@@ -90,19 +90,19 @@ TEST_CASE("a report without its samples gives the medians, and says so", "[journ
   CHECK(naive.round == 0);
   CHECK(naive.measured_seconds == 6.75);
   CHECK(naive.canary_ratio == 1);
-  const Sample& composed = again.cases[0].samples[4];
-  CHECK(composed.candidates == 10);
-  CHECK(composed.scheme == "shared");
-  CHECK(composed.status == Status::composed);
-  CHECK(composed.measured_seconds == 7.0625);
-  CHECK(composed.user_seconds == 6.75);
-  CHECK(composed.fusion_seconds == 0.3125);
+  const Sample& assembled = again.cases[0].samples[4];
+  CHECK(assembled.candidates == 10);
+  CHECK(assembled.scheme == "shared");
+  CHECK(assembled.status == Status::assembled);
+  CHECK(assembled.measured_seconds == 7.0625);
+  CHECK(assembled.prefill_s == 6.75);
+  CHECK(assembled.scoring_s == 0.3125);
   // Timed on 2 of 10 candidates: 67.5 s for all are 13.5 s for those.
   const Sample& scaled = again.cases[0].samples[3];
-  CHECK(scaled.status == Status::scaled);
+  CHECK(scaled.status == Status::extrapolated);
   CHECK(scaled.measured_candidates == 2);
   CHECK(scaled.measured_seconds == 13.5);
-  CHECK_FALSE(scaled.user_seconds);
+  CHECK_FALSE(scaled.prefill_s);
 }
 
 TEST_CASE("a journal gives its cases with their shapes and samples", "[journal][read]") {

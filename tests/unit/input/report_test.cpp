@@ -120,7 +120,7 @@ TEST_CASE("reports from before a field was added are read", "[report][read]") {
   for (auto& one : document["cases"]) {
     for (const char* name : {"machine", "self_check"}) one.erase(name);
     for (auto& fit : one["fits"]) {
-      for (const char* name : {"lack_of_fit_pct", "identifiable", "verdict", "next", "losses", "observed", "models",
+      for (const char* name : {"lack_of_fit_pct", "identifiable", "verdict", "next", "slowdowns", "observed", "models",
                                "predictions", "explanation"}) {
         fit.erase(name);
       }
@@ -145,7 +145,7 @@ TEST_CASE("the two models of kvcast.report/1 are read as a list", "[report][read
   fit.erase("models");
   fit["max_residual_pct"] = 3.4;
   fit["loo_error_pct"] = 2.1;
-  fit["affine"] = {{"user_s", 6.921}, {"candidate_s", 0.013579}, {"naive_candidate_s", 6.75}};
+  fit["affine"] = {{"prefill_s", 6.921}, {"candidate_s", 0.013579}, {"naive_candidate_s", 6.75}};
   fit["marginal_r"] = {{"value", 0.0020117}, {"ci95", {0.0019875, 0.0020359}}};
   fit["affine_max_residual_pct"] = 0.9;
   fit["affine_loo_error_pct"] = 0.65;
@@ -223,7 +223,7 @@ TEST_CASE("what is wrong in a report is named", "[report][read]") {
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["shape"].erase("dim"); }),
              Contains("/cases/0/shape/dim: is null or missing"));
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["status"] = "guessed"; }),
-             Contains("/schemes/shared/status: is the text 'guessed'; allowed: measured, composed, scaled, skipped"));
+             Contains("/schemes/shared/status: is the text 'guessed'; allowed: measured, assembled, scaled, skipped"));
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["speedup"]["ci95"] = {1}; }),
              Contains("/speedup/ci95: is a list of 1; allowed: [low, high]"));
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["flops"] = "1"; }),

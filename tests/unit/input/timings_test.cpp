@@ -45,7 +45,7 @@ const std::string kOwn = "candidates,naive_seconds,shared_seconds\n";
 /// samples.csv of one sample with one cell changed.
 std::string samples_with(const std::string& column, const std::string& value) {
   Report report = small_report();
-  report.cases[0].samples = {{50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, 51.5}};
+  report.cases[0].samples = {{50, "shared", 3, Status::assembled, 0.5, 50, 0.25, 0.125, 0.75, 51.5}};
   std::vector<Cells> rows = cells_of(render(report, "samples.csv"));
   for (std::size_t i = 0; i < rows[0].size(); ++i) {
     if (rows[0][i] == column) rows[1][i] = value;
@@ -60,8 +60,8 @@ void check_same(const Sample& a, const Sample& b) {
   CHECK(a.status == b.status);
   CHECK(a.measured_seconds == b.measured_seconds);
   CHECK(a.measured_candidates == b.measured_candidates);
-  CHECK(a.user_seconds == b.user_seconds);
-  CHECK(a.fusion_seconds == b.fusion_seconds);
+  CHECK(a.prefill_s == b.prefill_s);
+  CHECK(a.scoring_s == b.scoring_s);
   CHECK((a.canary_ratio == b.canary_ratio || (std::isnan(a.canary_ratio) && std::isnan(b.canary_ratio))));
   CHECK(a.canary_gflops == b.canary_gflops);
 }
@@ -130,7 +130,7 @@ TEST_CASE("samples.csv gives back every sample", "[report][csv]") {
   samples.push_back({1, " odd\nname ", -1, Status::skipped, 1, 1, 0.0, std::nullopt, 1, std::nullopt});
   // A scheme's name may begin as what csv_text protects from, or as what it protects with.
   for (const char* name : {"+x", "-x", "@x", "\tx", "'x", "'", "''x"})
-    samples.push_back({1, name, 0, Status::scaled, 1, 1, {}, {}, 1, {}});
+    samples.push_back({1, name, 0, Status::extrapolated, 1, 1, {}, {}, 1, {}});
   report.cases[1].samples = {{7, "naive", 0, Status::measured, 0.25, 7, {}, {}, 1, {}}};
   const Report again = read_csv(render(report, "samples.csv"), "samples.csv");
   CHECK(again.warnings.empty());
@@ -166,7 +166,7 @@ TEST_CASE("rows of samples.csv find their case in any order", "[report][csv]") {
 
 TEST_CASE("samples.csv of an older version or with columns of one's own is read", "[report][csv]") {
   Report report = small_report();
-  report.cases[0].samples = {{50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, {}}};
+  report.cases[0].samples = {{50, "shared", 3, Status::assembled, 0.5, 50, 0.25, 0.125, 0.75, {}}};
   std::vector<Cells> rows = cells_of(render(report, "samples.csv"));
   REQUIRE(rows[0].back() == "canary_gflops");
   for (auto& row : rows) row.pop_back();
@@ -187,7 +187,7 @@ TEST_CASE("samples.csv without columns of the shape that were added later has it
   report.cases.push_back(report.cases[0]);
   report.cases[1].shape->history_length = 512;
   for (Case& one : report.cases) {
-    one.samples.assign(2, {50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, {}});
+    one.samples.assign(2, {50, "shared", 3, Status::assembled, 0.5, 50, 0.25, 0.125, 0.75, {}});
   }
   std::vector<Cells> rows = cells_of(render(report, "samples.csv"));
   const Cells& head = rows[0];
@@ -210,10 +210,10 @@ TEST_CASE("what is wrong in samples.csv is named", "[report][csv]") {
   CHECK_THAT(refused(samples_with("measured_seconds", "")), Contains("column 'measured_seconds': is empty"));
   CHECK_THAT(refused(samples_with("candidates", "0")), Contains("column 'candidates': '0' is less than 1"));
   CHECK_THAT(refused(samples_with("measured_candidates", "0")), Contains("'measured_candidates': '0' is less than 1"));
-  CHECK_THAT(refused(samples_with("user_seconds", "-1")), Contains("column 'user_seconds': '-1' is negative"));
-  CHECK_THAT(refused(samples_with("fusion_seconds", "-1")), Contains("column 'fusion_seconds': '-1' is negative"));
+  CHECK_THAT(refused(samples_with("prefill_s", "-1")), Contains("column 'prefill_s': '-1' is negative"));
+  CHECK_THAT(refused(samples_with("scoring_s", "-1")), Contains("column 'scoring_s': '-1' is negative"));
   CHECK_THAT(refused(samples_with("status", "guessed")),
-             Contains("column 'status': 'guessed' is unknown; allowed: measured, composed, scaled, skipped"));
+             Contains("column 'status': 'guessed' is unknown; allowed: measured, assembled, scaled, skipped"));
   CHECK_THAT(refused(samples_with("scheme", "")), Contains("column 'scheme': is empty"));
   CHECK_THAT(refused(samples_with("round", "x")), Contains("column 'round': 'x' is not a whole number"));
   CHECK_THAT(refused(samples_with("round", "99999999999999999999")), Contains("is out of range"));
@@ -284,7 +284,7 @@ TEST_CASE("timings as spreadsheets of any country save them are read, and how is
 
 TEST_CASE("samples.csv that a spreadsheet saved again is read", "[report][csv]") {
   Report report = small_report();
-  report.cases[0].samples = {{50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75, 51.5}};
+  report.cases[0].samples = {{50, "shared", 3, Status::assembled, 0.5, 50, 0.25, 0.125, 0.75, 51.5}};
   std::string text = render(report, "samples.csv");
   for (char& c : text) c = c == ',' ? ';' : c == '.' ? ',' : c;
   const std::size_t trim = text.find(";true");

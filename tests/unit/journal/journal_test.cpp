@@ -31,7 +31,7 @@ JournalHead sample_head() {
   head.config.sweep.layers = {2, 4};
   head.config.measure.budget_s = 1.0 / 3;
   head.plan.cases = {{128, 2, 0, 0.5, 0.25, 0.125, 1000, 3}, {256, 4, 1, 1.5, 1.25, 1.125, 2000, 0}};
-  head.plan.points = {{0, "naive", 7, Status::scaled, 2, 0.0625, ""},
+  head.plan.points = {{0, "naive", 7, Status::extrapolated, 2, 0.0625, ""},
                       {1, "shared", 7, Status::skipped, 0, 0, "needs 3 GiB, \"2\" are left\n"}};
   head.plan.batches = 2;
   head.plan.setup_s = 2;
@@ -51,8 +51,8 @@ JournalHead sample_head() {
 JournalRound sample_round(std::int64_t round) {
   JournalRound result{round, round % 2, 0.1 + 0.2, {}};
   result.samples.emplace_back(
-      0, Sample{7, "naive", round, Status::scaled, 1.0 / 3, 2, std::nullopt, std::nullopt, 1, std::nullopt});
-  result.samples.emplace_back(1, Sample{7, "shared", round, Status::composed, 0.3, 7, 0.1, 0.2, 0.97, 51.5});
+      0, Sample{7, "naive", round, Status::extrapolated, 1.0 / 3, 2, std::nullopt, std::nullopt, 1, std::nullopt});
+  result.samples.emplace_back(1, Sample{7, "shared", round, Status::assembled, 0.3, 7, 0.1, 0.2, 0.97, 51.5});
   return result;
 }
 
@@ -86,8 +86,8 @@ void check_round(const JournalRound& read, const JournalRound& written) {
     CHECK(a.status == b.status);
     CHECK(a.measured_seconds == b.measured_seconds);
     CHECK(a.measured_candidates == b.measured_candidates);
-    CHECK(a.user_seconds == b.user_seconds);
-    CHECK(a.fusion_seconds == b.fusion_seconds);
+    CHECK(a.prefill_s == b.prefill_s);
+    CHECK(a.scoring_s == b.scoring_s);
     CHECK(a.canary_ratio == b.canary_ratio);
     CHECK(a.canary_gflops == b.canary_gflops);
   }
@@ -193,7 +193,7 @@ TEST_CASE("numbers survive a journal bit for bit", "[journal]") {
   for (const double value : values) {
     Sample sample;
     sample.measured_seconds = value;
-    sample.user_seconds = value;
+    sample.prefill_s = value;
     sample.canary_ratio = value;
     round.samples.emplace_back(0, sample);
   }
@@ -202,7 +202,7 @@ TEST_CASE("numbers survive a journal bit for bit", "[journal]") {
   for (std::size_t i = 0; i < values.size(); ++i) {
     const auto bits = std::bit_cast<std::uint64_t>(values[i]);
     CHECK(std::bit_cast<std::uint64_t>(read.samples[i].second.measured_seconds) == bits);
-    CHECK(std::bit_cast<std::uint64_t>(*read.samples[i].second.user_seconds) == bits);
+    CHECK(std::bit_cast<std::uint64_t>(*read.samples[i].second.prefill_s) == bits);
     CHECK(std::bit_cast<std::uint64_t>(read.samples[i].second.canary_ratio) == bits);
   }
 }
@@ -214,7 +214,7 @@ TEST_CASE("a number that is not known stays unknown in a journal", "[journal]") 
   JournalWriter::create(folder.path().string(), sample_head()).append(round);
   const auto read = read_journal(journal_path(folder.path().string())).rounds.at(0);
   CHECK(std::isnan(read.samples[0].second.canary_ratio));
-  CHECK_FALSE(read.samples[0].second.user_seconds);
+  CHECK_FALSE(read.samples[0].second.prefill_s);
 }
 
 TEST_CASE("a line of a journal that is broken before the last is named", "[journal]") {

@@ -61,14 +61,15 @@ Plan whole_plan() {
   return plan;
 }
 
-Plan composed_plan() {
+Plan assembled_plan() {
   Plan plan;
   plan.max_rounds = 4;
   plan.cases.emplace_back().whole_check_candidates = 5;
   plan.whole_check_rounds = 3;
   for (const std::int64_t n : {1, 2, 5, 100}) {
-    plan.points.push_back(point("naive", n, n > 2 ? Status::scaled : Status::measured, std::min<std::int64_t>(n, 2)));
-    plan.points.push_back(point("shared", n, Status::composed, n));
+    plan.points.push_back(
+        point("naive", n, n > 2 ? Status::extrapolated : Status::measured, std::min<std::int64_t>(n, 2)));
+    plan.points.push_back(point("shared", n, Status::assembled, n));
   }
   return plan;
 }
@@ -95,8 +96,8 @@ TEST_CASE("whole rounds time every point once a round, schemes side by side", "[
     CHECK(seen.insert({s.round, s.scheme.text(), s.candidates}).second);
     const auto n = static_cast<double>(s.candidates);
     CHECK(s.measured_seconds == Approx(s.scheme == "naive" ? 0.010 * n : 0.009 + 0.001 * n));
-    CHECK(s.user_seconds.has_value() == (s.scheme == "shared"));
-    if (s.scheme == "shared") CHECK(*s.fusion_seconds == Approx(0.001 * n));
+    CHECK(s.prefill_s.has_value() == (s.scheme == "shared"));
+    if (s.scheme == "shared") CHECK(*s.scoring_s == Approx(0.001 * n));
     CHECK(s.canary_gflops == 100.0);
     // Rows come in pairs of one N: nothing else runs between the two schemes of a ratio.
     CHECK(result.samples[i ^ 1].candidates == s.candidates);
@@ -115,11 +116,11 @@ TEST_CASE("the order of a round is drawn from the seed", "[measure]") {
   CHECK(order(1) != order(2));
 }
 
-TEST_CASE("tight rounds share one history pass and one naive timing, and check some whole", "[measure]") {
+TEST_CASE("tight rounds share one prefill and one naive timing, and check some whole", "[measure]") {
   World world;
   const Result result =
-      run_rounds(composed_plan(), {world.naive(), world.shared()}, world.environment(), options_until(1e9));
-  // Per round: one history pass for the compositions, one for the whole check while it lasts.
+      run_rounds(assembled_plan(), {world.naive(), world.shared()}, world.environment(), options_until(1e9));
+  // Per round: one prefill for the compositions, one for the whole check while it lasts.
   CHECK(std::count(world.log.begin(), world.log.end(), "history") == 4 + 3);
   CHECK(std::count(world.log.begin(), world.log.end(), "naive 2") == 4);
   CHECK(std::count(world.log.begin(), world.log.end(), "naive 5") == 3);
@@ -128,22 +129,22 @@ TEST_CASE("tight rounds share one history pass and one naive timing, and check s
   for (const Sample& s : result.samples) {
     ++rows[{s.scheme.text(), s.status}];
     const auto n = static_cast<double>(s.candidates);
-    if (s.status == Status::composed) CHECK(s.measured_seconds == Approx(0.009 + 0.001 * n));
-    if (s.status == Status::scaled) {
+    if (s.status == Status::assembled) CHECK(s.measured_seconds == Approx(0.009 + 0.001 * n));
+    if (s.status == Status::extrapolated) {
       CHECK(s.measured_candidates == 2);
       CHECK(s.measured_seconds == Approx(0.020));
     }
   }
   CHECK(rows[{"naive", Status::measured}] == 4 * 2 + 3);
-  CHECK(rows[{"naive", Status::scaled}] == 4 * 2);
-  CHECK(rows[{"shared", Status::composed}] == 4 * 4);
+  CHECK(rows[{"naive", Status::extrapolated}] == 4 * 2);
+  CHECK(rows[{"shared", Status::assembled}] == 4 * 4);
   CHECK(rows[{"shared", Status::measured}] == 3);
 }
 
 TEST_CASE("what another workload's whole runs check is not run whole itself", "[measure]") {
   World world;
-  Plan plan = composed_plan();
-  plan.points.push_back(point("shared+head", 5, Status::composed, 5));
+  Plan plan = assembled_plan();
+  plan.points.push_back(point("shared+head", 5, Status::assembled, 5));
   Workload with_head = world.load("shared+head");
   with_head.checked_whole = false;
   const Result result =
@@ -151,7 +152,7 @@ TEST_CASE("what another workload's whole runs check is not run whole itself", "[
   std::map<std::pair<std::string, Status>, int> rows;
   for (const Sample& s : result.samples) ++rows[{s.scheme.text(), s.status}];
   CHECK(rows[{"shared", Status::measured}] == 3);
-  CHECK(rows[{"shared+head", Status::composed}] == 4);
+  CHECK(rows[{"shared+head", Status::assembled}] == 4);
   CHECK(rows[{"shared+head", Status::measured}] == 0);
 }
 
@@ -180,7 +181,7 @@ TEST_CASE("a budget shorter than a round keeps what was timed", "[measure]") {
 
 TEST_CASE("a whole check that has no time is left out, not the round that it is in", "[measure]") {
   World world;
-  Plan plan = composed_plan();
+  Plan plan = assembled_plan();
   plan.cases.front().whole_check_candidates = 100;
   for (PlannedPoint& p : plan.points) {
     p.estimated_s = (p.scheme == "naive" ? 0.010 : 0.001) * static_cast<double>(p.measured_candidates);
@@ -387,7 +388,7 @@ TEST_CASE("a warm-up runs every step, is not recorded and ends when times no lon
   CHECK(result.warm_up_s > 0);
   CHECK(result.samples.size() == 4 * 6);
   for (const CaseSample& sample : result.samples) {
-    if (sample.user_seconds) CHECK(*sample.user_seconds == Approx(0.009));
+    if (sample.prefill_s) CHECK(*sample.prefill_s == Approx(0.009));
   }
   // Every step before the first round.
   std::erase(world.log, "history");
@@ -425,23 +426,23 @@ TEST_CASE("cold timings are single passes of another user's behind empty caches"
   run_rounds(plan, {tiny}, environment, options_until(1e9));
   CHECK(world.log == std::vector<std::string>{"user", "evict", "tiny 1", "user", "evict", "tiny 1"});
 
-  // Composed: the candidates meet what their own history pass left, which is not timed with them.
-  World composed;
-  Environment empties = composed.environment();
-  empties.evict = [&] { composed.log.push_back("evict"); };
-  Plan parts = composed_plan();
+  // Assembled: the candidates meet what their own prefill left, which is not timed with them.
+  World assembled;
+  Environment empties = assembled.environment();
+  empties.evict = [&] { assembled.log.push_back("evict"); };
+  Plan parts = assembled_plan();
   parts.max_rounds = 1;
   parts.whole_check_rounds = 0;
-  const Result result = run_rounds(parts, {composed.naive(), composed.shared()}, empties, options_until(1e9));
+  const Result result = run_rounds(parts, {assembled.naive(), assembled.shared()}, empties, options_until(1e9));
   for (const CaseSample& sample : result.samples) {
-    if (sample.fusion_seconds) {
-      CHECK(*sample.fusion_seconds == Approx(0.001 * static_cast<double>(sample.candidates)));
+    if (sample.scoring_s) {
+      CHECK(*sample.scoring_s == Approx(0.001 * static_cast<double>(sample.candidates)));
     }
   }
-  for (std::size_t i = 0; i < composed.log.size(); ++i) {
-    if (composed.log[i].starts_with("shared")) {
-      CHECK(composed.log[i - 1] == "history");
-      CHECK(composed.log[i - 2] == "evict");
+  for (std::size_t i = 0; i < assembled.log.size(); ++i) {
+    if (assembled.log[i].starts_with("shared")) {
+      CHECK(assembled.log[i - 1] == "history");
+      CHECK(assembled.log[i - 2] == "evict");
     }
   }
 }
@@ -551,7 +552,7 @@ TEST_CASE("what a timing must make anew is spoilt before it, and kept behind it"
     CHECK(std::count(world.log.begin(), world.log.end(), "keep 10") == 4);
   }
   SECTION("in parts the keys and values of the history stay until the next") {
-    run_rounds(composed_plan(), {world.naive(), hooked(world.shared())}, world.environment(), options_until(1e9));
+    run_rounds(assembled_plan(), {world.naive(), hooked(world.shared())}, world.environment(), options_until(1e9));
     CHECK(before("shared 100") == Words{"spoil 100"});
     CHECK(std::count(world.log.begin(), world.log.end(), "spoil history") == 4 + 3);
     CHECK(std::count(world.log.begin(), world.log.end(), "history") == 4 + 3);
@@ -560,7 +561,7 @@ TEST_CASE("what a timing must make anew is spoilt before it, and kept behind it"
   SECTION("cold, before the caches are emptied") {
     Environment cold = world.environment();
     cold.evict = [&] { world.log.emplace_back("evict"); };
-    run_rounds(composed_plan(), {world.naive(), hooked(world.shared())}, cold, options_until(1e9));
+    run_rounds(assembled_plan(), {world.naive(), hooked(world.shared())}, cold, options_until(1e9));
     CHECK(before("history") == Words{"evict"});
     CHECK(before("shared 100") == Words{"history"});
     CHECK(std::count(world.log.begin(), world.log.end(), "spoil history") ==

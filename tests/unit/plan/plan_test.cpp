@@ -60,9 +60,9 @@ TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 wh
   CHECK(plan.whole_check_rounds >= kMinRounds);
   CHECK(find(plan, "naive", 1).status == Status::measured);
   CHECK(find(plan, "naive", 2).status == Status::measured);
-  CHECK(find(plan, "naive", 100).status == Status::scaled);
+  CHECK(find(plan, "naive", 100).status == Status::extrapolated);
   CHECK(find(plan, "naive", 100).measured_candidates == 2);
-  CHECK(find(plan, "shared", 100).status == Status::composed);
+  CHECK(find(plan, "shared", 100).status == Status::assembled);
   CHECK(find(plan, "shared", 100).measured_candidates == 100);
   CHECK(plan.rounds >= 3);
 }
@@ -83,7 +83,7 @@ TEST_CASE("rounds come before whole checks", "[plan]") {
 }
 
 TEST_CASE("with time to spare the whole check runs in every round", "[plan]") {
-  // N=1000 makes whole rounds dear (100 s of naive); composed ones with the check are cheap.
+  // N=1000 makes whole rounds dear (100 s of naive); assembled ones with the check are cheap.
   const Plan plan = plan_of(config_with({1, 5, 1000}, 60, std::int64_t{1} << 40), costs());
   CHECK(plan.whole_check_rounds == kMaxRounds);
   CHECK(plan.rounds >= kWantedRounds);
@@ -134,7 +134,7 @@ TEST_CASE("only what runs the history again is scaled, and micro-batches only in
   const Plan plan = plan_of(config_with({1, 4, 10, 100}, 12, 1 << 20), c);
   CHECK(find(plan, "packed-4", 4).status == Status::measured);
   CHECK(find(plan, "packed-4", 10).status == Status::measured);  // 3 passes, not 2.5
-  CHECK(find(plan, "packed-4", 100).status == Status::scaled);
+  CHECK(find(plan, "packed-4", 100).status == Status::extrapolated);
   CHECK(find(plan, "packed-4", 100).measured_candidates == 4);
   for (const std::int64_t n : {1, 4, 10, 100}) CHECK(find(plan, "cached", n).status == Status::measured);
   // What is scaled from one timing is timed once a round.
@@ -158,8 +158,8 @@ TEST_CASE("what runs in another scheme's memory runs where that one does and che
   CHECK(find(plan, "copies", 1).status == Status::skipped);
   CHECK(find(plan, "copies+head", 1).status == Status::skipped);
   CHECK(find(plan, "copies+head", 1).reason == find(plan, "copies", 1).reason);
-  CHECK(find(plan, "shared+head", 10).status == Status::composed);
-  CHECK(find(plan, "naive", 5).status == Status::scaled);
+  CHECK(find(plan, "shared+head", 10).status == Status::assembled);
+  CHECK(find(plan, "naive", 5).status == Status::extrapolated);
   // Its own unit decides from where it is multiplied.
   CHECK(find(plan, "naive+head", 5).status == Status::measured);
   CHECK(find(plan, "naive+head", 10).measured_candidates == 8);
@@ -186,7 +186,7 @@ TEST_CASE("the cases of a grid share the budget and, as far as it goes, the memo
   // What one case has time to run whole, three have not.
   const double between = alone.setup_s + 1.5 * static_cast<double>(kWantedRounds) * alone.round_s + 1;
   CHECK(find(plan_of(config_with({1, 5, 10}, between, 0), costs()), "shared", 10).status == Status::measured);
-  CHECK(find(build_plan(config_with({1, 5, 10}, between, 0), cases, 0), "shared", 10).status == Status::composed);
+  CHECK(find(build_plan(config_with({1, 5, 10}, between, 0), cases, 0), "shared", 10).status == Status::assembled);
 
   // Two fit together, three do not.
   const Plan parts = build_plan(config_with({1, 5, 10}, 100, 2 * alone.memory_bytes + 10), cases, 0);

@@ -97,12 +97,12 @@ TEST_CASE("timings that are asked about have the question in place of a speed-up
   sizing.doubt = doubt(report);
   sizing.budgets.push_back({"p99", "s", 0.05, 0.04, 20.0, 12, 12, true, true, Source::fitted});
   sizing.binding = "p99";
-  sizing.likely_candidates = sizing.safe_candidates = 12;
+  sizing.expected_candidates = sizing.conservative_candidates = 12;
   report.sizing = sizing;
-  CHECK(
-      conclusion(report) ==
-      "Are these rates? naive takes 4 ms. If the columns are right: at P99 50.0 ms score up to N = 12 (safe: 12); P99 "
-      "latency binds.");
+  CHECK(conclusion(report) ==
+        "Are these rates? naive takes 4 ms. If the columns are right: at P99 50.0 ms score up to N = 12 (conservative: "
+        "12); P99 "
+        "latency binds.");
   sizing.feasible = false;
   CHECK_THAT(sizing_answer(sizing), Contains("4 ms. If the columns are right: infeasible: "));
   // Timings that are not the program's leave nothing to ask.
@@ -115,7 +115,7 @@ TEST_CASE("a sized report says so in its conclusion", "[report][conclusion]") {
   Report report;
   report.cases = {case_of(64, 0.1)};
   report.sizing.emplace();
-  report.sizing->likely_candidates = 42;
+  report.sizing->expected_candidates = 42;
   report.sizing->binding = "p99";
   CHECK_THAT(conclusion(report), !Contains("42"));  // nothing was asked
   report.sizing->budgets.emplace_back();

@@ -102,22 +102,22 @@ TEST_CASE("numbers are not text", "[report]") {
 
 TEST_CASE("samples.csv has the columns of the contract", "[report]") {
   Report report = small_report();
-  report.cases[0].samples = {{50, "shared", 3, Status::composed, 0.5, 50, 0.25, 0.125, 0.75},
-                             {50, "naive", 3, Status::scaled, 0.5, 2, std::nullopt, std::nullopt, 1}};
+  report.cases[0].samples = {{50, "shared", 3, Status::assembled, 0.5, 50, 0.25, 0.125, 0.75},
+                             {50, "naive", 3, Status::extrapolated, 0.5, 2, std::nullopt, std::nullopt, 1}};
   const std::string text = render(report, "samples.csv");
   CHECK(text.substr(0, text.find("\r\n")) ==
         "history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,"
         "dtype,kv_dtype,threads,mask,trim,head_width,head_layers,"
-        "candidates,scheme,round,status,measured_seconds,measured_candidates,user_seconds,fusion_seconds,canary_ratio,"
+        "candidates,scheme,round,status,measured_seconds,measured_candidates,prefill_s,scoring_s,canary_ratio,"
         "canary_gflops");
   const auto table = read_table(text);
   REQUIRE(table.size() == 2);
   CHECK(table[0].at("history_length") == "256");
   CHECK(table[0].at("scheme") == "shared");
-  CHECK(table[0].at("status") == "composed");
-  CHECK(table[0].at("user_seconds") == "0.25");
+  CHECK(table[0].at("status") == "assembled");
+  CHECK(table[0].at("prefill_s") == "0.25");
   CHECK(table[1].at("measured_candidates") == "2");
-  CHECK(table[1].at("user_seconds") == "");
+  CHECK(table[1].at("prefill_s") == "");
 }
 
 TEST_CASE("summary.csv has a row per shape, N and scheme", "[report]") {

@@ -22,7 +22,7 @@ Degradation drop(std::int64_t length, std::int64_t candidates, const std::string
   row.head_s = 3e-3;
   row.with_s = 5e-3;
   row.drop = {value, Interval{value - 0.01, value + 0.02}};
-  if (scheme != "naive") row.drop_seed_rule = 0.0625, row.drop_exact = 0.096;
+  if (scheme != "naive") row.drop_design_note = 0.0625, row.drop_exact = 0.096;
   return row;
 }
 

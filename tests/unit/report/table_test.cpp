@@ -93,11 +93,11 @@ TEST_CASE("unknown prints as a dash", "[report]") {
 
 TEST_CASE("marks say how a time was obtained and the legend explains those in use", "[report]") {
   Report report = small_report();
-  CHECK_THAT(table(report), !Contains("composed") && !Contains("scaled") && !Contains("skipped"));
+  CHECK_THAT(table(report), !Contains("assembled") && !Contains("extrapolated") && !Contains("skipped"));
 
-  small_naive(report).status = Status::scaled;
+  small_naive(report).status = Status::extrapolated;
   small_naive(report).measured_candidates = 4;
-  small_shared(report).status = Status::composed;
+  small_shared(report).status = Status::assembled;
   SchemePoint skipped;
   skipped.scheme = "shared-copy";
   skipped.status = Status::skipped;
@@ -161,7 +161,7 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   fit.lack_of_fit_pct = 1.25;
   fit.verdict = "trust the affine form";
   fit.next = "measure N = 4000";
-  fit.losses = {"N = 1: 1.8% slower", "sharing wins from N = 3"};
+  fit.slowdowns = {"N = 1: 1.8% slower", "sharing wins from N = 3"};
   fit.observed = {{10, {9.55, Interval{9.48, 9.62}}}};
   fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, Interval{139.25, 145.75}}, 1350, 9.5,
                       Source::interpolated, "affine", 0.65},
@@ -206,8 +206,8 @@ TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
   surface.scheme = "shared";
   surface.terms = {{"naive", "dense FLOPs", "FLOP", 1.02e-11, 0.96875}};
   surface.errors = {{"points", 12, 1.5, 3.25, 7.125}};
-  surface.least_history = 1000;
-  surface.most_history = 2000;
+  surface.min_history = 1000;
+  surface.max_history = 2000;
   surface.cache_bytes = 25165824.0;
   report.surfaces = {surface};
   const std::string text = table(report);
@@ -260,7 +260,7 @@ TEST_CASE("a failed check is loud", "[report]") {
   report.cases[0].composition = {{"shared", 5, {1.25, Interval{1.2, 1.3}}, false}};
   const std::string text = table(report);
   CHECK_THAT(text, Contains("DISAGREES: 4 candidates checked, float64 at the full shape"));
-  CHECK_THAT(text, Contains("shared at N=5 DISAGREES: whole/composed 1.250  95% [1.200, 1.300]"));
+  CHECK_THAT(text, Contains("shared at N=5 DISAGREES: whole/assembled 1.250  95% [1.200, 1.300]"));
   CHECK_THAT(text, Contains("NaN"));
 }
 
@@ -310,8 +310,8 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   Case& one = report.cases[0];
   one.shape->mask = hostile;
   small_shared(report).scheme = hostile;
-  small_shared(report).form = hostile;
-  small_shared(report).status = Status::composed;
+  small_shared(report).detail = hostile;
+  small_shared(report).status = Status::assembled;
   small_shared(report).kv_bytes = 0;
   small_shared(report).speedup = Estimate{1234.5, Interval{1230.25, 1240.75}};
   one.points[0].candidates = 1000000;
@@ -333,7 +333,7 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   fit.models[1].residuals = {{1000000, -1e300, 99999.9}};
   fit.models[1].name = fit.models[1].formula = fit.models[1].parameters[0].symbol = hostile;
   fit.verdict = fit.next = hostile;
-  fit.losses = {hostile};
+  fit.slowdowns = {hostile};
   fit.observed = {{1000000, {1234.5, Interval{1e-300, 1e300}}}};
   fit.predictions = {{65536, 1000, 1000000, Estimate{1234.5, Interval{1230.25, 1240.75}}, 98765.4, 12345.6,
                       Source::extrapolated, "one-parameter", 123.4}};

@@ -70,7 +70,7 @@ inline Arrivals poisson(double rate, std::int64_t requests, std::uint64_t seed, 
 /// Every request takes one second times a residual.
 inline ServiceTable seconds_times(std::vector<double> residuals) {
   ServiceCosts costs;
-  costs.knots = {{0, 0, 1, 0}};
+  costs.breakpoints = {{0, 0, 1, 0}};
   costs.residuals = std::move(residuals);
   return ServiceTable(costs);
 }

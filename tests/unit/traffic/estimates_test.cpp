@@ -150,7 +150,7 @@ TEST_CASE("the interval of a log holds the next log of its law", "[traffic]") {
     return rows;
   };
   ServiceCosts costs;
-  costs.knots = {{0, 0.1, 0, 0}, {10'000, 8.1, 0, 0}};
+  costs.breakpoints = {{0, 0.1, 0, 0}, {10'000, 8.1, 0, 0}};
   costs.residuals = stratified(100, [](double p) { return 0.5 + p; });
   const ServiceTable table(costs);
   for (const char* name : {"mean", "p50", "p95", "p99"}) {

@@ -14,12 +14,12 @@ using Catch::Matchers::WithinRel;
 // Powers of two: every sum is exact.
 ServiceCosts costs() {
   ServiceCosts costs;
-  costs.knots = {{0, 2, 4, 0.5}, {8, 10, 4, 1}, {16, 26, 8, 1}};
+  costs.breakpoints = {{0, 2, 4, 0.5}, {8, 10, 4, 1}, {16, 26, 8, 1}};
   costs.residuals = {0.5, 1, 3};
   return costs;
 }
 
-TEST_CASE("times at the knots, between them and beyond by the last slope") {
+TEST_CASE("times at the breakpoints, between them and beyond by the last slope") {
   const ServiceTable table(costs());
   struct Row {
     std::int64_t length;
@@ -76,15 +76,15 @@ TEST_CASE("of a batch the fixed part of each pass is shared") {
   }
 }
 
-TEST_CASE("a falling slope ends at zero, one knot is constant") {
+TEST_CASE("a falling slope ends at zero, one breakpoint is constant") {
   ServiceCosts falling;
-  falling.knots = {{0, 0, 4, 2}, {4, 1, 2, 1}};
+  falling.breakpoints = {{0, 0, 4, 2}, {4, 1, 2, 1}};
   const ServiceTable table(falling);
   CHECK(table.seconds(8, 8, 10) == 0);  // candidates_s and candidate_s would be negative beyond
   CHECK(table.seconds(100, 100, 10) == 0);
   CHECK(table.seconds(100, 0, 10) == 25);
   ServiceCosts one;
-  one.knots = {{0, 3, 5, 2}};
+  one.breakpoints = {{0, 3, 5, 2}};
   const ServiceTable constant(one);
   for (const std::int64_t length : {1, 7, 1'000'000}) {
     CHECK(constant.seconds(length, 0, 4) == 3 + 5 + 8);
@@ -94,12 +94,12 @@ TEST_CASE("a falling slope ends at zero, one knot is constant") {
   }
 }
 
-TEST_CASE("the knots of a parabola give it within their step") {
-  // history_s = 1e-6 L + 1e-9 L², knots every 6.5%: a line is above by (q-1)²/(4q) of it at most.
+TEST_CASE("the breakpoints of a parabola give it within their step") {
+  // history_s = 1e-6 L + 1e-9 L², breakpoints every 6.5%: a line is above by (q-1)²/(4q) of it at most.
   const auto truth = [](double l) { return 1e-6 * l + 1e-9 * l * l; };
   ServiceCosts parabola;
   for (double l = 0; l < 10'000; l = std::max(l + 1, std::floor(1.065 * l))) {
-    parabola.knots.push_back({static_cast<std::int64_t>(l), truth(l), 0, 0});
+    parabola.breakpoints.push_back({static_cast<std::int64_t>(l), truth(l), 0, 0});
   }
   const ServiceTable table(parabola);
   for (std::int64_t length = 1; length < 9000; length += 7) {

@@ -158,7 +158,7 @@ std::vector<Request> listed(std::int64_t requests, double rate, std::uint64_t se
 /// A fixed time and one per candidate, so that requests differ and batches save.
 ServiceTable uneven() {
   ServiceCosts costs;
-  costs.knots = {{0, 0, 0.3, 0.1}};
+  costs.breakpoints = {{0, 0, 0.3, 0.1}};
   costs.residuals = {0.7, 0.9, 1, 1.4};
   return ServiceTable(costs);
 }
@@ -275,7 +275,7 @@ TEST_CASE("batches: full or waited long enough, sharing what is taken once, endi
 
 TEST_CASE("a batch takes the longest of what each of its passes takes once, whoever has it") {
   ServiceCosts costs;
-  costs.knots = {{0, 0.2, 0.3, 0.1}, {100, 1.2, 0.9, 0.1}};
+  costs.breakpoints = {{0, 0.2, 0.3, 0.1}, {100, 1.2, 0.9, 0.1}};
   std::vector<std::int64_t> histories = {0, 50, 100};
   do {
     std::vector<Request> requests;
@@ -319,7 +319,7 @@ bool same(const std::optional<Estimate>& a, const std::optional<Estimate>& b) {
 }
 bool same(const Simulation& a, const Simulation& b) {
   bool equal = a.requests == b.requests && a.cdf.size() == b.cdf.size() && a.windows.size() == b.windows.size() &&
-               a.saturation.text == b.saturation.text && a.perfect_workers == b.perfect_workers;
+               a.saturation.text == b.saturation.text && a.offered_load_workers == b.offered_load_workers;
   for (std::size_t i = 0; equal && i < a.latencies.size(); ++i) {
     equal &= same(a.latencies[i].total, b.latencies[i].total) && same(a.latencies[i].wait, b.latencies[i].wait);
   }
@@ -368,7 +368,7 @@ TEST_CASE("one replication has no interval; the warm-up is served and not counte
   CHECK(simulation.counted == 20'000);
   REQUIRE(latency(simulation, "p99").total);
   CHECK_FALSE(latency(simulation, "p99").total->ci95);
-  CHECK(simulation.perfect_workers == 1);
+  CHECK(simulation.offered_load_workers == 1);
   // Of M/D/1 at load 0.5: P(wait <= 0.5).
   CHECK(figure(simulation, "attainment").value == Approx(waits_no_longer(0.5, 0.5)).margin(0.05));
   CHECK(simulation.cdf.back().share == 1);
@@ -412,7 +412,7 @@ TEST_CASE("windows cover the trace, however long, and their sums are the whole")
   for (const double rate : {1e-3, 1.0, 1e4}) {
     DrawnSource source([rate](double) { return rate; }, 50'000, 2);
     ServiceCosts costs;
-    costs.knots = {{0, 0, 2.4 / rate, 0}};
+    costs.breakpoints = {{0, 0, 2.4 / rate, 0}};
     SimulatorOptions options;
     options.server.workers = 3;
     const Replication replication = simulate_once(source, ServiceTable(costs), options, 0, 1);
@@ -429,7 +429,7 @@ TEST_CASE("windows cover the trace, however long, and their sums are the whole")
     };
     for (std::size_t i = 0; i + 1 < replication.windows.size(); ++i) {
       CHECK(replication.windows[i].start_s == Approx(static_cast<double>(i) * width));
-      CHECK(replication.windows[i].perfect_workers >= 1);
+      CHECK(replication.windows[i].offered_load_workers >= 1);
       add(replication.windows[i], width);
     }
     const TrafficWindow& last = replication.windows.back();
@@ -455,13 +455,13 @@ TEST_CASE("a capacity curve: busier with the rate, until it says saturated and n
   }
   CHECK(curve[3].saturated);
   CHECK_FALSE(curve[3].p99_s);
-  CHECK(curve[0].perfect_workers == 1);
-  CHECK(curve[3].perfect_workers == 3);
+  CHECK(curve[0].offered_load_workers == 1);
+  CHECK(curve[3].offered_load_workers == 3);
 }
 
 TEST_CASE("the cache is asked when service begins, and knows a user when the service that made it has ended") {
   ServiceCosts costs;
-  costs.knots = {{0, 0, 0, 0.001}, {1000, 1, 0, 0.001}};  // 1 ms a token, 1 ms a candidate
+  costs.breakpoints = {{0, 0, 0, 0.001}, {1000, 1, 0, 0.001}};  // 1 ms a token, 1 ms a candidate
   const ServiceTable table(costs);
   SimulatorOptions options;
   options.server.workers = 2;
@@ -492,7 +492,7 @@ TEST_CASE("the cache is asked when service begins, and knows a user when the ser
 
 TEST_CASE("a larger cache: more hits, less work, fewer evictions") {
   ServiceCosts costs;
-  costs.knots = {{0, 0.1, 0, 0}, {64, 1, 0, 0}};
+  costs.breakpoints = {{0, 0.1, 0, 0}, {64, 1, 0, 0}};
   for (const std::int64_t users : {0, 10, 25, 60}) {
     // 50 users with histories of 64 tokens, all equally likely.
     std::vector<Request> requests = listed(20'000, 0.5, 3);

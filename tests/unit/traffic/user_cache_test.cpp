@@ -160,7 +160,7 @@ TEST_CASE("no cache keeps nothing and refuses nobody", "[traffic][cache]") {
   CHECK(cache.counts().requests == 2);
   CHECK(cache.counts().tokens == 10);
   CHECK(cache.counts().refused == 0);
-  CHECK(cache.counts().most_bytes == 0);
+  CHECK(cache.counts().max_bytes == 0);
 }
 
 TEST_CASE("a user without a history is no hit and takes no room", "[traffic][cache]") {
@@ -189,7 +189,7 @@ TEST_CASE("counts start anew, contents stay", "[traffic][cache]") {
   CHECK(cache.counts().requests == 0);
   CHECK(cache.counts().evictions == 0);
   CHECK(cache.counts().bytes == 9);
-  CHECK(cache.counts().most_bytes == 9);
+  CHECK(cache.counts().max_bytes == 9);
   CHECK(cache.counts().entries == 2);
   CHECK(serve(cache, 2, 7, 1) == Found::all);
 }

@@ -637,8 +637,8 @@ void attention_task(const AttentionArgs& args, std::int64_t task, float* scratch
 
 std::int64_t attention_parts(std::int64_t heads, std::int64_t keys) noexcept {
   // Tasks for a dozen threads; a part long enough that merging it costs little, also where rows alone would do.
-  constexpr std::int64_t kWantedTasks = 16, kLeastKeys = 2 * kKeyTile;
-  return std::max<std::int64_t>(1, std::min((kWantedTasks + heads - 1) / heads, keys / kLeastKeys));
+  constexpr std::int64_t kWantedTasks = 16, kMinKeys = 2 * kKeyTile;
+  return std::max<std::int64_t>(1, std::min((kWantedTasks + heads - 1) / heads, keys / kMinKeys));
 }
 
 std::int64_t attention_partial_floats(const AttentionArgs& args) noexcept {

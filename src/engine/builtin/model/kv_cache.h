@@ -43,7 +43,7 @@ class KvCache {
   /// all layers, and there is room. Where they end a panel of keys, what is written behind them meanwhile does no harm.
   void copy_history(const KvCache& from, std::int64_t positions, int threads) noexcept;
 
-  /// Spoils what a history pass is to make anew: an element of K and V becomes NaN in every head of every sequence, at
+  /// Spoils what a prefill is to make anew: an element of K and V becomes NaN in every head of every sequence, at
   /// every 64th position from `first` on, of several sequences at one (blocks of fewer than `positions`, which no pass
   /// fills in parts: from 0 on).
   void spoil(std::int64_t first, std::int64_t positions) noexcept;

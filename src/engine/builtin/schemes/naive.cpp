@@ -46,13 +46,13 @@ class Naive final : public Scheme {
 
   void take_history(std::span<const float> history) override { order_ = context_.order(history); }
 
-  std::size_t forms() const override { return singles_.empty() ? 1 : 2; }
-  void choose_form(std::size_t form) override { across_ = form == 1; }
-  std::string form_at(std::int64_t candidates) const override {
+  std::size_t executions() const override { return singles_.empty() ? 1 : 2; }
+  void choose_execution(std::size_t which) override { across_ = which == 1; }
+  HowRun how_run(std::int64_t candidates) const override {
     const bool across = across_ && candidates >= context_.threads;
     const std::int64_t stacked = std::min(stack_, across ? candidates / context_.threads : candidates);
-    const std::string how = across ? "across" : "within";
-    return stacked > 1 ? how + ", " + std::to_string(stacked) + " stacked" : how;
+    return {across ? Execution::across : Execution::within,
+            stacked > 1 ? std::to_string(stacked) + " stacked" : std::string()};
   }
 
   /// Across threads one of them speaks for all.

@@ -42,8 +42,8 @@ class Packed final : public Scheme {
 
   void take_history(std::span<const float> history) override { order_ = context_.order(history); }
 
-  std::string form_at(std::int64_t count) const override {
-    return "b_m " + std::to_string(batch_size(count, context_.options));
+  HowRun how_run(std::int64_t count) const override {
+    return {Execution::unknown, "b_m " + std::to_string(batch_size(count, context_.options))};
   }
   void listen(StepListener* listener) noexcept override { forward_.listen(listener); }
 

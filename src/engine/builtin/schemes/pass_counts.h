@@ -20,7 +20,7 @@ struct NaiveForm {
 /// stacks. Work grows with N but for the team layers, which end where candidates go across threads.
 /// weight_bytes_per_layer: of one layer, as stored.
 SchemePasses naive_passes(double weight_bytes_per_layer, const NaiveForm& form);
-/// shared, shared-copy: one history pass; candidates in blocks of `block` that read the weights and the cache once
+/// shared, shared-copy: one prefill; candidates in blocks of `block` that read the weights and the cache once
 /// each. own_cache: every candidate has a copy, which is made (read and written) and then read.
 SchemePasses sharing_passes(const std::string& name, double weight_bytes_per_layer, std::int64_t block,
                             bool own_cache = false);

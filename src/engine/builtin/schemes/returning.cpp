@@ -10,13 +10,13 @@ namespace {
 
 class Cached final : public SharingScheme {
  public:
-  explicit Cached(const SchemeContext& context) : SharingScheme(context) { SharingScheme::user_pass(); }
+  explicit Cached(const SchemeContext& context) : SharingScheme(context) { SharingScheme::prefill(); }
   void take_history(std::span<const float> history) override {
     SharingScheme::take_history(history);
-    SharingScheme::user_pass();
+    SharingScheme::prefill();
   }
   void spoil_history() noexcept override {}  // the earlier request did it
-  void user_pass() noexcept override {}
+  void prefill() noexcept override {}
 };
 
 class Append final : public SharingScheme {
@@ -34,8 +34,8 @@ class Append final : public SharingScheme {
     fill(known, known);
   }
   void spoil_history() noexcept override { cache_.spoil(context_.history_length - fresh_, context_.history_length); }
-  void user_pass() noexcept override { fill(context_.history_length, fresh_); }
-  std::string form_at(std::int64_t) const override { return std::to_string(fresh_) + " new"; }
+  void prefill() noexcept override { fill(context_.history_length, fresh_); }
+  HowRun how_run(std::int64_t) const override { return {Execution::unknown, std::to_string(fresh_) + " new"}; }
 
  private:
   std::int64_t fresh_;
@@ -66,7 +66,7 @@ SchemeEntry append_scheme() {
       .name = "append",
       .doc = "a returning user: only the newest history tokens (--append) are not in the cache",
       .shares = true,
-      .user_pass = true,
+      .has_prefill = true,
       .make = make_scheme<Append>,
       // Every layer's K and V, for those of the tokens to come.
       .bytes =
@@ -75,7 +75,7 @@ SchemeEntry append_scheme() {
             all.candidate_from_layer = 0;
             return sharing_bytes(all, size);
           },
-      .user_flops = new_history_flops,
+      .prefill_flops = new_history_flops,
       .flops = [](const WorkShape& s, std::int64_t n,
                   const SchemeOptions& o) { return new_history_flops(s, o) + candidates_flops(s, n); },
       .kv_bytes =

@@ -11,6 +11,7 @@
 #include "engine/builtin/schemes/sequence.h"
 #include "kvcast/config.h"
 #include "kvcast/cost_model.h"
+#include "kvcast/execution.h"
 #include "kvcast/timing_id.h"
 
 namespace kvcast {
@@ -29,7 +30,7 @@ struct SchemeContext {
   Mask mask = Mask::causal;
   bool trim = true;
   int threads = 1;
-  std::int64_t max_candidates = 0;  ///< largest N of any candidate pass
+  std::int64_t max_candidates = 0;  ///< largest N of any scoring pass
   SchemeOptions options;
 
   /// How that history, or another user's of the same length, stands in the rows of a pass.
@@ -43,11 +44,11 @@ class Scheme {
  public:
   virtual ~Scheme() = default;
 
-  /// Makes ready for candidate passes of these sizes.
+  /// Makes ready for scoring passes of these sizes.
   virtual void prepare(std::span<const std::int64_t> counts) = 0;
 
-  /// What is done once per request: the history. Nothing for a scheme without a history pass.
-  virtual void user_pass() noexcept {}
+  /// What is done once per request: the history. Nothing for a scheme without a prefill.
+  virtual void prefill() noexcept {}
 
   /// Scores `count` candidates. candidates: [count][dim], outputs: [count][dim].
   virtual void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept = 0;
@@ -56,15 +57,15 @@ class Scheme {
   /// user would have left in a cache is made here, outside of any timer.
   virtual void take_history(std::span<const float> history) = 0;
 
-  /// Spoils, with NaN, what the history pass is to make anew: for a request whose history pass would do nothing. No
-  /// candidate pass may follow without one. Nothing for a scheme without a history pass.
+  /// Spoils, with NaN, what the prefill is to make anew: for a request whose prefill would do nothing. No
+  /// scoring pass may follow without one. Nothing for a scheme without a prefill.
   virtual void spoil_history() noexcept {}
 
   /// Ways to run that give the same outputs at different speeds; the fastest is picked by timing. At least one.
-  virtual std::size_t forms() const { return 1; }
-  virtual void choose_form(std::size_t) {}
-  /// What the chosen form does with `candidates` of them, in words; empty when there is nothing to tell.
-  virtual std::string form_at(std::int64_t) const { return ""; }
+  virtual std::size_t executions() const { return 1; }
+  virtual void choose_execution(std::size_t) {}
+  /// What the chosen one does with that many candidates.
+  virtual HowRun how_run(std::int64_t) const { return {}; }
 
   /// Who hears of the steps that the passes take; null for nobody.
   virtual void listen(StepListener* listener) noexcept = 0;
@@ -96,19 +97,19 @@ struct SchemeEntry {
   std::string name, doc;
   /// Reuses one history for all candidates, so needs a mask under which that is valid.
   bool shares = false;
-  /// Has a history pass that serves every N, so that its time can be taken apart.
-  bool user_pass = false;
-  /// Its candidate pass runs the history too.
+  /// Has a prefill that serves every N, so that its time can be taken apart.
+  bool has_prefill = false;
+  /// Its scoring pass runs the history too.
   bool runs_history = false;
   /// Its time follows the law of r: what one candidate alone takes is what naive takes for it.
   bool law = false;
   std::unique_ptr<Scheme> (*make)(const SchemeContext&) = nullptr;
   /// Fewest candidates that run at the speed of many: what a larger N may be scaled from. 0 = cannot be scaled.
   std::int64_t (*unit)(const SchemeSize&) = [](const SchemeSize&) { return std::int64_t{0}; };
-  /// Bytes beyond the weights for candidate passes up to size.candidates.
+  /// Bytes beyond the weights for scoring passes up to size.candidates.
   double (*bytes)(const ModelShape&, const SchemeSize&) = nullptr;
-  /// FLOPs of the history pass, of all that N candidates take with it, and bytes of K and V that it holds for them.
-  double (*user_flops)(const WorkShape&, const SchemeOptions&) = [](const WorkShape&, const SchemeOptions&) {
+  /// FLOPs of the prefill, of all that N candidates take with it, and bytes of K and V that it holds for them.
+  double (*prefill_flops)(const WorkShape&, const SchemeOptions&) = [](const WorkShape&, const SchemeOptions&) {
     return 0.0;
   };
   double (*flops)(const WorkShape&, std::int64_t candidates, const SchemeOptions&) = nullptr;

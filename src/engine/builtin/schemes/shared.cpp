@@ -1,4 +1,4 @@
-// shared: one history pass, then the candidates as a batch against its KV cache.
+// shared: one prefill, then the candidates as a batch against its KV cache.
 #include <memory>
 
 #include "engine/builtin/schemes/pass_counts.h"
@@ -17,11 +17,11 @@ SchemeEntry shared_scheme() {
       .name = "shared",
       .doc = "the history runs once; candidates attend to one shared KV cache",
       .shares = true,
-      .user_pass = true,
+      .has_prefill = true,
       .law = true,
       .make = make_scheme<SharingScheme>,
       .bytes = sharing_bytes,
-      .user_flops = whole_history_flops,
+      .prefill_flops = whole_history_flops,
       .flops = sharing_flops,
       .kv_bytes = one_cache_bytes,
       .passes = [](const PassSetting& s) { return sharing_passes(s.label, s.layer_bytes, kCandidateBlock); },

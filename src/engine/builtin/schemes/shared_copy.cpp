@@ -1,5 +1,5 @@
 // shared-copy: the seed's "broadcast" read word for word. The cache is copied for every candidate, inside the
-// candidate pass, and each candidate reads its own copy.
+// scoring pass, and each candidate reads its own copy.
 #include <memory>
 
 #include "engine/builtin/schemes/pass_counts.h"
@@ -42,7 +42,7 @@ SchemeEntry shared_copy_scheme() {
       .name = "shared-copy",
       .doc = "as shared, but the cache is copied for each candidate first",
       .shares = true,
-      .user_pass = true,
+      .has_prefill = true,
       .law = true,
       .make = make_scheme<SharedCopy>,
       .bytes =
@@ -50,7 +50,7 @@ SchemeEntry shared_copy_scheme() {
             return sharing_bytes(shape, size) +
                    KvCache::copies_bytes(shape, size.candidates, size.history_length, shape.candidate_from_layer);
           },
-      .user_flops = whole_history_flops,
+      .prefill_flops = whole_history_flops,
       .flops = sharing_flops,
       .kv_bytes = [](const WorkShape& s, std::int64_t n) { return static_cast<double>(n) * one_cache_bytes(s, n); },
       .passes = [](const PassSetting& s) { return sharing_passes(s.label, s.layer_bytes, kCandidateBlock, true); },

@@ -1,4 +1,4 @@
-// What the schemes that keep a KV cache have in common: the history pass and the walk through N in row blocks.
+// What the schemes that keep a KV cache have in common: the prefill and the walk through N in row blocks.
 #pragma once
 
 #include <algorithm>
@@ -17,7 +17,7 @@ inline std::int64_t sharing_rows(std::int64_t history_length, std::int64_t candi
   return std::max(history_length, std::min(candidates, kCandidateBlock));
 }
 
-/// Of schemes that keep one history's cache: bytes beyond the weights; FLOPs of the history pass, of N candidates
+/// Of schemes that keep one history's cache: bytes beyond the weights; FLOPs of the prefill, of N candidates
 /// against the cache and of both; bytes of the K and V that candidates read.
 double sharing_bytes(const ModelShape& shape, const SchemeSize& size);
 inline double whole_history_flops(const WorkShape& shape, const SchemeOptions&) { return history_flops(shape); }
@@ -41,7 +41,7 @@ class SharingScheme : public Scheme {
         forward_(workspace_),
         cache_(KvCache::all_layers(context.model->shape(), 1, context.history_length,
                                    keep_all ? 0 : context.model->shape().candidate_from_layer)) {
-    // One that keeps all layers brings its own history passes.
+    // One that keeps all layers brings its own prefills.
     if (!keep_all) forward_.prepare(history_pass(context.history_length, context.history_length));
   }
 
@@ -56,14 +56,14 @@ class SharingScheme : public Scheme {
   void take_history(std::span<const float> history) override { order_ = context_.order(history); }
 
   void spoil_history() noexcept override { cache_.spoil(0, context_.history_length); }
-  void user_pass() noexcept override { fill(context_.history_length, context_.history_length); }
+  void prefill() noexcept override { fill(context_.history_length, context_.history_length); }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     run_blocks(candidates, count, outputs, cache_);
   }
   void listen(StepListener* listener) noexcept override { forward_.listen(listener); }
 
  protected:
-  /// How a candidate pass of this many is run.
+  /// How a scoring pass of this many is run.
   virtual CandidatePass candidates_in(std::int64_t count) const {
     CandidatePass pass;
     pass.count = count;

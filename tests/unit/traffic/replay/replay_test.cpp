@@ -244,17 +244,17 @@ TEST_CASE("a calibration is a table of the lengths that the requests have", "[re
   options.max_history = 256;
   Replay replay(builtin_engine(), config, every_kind(), options);
   const Calibration calibration = replay.calibrate(0.05, {});
-  const std::vector<ServiceKnot>& knots = calibration.costs.knots;
-  REQUIRE(knots.size() > 2);
-  CHECK(knots[0].history_length == 0);
-  CHECK(knots[1].history_length == 30);
-  CHECK(knots.back().history_length == 256);
-  for (std::size_t i = 0; i + 1 < knots.size(); ++i) {
-    CHECK(knots[i].history_length < knots[i + 1].history_length);
-    CHECK(knots[i].history_s <= knots[i + 1].history_s);
-    CHECK(knots[i].candidate_s >= 0);
+  const std::vector<ServiceBreakpoint>& breakpoints = calibration.costs.breakpoints;
+  REQUIRE(breakpoints.size() > 2);
+  CHECK(breakpoints[0].history_length == 0);
+  CHECK(breakpoints[1].history_length == 30);
+  CHECK(breakpoints.back().history_length == 256);
+  for (std::size_t i = 0; i + 1 < breakpoints.size(); ++i) {
+    CHECK(breakpoints[i].history_length < breakpoints[i + 1].history_length);
+    CHECK(breakpoints[i].history_s <= breakpoints[i + 1].history_s);
+    CHECK(breakpoints[i].candidate_s >= 0);
   }
-  CHECK(knots.back().history_s > 0);
+  CHECK(breakpoints.back().history_s > 0);
   CHECK(!calibration.appends.empty());
   CHECK(std::is_sorted(calibration.costs.residuals.begin(), calibration.costs.residuals.end()));
   CHECK(calibration.costs.bytes_per_token == KvCache::all_layers_bytes(model_shape(config), 1, 64, 0) / 64);

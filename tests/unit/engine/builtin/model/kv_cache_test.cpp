@@ -49,7 +49,7 @@ TEST_CASE("what caches take is known for any count of layers, without a list of 
 TEST_CASE("a broadcast cache is the same everywhere", "[model]") {
   const EngineProblem problem(small_config(30, 16, 2, 2), 1);
   const auto shared = problem.make(instance_of("shared", problem.config()), 1);
-  shared->user_pass();
+  shared->prefill();
   const KvCache& from = cache_of(*shared);
   KvCache copies = KvCache::all_layers(problem.shape(), 3, 30, 0);
   copies.broadcast_from(from, 3, 2);
@@ -68,7 +68,7 @@ TEST_CASE("copies hold and take the layers that candidates read, and no others",
   config.model.candidate_from_layer = 2;
   const EngineProblem problem(config, 1);
   const auto shared = problem.make(instance_of("shared", config), 1);
-  shared->user_pass();
+  shared->prefill();
   const KvCache& from = cache_of(*shared);
   KvCache copies = KvCache::copies(problem.shape(), 3, 30, 2);
   copies.broadcast_from(from, 3, 2);

@@ -60,7 +60,7 @@ TEST_CASE("no pass of any scheme allocates once it is prepared", "[schemes]") {
         scheme->prepare(std::vector<std::int64_t>{7});
         scheme->listen(&counter);
         counter.restart();
-        scheme->user_pass();
+        scheme->prefill();
         scheme->candidate_pass(problem.candidates().data(), 7, outputs.data());
         // What the dense library allocates when it executes is its own affair.
         counter.by_step[static_cast<std::size_t>(Step::matmul)] = 0;

@@ -198,7 +198,7 @@ TEST_CASE("an append that is left out is noticed", "[schemes][oracle]") {
   const auto scheme = problem.make({"append", find_scheme("append"), {7, 0}}, 3);
   scheme->prepare(std::vector<std::int64_t>{3});
   std::vector<float> stale(whole.size());
-  scheme->candidate_pass(problem.candidates().data(), 3, stale.data());  // without its history pass
+  scheme->candidate_pass(problem.candidates().data(), 3, stale.data());  // without its prefill
   CHECK(max_difference(stale, whole) > 1e-3);
 }
 
@@ -210,22 +210,22 @@ TEST_CASE("one layer can be shared under any mask, by dependency", "[schemes][co
   }
 }
 
-TEST_CASE("every form of a scheme gives the same bits", "[schemes]") {
+TEST_CASE("every execution of a scheme gives the same bits", "[schemes]") {
   for (const std::int64_t length : {20, 600}) {
     Config config = small_config(length, 32, 2, 2);
     config.run.threads = 2;
     const EngineProblem problem(config, 53);
     for (const SchemeInstance& instance : all_instances(config)) {
       const auto scheme = problem.make(instance, 53);
-      scheme->choose_form(0);
+      scheme->choose_execution(0);
       const std::vector<float> first = run_scheme(*scheme, problem, 53);
-      for (std::size_t form = 1; form < scheme->forms(); ++form) {
-        scheme->choose_form(form);
+      for (std::size_t which = 1; which < scheme->executions(); ++which) {
+        scheme->choose_execution(which);
         CHECK(run_scheme(*scheme, problem, 53) == first);
       }
       if (!instance.entry->shares) {
-        CHECK(scheme->forms() == 2);
-        CHECK_FALSE(scheme->form_at(53).empty());
+        CHECK(scheme->executions() == 2);
+        CHECK(scheme->how_run(53).execution != Execution::unknown);
       }
     }
   }
@@ -268,7 +268,7 @@ TEST_CASE("permuting candidates permutes outputs; dropping one leaves the others
     }
     const auto scheme = problem.make(instance, count);
     scheme->prepare(std::vector<std::int64_t>{count, count - 1});
-    scheme->user_pass();
+    scheme->prefill();
     std::vector<float> permuted(outputs.size()), fewer(outputs.size());
     scheme->candidate_pass(reversed.data(), count, permuted.data());
     scheme->candidate_pass(problem.candidates().data() + dim, count - 1, fewer.data());
@@ -292,7 +292,7 @@ TEST_CASE("candidates never touch the cached keys and values", "[schemes][oracle
     if (sharing == nullptr) continue;  // keeps no cache
     ++caches;
     scheme->prepare(std::vector<std::int64_t>{6});
-    scheme->user_pass();
+    scheme->prefill();
     const auto snapshot = [&] {
       std::vector<std::byte> all;
       KvCache& cache = cache_of(*sharing);
@@ -365,7 +365,7 @@ TEST_CASE("corrupting one copy of the cache changes that candidate only, in any 
     context.max_candidates = count;
     Copies scheme(context);
     scheme.prepare(std::vector<std::int64_t>{count});
-    scheme.user_pass();
+    scheme.prefill();
     scheme.copies.broadcast_from(cache_of(scheme), count, 1);
     const auto run = [&] {
       std::vector<float> outputs(static_cast<std::size_t>(count * dim));
@@ -393,7 +393,7 @@ TEST_CASE("candidates beyond one row block equal those within", "[schemes]") {
     for (const std::int64_t i : {std::int64_t{0}, kCandidateBlock - 1, kCandidateBlock, count - 1}) {
       std::vector<float> one(static_cast<std::size_t>(dim));
       scheme->prepare(std::vector<std::int64_t>{1});
-      scheme->user_pass();
+      scheme->prefill();
       scheme->candidate_pass(problem.candidates().data() + i * dim, 1, one.data());
       CHECK(std::equal(one.begin(), one.end(), all.begin() + i * dim));
     }
@@ -412,8 +412,8 @@ TEST_CASE("the list knows its own costs", "[schemes]") {
     CHECK_FALSE(entry.doc.empty());
     const SchemeOptions options{20, 4};
     CHECK(entry.flops(work, 10, options) > entry.flops(work, 1, options));
-    CHECK(entry.flops(work, 1, options) >= entry.user_flops(work, options));
-    CHECK((entry.user_flops(work, options) > 0) == entry.user_pass);
+    CHECK(entry.flops(work, 1, options) >= entry.prefill_flops(work, options));
+    CHECK((entry.prefill_flops(work, options) > 0) == entry.has_prefill);
     CHECK(entry.kv_bytes(work, 1) > 0);
     ModelShape shape;
     shape.dim = 64;

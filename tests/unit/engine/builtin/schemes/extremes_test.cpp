@@ -52,7 +52,7 @@ struct Extreme {
     const auto scheme = instance.entry->make(context);
     std::vector<float> outputs(candidates.size());
     scheme->prepare(std::vector<std::int64_t>{kCount});
-    scheme->user_pass();
+    scheme->prefill();
     scheme->candidate_pass(candidates.data(), kCount, outputs.data());
     return outputs;
   }

@@ -28,14 +28,14 @@ std::vector<float> with_options(const EngineProblem& problem, KvCache& cache, Ca
   return outputs;
 }
 
-// A problem with its truth, the tolerance of docs/model.md §7, and the cache of a clean history pass to tamper with.
+// A problem with its truth, the tolerance of docs/model.md §7, and the cache of a clean prefill to tamper with.
 struct Filled {
   explicit Filled(const Config& config)
       : problem(config, kCandidates),
         truth(reference_of(problem, kCandidates)),
         tolerance(4 * max_difference(run_named("naive", problem, kCandidates), truth)),
         shared(problem.make(instance_of("shared", config), kCandidates)) {
-    shared->user_pass();
+    shared->prefill();
   }
   KvCache& cache() { return cache_of(*shared); }
 

@@ -41,8 +41,8 @@ class EngineProblem : public Problem {
   EngineProblem(const Config& config, std::int64_t candidates)
       : Problem(config, candidates), model_(shape(), source()) {}
   const Model& model() const { return model_; }
-  std::unique_ptr<Scheme> make(const SchemeInstance& instance, std::int64_t most_candidates) const {
-    return instance.entry->make(scheme_context(*this, model_, instance.options, most_candidates));
+  std::unique_ptr<Scheme> make(const SchemeInstance& instance, std::int64_t max_candidates) const {
+    return instance.entry->make(scheme_context(*this, model_, instance.options, max_candidates));
   }
 
  private:
@@ -52,7 +52,7 @@ class EngineProblem : public Problem {
 inline std::vector<float> run_scheme(Scheme& scheme, const EngineProblem& problem, std::int64_t count) {
   std::vector<float> outputs(static_cast<std::size_t>(count * problem.shape().dim));
   scheme.prepare(std::vector<std::int64_t>{count});
-  scheme.user_pass();
+  scheme.prefill();
   scheme.candidate_pass(problem.candidates().data(), count, outputs.data());
   return outputs;
 }

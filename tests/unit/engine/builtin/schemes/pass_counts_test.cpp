@@ -71,10 +71,10 @@ TEST_CASE("every scheme counts its passes, or says why no surface describes it",
     if (entry.passes == nullptr) continue;
     const SchemePasses passes = entry.passes({entry.name, 1000, 2, true});
     CHECK(passes.name == entry.name);
-    CHECK(static_cast<bool>(passes.history) == entry.user_pass);
+    CHECK(static_cast<bool>(passes.history) == entry.has_prefill);
     for (const std::int64_t n : {1, 2, 7, 3000}) {
       const double history = passes.history ? passes.history(shape).flops.total() : 0;
-      CHECK(history == Approx(entry.user_flops(shape, {})));
+      CHECK(history == Approx(entry.prefill_flops(shape, {})));
       CHECK(history + passes.candidates(shape, n).flops.total() == Approx(entry.flops(shape, n, {})));
     }
   }

@@ -30,7 +30,7 @@ std::vector<std::vector<float>> all_outputs(const Config& config, std::int64_t c
     // A row that is not written stays NaN.
     std::vector<float>& outputs = all.emplace_back(static_cast<std::size_t>(count * problem.shape().dim), kNaN);
     scheme->prepare(std::vector<std::int64_t>{count});
-    scheme->user_pass();
+    scheme->prefill();
     scheme->candidate_pass(problem.candidates().data(), count, outputs.data());
   }
   return all;
@@ -103,11 +103,11 @@ TEST_CASE("what earlier requests left behind changes no bit of any scheme", "[sc
       std::vector<float> outputs(bad_candidates.size());
       // A larger request of a broken user, through every row and every slot.
       scheme->take_history(bad_history);
-      scheme->user_pass();
+      scheme->prefill();
       scheme->candidate_pass(bad_candidates.data(), kMost, outputs.data());
       CHECK(std::isnan(outputs.front()));
       scheme->take_history(problem.history());
-      scheme->user_pass();
+      scheme->prefill();
       outputs.assign(fresh[index].size(), kNaN);
       scheme->candidate_pass(problem.candidates().data(), kCount, outputs.data());
       CHECK(outputs == fresh[index++]);

@@ -1,0 +1,32 @@
+// How a scheme ran: what engines tell and reports keep.
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "kvcast/names.h"
+
+namespace kvcast {
+
+/// How a scheme used the threads.
+enum class Execution {
+  unknown,
+  within,  ///< all threads in one candidate, or one stack of them, at a time
+  across,  ///< each thread its own candidates
+};
+template <>
+struct Names<Execution> {
+  static constexpr std::pair<Execution, std::string_view> all[] = {
+      {Execution::unknown, ""}, {Execution::within, "within"}, {Execution::across, "across"}};
+};
+
+/// The way that a scheme took at an N.
+struct HowRun {
+  Execution execution = Execution::unknown;
+  std::string detail;  ///< for people: "2 stacked", "b_m 10", "8 new"; empty: none
+
+  bool operator==(const HowRun&) const = default;
+};
+
+}  // namespace kvcast
