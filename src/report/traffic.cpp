@@ -134,7 +134,7 @@ std::string traffic_answer(const Traffic& traffic) {
   using namespace report;
   if (!traffic.no_result.empty()) return one_line(traffic.no_result);
   const TrafficFind* find = traffic.find.empty() ? nullptr : &traffic.find.front();
-  const auto found = [&](const char* what) { return find != nullptr && find->value && find->what == what; };
+  const auto found = [&](FindTarget what) { return find != nullptr && find->value && find->what == what; };
   std::string text;
   if (!traffic.doubt.empty()) text = one_line(traffic.doubt) + ". If the columns are right: ";
   if (find != nullptr) text += find_answer(*find, traffic.p99_limit_s.value_or(0)) + (find->value ? ": " : "; here ");
@@ -148,8 +148,8 @@ std::string traffic_answer(const Traffic& traffic) {
   }
   // The rate of the requests that are counted, which is that of the percentiles.
   const auto arrivals = figure(traffic, "arrivals_per_s");
-  if (!found("qps")) text += " at " + rate(arrivals ? arrivals->value : traffic.requests_per_s);
-  if (!found("workers")) text += " on " + counted(traffic.server.workers, "worker");
+  if (!found(FindTarget::qps)) text += " at " + rate(arrivals ? arrivals->value : traffic.requests_per_s);
+  if (!found(FindTarget::workers)) text += " on " + counted(traffic.server.workers, "worker");
   if (const auto busy = figure(traffic, "utilisation")) text += ", " + share(busy->value, 1) + " busy";
   if (const auto hits = figure(traffic, "hit_rate"); hits && traffic.cache.bytes > 0) {
     text += "; after the warm-up " + share(hits->value, 1) + " of the requests find their user in a cache of " +

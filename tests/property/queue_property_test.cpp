@@ -196,7 +196,7 @@ TEST_CASE("the limit that is found is the one that trying every value finds") {
       for (const double start : {1.0, 7.0, 40.0}) {
         std::map<double, int> asked;
         const auto meets = [&](double value) { return largest ? value <= double(limit) : value >= double(limit); };
-        const Search search{"n", "", largest, start, 1, 40, 1, 0};
+        const Search search{FindTarget::candidates, "", largest, start, 1, 40, 1, 0};
         const TrafficFind find = find_limit(search, 1, [&](double value) {
           ++asked[value];
           return meets(value) ? answer(0.5) : value < 30 ? answer(2) : Probe{};
@@ -223,7 +223,7 @@ TEST_CASE("the limit that is found is the one that trying every value finds") {
 TEST_CASE(
     "a rate to one in a hundred, a cache to a page; noise leaves a value that meets it beside one that does not") {
   for (const double limit : {0.3, 17.0, 2.5e4}) {
-    const TrafficFind find = find_limit({"qps", "1/s", true, 100, 1e-3, 1e6, 0, 0.01}, 1,
+    const TrafficFind find = find_limit({FindTarget::qps, "1/s", true, 100, 1e-3, 1e6, 0, 0.01}, 1,
                                         [&](double value) { return answer(value / limit); });
     REQUIRE(find.value);
     CHECK(*find.value <= limit);
@@ -232,7 +232,7 @@ TEST_CASE(
   }
   constexpr double kPage = 4096;
   for (const double pages : {0.0, 1.0, 2.0, 3.0, 1000.0, 77'777.0}) {
-    const TrafficFind find = find_limit({"cache", "B", false, 1e6, 0, 1e10, kPage, 0.02}, 1,
+    const TrafficFind find = find_limit({FindTarget::cache, "B", false, 1e6, 0, 1e10, kPage, 0.02}, 1,
                                         [&](double value) { return answer(value >= pages * kPage ? 0.9 : 1.1); });
     CAPTURE(pages);
     REQUIRE(find.value);
@@ -242,7 +242,7 @@ TEST_CASE(
     if (find.fails_at) CHECK(*find.value - *find.fails_at <= std::max(kPage, 0.02 * *find.value));
   }
   const auto noisy = [](double value) { return answer(value / 500 + 0.2 * std::sin(value * 12.9898)); };
-  const TrafficFind find = find_limit({"n", "", true, 1, 1, 1e6, 1, 0}, 1, noisy);
+  const TrafficFind find = find_limit({FindTarget::candidates, "", true, 1, 1, 1e6, 1, 0}, 1, noisy);
   REQUIRE(find.value);
   CHECK(noisy(*find.value).p99_s->value <= 1);
   CHECK(noisy(*find.value + 1).p99_s->value > 1);
@@ -257,13 +257,13 @@ TEST_CASE("workers found by simulation: one fewer does not do") {
     options.server.workers = static_cast<std::int64_t>(workers);
     return Probe{p99_of(simulate(poisson(10, 20'000, 3, 2000), table, options))};
   };
-  const TrafficFind find = find_limit({"workers", "", false, 1, 1, 1000, 1, 0}, 6, probe);
+  const TrafficFind find = find_limit({FindTarget::workers, "", false, 1, 1, 1000, 1, 0}, 6, probe);
   REQUIRE(find.value);
   CHECK(*find.fails_at == *find.value - 1);
   CHECK(*find.value > 10);
   CHECK(*find.value < 14);
   // A service alone takes longer than this in one of a hundred: no number of workers will do.
-  const TrafficFind none = find_limit({"workers", "", false, 1, 1, 64, 1, 0}, 4, probe);
+  const TrafficFind none = find_limit({FindTarget::workers, "", false, 1, 1, 64, 1, 0}, 4, probe);
   CHECK_FALSE(none.value);
   CHECK(none.fails_at == 64);
   CHECK(none.p99_s->value == Approx(std::log(100)).epsilon(0.1));

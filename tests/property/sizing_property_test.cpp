@@ -79,8 +79,8 @@ TEST_CASE("the largest N is that of brute force, for all budgets and for each al
     const Solution solution = solve(problem);
     INFO("draw " << i);
     CHECK(capped(solution.expected) == brute_force(problem, nullptr, false));
-    CHECK(solution.safe.has_value() == static_cast<bool>(problem.service.half));
-    if (solution.safe) CHECK(capped(*solution.safe) == brute_force(problem, nullptr, true));
+    CHECK(solution.conservative.has_value() == static_cast<bool>(problem.service.half));
+    if (solution.conservative) CHECK(capped(*solution.conservative) == brute_force(problem, nullptr, true));
     for (const Budget& budget : budget_list()) {
       if (budget.limit(problem)) CHECK(capped(largest(problem, budget, false)) == brute_force(problem, &budget, false));
     }
@@ -103,7 +103,7 @@ TEST_CASE("N is no more than any budget alone allows, and the conservative N no 
       CHECK(largest(problem, budget, true) <= largest(problem, budget, false));
     }
     CHECK(solution.expected == least);
-    if (solution.safe) CHECK(*solution.safe <= solution.expected);
+    if (solution.conservative) CHECK(*solution.conservative <= solution.expected);
     if (solution.binding != nullptr) CHECK(largest(problem, *solution.binding, false) == solution.expected);
   }
 }

@@ -42,7 +42,7 @@ analysis::SummaryContext context_with_work() {
   context.shape = small_shape();
   context.peak_gflops = 100.0;
   context.how_run = [](const std::string& scheme, std::int64_t) {
-    return scheme == analysis::kBaseline ? HowRun{Execution::across, "2 stacked"} : HowRun{};
+    return scheme == analysis::kBaseline ? kvcast::HowRun{kvcast::Execution::across, "2 stacked"} : kvcast::HowRun{};
   };
   context.work = {sharing_work("shared", small_shape()), sharing_work("shared-copy", small_shape())};
   context.work[1].kv_bytes = [](std::int64_t candidates) { return candidates * kvcast::kv_cache_bytes(small_shape()); };
@@ -81,7 +81,7 @@ TEST_CASE("times and rates of a point", "[analysis][summarise]") {
   const SchemePoint& naive = only(points, 0);
   CHECK(naive.scheme == "naive");
   CHECK(naive.status == Status::extrapolated);
-  CHECK(naive.execution == Execution::across);
+  CHECK(naive.execution == kvcast::Execution::across);
   CHECK(naive.detail == "2 stacked");
   CHECK_FALSE(naive.reason);
   REQUIRE(naive.seconds);
@@ -100,7 +100,7 @@ TEST_CASE("times and rates of a point", "[analysis][summarise]") {
 
   const SchemePoint& shared = only(points, 1);
   CHECK(shared.status == Status::assembled);
-  CHECK(shared.execution == Execution::unknown);
+  CHECK(shared.execution == kvcast::Execution::unknown);
   CHECK_THAT(shared.seconds->median, WithinRel(0.275, 1e-12));
   CHECK_THAT(shared.prefill_s.value(), WithinRel(0.165, 1e-12));
   CHECK_THAT(shared.scoring_s.value(), WithinRel(0.11, 1e-12));
@@ -163,7 +163,7 @@ TEST_CASE("what is unknown stays unknown", "[analysis][summarise]") {
     CAPTURE(point.scheme);
     CHECK(point.seconds);
     CHECK(point.requests_per_s);
-    CHECK(point.execution == Execution::unknown);
+    CHECK(point.execution == kvcast::Execution::unknown);
     CHECK_FALSE(point.flops);
     CHECK_FALSE(point.gflops_per_s);
     CHECK_FALSE(point.peak_fraction);
