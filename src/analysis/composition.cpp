@@ -123,9 +123,9 @@ std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const
   return ratio_of_run(std::move(ratios));
 }
 
-std::vector<Watched> watched_values(const std::vector<Sample>& samples) {
+std::vector<Watched> watched_values(const TimingTable& all) {
   std::vector<Watched> points_seen;
-  const TimingTable table = without_head(tabulate(samples));
+  const TimingTable table = without_head(all);
   const auto naive = table.find(kBaseline);
   const bool ratios = naive != table.end() && table.size() > 1;
   for (const auto& [scheme, points] : table) {
@@ -147,10 +147,10 @@ std::vector<Watched> watched_values(const std::vector<Sample>& samples) {
   return points_seen;
 }
 
-std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision) {
+std::vector<CompositionCheck> check_composition(const TimingTable& table, double precision) {
   constexpr double kConfidence = 0.99;  // one check per scheme and N: at 95% a run of many would cry wolf
   std::vector<CompositionCheck> checks;
-  for (const auto& [id, points] : without_head(tabulate(samples))) {
+  for (const auto& [id, points] : without_head(table)) {
     for (const auto& [candidates, point] : points) {
       std::vector<double> ratios;
       for (const TimingPair& pair : pair_rounds(point.whole, point.assembled).pairs) ratios.push_back(pair.ratio());

@@ -87,12 +87,12 @@ std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const
 /// is no naive beside another scheme, its times in seconds. By round, ascending.
 using Watched = std::vector<std::pair<std::int64_t, double>>;
 /// Of every point of a scheme that naive ran too, by scheme name, then N; empty where no round has both.
-std::vector<Watched> watched_values(const std::vector<Sample>& samples);
+std::vector<Watched> watched_values(const TimingTable& table);
 
 /// Whole against assembled times, for every (scheme, N) without the head that has both in at least two rounds; by
 /// scheme name, then N. `ratio` is trimmed_ratio of whole/assembled over rounds with its 95% interval; `agrees` when
 /// the 99% interval touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors,
 /// not small ones.
-std::vector<CompositionCheck> check_composition(const std::vector<Sample>& samples, double precision);
+std::vector<CompositionCheck> check_composition(const TimingTable& table, double precision);
 
 }  // namespace kvcast::analysis

@@ -55,7 +55,7 @@ void diagnose(Conditions& conditions, const std::vector<Case>& cases) {
     for (const Sample& sample : one.samples) {
       if (sample.canary_gflops) canaries.push_back(*sample.canary_gflops);
     }
-    for (const Watched& series : watched_values(one.samples)) {
+    for (const Watched& series : watched_values(tabulate(one.samples))) {
       if (series.size() < kMinForOutliers) continue;
       std::vector<double> values, distances;
       for (const auto& [round, value] : series) values.push_back(std::log(value));
@@ -104,7 +104,7 @@ double slow_share(const std::vector<Case>& cases) {
 double disagreement_of_rounds(const std::vector<Case>& cases) {
   std::vector<double> spreads;
   for (const Case& one : cases) {
-    for (const Watched& series : watched_values(one.samples)) {
+    for (const Watched& series : watched_values(tabulate(one.samples))) {
       std::vector<double> values;
       for (const auto& [round, value] : series) values.push_back(value);
       if (values.size() >= kMinToDisagree) spreads.push_back(quantile(values, 0.9) / quantile(values, 0.1));

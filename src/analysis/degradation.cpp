@@ -20,8 +20,7 @@ Estimate drop_of(const Estimate& with_over_head) {
 
 }  // namespace
 
-std::vector<Degradation> degradation(const std::vector<Sample>& samples, const std::vector<std::string>& schemes) {
-  const TimingTable table = tabulate(samples);
+std::vector<Degradation> degradation(const TimingTable& table, const std::vector<std::string>& schemes) {
   std::vector<Degradation> rows;
   const auto head = table.find(TimingId::head());
   if (head == table.end()) return rows;

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
@@ -17,6 +18,6 @@ namespace kvcast::analysis {
 /// Of other schemes than naive also what follows from naive's drop and the measured speed-up of the scheme without the
 /// head, both at this N: drop_design_note and drop_exact (cost_model.h); nullopt where one of the two is unknown.
 /// history_length and layers are left to the caller. Does not depend on the order of the samples.
-std::vector<Degradation> degradation(const std::vector<Sample>& samples, const std::vector<std::string>& schemes);
+std::vector<Degradation> degradation(const TimingTable& table, const std::vector<std::string>& schemes);
 
 }  // namespace kvcast::analysis

@@ -34,9 +34,8 @@ std::optional<double> pass_seconds(const std::vector<Timing>& timings, double ca
 }
 
 /// Every N that has a pair; ascending.
-std::vector<Measured> load(const std::vector<Sample>& samples, const SchemePasses& scheme) {
+std::vector<Measured> load(const TimingTable& table, const SchemePasses& scheme) {
   std::vector<Measured> levels;
-  const TimingTable table = tabulate(samples);
   const auto naive = table.find(kBaseline), shared = table.find(scheme.name);
   if (naive == table.end() || shared == table.end()) return levels;
   for (const auto& [candidates, point] : shared->second) {
@@ -131,9 +130,9 @@ class Rates {
 
 }  // namespace
 
-std::optional<Explanation> explain(const std::vector<Sample>& samples, const SchemePasses& scheme,
-                                   const WorkShape& shape, const ExplainRates& rates) {
-  const std::vector<Measured> levels = load(samples, scheme);
+std::optional<Explanation> explain(const TimingTable& table, const SchemePasses& scheme, const WorkShape& shape,
+                                   const ExplainRates& rates) {
+  const std::vector<Measured> levels = load(table, scheme);
   if (levels.empty() || levels.back().candidates <= 1) return std::nullopt;
   const Rates by_rates(levels, scheme, shape, rates.read_bytes_per_s);
   Explanation explanation;

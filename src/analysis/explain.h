@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "analysis/surface.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/report.h"
@@ -43,7 +44,7 @@ struct ExplainRates {
 /// whole request, and weights and kv, which naive's candidate pays alike, are nullopt.
 ///
 /// nullopt when no N > 1 has a pair. Units: seconds, bytes. Does not depend on the order of the samples.
-std::optional<Explanation> explain(const std::vector<Sample>& samples, const SchemePasses& scheme,
-                                   const WorkShape& shape, const ExplainRates& rates);
+std::optional<Explanation> explain(const TimingTable& table, const SchemePasses& scheme, const WorkShape& shape,
+                                   const ExplainRates& rates);
 
 }  // namespace kvcast::analysis

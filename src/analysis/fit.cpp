@@ -232,8 +232,7 @@ FittedModel model_of(const Fitted& fitted, const std::vector<Level>& levels, dou
 }
 
 /// Medians at the N of the levels.
-Times times_of(const std::vector<Sample>& samples, const std::vector<Level>& levels, const std::string& scheme) {
-  const TimingTable table = tabulate(samples);
+Times times_of(const TimingTable& table, const std::vector<Level>& levels, const std::string& scheme) {
   Times times;
   for (const Level& level : levels) {
     const auto median_at = [&](const std::string& name) {
@@ -247,10 +246,9 @@ Times times_of(const std::vector<Sample>& samples, const std::vector<Level>& lev
 
 }  // namespace
 
-std::string unfittable(const std::vector<Sample>& samples, const std::string& scheme) {
-  const TimingTable table = tabulate(samples);
+std::string unfittable(const TimingTable& table, const std::string& scheme) {
   if (!table.contains(scheme)) return "no usable timing of " + scheme;
-  const std::vector<Level> levels = load_levels(samples, scheme).levels;
+  const std::vector<Level> levels = load_levels(table, scheme).levels;
   if (levels.empty()) {
     return "no timing of " + scheme + " has one of " + kBaseline + " at the same N in the same round";
   }
@@ -258,8 +256,8 @@ std::string unfittable(const std::vector<Sample>& samples, const std::string& sc
   return {};
 }
 
-Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, double work_r) {
-  const Levels data = load_levels(samples, scheme);
+Fit fit_scheme(const TimingTable& table, const std::string& scheme, double work_r) {
+  const Levels data = load_levels(table, scheme);
   const std::vector<Level>& levels = data.levels;
   Fit fit;
   fit.scheme = scheme;
@@ -299,12 +297,12 @@ Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, do
     if (tau) fit.lack_of_fit_pct = 100 * *tau;
     look_beyond(fit, levels, choice.in_use);
   }
-  put_into_words(fit, times_of(samples, levels, scheme));
+  put_into_words(fit, times_of(table, levels, scheme));
   return fit;
 }
 
-std::map<std::int64_t, double> loo_predictions(const std::vector<Sample>& samples, const std::string& scheme) {
-  const std::vector<Level> levels = load_levels(samples, scheme).levels;
+std::map<std::int64_t, double> loo_predictions(const TimingTable& table, const std::string& scheme) {
+  const std::vector<Level> levels = load_levels(table, scheme).levels;
   const std::vector<Fitted> forms = fit_forms(levels);
   const Fitted* fitted = choose(forms, levels, Uncertainty(levels)).in_use;
   return fitted == nullptr ? std::map<std::int64_t, double>() : fitted->left_out;

@@ -13,7 +13,7 @@ namespace kvcast::analysis {
 
 /// Why nothing can be fitted to these samples, in one line: no timings of the scheme, no naive timing in the same round
 /// and at the same N, or only N = 1. Empty when fit_scheme gives an r.
-std::string unfittable(const std::vector<Sample>& samples, const std::string& scheme);
+std::string unfittable(const TimingTable& table, const std::string& scheme);
 
 /// Fits both forms of docs/model.md §2 to one scheme's speed-ups over naive.
 ///
@@ -45,10 +45,10 @@ std::string unfittable(const std::vector<Sample>& samples, const std::string& sc
 /// `work_r`: r by FLOPs (kvcast::r_flops), echoed into the result; NaN when unknown. Units: seconds.
 /// Fields that the data cannot give are nullopt. predictions and explanation are left to others.
 /// Source: docs/model.md §2; Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 9 (1981).
-Fit fit_scheme(const std::vector<Sample>& samples, const std::string& scheme, double work_r);
+Fit fit_scheme(const TimingTable& table, const std::string& scheme, double work_r);
 
 /// Speed-up at each measured N as the preferred form predicts it when fitted without that N (one-parameter where the
 /// form is untested). N that the others cannot predict are absent.
-std::map<std::int64_t, double> loo_predictions(const std::vector<Sample>& samples, const std::string& scheme);
+std::map<std::int64_t, double> loo_predictions(const TimingTable& table, const std::string& scheme);
 
 }  // namespace kvcast::analysis

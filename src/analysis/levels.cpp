@@ -17,9 +17,8 @@ constexpr double kTypicalDegrees = 20;
 
 }  // namespace
 
-Levels load_levels(const std::vector<Sample>& samples, const std::string& scheme) {
+Levels load_levels(const TimingTable& table, const std::string& scheme) {
   Levels data;
-  const TimingTable table = tabulate(samples);
   const auto naive = table.find(kBaseline), shared = table.find(scheme);
   if (naive == table.end() || shared == table.end()) return data;
   for (const auto& [candidates, point] : shared->second) {

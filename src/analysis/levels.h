@@ -22,7 +22,7 @@ struct Levels {
 };
 
 /// Pairs of naive and `scheme` by (round, N), each brought to N candidates; prevailing timings only (composition.h).
-Levels load_levels(const std::vector<Sample>& samples, const std::string& scheme);
+Levels load_levels(const TimingTable& table, const std::string& scheme);
 
 /// Logs of naive over scheme time, one per pair.
 std::vector<double> log_ratios(const Level& level);

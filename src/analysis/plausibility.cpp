@@ -26,17 +26,20 @@ constexpr double kFarAbove = 20;
 
 using Medians = std::map<std::int64_t, double>;
 
-Medians medians_of(const std::vector<Sample>& samples, const std::string& scheme) {
-  std::map<std::int64_t, std::vector<double>> times;
-  for (const Sample& sample : samples) {
-    // Scaled times grow with N because they were made to.
-    if (sample.scheme != scheme || sample.measured_candidates != sample.candidates || sample.candidates < 1) continue;
-    if (sample.status != Status::skipped && sample.measured_seconds > 0) {
-      times[sample.candidates].push_back(sample.measured_seconds);
-    }
-  }
+Medians medians_of(const TimingTable& table, const std::string& scheme) {
   Medians medians;
-  for (auto& [n, values] : times) medians[n] = median(std::move(values));
+  const auto found = table.find(TimingId(scheme));
+  if (found == table.end()) return medians;
+  for (const auto& [n, point] : found->second) {
+    std::vector<double> seconds;
+    for (const auto* timings : {&point.whole, &point.assembled}) {
+      for (const Timing& timing : *timings) {
+        // Extrapolated times grow with N because they were made to.
+        if (timing.measured_candidates == n) seconds.push_back(timing.seconds);
+      }
+    }
+    if (!seconds.empty()) medians[n] = median(std::move(seconds));
+  }
   return medians;
 }
 
@@ -70,8 +73,8 @@ std::string course(const std::string& scheme, const Medians& times) {
 
 }  // namespace
 
-std::optional<Implausible> implausible(const std::vector<Sample>& samples, const std::string& scheme) {
-  const Medians naive = medians_of(samples, kBaseline), shared = medians_of(samples, scheme);
+std::optional<Implausible> implausible(const TimingTable& table, const std::string& scheme) {
+  const Medians naive = medians_of(table, kBaseline), shared = medians_of(table, scheme);
   if (naive.size() < 2 || shared.size() < 2) return std::nullopt;
   const auto range = [](const Medians& times) {
     return static_cast<double>(times.rbegin()->first) / static_cast<double>(times.begin()->first);

@@ -5,6 +5,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
@@ -24,7 +25,7 @@ struct Implausible {
 /// Honest timings may be flat where a batch or the weights hide what a candidate costs, and may fall where the first of
 /// them ran cold; so naive must not grow over a factor of 8 in N at least, or the scheme must fall by a third and go on
 /// falling. Pure.
-std::optional<Implausible> implausible(const std::vector<Sample>& samples, const std::string& scheme);
+std::optional<Implausible> implausible(const TimingTable& table, const std::string& scheme);
 
 /// "'shared' at N=10 took 0.1 of the least time that its arithmetic takes at 131 GFLOP/s": the point furthest below
 /// kMinOverMinimum, by the median that is reported; empty when there is none. Without a peak nothing can be said, nor

@@ -53,9 +53,9 @@ std::optional<double> held_out_half_width(const std::vector<std::int64_t>& count
   return student_t_factor(0.95, static_cast<double>(errors.size())) * rms * growth;
 }
 
-Predictor::Predictor(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate)
+Predictor::Predictor(const TimingTable& table, const Fit& fit, bool extrapolate)
     : fit_(std::make_shared<const Fit>(fit)),
-      levels_(load_levels(samples, fit.scheme).levels),
+      levels_(load_levels(table, fit.scheme).levels),
       model_(fit_->in_use()),
       uncertainty_(levels_),
       errors_(left_out_errors(model_)),
@@ -71,7 +71,6 @@ Predictor::Predictor(const std::vector<Sample>& samples, const Fit& fit, bool ex
     time = [form = form_, constants = constants_of(*form_, *model_)](double n) { return form->time(constants, n); };
   }
   relative_ = {std::move(anchors), model_ != nullptr, time};
-  const TimingTable table = tabulate(samples);
   const double naive_s = naive_candidate_seconds(levels_);
   naive_ = time_curve(table.at(kBaseline), [](double n) { return n; });
   scheme_ = time_curve(table.at(fit.scheme), [time, naive_s](double n) { return naive_s * (time ? time(n) : 1); });
@@ -150,11 +149,11 @@ std::optional<Interval> Predictor::between(std::int64_t candidates) const {
   return Interval{static_cast<double>(candidates) / hi, static_cast<double>(candidates) / lo};
 }
 
-std::vector<Prediction> predict(const std::vector<Sample>& samples, const Fit& fit,
-                                const std::vector<std::int64_t>& candidates, bool extrapolate) {
+std::vector<Prediction> predict(const TimingTable& table, const Fit& fit, const std::vector<std::int64_t>& candidates,
+                                bool extrapolate) {
   std::vector<Prediction> predictions;
   if (candidates.empty() || !fit.r) return predictions;
-  const Predictor predictor(samples, fit, extrapolate);
+  const Predictor predictor(table, fit, extrapolate);
   for (const std::int64_t count : candidates) predictions.push_back(predictor.at(count));
   return predictions;
 }

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "analysis/curve.h"
 #include "analysis/uncertainty.h"
 #include "kvcast/report.h"
@@ -32,7 +33,7 @@ namespace kvcast::analysis {
 /// Where none holds: between two measured N, from the lower to the upper end of what they have.
 class Predictor {
  public:
-  Predictor(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate);
+  Predictor(const TimingTable& table, const Fit& fit, bool extrapolate);
 
   Prediction at(std::int64_t candidates) const;
   /// Naive candidates that a request takes, N/S.
@@ -58,8 +59,8 @@ class Predictor {
 };
 
 /// Predictor::at of every entry of `candidates` (each >= 1), in that order; none when the fit has no r.
-std::vector<Prediction> predict(const std::vector<Sample>& samples, const Fit& fit,
-                                const std::vector<std::int64_t>& candidates, bool extrapolate = false);
+std::vector<Prediction> predict(const TimingTable& table, const Fit& fit, const std::vector<std::int64_t>& candidates,
+                                bool extrapolate = false);
 
 /// e of predict() at any N, of a log: `errors` are those of a form at each of `counts` (ascending) that it did not see.
 /// nullopt when there are none.

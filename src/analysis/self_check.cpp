@@ -8,8 +8,7 @@
 
 namespace kvcast::analysis {
 
-std::vector<SelfCheck> self_check(const std::vector<Sample>& samples) {
-  const TimingTable table = tabulate(samples);
+std::vector<SelfCheck> self_check(const TimingTable& table) {
   std::vector<SelfCheck> checks;
   std::vector<std::vector<double>> ratios;  // of each row
   for (const auto& [id, points] : table) {

@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "kvcast/report.h"
 
 namespace kvcast::analysis {
@@ -13,6 +14,6 @@ namespace kvcast::analysis {
 /// round's log ratios, so that one round is one value. `simultaneous` is the 95% interval of all rows together
 /// (Bonferroni), by which contains_one is judged: of ten 95% intervals four in ten runs would have one beside 1.
 /// Empty without such samples. Does not depend on the order of the samples.
-std::vector<SelfCheck> self_check(const std::vector<Sample>& samples);
+std::vector<SelfCheck> self_check(const TimingTable& table);
 
 }  // namespace kvcast::analysis

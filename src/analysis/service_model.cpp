@@ -193,16 +193,15 @@ void find_line(ServiceModel& service, std::int64_t block) {
 
 }  // namespace
 
-std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate) {
-  const std::vector<Level> levels = load_levels(samples, fit.scheme).levels;
+std::optional<ServiceFit> service_of_fit(const TimingTable& table, const Fit& fit, bool extrapolate) {
+  const std::vector<Level> levels = load_levels(table, fit.scheme).levels;
   if (!fit.r || levels.empty()) return std::nullopt;
   const double c = naive_candidate_seconds(levels);
-  const TimingTable table = tabulate(samples);
   const TimesByN &scheme = table.at(fit.scheme), &naive = table.at(kBaseline);
   ServiceFit model = one_parameter(*fit.r, c, true, Source::fitted);
   const FittedModel* used = fit.in_use();
   if (used != nullptr) model.speedup_line = line_of(*used);
-  const Predictor predictor(samples, fit, extrapolate);
+  const Predictor predictor(table, fit, extrapolate);
   const Curve& relative = predictor.relative();
   const Line line = time_line(scheme).value_or(
       model.speedup_line ? Line{c * model.speedup_line->user, c * model.speedup_line->candidate} : Line{c, 0});

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "analysis/size.h"
 #include "analysis/surface.h"
 #include "kvcast/report.h"
@@ -40,7 +41,7 @@ struct ServiceFit {
 /// end of the next measured N. Unknown with a single round, or where S has none.
 ///
 /// Residuals are every usable timing, no round left out, over the curve at its N. nullopt when the fit has no r.
-std::optional<ServiceFit> service_of_fit(const std::vector<Sample>& samples, const Fit& fit, bool extrapolate = false);
+std::optional<ServiceFit> service_of_fit(const TimingTable& table, const Fit& fit, bool extrapolate = false);
 
 /// T = c(1 + (N-1) r), naive cN. naive_candidate_s nullopt: in naive candidates. tail: P99 over mean of the service
 /// time, taken for lognormal; 1 is constant. No interval: r is given.

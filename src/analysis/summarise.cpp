@@ -76,14 +76,13 @@ SchemeWork baseline_work(const WorkShape& shape) {
           [shape](std::int64_t) { return naive_kv_bytes(shape); }};
 }
 
-std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,
+std::vector<Point> summarise(const TimingTable& table, const std::vector<std::int64_t>& candidates,
                              const std::vector<std::string>& schemes, const SummaryContext& context) {
-  const TimingTable table = tabulate(samples);
   std::map<std::string, std::map<std::int64_t, double>> predictions;
   for (const std::string& scheme : schemes) {
     // Only what is fitted predicts.
     if (scheme != kBaseline && !context.unfitted.contains(scheme))
-      predictions.emplace(scheme, loo_predictions(samples, scheme));
+      predictions.emplace(scheme, loo_predictions(table, scheme));
   }
 
   std::vector<Point> points;

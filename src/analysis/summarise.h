@@ -8,6 +8,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/report.h"
 
@@ -54,7 +55,7 @@ struct SummaryContext {
 /// predicted_speedup: loo_predictions. FLOPs and bytes are computed, so skipped
 /// points have them too. A point without usable samples is `skipped`; its reason is that of the context or
 /// kNotMeasured. Everything unknown is nullopt. Does not depend on the order of the samples.
-std::vector<Point> summarise(const std::vector<Sample>& samples, const std::vector<std::int64_t>& candidates,
+std::vector<Point> summarise(const TimingTable& table, const std::vector<std::int64_t>& candidates,
                              const std::vector<std::string>& schemes, const SummaryContext& context);
 
 }  // namespace kvcast::analysis

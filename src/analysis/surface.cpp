@@ -91,13 +91,13 @@ std::map<std::int64_t, double> request_seconds(const ShapeData& shape, const std
 std::vector<ShapeData> load(const std::vector<SurfaceCase>& cases, const SurfaceFamily& family) {
   std::map<ShapeKey, ShapeData> shapes;
   for (const SurfaceCase& one : cases) {
-    TimingTable table = tabulate(one.samples);
+    const TimingTable& table = one.timings;
     if (!table.contains(family.naive.name) || !table.contains(family.scheme.name)) continue;
     ShapeData& shape = shapes[{one.history_length, one.layers}];
     shape.history_length = one.history_length;
     shape.layers = one.layers;
     shape.work = work_at(family, one.history_length, one.layers);
-    shape.tables.push_back(std::move(table));
+    shape.tables.push_back(table);
   }
   std::vector<ShapeData> data;
   for (auto& [key, shape] : shapes) {

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "analysis/composition.h"
 #include "kvcast/cost_model.h"
 #include "kvcast/report.h"
 
@@ -23,7 +24,7 @@ struct SurfaceFamily {
 struct SurfaceCase {
   std::int64_t history_length = 0;  ///< L, tokens
   std::int64_t layers = 0;
-  std::vector<Sample> samples;
+  TimingTable timings;
 };
 
 struct SurfaceOptions {

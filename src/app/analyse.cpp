@@ -117,14 +117,14 @@ analysis::SummaryContext context_of(const Report& report, const Case& one, const
   return context;
 }
 
-void analyse_case(const Report& report, Case& one, const FitOptions& options) {
+void analyse_case(const Report& report, Case& one, const analysis::TimingTable& table, const FitOptions& options) {
   const std::vector<SchemeInstance> instances = instances_of(report, one);
   const std::vector<std::int64_t> counts = counts_of(report, one);
   if (counts.empty()) return;
   const analysis::SummaryContext context = context_of(report, one, instances, counts.back());
   std::vector<std::string> labels;
   for (const SchemeInstance& instance : instances) labels.push_back(instance.label);
-  one.points = analysis::summarise(one.samples, counts, labels, context);
+  one.points = analysis::summarise(table, counts, labels, context);
   one.micro_batches = best_micro_batches(one.points, instances);
 
   const bool naive = std::any_of(one.samples.begin(), one.samples.end(),
@@ -133,18 +133,18 @@ void analyse_case(const Report& report, Case& one, const FitOptions& options) {
   one.fits.clear();
   for (const std::string& label : labels) {
     if (!naive || label == analysis::kBaseline || context.unfitted.contains(label)) continue;
-    Fit fit = analysis::fit_scheme(one.samples, label, work_r);
-    fit.predictions = analysis::predict(one.samples, fit, options.candidates, options.extrapolate);
+    Fit fit = analysis::fit_scheme(table, label, work_r);
+    fit.predictions = analysis::predict(table, fit, options.candidates, options.extrapolate);
     one.fits.push_back(std::move(fit));
   }
-  one.composition = analysis::check_composition(one.samples, report.config ? report.config->measure.precision : 0.02);
-  one.self_check = analysis::self_check(one.samples);
+  one.composition = analysis::check_composition(table, report.config ? report.config->measure.precision : 0.02);
+  one.self_check = analysis::self_check(table);
 }
 
-void add_degradation(Report& report, const Case& one) {
+void add_degradation(Report& report, const Case& one, const analysis::TimingTable& table) {
   std::vector<std::string> labels;
   for (const SchemeInstance& instance : instances_of(report, one)) labels.push_back(instance.label);
-  for (Degradation& row : analysis::degradation(one.samples, labels)) {
+  for (Degradation& row : analysis::degradation(table, labels)) {
     if (one.shape) {
       row.history_length = one.shape->history_length;
       row.layers = one.shape->layers;
@@ -163,7 +163,7 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
   };
   bool any = false;
   for (const auto& [case_index, of_case] : samples) {
-    for (const analysis::Watched& point : analysis::watched_values(of_case)) {
+    for (const analysis::Watched& point : analysis::watched_values(analysis::tabulate(of_case))) {
       std::vector<double> values;
       for (const auto& [round, value] : point) values.push_back(value);
       if (!precise(std::move(values))) return false;
@@ -176,11 +176,13 @@ bool precise_enough(const std::map<std::int64_t, std::vector<Sample>>& samples, 
 void analyse(Report& report, const FitOptions& options) {
   report.sizing.reset();  // it rests on the fits before
   report.degradation.clear();
+  std::vector<analysis::TimingTable> tables;  // by case
   for (Case& one : report.cases) {
-    analyse_case(report, one, options);
-    add_degradation(report, one);
+    const analysis::TimingTable& table = tables.emplace_back(analysis::tabulate(one.samples));
+    analyse_case(report, one, table, options);
+    add_degradation(report, one, table);
   }
-  fit_surfaces(report, options);
+  fit_surfaces(report, std::move(tables), options);
   if (report.conditions) analysis::diagnose(*report.conditions, report.cases);
   refresh_warnings(report);
 }

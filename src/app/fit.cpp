@@ -52,7 +52,7 @@ void require_fit(const Report& report, const std::string& path) {
   for (const Case& one : report.cases) {
     for (const Fit& fit : one.fits) {
       if (fit.r) return;
-      if (reason.empty()) reason = analysis::unfittable(one.samples, fit.scheme);
+      if (reason.empty()) reason = analysis::unfittable(analysis::tabulate(one.samples), fit.scheme);
     }
   }
   if (reason.empty()) reason = "no naive timings beside those of a sharing scheme";

@@ -156,7 +156,7 @@ class FromReport {
       if (one.shape && one.shape->layers != layers) continue;
       for (const Fit& found : one.fits) {
         if (found.scheme != options_.scheme || !found.r) continue;
-        const auto service = analysis::service_of_fit(one.samples, found, options_.extrapolate);
+        const auto service = analysis::service_of_fit(analysis::tabulate(one.samples), found, options_.extrapolate);
         if (!service) continue;
         Config config = shape_of(one);
         const std::int64_t length = config.model.history_length;

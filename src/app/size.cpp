@@ -316,9 +316,13 @@ class Sizer {
     take_tail();
   }
 
+  std::optional<analysis::ServiceFit> service_of(const Case& one, const Fit& fit) const {
+    return analysis::service_of_fit(analysis::tabulate(one.samples), fit, options_.extrapolate);
+  }
+
   void take_measured() {
     if (const Case* one = choose_case(report_, options_)) {
-      take(*analysis::service_of_fit(one->samples, *fit_of(*one, options_.scheme), options_.extrapolate));
+      take(*service_of(*one, *fit_of(*one, options_.scheme)));
       config_ = shape_config(one->shape, options_);
       case_ = one;
       if (report_.cases.size() > 1 && !options_.history_length && !options_.layers && one->shape) {
@@ -508,7 +512,7 @@ class Sizer {
       if (fit == nullptr || !one.shape) continue;
       to.model.history_length = one.shape->history_length;
       if (!report::same_shape(one.shape, report::shape_of(to))) continue;
-      if (const auto own = analysis::service_of_fit(one.samples, *fit, options_.extrapolate)) {
+      if (const auto own = service_of(one, *fit)) {
         found.emplace(one.shape->history_length, reshaped(*own, to));
       }
     }
@@ -589,7 +593,7 @@ class Sizer {
     if (case_ != nullptr) {
       for (const Fit& fit : case_->fits) {
         if (fit.scheme == options_.scheme || find_scheme(fit.scheme) == nullptr) continue;
-        const auto model = analysis::service_of_fit(case_->samples, fit, options_.extrapolate);
+        const auto model = service_of(*case_, fit);
         if (!model) continue;
         analysis::SizingProblem problem = problem_;
         problem.service = model->service;

@@ -73,14 +73,15 @@ std::vector<std::int64_t> or_measured(const std::vector<std::int64_t>& asked, co
 }
 
 /// Of a shape that was measured its own fit speaks, as everywhere else; empty for one that was not.
-std::vector<Prediction> measured_shape(const Report& report, const std::string& label, std::int64_t length,
-                                       std::int64_t layers, const std::vector<std::int64_t>& candidates,
-                                       bool extrapolate) {
-  for (const Case& one : report.cases) {
+std::vector<Prediction> measured_shape(const Report& report, const std::vector<analysis::SurfaceCase>& cases,
+                                       const std::string& label, std::int64_t length, std::int64_t layers,
+                                       const std::vector<std::int64_t>& candidates, bool extrapolate) {
+  for (std::size_t i = 0; i < report.cases.size(); ++i) {
+    const Case& one = report.cases[i];
     if (one.shape->history_length != length || one.shape->layers != layers) continue;
     for (const Fit& fit : one.fits) {
       if (fit.scheme != label) continue;
-      std::vector<Prediction> predictions = analysis::predict(one.samples, fit, candidates, extrapolate);
+      std::vector<Prediction> predictions = analysis::predict(cases[i].timings, fit, candidates, extrapolate);
       for (Prediction& prediction : predictions) {
         prediction.history_length = length;
         prediction.layers = layers;
@@ -91,14 +92,13 @@ std::vector<Prediction> measured_shape(const Report& report, const std::string& 
   return {};
 }
 
-void fit_one_surface(Report& report, const std::string& label, const FitOptions& options) {
+void fit_one_surface(Report& report, const std::vector<analysis::SurfaceCase>& cases, const std::string& label,
+                     const FitOptions& options) {
   const auto found = surface_family(report, label);
   if (!found) return;
   const analysis::SurfaceFamily& family = *found;
-  std::vector<analysis::SurfaceCase> cases;
   std::set<std::int64_t> lengths, layers, counts;
   for (const Case& one : report.cases) {
-    cases.push_back({one.shape->history_length, one.shape->layers, one.samples});
     lengths.insert(one.shape->history_length);
     layers.insert(one.shape->layers);
     for (const Point& point : one.points) counts.insert(point.candidates);
@@ -111,7 +111,7 @@ void fit_one_surface(Report& report, const std::string& label, const FitOptions&
     const std::vector<std::int64_t> asked = or_measured(options.candidates, counts);
     for (const std::int64_t length : or_measured(options.history_length, lengths)) {
       for (const std::int64_t depth : or_measured(options.layers, layers)) {
-        auto predictions = measured_shape(report, label, length, depth, asked, options.extrapolate);
+        auto predictions = measured_shape(report, cases, label, length, depth, asked, options.extrapolate);
         if (predictions.empty()) {
           predictions = analysis::predict_surface(*surface, family, {length}, {depth}, asked, reach);
         }
@@ -122,7 +122,7 @@ void fit_one_surface(Report& report, const std::string& label, const FitOptions&
   report.surfaces.push_back(std::move(*surface));
 }
 
-void explain_case(const Report& report, Case& one) {
+void explain_case(const Report& report, Case& one, const analysis::TimingTable& table) {
   if (!one.shape) return;
   const std::optional<MachineInfo>& machine = one.machine ? one.machine : report.machine;
   for (Fit& fit : one.fits) {
@@ -134,7 +134,7 @@ void explain_case(const Report& report, Case& one) {
       if (surface.scheme == fit.scheme) rates.surface = &surface;
     }
     if (machine && machine->read_gb_per_s) rates.read_bytes_per_s = 1e9 * *machine->read_gb_per_s;
-    fit.explanation = analysis::explain(one.samples, *passes, work_shape(config), rates);
+    fit.explanation = analysis::explain(table, *passes, work_shape(config), rates);
   }
 }
 
@@ -164,7 +164,7 @@ PooledResiduals pooled_residuals(const Report& report, const std::string& label)
   for (const Case& one : report.cases) {
     for (const Fit& fit : one.fits) {
       if (fit.scheme != label) continue;
-      const auto model = analysis::service_of_fit(one.samples, fit);
+      const auto model = analysis::service_of_fit(analysis::tabulate(one.samples), fit);
       if (!model) continue;
       const auto& residuals = model->service.residuals;
       pooled.scheme.insert(pooled.scheme.end(), residuals.begin(), residuals.end());
@@ -176,7 +176,7 @@ PooledResiduals pooled_residuals(const Report& report, const std::string& label)
   return pooled;
 }
 
-void fit_surfaces(Report& report, const FitOptions& options) {
+void fit_surfaces(Report& report, std::vector<analysis::TimingTable> tables, const FitOptions& options) {
   report.surfaces.clear();
   std::vector<std::string> labels;  // in the order of the first case that has them
   for (const Case& one : report.cases) {
@@ -184,8 +184,13 @@ void fit_surfaces(Report& report, const FitOptions& options) {
       if (std::find(labels.begin(), labels.end(), fit.scheme) == labels.end()) labels.push_back(fit.scheme);
     }
   }
-  for (const std::string& label : labels) fit_one_surface(report, label, options);
-  for (Case& one : report.cases) explain_case(report, one);
+  std::vector<analysis::SurfaceCase> cases;
+  for (std::size_t i = 0; i < tables.size(); ++i) {
+    const std::optional<CaseShape>& shape = report.cases[i].shape;
+    cases.push_back({shape ? shape->history_length : 0, shape ? shape->layers : 0, std::move(tables[i])});
+  }
+  for (const std::string& label : labels) fit_one_surface(report, cases, label, options);
+  for (std::size_t i = 0; i < cases.size(); ++i) explain_case(report, report.cases[i], cases[i].timings);
 }
 
 }  // namespace kvcast::app

@@ -26,6 +26,6 @@ PooledResiduals pooled_residuals(const Report& report, const std::string& label)
 /// Fits a surface to every fitted scheme, where the cases are shapes of one family (they differ in L and layers only)
 /// and there are enough of them; predicts what `options` asks for; says of every fit what its r is made of. Replaces
 /// what the report has of both. Pure.
-void fit_surfaces(Report& report, const FitOptions& options);
+void fit_surfaces(Report& report, std::vector<analysis::TimingTable> tables, const FitOptions& options);
 
 }  // namespace kvcast::app

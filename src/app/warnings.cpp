@@ -117,7 +117,7 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   }
   // A run of ours knows what it timed.
   for (const Fit& fit : report.config ? std::vector<Fit>() : one.fits) {
-    if (const auto problem = analysis::implausible(one.samples, fit.scheme)) {
+    if (const auto problem = analysis::implausible(analysis::tabulate(one.samples), fit.scheme)) {
       using Kind = analysis::Implausible::Kind;
       const char* const code = problem->kind == Kind::swapped ? kSwapped
                                : problem->kind == Kind::units ? kUnits

@@ -127,7 +127,7 @@ TEST_CASE("pairs meet by round and leave out slow canaries", "[analysis][composi
 }
 
 TEST_CASE("composition agrees within the precision and is refuted beyond it", "[analysis][composition]") {
-  const auto within = analysis::check_composition(rounds_of({1.010, 1.011, 1.012}), 0.02);
+  const auto within = analysis::check_composition(analysis::tabulate(rounds_of({1.010, 1.011, 1.012})), 0.02);
   REQUIRE(within.size() == 1);
   CHECK(within[0].scheme == "shared");
   CHECK(within[0].candidates == 100);
@@ -135,17 +135,18 @@ TEST_CASE("composition agrees within the precision and is refuted beyond it", "[
   CHECK_THAT(within[0].ratio.value, WithinRel(std::cbrt(1.010 * 1.011 * 1.012), 1e-14));
   CHECK(within[0].ratio.ci95.has_value());
 
-  CHECK_FALSE(analysis::check_composition(rounds_of({1.100, 1.101, 1.102}), 0.02).at(0).agrees);
-  CHECK_FALSE(analysis::check_composition(rounds_of({0.900, 0.901, 0.902}), 0.02).at(0).agrees);
-  CHECK(analysis::check_composition(rounds_of({1.100, 1.101, 1.102}), 0.11).at(0).agrees);
+  CHECK_FALSE(analysis::check_composition(analysis::tabulate(rounds_of({1.100, 1.101, 1.102})), 0.02).at(0).agrees);
+  CHECK_FALSE(analysis::check_composition(analysis::tabulate(rounds_of({0.900, 0.901, 0.902})), 0.02).at(0).agrees);
+  CHECK(analysis::check_composition(analysis::tabulate(rounds_of({1.100, 1.101, 1.102})), 0.11).at(0).agrees);
 }
 
 TEST_CASE("the verdict is at 99%, the interval shown at 95%", "[analysis][composition]") {
   // Mean log 0.06, s = 0.03 over four rounds: half-widths 0.0477 and 0.0876.
   const double spread = 0.03 * std::sqrt(3.0) / 2;
-  const auto checks = analysis::check_composition(
-      rounds_of({std::exp(0.06 - spread), std::exp(0.06 - spread), std::exp(0.06 + spread), std::exp(0.06 + spread)}),
-      0.005);
+  const auto checks =
+      analysis::check_composition(analysis::tabulate(rounds_of({std::exp(0.06 - spread), std::exp(0.06 - spread),
+                                                                std::exp(0.06 + spread), std::exp(0.06 + spread)})),
+                                  0.005);
   REQUIRE(checks.size() == 1);
   REQUIRE(checks[0].ratio.ci95);
   CHECK(checks[0].ratio.ci95->lo > 1.005);
@@ -154,14 +155,14 @@ TEST_CASE("the verdict is at 99%, the interval shown at 95%", "[analysis][compos
 }
 
 TEST_CASE("composition needs two rounds with both kinds", "[analysis][composition]") {
-  CHECK(analysis::check_composition(rounds_of({1.0}), 0.02).empty());
+  CHECK(analysis::check_composition(analysis::tabulate(rounds_of({1.0})), 0.02).empty());
   CHECK(analysis::check_composition({}, 0.02).empty());
   // Kinds that never share a round say nothing about each other.
   std::vector<Sample> apart;
   for (std::int64_t round = 0; round < 4; ++round) {
     apart.push_back(row("shared", 100, round, round < 2 ? Status::measured : Status::assembled, 1.0));
   }
-  CHECK(analysis::check_composition(apart, 0.02).empty());
+  CHECK(analysis::check_composition(analysis::tabulate(apart), 0.02).empty());
 }
 
 TEST_CASE("naive is checked whole against scaled, other schemes in name order", "[analysis][composition]") {
@@ -176,7 +177,7 @@ TEST_CASE("naive is checked whole against scaled, other schemes in name order", 
       samples.push_back(row("packed", candidates, round, Status::measured, 3.0));
     }
   }
-  const auto checks = analysis::check_composition(samples, 0.02);
+  const auto checks = analysis::check_composition(analysis::tabulate(samples), 0.02);
   REQUIRE(checks.size() == 3);
   CHECK(checks[0].scheme == "naive");
   CHECK_THAT(checks[0].ratio.value, WithinRel(1.01, 1e-14));

@@ -48,16 +48,18 @@ Conditions diagnosed(const Case& one) {
 
 TEST_CASE("watched values are ratios over naive, times without it", "[analysis][conditions]") {
   const Case both = case_of(3, [](std::int64_t round) { return 4.0 + static_cast<double>(round); });
-  const auto ratios = kvcast::analysis::watched_values(both.samples);
+  const auto ratios = kvcast::analysis::watched_values(kvcast::analysis::tabulate(both.samples));
   REQUIRE(ratios.size() == 1);
   REQUIRE(ratios[0].size() == 3);
   CHECK(ratios[0][2].first == 2);
   CHECK(ratios[0][2].second == Approx(6));
   // A round that naive lacks is in no ratio; naive alone is watched by its times.
-  const auto without = kvcast::analysis::watched_values({timing("naive", 10, 0, 1), timing("shared", 10, 1, 0.5)});
+  const auto without =
+      kvcast::analysis::watched_values(kvcast::analysis::tabulate({timing("naive", 10, 0, 1), timing("shared", 10, 1, 0.5)}));
   REQUIRE(without.size() == 1);
   CHECK(without[0].empty());
-  const auto alone = kvcast::analysis::watched_values({timing("naive", 10, 0, 1), timing("naive", 20, 0, 3)});
+  const auto alone =
+      kvcast::analysis::watched_values(kvcast::analysis::tabulate({timing("naive", 10, 0, 1), timing("naive", 20, 0, 3)}));
   REQUIRE(alone.size() == 2);
   CHECK(alone[1][0].second == 3);
 }
@@ -100,7 +102,7 @@ TEST_CASE("a self-check finds a scheme that differs from itself, and no other", 
     }
     samples.push_back(timing("packed", 1, round, 1));  // has no second name
   }
-  const auto checks = kvcast::analysis::self_check(samples);
+  const auto checks = kvcast::analysis::self_check(kvcast::analysis::tabulate(samples));
   REQUIRE(checks.size() == 6);
   CHECK(checks[0].scheme == "naive");
   CHECK_FALSE(checks[0].candidates.has_value());
@@ -115,7 +117,7 @@ TEST_CASE("a self-check finds a scheme that differs from itself, and no other", 
   }
   CHECK(checks[5].ratio.value == Approx(1.1).epsilon(0.01));
   CHECK(checks[3].ratio.value == Approx(std::sqrt(1.1)).epsilon(0.01));
-  CHECK(kvcast::analysis::self_check({timing("naive", 1, 0, 1)}).empty());
+  CHECK(kvcast::analysis::self_check(kvcast::analysis::tabulate({timing("naive", 1, 0, 1)})).empty());
 }
 
 namespace {

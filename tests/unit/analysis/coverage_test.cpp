@@ -69,7 +69,7 @@ TEST_CASE("the interval of r covers at its nominal rate", "[analysis][fit][slow]
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
       const auto samples =
           make_samples(kCandidates, design.rounds, 0.1, one_parameter(0.1, design.r), design.noise, seed);
-      const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+      const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
       REQUIRE(fit.r);
       REQUIRE(fit.r->ci95);
       covered += holds(*fit.r->ci95, design.r);
@@ -93,7 +93,7 @@ TEST_CASE("without a state of the run, r is off by what the rounds alone say", "
     int covered = 0;
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
       const auto samples = make_samples(kCandidates, rounds, 0.1, one_parameter(0.1, r), {0.05, 0.01, 0.02}, seed);
-      const kvcast::Estimate estimate = analysis::fit_scheme(samples, "shared", kUnknown).r.value();
+      const kvcast::Estimate estimate = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown).r.value();
       const double centre = log_time(estimate.value), half = (log_time(estimate.ci95->hi) - centre) * narrow;
       covered += std::abs(log_time(r) - centre) <= half;
     }
@@ -115,13 +115,13 @@ TEST_CASE("the interval of b/c covers at its nominal rate where fixed costs make
     int covered = 0, affine = 0, predicted = 0;
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
       const auto samples = make_samples(kCandidates, design.rounds, 0.1, shared, design.noise, seed);
-      const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+      const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
       REQUIRE(fit.model("affine")->marginal_r);
       REQUIRE(fit.model("affine")->marginal_r->ci95);
       covered += holds(*fit.model("affine")->marginal_r->ci95, r);
       affine += fit.preferred == "affine";
       if (seed % 10 != 0) continue;
-      const auto at = analysis::predict(samples, fit, {30}).at(0);
+      const auto at = analysis::predict(analysis::tabulate(samples), fit, {30}).at(0);
       predicted += holds(at.speedup->ci95.value(), 0.1 * 30 / shared(30));
     }
     CAPTURE(design.name, covered, affine, predicted);
@@ -142,7 +142,7 @@ TEST_CASE("timings that lost their CPU cost width, not coverage", "[analysis][fi
     for (std::uint64_t seed = 0; seed < kSeeds; ++seed) {
       const auto width = [&](const Noise& noise) {
         const auto samples = make_samples(kCandidates, rounds, 0.1, one_parameter(0.1, r), noise, seed);
-        const Interval interval = *analysis::fit_scheme(samples, "shared", kUnknown).r->ci95;
+        const Interval interval = *analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown).r->ci95;
         if (&noise == &dirty) covered += holds(interval, r);
         return std::log(interval.hi / interval.lo);
       };
@@ -166,7 +166,7 @@ TEST_CASE("drift within a run counts", "[analysis][fit][slow]") {
   for (std::uint64_t seed = 0; seed < kSeeds / 4; ++seed) {
     const auto interval = [&](const Noise& of) {
       const auto samples = make_samples(kCandidates, 24, 0.1, one_parameter(0.1, 0.05), of, seed);
-      return *analysis::fit_scheme(samples, "shared", kUnknown).r->ci95;
+      return *analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown).r->ci95;
     };
     const Interval drifting = interval(noise), steady = interval(still);
     covered += holds(drifting, 0.05);

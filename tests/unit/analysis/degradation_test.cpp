@@ -59,7 +59,7 @@ bool near(double a, double b) { return std::abs(a - b) <= kRounding; }
 
 TEST_CASE("planted drops come back exactly, in order", "[analysis][degradation]") {
   const Times t;
-  const auto rows = analysis::degradation(make_samples(t, {1, 10, 100}), kBoth);
+  const auto rows = analysis::degradation(analysis::tabulate(make_samples(t, {1, 10, 100})), kBoth);
   REQUIRE(rows.size() == 6);
   std::size_t i = 0;
   for (const std::int64_t n : {1, 10, 100}) {
@@ -93,7 +93,7 @@ TEST_CASE("planted drops come back exactly, in order", "[analysis][degradation]"
 TEST_CASE("a drop has the interval of the ratio, carried over", "[analysis][degradation]") {
   const Times t;
   const std::vector<double> factors = {1, 1.02, 0.97, 1.01, 1};
-  const auto rows = analysis::degradation(make_samples(t, {5}, factors), kBoth);
+  const auto rows = analysis::degradation(analysis::tabulate(make_samples(t, {5}, factors)), kBoth);
   REQUIRE(rows.size() == 2);
   std::vector<double> ratios;
   for (const double factor : factors) ratios.push_back(factor * (t.naive + t.head) / t.head);
@@ -112,7 +112,7 @@ TEST_CASE("rounds of another machine are left out of a drop", "[analysis][degrad
     sample.measured_seconds *= 3;
     sample.canary_ratio = 0.4;
   }
-  CHECK(near(analysis::degradation(samples, kBoth)[0].drop.value, 0.4));
+  CHECK(near(analysis::degradation(analysis::tabulate(samples), kBoth)[0].drop.value, 0.4));
 }
 
 TEST_CASE("assembled and scaled timings give a drop of their status", "[analysis][degradation]") {
@@ -127,7 +127,7 @@ TEST_CASE("assembled and scaled timings give a drop of their status", "[analysis
       sample.status = Status::assembled;
     }
   }
-  const auto rows = analysis::degradation(samples, kBoth);
+  const auto rows = analysis::degradation(analysis::tabulate(samples), kBoth);
   REQUIRE(rows.size() == 2);
   CHECK(rows[0].status == Status::extrapolated);
   CHECK(rows[1].status == Status::assembled);
@@ -139,7 +139,7 @@ TEST_CASE("what was not timed has no drop, and nothing is made up for it", "[ana
   const auto without = [&](const std::vector<std::string>& names) {
     std::vector<Sample> rest = all;
     std::erase_if(rest, [&](const Sample& s) { return std::count(names.begin(), names.end(), s.scheme) > 0; });
-    return analysis::degradation(rest, kBoth);
+    return analysis::degradation(analysis::tabulate(rest), kBoth);
   };
   CHECK(without({"head"}).empty());
   CHECK(without({"naive+head", "shared+head"}).empty());
@@ -148,24 +148,24 @@ TEST_CASE("what was not timed has no drop, and nothing is made up for it", "[ana
   CHECK_FALSE(without({"naive+head"})[0].drop_exact);
   CHECK_FALSE(without({"shared"})[1].drop_design_note);
   CHECK_FALSE(without({"naive"})[1].drop_exact);
-  CHECK(analysis::degradation(all, {"naive"}).size() == 1);
+  CHECK(analysis::degradation(analysis::tabulate(all), {"naive"}).size() == 1);
 }
 
 TEST_CASE("the head is no scheme to what is watched and checked", "[analysis][degradation]") {
   std::vector<Sample> samples = make_samples(Times{}, {5});
-  CHECK(analysis::watched_values(samples).size() == 1);  // shared over naive
+  CHECK(analysis::watched_values(analysis::tabulate(samples)).size() == 1);  // shared over naive
   for (const char* name : {"head", "naive+head", "shared+head"}) CHECK(kvcast::TimingId(name).with_head);
   for (const char* name : {"naive", "shared", "header", "packed-10"}) CHECK_FALSE(kvcast::TimingId(name).with_head);
   // Naive alone is watched by its times even when the head runs behind it.
   std::erase_if(samples, [](const Sample& s) { return s.scheme.text().starts_with("shared"); });
-  REQUIRE(analysis::watched_values(samples).size() == 1);
-  CHECK(near(analysis::watched_values(samples)[0][0].second, 5 * Times{}.naive));
+  REQUIRE(analysis::watched_values(analysis::tabulate(samples)).size() == 1);
+  CHECK(near(analysis::watched_values(analysis::tabulate(samples))[0][0].second, 5 * Times{}.naive));
   std::vector<Sample> both = make_samples(Times{}, {5});
   for (Sample sample : make_samples(Times{}, {5})) {
     sample.status = Status::assembled;
     sample.measured_seconds *= 2;
     both.push_back(sample);
   }
-  for (const auto& check : analysis::check_composition(both, 0.02))
+  for (const auto& check : analysis::check_composition(analysis::tabulate(both), 0.02))
     CHECK_FALSE(kvcast::TimingId(check.scheme).with_head);
 }

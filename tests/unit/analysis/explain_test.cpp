@@ -73,11 +73,11 @@ double kv_bytes() { return double(kvcast::kv_cache_bytes(shape())); }
 TEST_CASE("a ranking head comes on top of the parts of r", "[analysis][explain]") {
   const Times times;
   std::vector<Sample> samples = make_samples(times, {5, 20});
-  const auto bare = analysis::explain(samples, shared(), shape(), {});
+  const auto bare = analysis::explain(analysis::tabulate(samples), shared(), shape(), {});
   for (std::int64_t round = 0; round < 3; ++round) {
     samples.push_back(kvcast::testing::row("head", 20, round, Status::measured, 20 * 4e-3));
   }
-  const auto told = analysis::explain(samples, shared(), shape(), {});
+  const auto told = analysis::explain(analysis::tabulate(samples), shared(), shape(), {});
   REQUIRE(told);
   REQUIRE(told->shares.size() == 2);
   CHECK_FALSE(told->shares[0].head);
@@ -91,7 +91,8 @@ TEST_CASE("the parts of r, by hand", "[analysis][explain]") {
   // The weights take 0.3 ms at this rate, and the cache what its bytes say: within the 0.7 ms that are fixed.
   const double rate = 3 * kLayerBytes / 0.3e-3, kv_s = kv_bytes() / rate;
   REQUIRE(kv_s < 0.39e-3);
-  const auto told = analysis::explain(make_samples(times, {1, 5, 20, 100}), shared(), shape(), {nullptr, rate});
+  const auto told =
+      analysis::explain(analysis::tabulate(make_samples(times, {1, 5, 20, 100})), shared(), shape(), {nullptr, rate});
   REQUIRE(told);
   CHECK(told->basis == "rates");
   CHECK(told->r_design_note == 0.15);
@@ -119,7 +120,8 @@ TEST_CASE("the parts of r, by hand", "[analysis][explain]") {
 TEST_CASE("bytes never take more than the pass took beyond its arithmetic", "[analysis][explain]") {
   const Times times;
   const double rate = 3 * kLayerBytes / 7e-3;  // ten times as slow as the pass can have been
-  const auto told = analysis::explain(make_samples(times, {1, 5, 20, 100}), shared(), shape(), {nullptr, rate});
+  const auto told =
+      analysis::explain(analysis::tabulate(make_samples(times, {1, 5, 20, 100})), shared(), shape(), {nullptr, rate});
   REQUIRE(told);
   for (const RShare& share : told->shares) {
     const double unit = double(share.candidates - 1) * times.naive;
@@ -134,7 +136,7 @@ TEST_CASE("bytes that grow with N are not arithmetic", "[analysis][explain]") {
   // Copies: 3 reads and writes of the cache per candidate, which take a tenth of its 0.2 ms.
   const kvcast::SchemePasses copy = kvcast::sharing_passes("shared", kLayerBytes, 1024, true);
   const double rate = 3 * kv_bytes() / 0.02e-3;
-  const auto told = analysis::explain(make_samples({}, {10, 100}), copy, shape(), {nullptr, rate});
+  const auto told = analysis::explain(analysis::tabulate(make_samples({}, {10, 100})), copy, shape(), {nullptr, rate});
   REQUIRE(told);
   for (const RShare& share : told->shares) {
     const double unit = double(share.candidates - 1) * 10e-3;
@@ -147,32 +149,33 @@ TEST_CASE("what the data cannot tell apart stays together", "[analysis][explain]
   const Times times;
   const auto samples = make_samples(times, {1, 5, 20, 100});
   // No read rate.
-  const auto no_rate = analysis::explain(samples, shared(), shape(), {});
+  const auto no_rate = analysis::explain(analysis::tabulate(samples), shared(), shape(), {});
   REQUIRE(no_rate);
   CHECK(no_rate->shares.front().arithmetic == Approx(0.02));
   CHECK_FALSE(no_rate->shares.front().weights);
   CHECK_FALSE(no_rate->shares.front().kv);
   // One N: all of the pass is its candidates'.
-  const auto one = analysis::explain(make_samples(times, {100}), shared(), shape(), {nullptr, 1e9});
+  const auto one = analysis::explain(analysis::tabulate(make_samples(times, {100})), shared(), shape(), {nullptr, 1e9});
   REQUIRE(one);
   CHECK(one->shares.front().arithmetic == Approx(times.pass(100) / 100 / times.naive));
   CHECK_FALSE(one->shares.front().weights);
   CHECK(std::abs(total(one->shares.front()) - one->shares.front().r) < kRounding);
   // Times that fall with N say nothing of one more.
-  const auto falling =
-      analysis::explain(make_samples({10e-3, 9e-3, -1e-5, 5e-3}, {10, 100}), shared(), shape(), {nullptr, 1e9});
+  const auto falling = analysis::explain(analysis::tabulate(make_samples({10e-3, 9e-3, -1e-5, 5e-3}, {10, 100})),
+                                         shared(), shape(), {nullptr, 1e9});
   REQUIRE(falling);
   CHECK(falling->shares.back().arithmetic == Approx(4e-3 / 100 / 10e-3));
   CHECK_FALSE(falling->shares.back().weights);
   // History and candidates in one pass.
   const auto packed = kvcast::packed_passes("packed", kLayerBytes, 0);
-  const auto together = analysis::explain(make_samples(times, {5, 100}, true), packed, shape(), {nullptr, 1e9});
+  const auto together =
+      analysis::explain(analysis::tabulate(make_samples(times, {5, 100}, true)), packed, shape(), {nullptr, 1e9});
   REQUIRE(together);
   CHECK(together->shares.front().arithmetic == Approx(0.02));
   CHECK_FALSE(together->shares.front().weights);
   CHECK(std::abs(total(together->shares.front()) - together->shares.front().r) < kRounding);
   // Nothing to explain.
-  CHECK_FALSE(analysis::explain(make_samples(times, {1}), shared(), shape(), {}));
+  CHECK_FALSE(analysis::explain(analysis::tabulate(make_samples(times, {1})), shared(), shape(), {}));
   CHECK_FALSE(analysis::explain({}, shared(), shape(), {}));
 }
 
@@ -192,7 +195,7 @@ TEST_CASE("a surface gives the parts their coefficients", "[analysis][explain]")
   const double weights = 3 * kLayerBytes, kv = kv_bytes(), beyond = 11e-9 * (weights + kv - 10'000);
   const double weights_s = 5e-9 * weights + beyond * weights / (weights + kv);
   const double kv_s = 7e-9 * kv + beyond * kv / (weights + kv);
-  const auto told = analysis::explain(samples, shared(), shape(), {&surface, std::nullopt});
+  const auto told = analysis::explain(analysis::tabulate(samples), shared(), shape(), {&surface, std::nullopt});
   REQUIRE(told);
   CHECK(told->basis == "surface");
   REQUIRE(told->shares.size() == 2);
@@ -206,7 +209,7 @@ TEST_CASE("a surface gives the parts their coefficients", "[analysis][explain]")
   // At a read rate between the two, only what the coefficient of the weights holds beyond it is cut.
   const double rate = weights / (0.9 * weights_s);
   REQUIRE(kv / rate < kv_s);
-  const auto cut = analysis::explain(samples, shared(), shape(), {&surface, rate});
+  const auto cut = analysis::explain(analysis::tabulate(samples), shared(), shape(), {&surface, rate});
   CHECK(*cut->shares.front().weights == Approx(0.9 * weights_s / (4 * times.naive)));
   CHECK(*cut->shares.front().kv == Approx(kv / rate / (4 * times.naive)));
   CHECK(cut->shares.front().overhead > told->shares.front().overhead);
@@ -215,7 +218,7 @@ TEST_CASE("a surface gives the parts their coefficients", "[analysis][explain]")
 
 TEST_CASE("an explanation rests on middles, in any order", "[analysis][explain]") {
   std::vector<Sample> samples = make_samples({}, {1, 5, 20, 100});
-  const auto calm = analysis::explain(samples, shared(), shape(), {nullptr, 1e9});
+  const auto calm = analysis::explain(analysis::tabulate(samples), shared(), shape(), {nullptr, 1e9});
   for (Sample& sample : samples) {
     if (sample.round != 1) continue;
     // One round with a slow scheme.
@@ -225,7 +228,7 @@ TEST_CASE("an explanation rests on middles, in any order", "[analysis][explain]"
     sample.scoring_s = *sample.scoring_s * 7;
   }
   std::reverse(samples.begin(), samples.end());
-  const auto disturbed = analysis::explain(samples, shared(), shape(), {nullptr, 1e9});
+  const auto disturbed = analysis::explain(analysis::tabulate(samples), shared(), shape(), {nullptr, 1e9});
   REQUIRE(calm);
   REQUIRE(disturbed);
   for (std::size_t i = 0; i < calm->shares.size(); ++i) {

@@ -42,7 +42,8 @@ std::vector<Sample> without_candidates(std::vector<Sample> samples, std::int64_t
 TEST_CASE("exact data give the planted r and all that follows from it", "[analysis][fit]") {
   for (const double r : {0.9, 0.15, 0.004, 1e-5}) {
     CAPTURE(r);
-    const Fit fit = analysis::fit_scheme(make_samples(kCandidates, 3, 0.2, one_parameter(0.2, r)), "shared", r / 2);
+    const Fit fit = analysis::fit_scheme(analysis::tabulate(make_samples(kCandidates, 3, 0.2, one_parameter(0.2, r))),
+                                         "shared", r / 2);
     REQUIRE(fit.r);
     CHECK(fit.scheme == "shared");
     CHECK_THAT(fit.r->value, WithinRel(r, 1e-10));
@@ -72,8 +73,9 @@ TEST_CASE("rounding alone never prefers the affine form", "[analysis][fit]") {
     for (int i = 1; i <= 100; ++i) {
       const double r = std::pow(10, -0.05 * i);
       CAPTURE(r, candidates);
-      CHECK(analysis::fit_scheme(make_samples(candidates, 2, 0.2, one_parameter(0.2, r)), "shared", r).preferred ==
-            "one-parameter");
+      CHECK(
+          analysis::fit_scheme(analysis::tabulate(make_samples(candidates, 2, 0.2, one_parameter(0.2, r))), "shared", r)
+              .preferred == "one-parameter");
     }
   }
 }
@@ -82,7 +84,7 @@ TEST_CASE("noise alone hardly ever prefers the affine form, though it often pred
   int affine = 0, better = 0;
   for (std::uint64_t seed = 0; seed < 100; ++seed) {
     const auto samples = make_samples(kCandidates, 5, 0.1, one_parameter(0.1, 0.02), {0.05, 0.02, 0.01}, seed);
-    const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+    const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
     affine += fit.preferred == "affine";
     better += *fit.model("affine")->loo_error_pct < 0.8 * *fit.models.front().loo_error_pct;
   }
@@ -111,8 +113,8 @@ TEST_CASE("exact data at any two N give the same r", "[analysis][fit]") {
   const double r = 0.0123;
   for (const std::int64_t first : {1, 2, 30}) {
     for (const std::int64_t second : {64, 1000, 1000000}) {
-      const Fit fit =
-          analysis::fit_scheme(make_samples({first, second}, 2, 1, one_parameter(1, r)), "shared", kUnknown);
+      const Fit fit = analysis::fit_scheme(analysis::tabulate(make_samples({first, second}, 2, 1, one_parameter(1, r))),
+                                           "shared", kUnknown);
       REQUIRE(fit.r);
       CHECK_THAT(fit.r->value, WithinRel(r, 1e-10));
       CHECK_FALSE(fit.r_flops);
@@ -122,7 +124,7 @@ TEST_CASE("exact data at any two N give the same r", "[analysis][fit]") {
 
 TEST_CASE("costs C_u = 65,536 and C_f = 12,800 give their r", "[analysis][fit]") {
   const auto samples = make_samples({1, 10, 100}, 2, 65536 + 12800, [](double n) { return 65536 + 12800 * n; });
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.r);
   CHECK_THAT(fit.r->value, WithinRel(12800.0 / 78336, 1e-10));
   CHECK_THAT(fit.rho.value(), WithinRel(12800.0 / 65536, 1e-9));
@@ -142,7 +144,7 @@ TEST_CASE("for a single N the interval of r is that of the speed-up, carried ove
   const double half = 3.182446305 * std::sqrt(*kvcast::sample_variance(logs) / 4 * 1.4);
   const double centre = std::exp(kvcast::mean(logs));
 
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.r);
   CHECK_THAT(fit.r->value, WithinRel(kvcast::r_from_speedup(100, centre), 1e-12));
   REQUIRE(fit.r->ci95);
@@ -156,13 +158,13 @@ TEST_CASE("the result does not depend on the order of the rows, to the last bit"
   samples.push_back(row("shared", 50, 1, 0.41));
   samples.push_back(row("shared", 50, 1, 0.39));
   samples[7].canary_ratio = 0.8;
-  const Fit fit = analysis::fit_scheme(samples, "shared", 0.01);
-  const auto predictions = analysis::loo_predictions(samples, "shared");
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", 0.01);
+  const auto predictions = analysis::loo_predictions(analysis::tabulate(samples), "shared");
   const kvcast::RandomStream random(99, 0);
   std::uint64_t next = 0;
   for (int shuffle = 0; shuffle < 20; ++shuffle) {
     for (std::size_t i = samples.size(); i > 1; --i) std::swap(samples[i - 1], samples[random.bits(next++) % i]);
-    const Fit again = analysis::fit_scheme(samples, "shared", 0.01);
+    const Fit again = analysis::fit_scheme(analysis::tabulate(samples), "shared", 0.01);
     REQUIRE(again.r->value == fit.r->value);
     REQUIRE(again.r->ci95->lo == fit.r->ci95->lo);
     REQUIRE(again.r->ci95->hi == fit.r->ci95->hi);
@@ -177,7 +179,7 @@ TEST_CASE("the result does not depend on the order of the rows, to the last bit"
     REQUIRE(again.verdict == fit.verdict);
     REQUIRE(again.models.front().loo_error_pct == fit.models.front().loo_error_pct);
     REQUIRE(again.model("affine")->loo_error_pct == fit.model("affine")->loo_error_pct);
-    REQUIRE(analysis::loo_predictions(samples, "shared") == predictions);
+    REQUIRE(analysis::loo_predictions(analysis::tabulate(samples), "shared") == predictions);
   }
 }
 
@@ -191,7 +193,7 @@ TEST_CASE("pairs with a slow canary are left out and counted", "[analysis][fit]"
     sample.measured_seconds *= 1.7;
     sample.canary_ratio = 0.6;
   }
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   CHECK(fit.excluded_pairs == 2);
   CHECK(fit.rounds == 5);
   CHECK_THAT(fit.r->value, WithinRel(0.1, 1e-10));
@@ -201,7 +203,7 @@ TEST_CASE("pairs with a slow canary are left out and counted", "[analysis][fit]"
   for (const Sample& sample : samples) {
     if (sample.round >= 1 && sample.round <= 3) short_run.push_back(sample);
   }
-  const Fit kept = analysis::fit_scheme(short_run, "shared", kUnknown);
+  const Fit kept = analysis::fit_scheme(analysis::tabulate(short_run), "shared", kUnknown);
   CHECK(kept.excluded_pairs == 0);
   CHECK(kept.r->value > 0.102);
 }
@@ -222,7 +224,7 @@ TEST_CASE("scaled naive and assembled shared timings are brought to N", "[analys
       samples.push_back(shared);
     }
   }
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   CHECK_THAT(fit.r->value, WithinRel(0.1, 1e-10));
   CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(1.8, 1e-9));
   CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.2, 1e-9));
@@ -240,7 +242,7 @@ TEST_CASE("one kind of timing serves all rounds of an N", "[analysis][fit]") {
       if (round < assembled_rounds) samples.push_back(assembled);
       if (round < whole_rounds) samples.push_back(row("shared", 100, round, 1 + 99 * 0.3));
     }
-    return analysis::fit_scheme(samples, "shared", kUnknown);
+    return analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   };
   CHECK_THAT(with_whole_rounds(2, 5).r->value, WithinRel(0.1, 1e-10));
   CHECK_THAT(with_whole_rounds(5, 5).r->value, WithinRel(0.3, 1e-10));
@@ -259,7 +261,7 @@ TEST_CASE("an N that scatters more counts for less, as long as the form holds", 
       samples.push_back(row("shared", count, round, (1 + (n - 1) * r) * noise));
     }
   }
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   CHECK(fit.r->value > 0.1);
   CHECK(fit.r->value < 0.1001);  // equal weights: 0.1017
   CHECK(fit.lack_of_fit_pct == 0);
@@ -275,7 +277,7 @@ TEST_CASE("where the form does not hold, the N weigh alike whatever their noise"
         sample.measured_seconds *= std::exp(sample.round % 2 == 0 ? 0.02 : -0.02);
       }
     }
-    return analysis::fit_scheme(samples, "shared", kUnknown);
+    return analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   };
   // By noise alone one N would have a fifth of the others' weight, and r would move by several percent.
   const Fit still = with_noise_at(0);
@@ -286,7 +288,7 @@ TEST_CASE("where the form does not hold, the N weigh alike whatever their noise"
     CHECK_THAT(shaken.lack_of_fit_pct.value(), WithinRel(*still.lack_of_fit_pct, 0.001));
   }
   // Residuals of log S about the weighted form, squared and summed over all N but one, are τ².
-  const Fit fit = analysis::fit_scheme(make_samples(counts, 8, 1, shared), "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(make_samples(counts, 8, 1, shared)), "shared", kUnknown);
   double squares = 0;
   for (const kvcast::ModelResidual& residual : fit.models.front().residuals) {
     squares += std::pow(std::log1p(residual.pct.value() / 100), 2);
@@ -301,7 +303,7 @@ TEST_CASE("an N seen in one round weighs no more than the others", "[analysis][f
   samples.push_back(row("naive", 400, 0, 400));
   samples.push_back(row("shared", 400, 0, 1 + 399 * 0.2));
   // Alone it would say 0.2; the four N weigh about the same.
-  const double r = analysis::fit_scheme(samples, "shared", kUnknown).r->value;
+  const double r = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown).r->value;
   CHECK(r > 0.1);
   CHECK(r < 0.135);
 }
@@ -309,7 +311,7 @@ TEST_CASE("an N seen in one round weighs no more than the others", "[analysis][f
 TEST_CASE("fixed costs are found by the affine form", "[analysis][fit]") {
   // a + b = 1.5 c: streaming weights for one candidate costs as much as for many.
   const auto samples = make_samples({1, 4, 16, 64, 256}, 3, 0.1, [](double n) { return 0.148 + 0.002 * n; });
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.model("affine"));
   CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(0.148, 1e-10));
   CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.002, 1e-10));
@@ -318,7 +320,7 @@ TEST_CASE("fixed costs are found by the affine form", "[analysis][fit]") {
   CHECK(fit.models.front().max_residual_pct.value() > 5);
   CHECK(fit.models.front().loo_error_pct.value() > 5);
   CHECK(fit.preferred == "affine");
-  const auto predictions = analysis::loo_predictions(samples, "shared");
+  const auto predictions = analysis::loo_predictions(analysis::tabulate(samples), "shared");
   REQUIRE(predictions.size() == 5);
   CHECK_THAT(predictions.at(64), WithinRel(0.1 * 64 / (0.148 + 0.002 * 64), 1e-9));
   CHECK_THAT(predictions.at(1), WithinRel(0.1 / 0.15, 1e-9));
@@ -327,14 +329,16 @@ TEST_CASE("fixed costs are found by the affine form", "[analysis][fit]") {
 TEST_CASE("affine constants are never negative", "[analysis][fit]") {
   // Faster than linear from zero: unconstrained, a would be below 0. Then b alone: Σ(N/T)/Σ(N/T)².
   const auto rising = [](double n) { return n * n; };
-  const Fit no_user = analysis::fit_scheme(make_samples({1, 2, 4}, 2, 1, rising), "shared", kUnknown);
+  const Fit no_user =
+      analysis::fit_scheme(analysis::tabulate(make_samples({1, 2, 4}, 2, 1, rising)), "shared", kUnknown);
   REQUIRE(no_user.model("affine"));
   CHECK(no_user.model("affine")->parameter("a").value() == 0);
   CHECK_THAT(no_user.model("affine")->parameter("b").value(), WithinRel((1 + 0.5 + 0.25) / (1 + 0.25 + 0.0625), 1e-12));
 
   // Falling times: b at 0, a alone: Σ(1/T)/Σ(1/T)².
   const auto falling = [](double n) { return 1 / n; };
-  const Fit no_candidate = analysis::fit_scheme(make_samples({1, 2, 4}, 2, 1, falling), "shared", kUnknown);
+  const Fit no_candidate =
+      analysis::fit_scheme(analysis::tabulate(make_samples({1, 2, 4}, 2, 1, falling)), "shared", kUnknown);
   REQUIRE(no_candidate.model("affine"));
   CHECK(no_candidate.model("affine")->parameter("b").value() == 0);
   CHECK_THAT(no_candidate.model("affine")->parameter("a").value(), WithinRel((1.0 + 2 + 4) / (1 + 4 + 16), 1e-12));
@@ -344,14 +348,14 @@ TEST_CASE("leave-one-out predictions are fits without that N", "[analysis][fit]"
   Noise noise;
   noise.point = 0.02;
   const auto samples = make_samples(kCandidates, 4, 0.1, one_parameter(0.1, 0.05), noise, 5);
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.preferred == "one-parameter");
-  const auto predictions = analysis::loo_predictions(samples, "shared");
+  const auto predictions = analysis::loo_predictions(analysis::tabulate(samples), "shared");
   REQUIRE(predictions.size() == kCandidates.size());
   double squares = 0, affine_squares = 0;
   for (const std::int64_t count : kCandidates) {
     const auto n = static_cast<double>(count);
-    const Fit rest = analysis::fit_scheme(without_candidates(samples, count), "shared", kUnknown);
+    const Fit rest = analysis::fit_scheme(analysis::tabulate(without_candidates(samples, count)), "shared", kUnknown);
     CHECK(predictions.at(count) == kvcast::speedup(n, rest.r->value));
     double log_speedup = 0;
     for (std::size_t i = 0; i < samples.size(); i += 2) {
@@ -372,40 +376,42 @@ TEST_CASE("leave-one-out predictions are fits without that N", "[analysis][fit]"
 TEST_CASE("the form is untested below three N above 1", "[analysis][fit]") {
   const auto shared = one_parameter(1, 0.1);
 
-  const Fit single = analysis::fit_scheme(make_samples({100}, 3, 1, shared), "shared", kUnknown);
+  const Fit single = analysis::fit_scheme(analysis::tabulate(make_samples({100}, 3, 1, shared)), "shared", kUnknown);
   CHECK_THAT(single.r->value, WithinRel(0.1, 1e-10));
   CHECK(single.r->ci95);
   CHECK(single.preferred == "untested");
   CHECK_FALSE(single.model("affine"));
   CHECK_FALSE(single.models.front().loo_error_pct);
   CHECK_FALSE(single.r_squared);
-  CHECK(analysis::loo_predictions(make_samples({100}, 3, 1, shared), "shared").empty());
+  CHECK(analysis::loo_predictions(analysis::tabulate(make_samples({100}, 3, 1, shared)), "shared").empty());
 
-  const Fit with_one = analysis::fit_scheme(make_samples({1, 100}, 3, 1, shared), "shared", kUnknown);
+  const Fit with_one =
+      analysis::fit_scheme(analysis::tabulate(make_samples({1, 100}, 3, 1, shared)), "shared", kUnknown);
   CHECK_THAT(with_one.r->value, WithinRel(0.1, 1e-10));
   CHECK(with_one.preferred == "untested");
   CHECK_FALSE(with_one.model("affine"));
   CHECK_FALSE(with_one.models.front().loo_error_pct);
 
-  const Fit two = analysis::fit_scheme(make_samples({10, 100}, 3, 1, shared), "shared", kUnknown);
+  const Fit two = analysis::fit_scheme(analysis::tabulate(make_samples({10, 100}, 3, 1, shared)), "shared", kUnknown);
   CHECK(two.preferred == "untested");
   CHECK_FALSE(two.model("affine"));
   CHECK(two.models.front().loo_error_pct);
-  CHECK(analysis::loo_predictions(make_samples({10, 100}, 3, 1, shared), "shared").size() == 2);
+  CHECK(analysis::loo_predictions(analysis::tabulate(make_samples({10, 100}, 3, 1, shared)), "shared").size() == 2);
 
   // Three points make an affine fit, but two N above 1 do not test the form.
-  const Fit three = analysis::fit_scheme(make_samples({1, 10, 100}, 3, 1, shared), "shared", kUnknown);
+  const Fit three =
+      analysis::fit_scheme(analysis::tabulate(make_samples({1, 10, 100}, 3, 1, shared)), "shared", kUnknown);
   CHECK(three.preferred == "untested");
   CHECK(three.model("affine"));
   CHECK(three.model("affine")->loo_error_pct);
 
-  CHECK(analysis::fit_scheme(make_samples({2, 10, 100}, 3, 1, shared), "shared", kUnknown).preferred ==
-        "one-parameter");
+  CHECK(analysis::fit_scheme(analysis::tabulate(make_samples({2, 10, 100}, 3, 1, shared)), "shared", kUnknown)
+            .preferred == "one-parameter");
 }
 
 TEST_CASE("data that say nothing about r leave it unknown", "[analysis][fit]") {
   const auto check_empty = [](const std::vector<Sample>& samples, std::int64_t rounds) {
-    const Fit fit = analysis::fit_scheme(samples, "shared", 0.01);
+    const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", 0.01);
     CHECK(fit.scheme == "shared");
     CHECK_FALSE(fit.r);
     CHECK_FALSE(fit.rho);
@@ -415,7 +421,7 @@ TEST_CASE("data that say nothing about r leave it unknown", "[analysis][fit]") {
     CHECK(fit.r_flops == 0.01);
     CHECK(fit.preferred == "untested");
     CHECK(fit.rounds == rounds);
-    CHECK(analysis::loo_predictions(samples, "shared").empty());
+    CHECK(analysis::loo_predictions(analysis::tabulate(samples), "shared").empty());
   };
   check_empty({}, 0);
   check_empty(make_samples({1}, 3, 1, one_parameter(1, 0.1)), 3);
@@ -437,7 +443,8 @@ TEST_CASE("data that say nothing about r leave it unknown", "[analysis][fit]") {
 }
 
 TEST_CASE("with one timing of each N their scatter about the form gives the interval", "[analysis][fit]") {
-  const Fit exact = analysis::fit_scheme(make_samples(kCandidates, 1, 1, one_parameter(1, 0.1)), "shared", kUnknown);
+  const Fit exact = analysis::fit_scheme(analysis::tabulate(make_samples(kCandidates, 1, 1, one_parameter(1, 0.1))),
+                                         "shared", kUnknown);
   CHECK_THAT(exact.r->value, WithinRel(0.1, 1e-10));
   CHECK(exact.rounds == 1);
   REQUIRE(exact.r->ci95);
@@ -447,14 +454,15 @@ TEST_CASE("with one timing of each N their scatter about the form gives the inte
   // N = 1, which is off by a quarter, fits whatever r is and is no evidence of noise.
   const auto shared = [](double n) { return n == 1 ? 1.25 : n * (n > 15e5 ? 0.11 : 0.1); };
   const auto samples = make_samples({1, 1000000, 2000000}, 1, 1, shared);
-  const Fit two = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit two = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   CHECK_THAT(two.r->value, WithinRel(std::sqrt(0.1 * 0.11), 1e-4));
   const double half = 12.7062 * std::log(1.1) / 2;  // s/√2 of two values is half their distance
   REQUIRE(two.r->ci95);
   CHECK_THAT(two.r->ci95->hi, WithinRel(std::sqrt(0.1 * 0.11) * std::exp(half), 2e-3));
   CHECK_THAT(two.r->ci95->lo, WithinRel(std::sqrt(0.1 * 0.11) * std::exp(-half), 2e-3));
 
-  const Fit single = analysis::fit_scheme(make_samples({1, 100}, 1, 1, one_parameter(1, 0.1)), "shared", kUnknown);
+  const Fit single =
+      analysis::fit_scheme(analysis::tabulate(make_samples({1, 100}, 1, 1, one_parameter(1, 0.1))), "shared", kUnknown);
   CHECK_THAT(single.r->value, WithinRel(0.1, 1e-10));
   CHECK_FALSE(single.r->ci95);
   CHECK_FALSE(single.identifiable);
@@ -465,7 +473,7 @@ TEST_CASE("repeats of a user's own are independent: each N has its own error", "
   noise.point = 0.02;
   noise.repeats = true;
   const auto samples = make_samples({10, 1000}, 6, 1, one_parameter(1, 0.05), noise);
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.r->ci95);
   CHECK(fit.rounds == 12);
   // Of the large N alone: r follows its log time, five degrees less what trimming takes.
@@ -487,7 +495,7 @@ TEST_CASE("an interval that does not exclude 0 starts at 0", "[analysis][fit]") 
   int open = 0;
   for (std::uint64_t seed = 0; seed < 50; ++seed) {
     const auto samples = make_samples({2, 3, 5}, 6, 1, one_parameter(1, 1e-4), noise, seed);
-    const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+    const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
     REQUIRE(fit.r->ci95);
     CHECK(fit.r->value > 0);
     CHECK(fit.r->ci95->hi >= fit.r->value);
@@ -501,12 +509,12 @@ TEST_CASE("only rounds that say something about r count for its interval", "[ana
   Noise noise;
   noise.point = 0.02;
   auto samples = make_samples({1, 100}, 2, 1, one_parameter(1, 0.1), noise);
-  const auto interval = analysis::fit_scheme(samples, "shared", kUnknown).r->ci95;
+  const auto interval = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown).r->ci95;
   REQUIRE(interval);
   // A third round that was stopped after N = 1.
   samples.push_back(row("naive", 1, 2, 1.0));
   samples.push_back(row("shared", 1, 2, 1.0));
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   CHECK(fit.rounds == 3);
   REQUIRE(fit.r->ci95);
   CHECK(fit.r->ci95->lo == interval->lo);
@@ -518,19 +526,21 @@ TEST_CASE("one bad round does not move the affine constants", "[analysis][fit]")
   for (Sample& sample : samples) {
     if (sample.round == 0 && sample.scheme == "shared") sample.measured_seconds *= 3;
   }
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
-  CHECK_THAT(fit.r->value, WithinRel(analysis::fit_scheme(
-                                         make_samples({10, 50, 100}, 5, 0.1, [](double n) { return 0.2 + 0.01 * n; }),
-                                         "shared", kUnknown)
-                                         .r->value,
-                                     1e-10));
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
+  CHECK_THAT(fit.r->value,
+             WithinRel(analysis::fit_scheme(analysis::tabulate(make_samples({10, 50, 100}, 5, 0.1,
+                                                                            [](double n) { return 0.2 + 0.01 * n; })),
+                                            "shared", kUnknown)
+                           .r->value,
+                       1e-10));
   CHECK_THAT(fit.model("affine")->parameter("a").value(), WithinRel(0.2, 1e-10));
   CHECK_THAT(fit.model("affine")->parameter("b").value(), WithinRel(0.01, 1e-10));
 }
 
 TEST_CASE("r is above 0 whatever the data, and above 1 where sharing costs more", "[analysis][fit]") {
   // Three times as slow at any N: no r explains both, 3 and a little does least badly.
-  const Fit slower = analysis::fit_scheme(make_samples({10, 100}, 3, 1, [](double n) { return 3 * n; }), "shared", 1);
+  const Fit slower = analysis::fit_scheme(
+      analysis::tabulate(make_samples({10, 100}, 3, 1, [](double n) { return 3 * n; })), "shared", 1);
   CHECK_THAT(slower.r->value, WithinRel(3.1, 0.05));
   CHECK(slower.r->ci95->lo <= slower.r->value);
   CHECK(slower.r->value <= slower.r->ci95->hi);
@@ -539,7 +549,8 @@ TEST_CASE("r is above 0 whatever the data, and above 1 where sharing costs more"
   CHECK(slower.models.front().max_residual_pct.value() < 10);
 
   // Above N times: no r explains it; the smallest does least badly.
-  const Fit faster = analysis::fit_scheme(make_samples({10, 100}, 3, 1, [](double) { return 0.5; }), "shared", 1);
+  const Fit faster =
+      analysis::fit_scheme(analysis::tabulate(make_samples({10, 100}, 3, 1, [](double) { return 0.5; })), "shared", 1);
   CHECK(faster.r->value > 0);
   CHECK(faster.r->value < 1e-6);
 
@@ -549,7 +560,7 @@ TEST_CASE("r is above 0 whatever the data, and above 1 where sharing costs more"
     Noise noise;
     noise.point = 0.1;
     const auto samples = make_samples({10, 100}, 3, 1, one_parameter(1, 0.97), noise, seed);
-    const auto r = *analysis::fit_scheme(samples, "shared", 1).r;
+    const auto r = *analysis::fit_scheme(analysis::tabulate(samples), "shared", 1).r;
     holds += r.ci95->lo <= 0.97 && 0.97 <= r.ci95->hi;
   }
   CHECK(holds >= 17);
@@ -559,7 +570,8 @@ TEST_CASE("a form that is far off a measured N is not preferred, however well it
   Noise noise;
   noise.point = 0.005;
   const auto preferred = [&](const std::vector<std::int64_t>& counts, auto time) {
-    return analysis::fit_scheme(make_samples(counts, 4, 1, time, noise), "shared", kUnknown).preferred;
+    return analysis::fit_scheme(analysis::tabulate(make_samples(counts, 4, 1, time, noise)), "shared", kUnknown)
+        .preferred;
   };
   CHECK(preferred(kCandidates, one_parameter(1, 0.05)) == "one-parameter");
   CHECK(preferred(kCandidates, [](double n) { return 1.3 + 0.05 * n; }) == "affine");
@@ -577,7 +589,7 @@ TEST_CASE("r holds what its form leaves out", "[analysis][fit]") {
   // Shared times of a system that saturates: the law is off by a tenth at half of the N.
   const auto samples =
       make_samples({1, 2, 4, 8, 12, 16}, 3, 1, [](double n) { return n <= 8 ? 1 + 0.02 * n : 0.8 + 0.07 * n; });
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.preferred == "neither");
   // What single N say of r.
   double least = 1, most = 0;
@@ -609,7 +621,7 @@ TEST_CASE("N that contradict each other get the least sum of squares, not the ne
     };
     double least = std::numeric_limits<double>::infinity();
     for (int i = 0; i <= 10000; ++i) least = std::min(least, sum_of_squares(std::pow(10, -5 + 5 * i / 10000.0)));
-    const double r = analysis::fit_scheme(samples, "shared", kUnknown).r->value;
+    const double r = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown).r->value;
     CAPTURE(far, r);
     CHECK(sum_of_squares(r) <= least * (1 + 1e-9));
     large = large || r > 0.3;
@@ -622,10 +634,10 @@ TEST_CASE("N that contradict each other get the least sum of squares, not the ne
 
 TEST_CASE("residuals say how far each form is off at each N", "[analysis][fit]") {
   const auto samples = make_samples({1, 4, 16, 64, 256}, 3, 0.1, [](double n) { return 0.148 + 0.002 * n; });
-  const Fit fit = analysis::fit_scheme(samples, "shared", kUnknown);
+  const Fit fit = analysis::fit_scheme(analysis::tabulate(samples), "shared", kUnknown);
   REQUIRE(fit.observed.size() == 5);
   REQUIRE(fit.models.size() == 2);
-  const auto loo = analysis::loo_predictions(samples, "shared");
+  const auto loo = analysis::loo_predictions(analysis::tabulate(samples), "shared");
   for (std::size_t i = 0; i < fit.observed.size(); ++i) {
     const kvcast::ModelResidual &law = fit.models[0].residuals.at(i), &affine = fit.models[1].residuals.at(i);
     const std::int64_t candidates = fit.observed[i].candidates;
@@ -649,14 +661,14 @@ TEST_CASE("residuals say how far each form is off at each N", "[analysis][fit]")
 
 TEST_CASE("what cannot be fitted says why", "[analysis][fit]") {
   const auto samples = make_samples(kCandidates, 2, 1, one_parameter(1, 0.1));
-  CHECK(analysis::unfittable(samples, "shared").empty());
-  CHECK(analysis::unfittable(make_samples({7}, 1, 1, one_parameter(1, 0.1)), "shared").empty());
+  CHECK(analysis::unfittable(analysis::tabulate(samples), "shared").empty());
+  CHECK(analysis::unfittable(analysis::tabulate(make_samples({7}, 1, 1, one_parameter(1, 0.1))), "shared").empty());
   CHECK(analysis::unfittable({}, "shared") == "no usable timing of shared");
-  CHECK(analysis::unfittable(samples, "packed") == "no usable timing of packed");
-  CHECK(analysis::unfittable(make_samples({1}, 3, 1, one_parameter(1, 0.1)), "shared") ==
+  CHECK(analysis::unfittable(analysis::tabulate(samples), "packed") == "no usable timing of packed");
+  CHECK(analysis::unfittable(analysis::tabulate(make_samples({1}, 3, 1, one_parameter(1, 0.1))), "shared") ==
         "only N = 1 is there, which says nothing about r");
   auto apart = samples;
   for (Sample& sample : apart) sample.round += sample.scheme == "naive" ? 100 : 0;
-  CHECK(analysis::unfittable(apart, "shared") ==
+  CHECK(analysis::unfittable(analysis::tabulate(apart), "shared") ==
         "no timing of shared has one of naive at the same N in the same round");
 }

@@ -165,7 +165,7 @@ TEST_CASE("the formulas of a model come to what its code does, in seconds too", 
 TEST_CASE("a fit holds every model that its N can be fitted to, and the one in use by name", "[analysis][forms]") {
   using kvcast::testing::make_samples;
   const auto fit = [](const std::vector<std::int64_t>& counts, const std::function<double(double)>& shared) {
-    return analysis::fit_scheme(make_samples(counts, 3, 0.1, shared), "shared", 0.01);
+    return analysis::fit_scheme(analysis::tabulate(make_samples(counts, 3, 0.1, shared)), "shared", 0.01);
   };
   const auto line = [](double n) { return 0.15 + 0.002 * n; };
   const kvcast::Fit all = fit({1, 4, 16, 64, 256}, line);

@@ -38,7 +38,7 @@ std::vector<Sample> timings(const Law& naive, const Law& shared, const Counts& c
 }
 
 std::string kind_of(const std::vector<Sample>& samples) {
-  const auto found = implausible(samples, "shared");
+  const auto found = implausible(analysis::tabulate(samples), "shared");
   if (!found) return "";
   return found->kind == Implausible::Kind::swapped ? "swapped"
          : found->kind == Implausible::Kind::units ? "units"
@@ -98,7 +98,7 @@ TEST_CASE("times per candidate and rates are told from times of requests", "[pla
       CHECK(kind_of(timings(candidates(naive), candidates(shared), counts, noise)) == "not requests");
     }
   }
-  const auto found = implausible(timings(per(naive), per(shared), kCounts, 0), "shared");
+  const auto found = implausible(analysis::tabulate(timings(per(naive), per(shared), kCounts, 0)), "shared");
   REQUIRE(found);
   CHECK(found->problem == "naive takes 4 ms at N=1 and 4 ms at N=100, shared takes 4.53 ms at N=1 and 75 us at N=100");
   CHECK(
@@ -110,7 +110,7 @@ TEST_CASE("times per candidate and rates are told from times of requests", "[pla
 TEST_CASE("columns that look swapped are asked about", "[plausibility]") {
   CHECK(kind_of(timings(sharing, line)) == "swapped");
   CHECK(kind_of(timings(sharing, line, {50, 100, 200})) == "swapped");
-  const auto found = implausible(timings(sharing, line, kCounts, 0), "shared");
+  const auto found = implausible(analysis::tabulate(timings(sharing, line, kCounts, 0)), "shared");
   REQUIRE(found);
   CHECK(found->problem == "shared takes 53 times as long as naive at N=100");
   // Of times in seconds beside such in milliseconds.
@@ -119,7 +119,7 @@ TEST_CASE("columns that look swapped are asked about", "[plausibility]") {
   CHECK(kind_of(timings(line, [](double n) { return 1e3 * sharing(n); })) == "swapped");
   CHECK(kind_of(timings([](double n) { return 5 * line(n); }, sharing)).empty());
   // A shared path that is flat, under the name of naive.
-  const auto flat = implausible(timings([](double) { return 5e-3; }, line), "shared");
+  const auto flat = implausible(analysis::tabulate(timings([](double) { return 5e-3; }, line)), "shared");
   REQUIRE(flat);
   CHECK(flat->kind == Implausible::Kind::not_whole_requests);
   CHECK_THAT(flat->question, Catch::Contains("are the columns swapped, or are these rates?"));

@@ -101,9 +101,9 @@ TEST_CASE("the model of a fit is what was measured, and its preferred form beyon
   testing::Noise noise;
   noise.point = 0.004;
   const auto samples = affine_samples(noise);
-  const Fit fit = fit_scheme(samples, "shared", 0.005);
+  const Fit fit = fit_scheme(analysis::tabulate(samples), "shared", 0.005);
   REQUIRE(fit.preferred == "affine");
-  const auto model = service_of_fit(samples, fit);
+  const auto model = service_of_fit(analysis::tabulate(samples), fit);
   REQUIRE(model);
   CHECK_THAT(model->service.prefill_s, WithinRel(0.0052, 0.02));
   CHECK_THAT(model->service.seconds(100), WithinRel(0.0092, 0.02));
@@ -112,7 +112,7 @@ TEST_CASE("the model of a fit is what was measured, and its preferred form beyon
   CHECK(model->limit == fit.asymptote);
   CHECK_THAT(*model->limit, WithinRel(100, 0.05));
   CHECK(model->known_to == 400);
-  CHECK(service_of_fit(samples, fit, true)->known_to == kMaxCandidates);
+  CHECK(service_of_fit(analysis::tabulate(samples), fit, true)->known_to == kMaxCandidates);
   for (const ObservedSpeedup& one : fit.observed) CHECK(model->speedup(one.candidates) == one.speedup.value);
   CHECK(model->min_measured == 1);
   CHECK(model->max_measured == 100);
@@ -125,7 +125,8 @@ TEST_CASE("residuals are every timing over the model", "[sizing]") {
   noise.point = 0.02;
   noise.outliers = 0.05;
   const auto samples = affine_samples(noise);
-  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
+  const auto model =
+      service_of_fit(analysis::tabulate(samples), fit_scheme(analysis::tabulate(samples), "shared", 0.005));
   REQUIRE(model);
   const auto& residuals = model->service.residuals;
   CHECK(residuals.size() == 60);
@@ -145,7 +146,8 @@ TEST_CASE("a timing beside a slow canary counts in the tail", "[sizing]") {
     sample.measured_seconds *= 5;
     sample.canary_ratio = 0.3;
   }
-  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
+  const auto model =
+      service_of_fit(analysis::tabulate(samples), fit_scheme(analysis::tabulate(samples), "shared", 0.005));
   CHECK_THAT(model->service.residuals.back(), WithinRel(5, 0.05));
 }
 
@@ -155,7 +157,8 @@ TEST_CASE("the time is that of the scheme's own timings, not of ratios over naiv
   for (Sample& sample : samples) {
     if (sample.scheme == "naive" && sample.candidates == 1) sample.measured_seconds *= 1.2;
   }
-  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
+  const auto model =
+      service_of_fit(analysis::tabulate(samples), fit_scheme(analysis::tabulate(samples), "shared", 0.005));
   for (const std::int64_t n : {1, 5, 10, 50, 100}) {
     CHECK_THAT(model->service.seconds(n), WithinRel(0.0052 + 0.00004 * static_cast<double>(n), 1e-6));
   }
@@ -166,8 +169,8 @@ TEST_CASE("a measured N has its own interval, others do not narrow with N, and t
   testing::Noise noise;
   noise.point = 0.02;
   const auto samples = affine_samples(noise);
-  const Fit fit = fit_scheme(samples, "shared", 0.005);
-  const auto model = service_of_fit(samples, fit, true);
+  const Fit fit = fit_scheme(analysis::tabulate(samples), "shared", 0.005);
+  const auto model = service_of_fit(analysis::tabulate(samples), fit, true);
   const Steps& half = model->service.half;
   REQUIRE(half);
   double before = 0;
@@ -182,7 +185,7 @@ TEST_CASE("a measured N has its own interval, others do not narrow with N, and t
   CHECK(before > half(101));  // far out less is known
   // Of the speed-up it is that of the prediction, at any N.
   for (const std::int64_t n : {1, 7, 100, 300}) {
-    const auto predicted = predict(samples, fit, {n}).front().speedup;
+    const auto predicted = predict(analysis::tabulate(samples), fit, {n}).front().speedup;
     REQUIRE(predicted->ci95);
     CHECK(model->speedup_interval(n)->lo == predicted->ci95->lo);
     CHECK(model->speedup_interval(n)->hi == predicted->ci95->hi);
@@ -191,7 +194,7 @@ TEST_CASE("a measured N has its own interval, others do not narrow with N, and t
   for (const std::vector<std::int64_t>& counts : {std::vector<std::int64_t>{50}, {1, 20, 50}}) {
     const auto few = make_samples(
         counts, 5, kNaive, [](double n) { return 0.0052 + 0.00004 * n; }, noise);
-    const auto fitted = service_of_fit(few, fit_scheme(few, "shared", 0.005));
+    const auto fitted = service_of_fit(analysis::tabulate(few), fit_scheme(analysis::tabulate(few), "shared", 0.005));
     CHECK_FALSE(fitted->service.half);
     CHECK_THAT(fitted->service.seconds(50), WithinRel(0.0072, 0.03));
   }
@@ -203,7 +206,8 @@ TEST_CASE("a cliff is sized by what was measured", "[sizing]") {
   testing::Noise noise;
   noise.point = 0.01;
   const auto samples = make_samples({1, 5, 10, 50, 100, 200, 400}, 5, 0.004, cliff, noise);
-  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005), true);
+  const auto model =
+      service_of_fit(analysis::tabulate(samples), fit_scheme(analysis::tabulate(samples), "shared", 0.005), true);
   REQUIRE(model);
   CHECK(model->known_to == 400);
   for (const std::int64_t n : {1, 10, 50, 100, 200, 400}) {
@@ -230,7 +234,8 @@ TEST_CASE("rounds that differ widen the interval of the time, where the line fit
   for (Sample& sample : samples) {
     if (sample.scheme == "shared") sample.measured_seconds *= 1 + 0.1 * static_cast<double>(sample.round % 2);
   }
-  const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
+  const auto model =
+      service_of_fit(analysis::tabulate(samples), fit_scheme(analysis::tabulate(samples), "shared", 0.005));
   REQUIRE(model);
   REQUIRE(model->service.half);
   CHECK(model->service.half(10) > 0.01);
@@ -256,7 +261,8 @@ TEST_CASE("the interval of the time holds that of another run", "[sizing]") {
   for (std::uint64_t seed = 1; seed <= 60; ++seed) {
     const auto time = [](double n) { return 0.0052 + 0.00004 * n; };
     const auto samples = make_samples({1, 5, 10, 50, 100}, 12, kNaive, time, noise, seed);
-    const auto model = service_of_fit(samples, fit_scheme(samples, "shared", 0.005));
+    const auto model =
+        service_of_fit(analysis::tabulate(samples), fit_scheme(analysis::tabulate(samples), "shared", 0.005));
     if (!model->service.half) continue;
     for (const std::int64_t n : {20, 80}) {
       ++runs;

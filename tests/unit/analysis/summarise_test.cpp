@@ -73,7 +73,8 @@ const SchemePoint& only(const std::vector<Point>& points, std::size_t scheme) {
 }  // namespace
 
 TEST_CASE("times and rates of a point", "[analysis][summarise]") {
-  const auto points = analysis::summarise(three_rounds(), {10}, {"naive", "shared"}, context_with_work());
+  const auto points =
+      analysis::summarise(analysis::tabulate(three_rounds()), {10}, {"naive", "shared"}, context_with_work());
   REQUIRE(points.size() == 1);
   CHECK(points[0].candidates == 10);
   REQUIRE(points[0].schemes.size() == 2);
@@ -109,7 +110,8 @@ TEST_CASE("times and rates of a point", "[analysis][summarise]") {
 }
 
 TEST_CASE("the speed-up pairs rounds, so a slow round cancels", "[analysis][summarise]") {
-  const auto points = analysis::summarise(three_rounds(), {10}, {"naive", "shared"}, context_with_work());
+  const auto points =
+      analysis::summarise(analysis::tabulate(three_rounds()), {10}, {"naive", "shared"}, context_with_work());
   const SchemePoint& shared = only(points, 1);
   REQUIRE(shared.speedup);
   const std::vector<double> ratios = {4.0, 4.0, 4.4};  // the medians' ratio would be 4.4
@@ -129,7 +131,7 @@ TEST_CASE("slow canaries leave the speed-up but not the seconds", "[analysis][su
   }
   samples[5].measured_seconds = 0.75;
   samples[5].canary_ratio = 0.4;
-  const auto points = analysis::summarise(samples, {10}, {"naive", "shared"}, {});
+  const auto points = analysis::summarise(analysis::tabulate(samples), {10}, {"naive", "shared"}, {});
   CHECK_THAT(only(points, 1).speedup->value, WithinRel(4.0, 1e-12));
   CHECK(only(points, 1).seconds->samples == 4);
   CHECK(only(points, 1).seconds->ci95->hi > 0.3);
@@ -139,8 +141,8 @@ TEST_CASE("work and memory belong to the scheme", "[analysis][summarise]") {
   const kvcast::WorkShape shape = small_shape();
   auto samples = three_rounds();
   samples.push_back(row("shared-copy", 10, 0, Status::measured, 0.4));
-  const auto points =
-      analysis::summarise(samples, {10}, {"naive", "shared", "shared-copy", "packed"}, context_with_work());
+  const auto points = analysis::summarise(analysis::tabulate(samples), {10},
+                                          {"naive", "shared", "shared-copy", "packed"}, context_with_work());
   const SchemePoint &naive = only(points, 0), &shared = only(points, 1), &copy = only(points, 2);
   CHECK(naive.flops == 10 * kvcast::naive_flops(shape));
   CHECK(naive.kv_bytes == kvcast::naive_kv_bytes(shape));
@@ -158,7 +160,7 @@ TEST_CASE("work and memory belong to the scheme", "[analysis][summarise]") {
 }
 
 TEST_CASE("what is unknown stays unknown", "[analysis][summarise]") {
-  const auto points = analysis::summarise(three_rounds(), {10}, {"naive", "shared"}, {});
+  const auto points = analysis::summarise(analysis::tabulate(three_rounds()), {10}, {"naive", "shared"}, {});
   for (const SchemePoint& point : points.at(0).schemes) {
     CAPTURE(point.scheme);
     CHECK(point.seconds);
@@ -172,7 +174,7 @@ TEST_CASE("what is unknown stays unknown", "[analysis][summarise]") {
   }
   analysis::SummaryContext no_peak = context_with_work();
   no_peak.peak_gflops.reset();
-  const auto without_peak = analysis::summarise(three_rounds(), {10}, {"naive", "shared"}, no_peak);
+  const auto without_peak = analysis::summarise(analysis::tabulate(three_rounds()), {10}, {"naive", "shared"}, no_peak);
   CHECK(only(without_peak, 1).gflops_per_s);
   CHECK_FALSE(only(without_peak, 1).peak_fraction);
   CHECK_FALSE(only(without_peak, 1).time_over_minimum);
@@ -181,13 +183,13 @@ TEST_CASE("what is unknown stays unknown", "[analysis][summarise]") {
 TEST_CASE("a point shows the fewest candidates any of its rounds timed", "[analysis][summarise]") {
   auto samples = three_rounds();
   samples[2].measured_candidates = 1;
-  CHECK(only(analysis::summarise(samples, {10}, {"naive"}, {}), 0).measured_candidates == 1);
+  CHECK(only(analysis::summarise(analysis::tabulate(samples), {10}, {"naive"}, {}), 0).measured_candidates == 1);
 }
 
 TEST_CASE("one round gives values without intervals", "[analysis][summarise]") {
   auto samples = three_rounds();
   samples.resize(2);
-  const auto points = analysis::summarise(samples, {10}, {"naive", "shared"}, {});
+  const auto points = analysis::summarise(analysis::tabulate(samples), {10}, {"naive", "shared"}, {});
   CHECK(only(points, 1).seconds->samples == 1);
   CHECK_FALSE(only(points, 1).seconds->ci95);
   CHECK(only(points, 1).speedup);
@@ -197,7 +199,8 @@ TEST_CASE("one round gives values without intervals", "[analysis][summarise]") {
 TEST_CASE("points that did not run say why", "[analysis][summarise]") {
   auto context = context_with_work();
   context.skipped = {{"shared-copy", 1000, "needs 307.2 GB"}, {"shared", 10, "unused: it ran"}};
-  const auto points = analysis::summarise(three_rounds(), {10, 1000}, {"naive", "shared", "shared-copy"}, context);
+  const auto points =
+      analysis::summarise(analysis::tabulate(three_rounds()), {10, 1000}, {"naive", "shared", "shared-copy"}, context);
   REQUIRE(points.size() == 2);
   CHECK(points[1].candidates == 1000);
   const SchemePoint& copy = points[1].schemes.at(2);
@@ -222,7 +225,7 @@ TEST_CASE("without naive there is a time but no speed-up", "[analysis][summarise
   std::vector<Sample> samples = three_rounds();
   samples.erase(std::remove_if(samples.begin(), samples.end(), [](const Sample& s) { return s.scheme == "naive"; }),
                 samples.end());
-  const auto points = analysis::summarise(samples, {10}, {"naive", "shared"}, {});
+  const auto points = analysis::summarise(analysis::tabulate(samples), {10}, {"naive", "shared"}, {});
   CHECK(only(points, 0).status == Status::skipped);
   CHECK(only(points, 1).seconds);
   CHECK_FALSE(only(points, 1).speedup);
@@ -237,7 +240,7 @@ TEST_CASE("whole runs make the point only when every round has one", "[analysis]
       samples.push_back(row("shared", 10, round, other, 0.25));
       if (round < whole_rounds) samples.push_back(row("shared", 10, round, Status::measured, 0.5));
     }
-    return only(analysis::summarise(samples, {10}, {"naive", "shared"}, {}), 1);
+    return only(analysis::summarise(analysis::tabulate(samples), {10}, {"naive", "shared"}, {}), 1);
   };
   const SchemePoint checked = with_whole_rounds(2, Status::assembled);
   CHECK(checked.status == Status::assembled);
@@ -260,8 +263,8 @@ TEST_CASE("predicted speed-ups come from the fit without that N", "[analysis][su
       samples.push_back(row("shared", count, round, Status::measured, 1 + (n - 1) * 0.1 + 0.01 * double(round)));
     }
   }
-  const auto predictions = analysis::loo_predictions(samples, "shared");
-  const auto points = analysis::summarise(samples, {5, 50, 100, 1000}, {"naive", "shared"}, {});
+  const auto predictions = analysis::loo_predictions(analysis::tabulate(samples), "shared");
+  const auto points = analysis::summarise(analysis::tabulate(samples), {5, 50, 100, 1000}, {"naive", "shared"}, {});
   for (const Point& point : points) {
     CAPTURE(point.candidates);
     CHECK_FALSE(point.schemes[0].predicted_speedup);
@@ -275,11 +278,12 @@ TEST_CASE("predicted speed-ups come from the fit without that N", "[analysis][su
 
 TEST_CASE("points keep the order asked for and ignore the order of samples", "[analysis][summarise]") {
   auto samples = three_rounds();
-  const auto forward = analysis::summarise(samples, {10}, {"shared", "naive"}, context_with_work());
+  const auto forward = analysis::summarise(analysis::tabulate(samples), {10}, {"shared", "naive"}, context_with_work());
   CHECK(only(forward, 0).scheme == "shared");
   CHECK(only(forward, 1).scheme == "naive");
   std::reverse(samples.begin(), samples.end());
-  const auto backward = analysis::summarise(samples, {10}, {"shared", "naive"}, context_with_work());
+  const auto backward =
+      analysis::summarise(analysis::tabulate(samples), {10}, {"shared", "naive"}, context_with_work());
   CHECK(only(backward, 0).speedup->value == only(forward, 0).speedup->value);
   CHECK(only(backward, 0).speedup->ci95->lo == only(forward, 0).speedup->ci95->lo);
   CHECK(only(backward, 0).seconds->ci95->hi == only(forward, 0).seconds->ci95->hi);
@@ -296,7 +300,8 @@ TEST_CASE("a returning user is also set against shared, others are not", "[analy
   analysis::SummaryContext context;
   context.returning = {"cached"};
   context.unfitted = {"cached"};
-  const std::vector<Point> points = analysis::summarise(samples, {10}, {"naive", "shared", "cached"}, context);
+  const std::vector<Point> points =
+      analysis::summarise(analysis::tabulate(samples), {10}, {"naive", "shared", "cached"}, context);
   const auto& schemes = points.at(0).schemes;
   CHECK_FALSE(schemes[0].gain_over_shared);
   CHECK_FALSE(schemes[1].gain_over_shared);
@@ -306,6 +311,7 @@ TEST_CASE("a returning user is also set against shared, others are not", "[analy
   CHECK_THAT(schemes[2].speedup->value, WithinRel(20.0, 1e-12));
   CHECK_FALSE(schemes[2].predicted_speedup);
   // Without shared there is nothing to gain over.
-  const auto alone = analysis::summarise({samples[0], samples[2]}, {10}, {"naive", "cached"}, context);
+  const auto alone =
+      analysis::summarise(analysis::tabulate({samples[0], samples[2]}), {10}, {"naive", "cached"}, context);
   CHECK_FALSE(alone.at(0).schemes[1].gain_over_shared);
 }

@@ -16,7 +16,6 @@
 #include "rows.h"
 
 namespace analysis = kvcast::analysis;
-using analysis::SurfaceCase;
 using analysis::SurfaceFamily;
 using kvcast::HoldoutErrors;
 using kvcast::Prediction;
@@ -64,11 +63,26 @@ kvcast::WorkShape work_at(const SurfaceFamily& f, std::int64_t length, std::int6
 /// Factor on a timing; by L, layers, N (0 for the prefill), round.
 using Noise = std::function<double(std::int64_t, std::int64_t, std::int64_t, std::int64_t)>;
 
+/// A case before its samples are tabulated.
+struct SampledCase {
+  std::int64_t history_length = 0, layers = 0;
+  std::vector<Sample> samples;
+};
+
+std::optional<kvcast::Surface> fit_sampled(const std::vector<SampledCase>& cases, const SurfaceFamily& family,
+                                           const analysis::SurfaceOptions& options = {}) {
+  std::vector<analysis::SurfaceCase> tabulated;
+  for (const SampledCase& one : cases) {
+    tabulated.push_back({one.history_length, one.layers, analysis::tabulate(one.samples)});
+  }
+  return analysis::fit_surface(tabulated, family, options);
+}
+
 /// Rounds of both schemes as a run writes them down: naive scaled from a full stack on both threads, the scheme
 /// assembled of one prefill per round.
-SurfaceCase make_case(const SurfaceFamily& f, const Machine& machine, std::int64_t length, std::int64_t layers,
+SampledCase make_case(const SurfaceFamily& f, const Machine& machine, std::int64_t length, std::int64_t layers,
                       const Noise& noise, std::int64_t rounds = 3) {
-  SurfaceCase made{length, layers, {}};
+  SampledCase made{length, layers, {}};
   const kvcast::WorkShape shape = work_at(f, length, layers);
   for (std::int64_t round = 0; round < rounds; ++round) {
     const double user =
@@ -100,10 +114,10 @@ double noisy(std::int64_t length, std::int64_t layers, std::int64_t n, std::int6
   return 1 + 0.05 / 1.74 * double(kvcast::RandomStream(11, 2).unit(key));
 }
 
-std::vector<SurfaceCase> make_grid(const SurfaceFamily& f, const Machine& machine, const Noise& noise = quiet,
+std::vector<SampledCase> make_grid(const SurfaceFamily& f, const Machine& machine, const Noise& noise = quiet,
                                    const std::vector<std::int64_t>& lengths = kLengths,
                                    const std::vector<std::int64_t>& layers = kLayers, std::int64_t rounds = 3) {
-  std::vector<SurfaceCase> cases;
+  std::vector<SampledCase> cases;
   for (const std::int64_t length : lengths) {
     for (const std::int64_t depth : layers) cases.push_back(make_case(f, machine, length, depth, noise, rounds));
   }
@@ -167,7 +181,7 @@ bool same(const Surface& a, const Surface& b) {
 
 TEST_CASE("a surface finds the machine that made the times", "[analysis][surface]") {
   const Machine machine;
-  const auto surface = analysis::fit_surface(make_grid(family(), machine), family(), {0.2, 5});
+  const auto surface = fit_sampled(make_grid(family(), machine), family(), {0.2, 5});
   REQUIRE(surface);
   CHECK(surface->scheme == "shared");
   CHECK_FALSE(surface->cache_bytes);
@@ -196,7 +210,7 @@ TEST_CASE("a planted cache is found with its cost", "[analysis][surface]") {
   for (const int mebibytes : {4, 8, 16}) {
     Machine machine;
     machine.cache = mebibytes * kMebibyte;
-    const auto surface = analysis::fit_surface(make_grid(family(), machine), family());
+    const auto surface = fit_sampled(make_grid(family(), machine), family());
     REQUIRE(surface);
     REQUIRE(surface->cache_bytes);
     CHECK(*surface->cache_bytes == mebibytes * kMebibyte);
@@ -205,7 +219,7 @@ TEST_CASE("a planted cache is found with its cost", "[analysis][surface]") {
 }
 
 TEST_CASE("a cache that explains nothing is not claimed", "[analysis][surface]") {
-  const auto surface = analysis::fit_surface(make_grid(family(), Machine{}, noisy), family());
+  const auto surface = fit_sampled(make_grid(family(), Machine{}, noisy), family());
   REQUIRE(surface);
   CHECK_FALSE(surface->cache_bytes);
 }
@@ -213,7 +227,7 @@ TEST_CASE("a cache that explains nothing is not claimed", "[analysis][surface]")
 TEST_CASE("the largest share of a term is that of the pass where it counts most", "[analysis][surface]") {
   const SurfaceFamily f = family();
   const Machine machine;
-  const auto surface = analysis::fit_surface(make_grid(f, machine), f);
+  const auto surface = fit_sampled(make_grid(f, machine), f);
   REQUIRE(surface);
   double largest = 0;
   for (const std::int64_t length : kLengths) {
@@ -236,7 +250,7 @@ TEST_CASE("no coefficient is negative, whatever the noise, and every term is lis
     const Noise noise = [&](std::int64_t a, std::int64_t b, std::int64_t c, std::int64_t d) {
       return std::exp(strength * (noisy(a, b, c, d) - 1));
     };
-    const auto surface = analysis::fit_surface(make_grid(family(), Machine{}, noise), family());
+    const auto surface = fit_sampled(make_grid(family(), Machine{}, noise), family());
     REQUIRE(surface);
     std::map<std::string, int> terms;
     for (const SurfaceTerm& term : surface->terms) {
@@ -248,7 +262,7 @@ TEST_CASE("no coefficient is negative, whatever the noise, and every term is lis
 }
 
 TEST_CASE("errors with noise are of its size", "[analysis][surface]") {
-  const auto surface = analysis::fit_surface(make_grid(family(), Machine{}, noisy), family(), {0.2, 3});
+  const auto surface = fit_sampled(make_grid(family(), Machine{}, noisy), family(), {0.2, 3});
   REQUIRE(surface);
   for (const HoldoutErrors& errors : surface->errors) {
     CAPTURE(errors.left_out);
@@ -264,25 +278,25 @@ TEST_CASE("errors with noise are of its size", "[analysis][surface]") {
 }
 
 TEST_CASE("the order of cases and rows leaves no trace", "[analysis][surface]") {
-  std::vector<SurfaceCase> cases = make_grid(family(), Machine{}, noisy);
-  const auto surface = analysis::fit_surface(cases, family(), {0.25, 9});
+  std::vector<SampledCase> cases = make_grid(family(), Machine{}, noisy);
+  const auto surface = fit_sampled(cases, family(), {0.25, 9});
   REQUIRE(surface);
   std::reverse(cases.begin(), cases.end());
   std::rotate(cases.begin(), cases.begin() + 5, cases.end());
-  for (SurfaceCase& one : cases) {
+  for (SampledCase& one : cases) {
     std::reverse(one.samples.begin(), one.samples.end());
     std::rotate(one.samples.begin(), one.samples.begin() + 7, one.samples.end());
   }
   // A shape in two pieces is one shape.
-  SurfaceCase piece = cases.front();
+  SampledCase piece = cases.front();
   const auto first_round = [](const Sample& sample) { return sample.round == 0; };
   std::erase_if(piece.samples, first_round);
   std::erase_if(cases.front().samples, [&](const Sample& sample) { return !first_round(sample); });
   cases.push_back(piece);
-  const auto again = analysis::fit_surface(cases, family(), {0.25, 9});
+  const auto again = fit_sampled(cases, family(), {0.25, 9});
   REQUIRE(again);
   CHECK(same(*surface, *again));
-  const auto other_seed = analysis::fit_surface(cases, family(), {0.25, 10});
+  const auto other_seed = fit_sampled(cases, family(), {0.25, 10});
   CHECK_FALSE(same(*surface, *other_seed));
 }
 
@@ -290,8 +304,8 @@ TEST_CASE("one disturbed round changes nothing", "[analysis][surface]") {
   const Noise disturbed = [](std::int64_t, std::int64_t, std::int64_t, std::int64_t round) {
     return round == 1 ? 10.0 : 1.0;
   };
-  const auto calm = analysis::fit_surface(make_grid(family(), Machine{}), family());
-  const auto surface = analysis::fit_surface(make_grid(family(), Machine{}, disturbed), family());
+  const auto calm = fit_sampled(make_grid(family(), Machine{}), family());
+  const auto surface = fit_sampled(make_grid(family(), Machine{}, disturbed), family());
   REQUIRE(calm);
   REQUIRE(surface);
   CHECK(same(*calm, *surface));
@@ -301,17 +315,17 @@ TEST_CASE("a point that is held out is not seen", "[analysis][surface]") {
   // With a cache, because the choice of one must not look at the point either.
   Machine machine;
   machine.cache = 8 * kMebibyte;
-  std::vector<SurfaceCase> cases = make_grid(family(), machine, noisy);
-  const auto before = analysis::fit_surface(cases, family(), {0.1, 4});
+  std::vector<SampledCase> cases = make_grid(family(), machine, noisy);
+  const auto before = fit_sampled(cases, family(), {0.1, 4});
   REQUIRE(before);
   REQUIRE(before->cache_bytes);
   REQUIRE(before->held_out.size() == 16);
-  const auto is_held_out = [&](const SurfaceCase& one, std::int64_t candidates) {
+  const auto is_held_out = [&](const SampledCase& one, std::int64_t candidates) {
     return std::any_of(before->held_out.begin(), before->held_out.end(), [&](const kvcast::HeldOut& point) {
       return point.history_length == one.history_length && point.layers == one.layers && point.candidates == candidates;
     });
   };
-  for (SurfaceCase& one : cases) {
+  for (SampledCase& one : cases) {
     // A timing that serves a held-out N through scaling is spoilt wherever it stands.
     std::vector<std::int64_t> spoilt;
     for (const Sample& sample : one.samples) {
@@ -327,7 +341,7 @@ TEST_CASE("a point that is held out is not seen", "[analysis][surface]") {
       if (sample.scoring_s) sample.scoring_s = *sample.scoring_s * 1000;
     }
   }
-  const auto after = analysis::fit_surface(cases, family(), {0.1, 4});
+  const auto after = fit_sampled(cases, family(), {0.1, 4});
   REQUIRE(after);
   REQUIRE(after->held_out.size() == before->held_out.size());
   for (std::size_t i = 0; i < before->held_out.size(); ++i) {
@@ -340,7 +354,7 @@ TEST_CASE("a shape that is held out is not seen", "[analysis][surface]") {
   // A corner whose scheme is 1000 times too slow. The fit to the 15 others is exact, so at the corner it errs by the
   // factor: of 160 requests the 5 there by 99.9%, and the speed-up by ln 1000. A fit that saw the corner would be
   // pulled towards it.
-  std::vector<SurfaceCase> cases = make_grid(family(), Machine{});
+  std::vector<SampledCase> cases = make_grid(family(), Machine{});
   for (Sample& sample : cases.back().samples) {
     if (sample.scheme == "naive") continue;
     sample.measured_seconds *= 1000;
@@ -348,10 +362,10 @@ TEST_CASE("a shape that is held out is not seen", "[analysis][surface]") {
     sample.scoring_s = *sample.scoring_s * 1000;
   }
   const SurfaceFamily f = family();
-  const auto surface = analysis::fit_surface(cases, f);
+  const auto surface = fit_sampled(cases, f);
   REQUIRE(surface);
-  const std::vector<SurfaceCase> rest(cases.begin(), cases.end() - 1);
-  const auto blind = analysis::fit_surface(rest, f);
+  const std::vector<SampledCase> rest(cases.begin(), cases.end() - 1);
+  const auto blind = fit_sampled(rest, f);
   REQUIRE(blind);
   // The RMS log error of the corner alone is ln 1000; of all 80 speed-ups at least its part.
   REQUIRE(surface->speedup_log_error);
@@ -370,7 +384,7 @@ TEST_CASE("predictions never fall with history, layers or candidates", "[analysi
   machine.cache = 8 * kMebibyte;
   for (const Noise& noise : {Noise(quiet), wild}) {
     const SurfaceFamily f = family();
-    const auto surface = analysis::fit_surface(make_grid(f, machine, noise), f);
+    const auto surface = fit_sampled(make_grid(f, machine, noise), f);
     REQUIRE(surface);
     // From as many candidates as threads on: below, naive runs in its other form.
     std::vector<std::int64_t> lengths, layers = {1, 2, 3, 5, 8, 13, 40},
@@ -402,8 +416,8 @@ TEST_CASE("predictions say where they come from", "[analysis][surface]") {
   SurfaceFamily f = family();
   f.token_merge = 2;
   f.shape.candidate_from_layer = 1;
-  const std::vector<SurfaceCase> cases = make_grid(f, Machine{}, noisy, {64, 128, 300, 1024}, {2, 3, 4, 8});
-  const auto surface = analysis::fit_surface(cases, f);
+  const std::vector<SampledCase> cases = make_grid(f, Machine{}, noisy, {64, 128, 300, 1024}, {2, 3, 4, 8});
+  const auto surface = fit_sampled(cases, f);
   REQUIRE(surface);
   const auto predictions =
       analysis::predict_surface(*surface, f, {63, 64, 200, 2048}, {1, 2, 6, 16}, {1, 3, 200}, kAny);
@@ -440,19 +454,19 @@ TEST_CASE("predictions say where they come from", "[analysis][surface]") {
 }
 
 TEST_CASE("fewer than four shapes make no surface", "[analysis][surface]") {
-  const std::vector<SurfaceCase> cases = make_grid(family(), Machine{});
-  const std::vector<SurfaceCase> three(cases.begin(), cases.begin() + 3), four(cases.begin(), cases.begin() + 4);
-  CHECK_FALSE(analysis::fit_surface({}, family()));
-  CHECK_FALSE(analysis::fit_surface(three, family()));
+  const std::vector<SampledCase> cases = make_grid(family(), Machine{});
+  const std::vector<SampledCase> three(cases.begin(), cases.begin() + 3), four(cases.begin(), cases.begin() + 4);
+  CHECK_FALSE(fit_sampled({}, family()));
+  CHECK_FALSE(fit_sampled(three, family()));
   // The same shape again is not another, and one without naive's times says nothing.
-  std::vector<SurfaceCase> twice = three;
+  std::vector<SampledCase> twice = three;
   twice.push_back(three.front());
-  CHECK_FALSE(analysis::fit_surface(twice, family()));
-  std::vector<SurfaceCase> without = four;
+  CHECK_FALSE(fit_sampled(twice, family()));
+  std::vector<SampledCase> without = four;
   std::erase_if(without.back().samples, [](const Sample& sample) { return sample.scheme == "naive"; });
-  CHECK_FALSE(analysis::fit_surface(without, family()));
+  CHECK_FALSE(fit_sampled(without, family()));
   // Layers alone vary.
-  const auto surface = analysis::fit_surface(four, family());
+  const auto surface = fit_sampled(four, family());
   REQUIRE(surface);
   CHECK(errors_of(*surface, "shapes")->median_pct < 1e-6);
   CHECK_FALSE(errors_of(*surface, "points"));
@@ -461,7 +475,7 @@ TEST_CASE("fewer than four shapes make no surface", "[analysis][surface]") {
 TEST_CASE("history alone may vary", "[analysis][surface]") {
   const SurfaceFamily f = family();
   const auto cases = make_grid(f, Machine{}, quiet, {64, 100, 256, 500, 1000}, {4});
-  const auto surface = analysis::fit_surface(cases, f);
+  const auto surface = fit_sampled(cases, f);
   REQUIRE(surface);
   const Machine machine;
   const auto predicted = analysis::predict_surface(*surface, f, {400}, {4}, {20}, kAny);
@@ -474,7 +488,7 @@ TEST_CASE("history alone may vary", "[analysis][surface]") {
 TEST_CASE("a scheme without a prefill is one pass", "[analysis][surface]") {
   SurfaceFamily f = family();
   f.scheme = kvcast::packed_passes("packed-8", kLayerBytes, 8);
-  const auto surface = analysis::fit_surface(make_grid(f, Machine{}), f, {0.2, 1});
+  const auto surface = fit_sampled(make_grid(f, Machine{}), f, {0.2, 1});
   REQUIRE(surface);
   CHECK(surface->scheme == "packed-8");
   CHECK(coefficient(*surface, "prefill", "pass") == -1);
