@@ -61,16 +61,16 @@ struct PlannedPoint {
   Status status = Status::measured;
   std::int64_t measured_candidates = 0;
   double estimated_s = 0;  ///< of this point in one round
+  double whole_s = 0;      ///< of its whole run beside that, in the first whole_check_rounds rounds; 0: none
   std::string reason;      ///< why skipped
 };
 /// One shape of the grid.
 struct PlannedCase {
   std::int64_t history_length = 0, layers = 0;
-  std::int64_t batch = 0;                   ///< cases of one batch are in memory together and share their rounds
-  double setup_s = 0, round_s = 0;          ///< estimates; a round without its whole check
-  double check_s = 0;                       ///< of the whole check in one round
-  std::int64_t memory_bytes = 0;            ///< estimated
-  std::int64_t whole_check_candidates = 0;  ///< N also run whole to check compositions; 0 = none needed
+  std::int64_t batch = 0;           ///< cases of one batch are in memory together and share their rounds
+  double setup_s = 0, round_s = 0;  ///< estimates; a round without its whole runs
+  double check_s = 0;               ///< of the whole runs in one round
+  std::int64_t memory_bytes = 0;    ///< estimated
 };
 struct Plan {
   std::vector<PlannedCase> cases;    ///< those of grid(), or the part of them that a shard measures

@@ -167,4 +167,10 @@ std::vector<CompositionCheck> check_composition(const TimingTable& table, double
   return checks;
 }
 
+bool is_gross(const CompositionCheck& check) {
+  constexpr double kGross = 0.10;
+  const Interval ends = check.ratio.ci95.value_or(Interval{check.ratio.value, check.ratio.value});
+  return !check.agrees && (ends.lo > 1 + kGross || ends.hi < 1 / (1 + kGross));
+}
+
 }  // namespace kvcast::analysis

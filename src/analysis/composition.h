@@ -94,5 +94,8 @@ std::vector<Watched> watched_values(const TimingTable& table);
 /// the 99% interval touches [1-precision, 1+precision]. Two rounds make wide intervals: the check finds gross errors,
 /// not small ones.
 std::vector<CompositionCheck> check_composition(const TimingTable& table, double precision);
+/// Small differences are a scoring pass that finds its caches as another left them: nothing measured is wrong. Beyond
+/// 10%, interval included, other work was timed.
+bool is_gross(const CompositionCheck& check);
 
 }  // namespace kvcast::analysis

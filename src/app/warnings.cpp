@@ -96,10 +96,11 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   const std::string at = place(report, one);
   for (const CompositionCheck& check : one.composition) {
     if (check.agrees) continue;
-    warnings.push_back({"composition",
-                        check.scheme + " at N=" + std::to_string(check.candidates) + at + ": a whole run took " +
-                            format_significant(check.ratio.value, 4) + " times what its parts add up to",
-                        "raise --budget so that points run whole"});
+    warnings.push_back(
+        {"composition",
+         check.scheme + " at N=" + std::to_string(check.candidates) + at + ": a whole run took " +
+             format_significant(check.ratio.value, 4) + " times what its parts add up to",
+         "trust no figure of this scheme more closely than that; a larger --budget runs more of it whole"});
   }
   std::set<std::string> unchecked;
   for (const Sample& sample : one.samples) {

@@ -42,12 +42,12 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
     }
     out += "\n";
   }
-  if (plan.check_s > 0 && plan.whole_check_rounds > 0) {
-    std::set<std::int64_t> checked;
-    for (const PlannedCase& one : plan.cases) {
-      if (one.whole_check_candidates > 0) checked.insert(one.whole_check_candidates);
-    }
-    out += fmt::format("N = {} is also run whole in the first {} ({} each), to check assembled and scaled times\n",
+  std::set<std::int64_t> checked;
+  for (const PlannedPoint& point : plan.points) {
+    if (point.whole_s > 0) checked.insert(point.candidates);
+  }
+  if (!checked.empty()) {
+    out += fmt::format("N = {} also run whole in the first {} ({} each), to check the times that are not\n",
                        fmt::join(checked, ", "), rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
                        human_seconds(plan.check_s));
   }
@@ -72,14 +72,14 @@ std::string plan_json(const Plan& plan) {
     json.field("status", to_string(point.status));
     json.field("measured_candidates", skipped ? std::nullopt : std::optional(point.measured_candidates));
     json.field("estimated_s", skipped ? std::nullopt : std::optional(point.estimated_s));
+    json.field("whole_s", point.whole_s > 0 ? std::optional(point.whole_s) : std::nullopt);
     json.field("reason", point.reason.empty() ? std::nullopt : std::optional(point.reason)).end_object();
   }
   json.end_list().begin_list("cases");
   for (const PlannedCase& one : plan.cases) {
     json.begin_object().field("history_length", one.history_length).field("layers", one.layers);
     json.field("batch", one.batch).field("setup_s", one.setup_s).field("round_s", one.round_s);
-    json.field("check_s", one.check_s).field("memory_bytes", one.memory_bytes);
-    json.field("whole_check_candidates", one.whole_check_candidates).end_object();
+    json.field("check_s", one.check_s).field("memory_bytes", one.memory_bytes).end_object();
   }
   json.end_list()
       .field("batches", plan.batches)

@@ -39,7 +39,6 @@ const std::vector<Column<PlannedCase>>& planned_case_columns() {
       describe<T>("round_s", "", "", &T::round_s),
       describe<T>("check_s", "", "", &T::check_s),
       describe<T>("memory_bytes", "", "", &T::memory_bytes),
-      describe<T>("whole_check_candidates", "", "", &T::whole_check_candidates),
   };
   return columns;
 }
@@ -53,6 +52,7 @@ const std::vector<Column<PlannedPoint>>& planned_point_columns() {
       describe<T>("status", "", "", &T::status),
       describe<T>("measured_candidates", "", "", &T::measured_candidates),
       describe<T>("estimated_s", "", "", &T::estimated_s),
+      describe<T>("whole_s", "", "", &T::whole_s),
       describe<T>("reason", "", "", &T::reason),
   };
   return columns;

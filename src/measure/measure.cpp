@@ -120,8 +120,7 @@ class Rounds {
   std::vector<Step> case_schedule(std::int64_t case_index, std::int64_t round_index, const Shuffle& draw) const {
     std::map<std::int64_t, std::vector<Step>> by_count;
     std::vector<Step> first;  // prefills, and the naive timing that larger N are scaled from
-    const std::int64_t whole_check = plan_.cases.at(static_cast<std::size_t>(case_index)).whole_check_candidates;
-    const bool check = whole_check > 0 && round_index < plan_.whole_check_rounds;
+    const bool check = round_index < plan_.whole_check_rounds;
     std::set<std::pair<std::size_t, std::int64_t>> timed;  // rows that one naive timing serves share it
     for (const PlannedPoint& point : plan_.points) {
       if (point.case_index != case_index || point.status == Status::skipped) continue;
@@ -142,8 +141,7 @@ class Rounds {
       } else if (timed.insert({index, point.candidates}).second) {
         steps.push_back({Step::Kind::candidates, index, point.candidates});
       }
-      if (check && point.candidates == whole_check && point.status != Status::measured &&
-          workloads_[index].checked_whole) {
+      if (check && point.whole_s > 0 && workloads_[index].checked_whole) {
         steps.push_back({Step::Kind::whole, index, point.candidates, true});
       }
     }
@@ -170,10 +168,7 @@ class Rounds {
     for (const PlannedPoint& point : plan_.points) {
       if (point.scheme != load.id || point.case_index != load.case_index || point.status == Status::skipped) continue;
       if (point.candidates != step.candidates && point.measured_candidates != step.candidates) continue;
-      const bool whole = step.kind == Step::Kind::whole && point.measured_candidates > 0;
-      seconds = std::max(seconds, whole ? point.estimated_s * static_cast<double>(step.candidates) /
-                                              static_cast<double>(point.measured_candidates)
-                                        : point.estimated_s);
+      seconds = std::max(seconds, step.check ? point.whole_s : point.estimated_s);
     }
     return seconds;
   }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <map>
 #include <numeric>
 #include <set>
 #include <utility>
@@ -13,6 +14,10 @@ namespace {
 
 // The ratio of a single round has no interval.
 constexpr std::int64_t kFewestChecks = 2;
+// The smallest N that says something about larger ones.
+constexpr std::int64_t kCheckFrom = 5;
+// Of the time for rounds, what whole runs beside the extrapolated ones may take: an answer comes of the rounds.
+constexpr double kCheckShare = 1.0 / 3;
 
 // What a larger N may be multiplied up from. A pass of many units is as many passes of one.
 bool scalable(const Costs& costs, const SchemeCost& scheme, std::int64_t n) {
@@ -79,30 +84,50 @@ Fitting fit_memory(const Config& config, const Costs& costs) {
   return fitting;
 }
 
-/// Seconds of a round in which every point of the case is run whole.
-double whole_round(const Config& config, const Costs& costs, const Fitting& fitting) {
+/// How much of a round is run whole; the first that leaves enough rounds is taken.
+enum class Parts {
+  none,   ///< every point runs whole
+  naive,  ///< a large N of what runs the history again is extrapolated; every scoring pass is behind a prefill
+  all,    ///< and one prefill serves all N of a scheme, whose scoring passes run by themselves
+};
+
+/// A point as it is timed.
+PlannedPoint timed_point(const Costs& costs, const SchemeCost& scheme, std::int64_t n, Parts parts) {
+  PlannedPoint point;
+  point.scheme = scheme.id;
+  point.candidates = n;
+  point.measured_candidates = n;
+  point.estimated_s = scheme.prefill_s + scheme.candidates_s(n);
+  if (scheme.has_prefill && parts == Parts::all) {
+    point.status = Status::assembled;
+    point.estimated_s = scheme.candidates_s(n);
+  } else if (!scheme.has_prefill && parts != Parts::none && scalable(costs, scheme, n)) {
+    point.status = Status::extrapolated;
+    point.measured_candidates = scheme.unit;
+    point.estimated_s = scheme.candidates_s(scheme.unit);
+  }
+  return point;
+}
+
+/// Seconds of a round of the case, without whole checks.
+double round_of(const Config& config, const Costs& costs, const Fitting& fitting, Parts parts) {
   double seconds = 0;
   for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
+    const SchemeCost& scheme = costs.schemes[s];
+    // One prefill serves all assembled points of a scheme.
+    if (parts == Parts::all && scheme.has_prefill && fitting.largest[s] > 0) seconds += scheme.prefill_s;
+    std::set<std::int64_t> timed;  // points that are extrapolated from one timing share it
     for (const std::int64_t n : config.run.candidates) {
-      if (n <= fitting.largest[s]) seconds += costs.schemes[s].prefill_s + costs.schemes[s].candidates_s(n);
+      if (n > fitting.largest[s]) continue;
+      const PlannedPoint point = timed_point(costs, scheme, n, parts);
+      if (scheme.has_prefill || timed.insert(point.measured_candidates).second) seconds += point.estimated_s;
     }
   }
   return seconds;
 }
 
-/// The smallest N >= 5 that the baseline runs, 0 without one; a scheme that does not fit there has no such point to
-/// check.
-std::int64_t check_candidates(const Config& config, const Costs& costs, const Fitting& fitting) {
-  for (const std::int64_t n : config.run.candidates) {
-    for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
-      if (n >= 5 && costs.schemes[s].baseline && n <= fitting.largest[s]) return n;
-    }
-  }
-  return 0;
-}
-
 /// Adds the case and its points to the plan.
-void add_case(Plan& plan, const Config& config, const Costs& costs, const Fitting& fitting, bool whole) {
+void add_case(Plan& plan, const Config& config, const Costs& costs, const Fitting& fitting, Parts parts) {
   PlannedCase planned;
   planned.history_length = costs.history_length;
   planned.layers = costs.layers;
@@ -110,27 +135,16 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
   planned.memory_bytes = static_cast<std::int64_t>(fitting.bytes);
   const auto runs = [&](std::size_t s, std::int64_t n) { return n <= fitting.largest[s]; };
   const auto tokens = [&](std::int64_t n) { return costs.bytes_per_candidate * static_cast<double>(n); };
-  const std::int64_t check = whole ? 0 : check_candidates(config, costs, fitting);
-  planned.whole_check_candidates = check;
-  for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
-    const SchemeCost& scheme = costs.schemes[s];
-    // One prefill serves all assembled points of a scheme.
-    if (!whole && scheme.has_prefill && fitting.largest[s] > 0) planned.round_s += scheme.prefill_s;
-    if (check > 0 && runs(s, check) && !scheme.runs_on)
-      planned.check_s += scheme.prefill_s + scheme.candidates_s(check);
-  }
-  std::set<std::pair<std::size_t, std::int64_t>> timed;  // naive timings: points of one size share theirs
+  planned.round_s = round_of(config, costs, fitting, parts);
   for (const std::int64_t n : config.run.candidates) {
     for (std::size_t s = 0; s < costs.schemes.size(); ++s) {
       const SchemeCost& scheme = costs.schemes[s];
-      PlannedPoint point;
+      PlannedPoint point = timed_point(costs, scheme, n, parts);
       point.case_index = static_cast<std::int64_t>(plan.cases.size());
-      point.scheme = scheme.id;
-      point.candidates = n;
-      point.measured_candidates = n;
       if (!runs(s, n)) {
         point.status = Status::skipped;
         point.measured_candidates = 0;
+        point.estimated_s = 0;
         if (!scheme.cannot.empty()) {
           point.reason = scheme.cannot;
           plan.points.push_back(point);
@@ -141,25 +155,44 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
         const std::int64_t fits = largest_within(fitting.left[s], n, bytes);
         point.reason = "needs " + gib(bytes(n)) + " of memory beside the rest, " + gib(std::max(0.0, fitting.left[s])) +
                        " left" + (fits > 0 ? ": enough for N = " + std::to_string(fits) : "");
-      } else if (whole) {
-        point.estimated_s = scheme.prefill_s + scheme.candidates_s(n);
-      } else if (scheme.has_prefill) {
-        point.status = Status::assembled;
-        point.estimated_s = scheme.candidates_s(n);
-      } else if (scalable(costs, scheme, n)) {
-        point.status = Status::extrapolated;
-        point.measured_candidates = scheme.unit;
-        point.estimated_s = scheme.candidates_s(scheme.unit);
-      } else {
-        point.estimated_s = scheme.candidates_s(n);
-      }
-      if (whole || scheme.has_prefill || timed.insert({s, point.measured_candidates}).second) {
-        planned.round_s += point.estimated_s;
+      } else if (point.status != Status::measured && !scheme.runs_on && n >= kCheckFrom) {
+        point.whole_s = scheme.prefill_s + scheme.candidates_s(n);
       }
       plan.points.push_back(point);
     }
   }
   plan.cases.push_back(planned);
+}
+
+/// Which points also run whole in the first rounds, to check what is assembled or extrapolated: of the smallest N that
+/// has any, if what the rounds leave is enough for two; then of larger ones, as long as all fit their share.
+void add_checks(Plan& plan, double available) {
+  std::map<std::int64_t, double> by_count;  // seconds of a round's whole runs at an N
+  for (const PlannedPoint& point : plan.points) {
+    if (point.whole_s > 0) by_count[point.candidates] += point.whole_s;
+  }
+  std::int64_t rounds = 0, up_to = 0;
+  double seconds = 0;
+  for (const auto& [n, own] : by_count) {
+    if (up_to == 0) {
+      const double left = available - static_cast<double>(kMinRounds) * plan.round_s;
+      rounds = std::min(static_cast<std::int64_t>(std::max(0.0, left) / own), kMinRounds);
+      if (rounds < kFewestChecks) {
+        rounds = 0;
+        break;
+      }
+    } else if (static_cast<double>(rounds) * (seconds + own) > kCheckShare * available) {
+      break;
+    }
+    up_to = n;
+    seconds += own;
+  }
+  plan.whole_check_rounds = rounds;
+  for (PlannedPoint& point : plan.points) {
+    if (point.candidates > up_to) point.whole_s = 0;
+    plan.cases[static_cast<std::size_t>(point.case_index)].check_s += point.whole_s;
+    plan.check_s += point.whole_s;
+  }
 }
 
 /// As few batches as memory allows, in order.
@@ -205,45 +238,30 @@ Plan build_plan(const Config& config, const std::vector<Costs>& cases, double st
   plan.max_rounds = kMaxRounds;
   plan.setup_s = start_s;
   std::vector<Fitting> fittings;
-  double whole_s = 0;
   for (const Costs& costs : cases) {
     fittings.push_back(fit_memory(config, costs));
     plan.setup_s += costs.setup_s;
-    whole_s += whole_round(config, costs, fittings.back());
   }
   const double available = config.measure.budget_s - plan.setup_s;
-  const bool whole = whole_s * static_cast<double>(kWantedRounds) <= available;
+  const auto rounds_of = [&](Parts parts) {
+    double seconds = 0;
+    for (std::size_t i = 0; i < cases.size(); ++i) seconds += round_of(config, cases[i], fittings[i], parts);
+    return available / seconds;
+  };
+  const Parts parts = rounds_of(Parts::none) >= static_cast<double>(kPlentyRounds)    ? Parts::none
+                      : rounds_of(Parts::naive) >= static_cast<double>(kWantedRounds) ? Parts::naive
+                                                                                      : Parts::all;
   for (std::size_t i = 0; i < cases.size(); ++i) {
-    add_case(plan, config, cases[i], fittings[i], whole);
+    add_case(plan, config, cases[i], fittings[i], parts);
     plan.round_s += plan.cases.back().round_s;
-    plan.check_s += plan.cases.back().check_s;
   }
+  add_checks(plan, available);
   put_into_batches(plan, static_cast<double>(config.measure.max_memory_bytes));
 
-  const auto rounds_with = [&](double round) {
-    return round <= 0 ? kMaxRounds : static_cast<std::int64_t>(std::floor(std::max(0.0, available) / round));
-  };
-  if (plan.check_s > 0) {
-    // Whole runs beside the assembled ones in every round if time allows, else in the first few only.
-    const std::int64_t always = rounds_with(plan.round_s + plan.check_s);
-    if (always >= kWantedRounds) {
-      plan.whole_check_rounds = kMaxRounds;
-      plan.rounds = always;
-    } else {
-      // The rounds that make an answer come first, whole runs of what they leave; none where that is less than tells
-      // anything.
-      const double beside = available - static_cast<double>(kMinRounds) * plan.round_s;
-      const auto affordable = static_cast<std::int64_t>(std::max(0.0, beside) / plan.check_s);
-      plan.whole_check_rounds = affordable < kFewestChecks ? 0 : std::min(affordable, kMinRounds);
-      const double checks = static_cast<double>(plan.whole_check_rounds) * plan.check_s;
-      plan.rounds = static_cast<std::int64_t>(std::max(0.0, available - checks) / plan.round_s);
-    }
-  } else {
-    plan.rounds = rounds_with(plan.round_s);
-  }
-  plan.rounds = std::clamp(plan.rounds, std::int64_t{1}, kMaxRounds);
-  plan.total_s = plan.setup_s + static_cast<double>(plan.rounds) * plan.round_s +
-                 static_cast<double>(std::min(plan.rounds, plan.whole_check_rounds)) * plan.check_s;
+  const double checks = static_cast<double>(plan.whole_check_rounds) * plan.check_s;
+  const double rounds = plan.round_s > 0 ? std::max(0.0, available - checks) / plan.round_s : 1e9;
+  plan.rounds = std::clamp(static_cast<std::int64_t>(std::min(rounds, 1e9)), std::int64_t{1}, kMaxRounds);
+  plan.total_s = plan.setup_s + static_cast<double>(plan.rounds) * plan.round_s + checks;
   return plan;
 }
 

@@ -48,9 +48,11 @@ struct Costs {
   std::function<std::string(double bytes)> what_fits{};
 };
 
-/// Fewest rounds that give an interval, and the number below which parts are assembled instead of run whole.
+/// Fewest rounds that give an interval; the number below which parts are assembled instead of run whole; and the number
+/// from which even a naive N=100 is worth its time whole.
 inline constexpr std::int64_t kMinRounds = 3;
 inline constexpr std::int64_t kWantedRounds = 7;
+inline constexpr std::int64_t kPlentyRounds = 30;
 inline constexpr std::int64_t kMaxRounds = 200;
 
 /// `costs` with what an engine was seen to take; of a scheme that was not seen the estimates stay.
@@ -60,8 +62,11 @@ void correct(Costs& costs, const std::map<TimingId, Seen>& seen);
 double min_bytes(const Costs& costs);
 
 /// Cases are put into as few batches as memory allows, in their order: those of one batch are measured in the same
-/// rounds. All are run whole, or all assembled. start_s: what the command takes before its first case.
-/// Errors: ConfigError when the fixed memory of a case and one naive candidate do not fit.
+/// rounds. One rule serves all: every point is whole where that leaves kPlentyRounds; else a naive N beyond the
+/// scheme's unit is extrapolated from it, and a scoring pass follows its own prefill; where that leaves fewer than
+/// kWantedRounds, one prefill a round serves all N. Whole runs in the first kMinRounds rounds check what is
+/// extrapolated or assembled. start_s: what the command takes before its first case. Errors: ConfigError when the fixed
+/// memory of a case and one naive candidate do not fit.
 Plan build_plan(const Config& config, const std::vector<Costs>& cases, double start_s);
 
 /// Indices, ascending, of the cases that shard `index` of `count` measures: dealt by work, most first, to the shard

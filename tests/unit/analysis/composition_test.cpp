@@ -140,6 +140,17 @@ TEST_CASE("composition agrees within the precision and is refuted beyond it", "[
   CHECK(analysis::check_composition(analysis::tabulate(rounds_of({1.100, 1.101, 1.102})), 0.11).at(0).agrees);
 }
 
+TEST_CASE("a composition is grossly off from 10% on, its interval included", "[analysis][composition]") {
+  const auto gross = [](const std::vector<double>& ratios) {
+    return analysis::is_gross(analysis::check_composition(analysis::tabulate(rounds_of(ratios)), 0.02).at(0));
+  };
+  CHECK(gross({1.150, 1.151, 1.152}));
+  CHECK(gross({0.850, 0.851, 0.852}));
+  CHECK_FALSE(gross({1.060, 1.061, 1.062}));  // refuted, but small
+  CHECK_FALSE(gross({0.940, 0.941, 0.942}));
+  CHECK_FALSE(gross({1.0, 1.2, 1.4}));  // may be anything
+}
+
 TEST_CASE("the verdict is at 99%, the interval shown at 95%", "[analysis][composition]") {
   // Mean log 0.06, s = 0.03 over four rounds: half-widths 0.0477 and 0.0876.
   const double spread = 0.03 * std::sqrt(3.0) / 2;

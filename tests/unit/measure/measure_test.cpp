@@ -61,16 +61,24 @@ Plan whole_plan() {
   return plan;
 }
 
+/// The N that also runs whole in the first rounds.
+void check_whole(Plan& plan, std::int64_t candidates) {
+  for (PlannedPoint& point : plan.points) {
+    point.whole_s = point.candidates == candidates ? (point.scheme == "naive" ? 0.010 : 0.001) * double(candidates) : 0;
+  }
+}
+
 Plan assembled_plan() {
   Plan plan;
   plan.max_rounds = 4;
-  plan.cases.emplace_back().whole_check_candidates = 5;
+  plan.cases.emplace_back();
   plan.whole_check_rounds = 3;
   for (const std::int64_t n : {1, 2, 5, 100}) {
     plan.points.push_back(
         point("naive", n, n > 2 ? Status::extrapolated : Status::measured, std::min<std::int64_t>(n, 2)));
     plan.points.push_back(point("shared", n, Status::assembled, n));
   }
+  check_whole(plan, 5);
   return plan;
 }
 
@@ -182,7 +190,7 @@ TEST_CASE("a budget shorter than a round keeps what was timed", "[measure]") {
 TEST_CASE("a whole check that has no time is left out, not the round that it is in", "[measure]") {
   World world;
   Plan plan = assembled_plan();
-  plan.cases.front().whole_check_candidates = 100;
+  check_whole(plan, 100);
   for (PlannedPoint& p : plan.points) {
     p.estimated_s = (p.scheme == "naive" ? 0.010 : 0.001) * static_cast<double>(p.measured_candidates);
   }

@@ -47,17 +47,55 @@ TEST_CASE("a generous budget runs every point whole", "[plan]") {
   for (const PlannedPoint& p : plan.points) {
     CHECK(p.status == Status::measured);
     CHECK(p.measured_candidates == p.candidates);
+    CHECK(p.whole_s == 0);
   }
-  CHECK(plan.cases.front().whole_check_candidates == 0);
+  CHECK(plan.whole_check_rounds == 0);
   // naive 1.6, shared 3*0.1 + 0.016, copies 3*0.1 + 0.032.
   CHECK(plan.round_s == Approx(1.6 + 0.316 + 0.332));
   CHECK(plan.rounds == 44);
 }
 
-TEST_CASE("a tight budget composes and scales, and checks the smallest N >= 5 whole", "[plan]") {
+TEST_CASE("a large naive N is extrapolated, every scoring pass is behind its prefill, and whole runs check that",
+          "[plan]") {
+  const Plan plan = plan_of(config_with({1, 5, 10}, 30, 1 << 20), costs());
+  CHECK(find(plan, "naive", 1).status == Status::measured);
+  for (const std::int64_t n : {5, 10}) {
+    CHECK(find(plan, "naive", n).status == Status::extrapolated);
+    CHECK(find(plan, "naive", n).measured_candidates == 2);
+    CHECK(find(plan, "naive", n).whole_s == Approx(0.1 * static_cast<double>(n)));
+    CHECK(find(plan, "shared", n).status == Status::measured);
+    CHECK(find(plan, "shared", n).estimated_s == Approx(0.1 + 0.001 * static_cast<double>(n)));
+    CHECK(find(plan, "shared", n).whole_s == 0);
+  }
+  CHECK(plan.whole_check_rounds == kMinRounds);
+  CHECK(plan.check_s == Approx(1.5));
+  CHECK(plan.round_s == Approx(0.1 + 0.2 + 0.316 + 0.332));
+  CHECK(plan.rounds == 25);  // of 29 s, 4.5 go to the whole runs
+  CHECK(plan.total_s <= 30);
+}
+
+TEST_CASE("whole runs take a third of the time at most, small N first", "[plan]") {
+  for (const double budget : {12.0, 20.0, 40.0, 80.0}) {
+    CAPTURE(budget);
+    const Plan plan = plan_of(config_with({1, 5, 10, 20, 50, 100}, budget, 1 << 20), costs());
+    REQUIRE(plan.whole_check_rounds == kMinRounds);
+    CHECK(3 * plan.check_s <= std::max(0.715 * 3, (budget - 1) / 3));
+    bool left_out = false;
+    for (const std::int64_t n : {5, 10, 20, 50, 100}) {
+      CHECK_FALSE((left_out && find(plan, "naive", n).whole_s > 0));
+      left_out = left_out || find(plan, "naive", n).whole_s == 0;
+    }
+    CHECK(left_out == (budget < 80 || find(plan, "naive", 100).whole_s == 0));
+  }
+}
+
+TEST_CASE("a tight budget assembles and extrapolates, and checks the smallest N >= 5 whole", "[plan]") {
   const Plan plan = plan_of(config_with({1, 2, 5, 10, 100}, 12, 1 << 20), costs());
-  CHECK(plan.cases.front().whole_check_candidates == 5);
-  CHECK(plan.whole_check_rounds >= kMinRounds);
+  CHECK(plan.whole_check_rounds == kMinRounds);
+  for (const std::string scheme : {"naive", "shared", "copies"}) {
+    CHECK(find(plan, scheme, 5).whole_s > 0);
+    CHECK(find(plan, scheme, 10).whole_s == 0);
+  }
   CHECK(find(plan, "naive", 1).status == Status::measured);
   CHECK(find(plan, "naive", 2).status == Status::measured);
   CHECK(find(plan, "naive", 100).status == Status::extrapolated);
@@ -82,10 +120,12 @@ TEST_CASE("rounds come before whole checks", "[plan]") {
   CHECK(plan_within(40).whole_check_rounds == 3);
 }
 
-TEST_CASE("with time to spare the whole check runs in every round", "[plan]") {
-  // N=1000 makes whole rounds dear (100 s of naive); assembled ones with the check are cheap.
+TEST_CASE("an N that is too dear to run whole is left out of the checks", "[plan]") {
+  // 100 s of naive at N=1000.
   const Plan plan = plan_of(config_with({1, 5, 1000}, 60, std::int64_t{1} << 40), costs());
-  CHECK(plan.whole_check_rounds == kMaxRounds);
+  CHECK(plan.whole_check_rounds == kMinRounds);
+  CHECK(find(plan, "naive", 5).whole_s > 0);
+  CHECK(find(plan, "naive", 1000).whole_s == 0);
   CHECK(plan.rounds >= kWantedRounds);
 }
 
@@ -118,11 +158,13 @@ TEST_CASE("memory goes to naive first, whatever the order of the schemes", "[pla
 }
 
 TEST_CASE("the whole check is an N that naive can run", "[plan]") {
-  const Plan plan = plan_of(config_with({1, 5, 50, 100}, 3, 2300), costs());
+  const Plan plan = plan_of(config_with({1, 5, 50, 100}, 6, 2300), costs());
   CHECK(find(plan, "copies", 5).status == Status::skipped);
   // The scheme that does not fit there has no point of that size to check; the others are still checked.
-  CHECK(plan.cases.front().whole_check_candidates == 5);
-  CHECK(plan_of(config_with({1, 2}, 0.1, 1 << 20), costs()).cases.front().whole_check_candidates == 0);
+  CHECK(find(plan, "naive", 5).whole_s > 0);
+  CHECK(find(plan, "shared", 5).whole_s > 0);
+  CHECK(find(plan, "copies", 5).whole_s == 0);
+  CHECK(plan_of(config_with({1, 2}, 0.1, 1 << 20), costs()).whole_check_rounds == 0);
 }
 
 TEST_CASE("only what runs the history again is scaled, and micro-batches only in whole multiples", "[plan]") {
@@ -145,7 +187,6 @@ TEST_CASE("only what runs the history again is scaled, and micro-batches only in
 
 TEST_CASE("what runs in another scheme's memory runs where that one does and checks nothing of its own", "[plan]") {
   Costs c = costs();
-  const double check_s = plan_of(config_with({1, 5, 10}, 1, 2300), c).check_s;
   for (std::size_t i = 0; i < 3; ++i) {
     SchemeCost with = c.schemes[i];
     with.id.with_head = true;
@@ -154,7 +195,7 @@ TEST_CASE("what runs in another scheme's memory runs where that one does and che
     with.bytes = [](std::int64_t) { return 0.0; };
     c.schemes.push_back(with);
   }
-  const Plan plan = plan_of(config_with({1, 5, 10}, 1, 2300), c);
+  const Plan plan = plan_of(config_with({1, 5, 10}, 12, 2300), c);
   CHECK(find(plan, "copies", 1).status == Status::skipped);
   CHECK(find(plan, "copies+head", 1).status == Status::skipped);
   CHECK(find(plan, "copies+head", 1).reason == find(plan, "copies", 1).reason);
@@ -163,8 +204,9 @@ TEST_CASE("what runs in another scheme's memory runs where that one does and che
   // Its own unit decides from where it is multiplied.
   CHECK(find(plan, "naive+head", 5).status == Status::measured);
   CHECK(find(plan, "naive+head", 10).measured_candidates == 8);
-  CHECK(plan.check_s == check_s);
-  CHECK(plan.memory_bytes == plan_of(config_with({1, 5, 10}, 1, 2300), costs()).memory_bytes);
+  CHECK(find(plan, "naive", 5).whole_s > 0);
+  for (const PlannedPoint& point : plan.points) CHECK_FALSE((point.scheme.with_head && point.whole_s > 0));
+  CHECK(plan.memory_bytes == plan_of(config_with({1, 5, 10}, 12, 2300), costs()).memory_bytes);
 }
 
 TEST_CASE("the cases of a grid share the budget and, as far as it goes, the memory", "[plan]") {
@@ -184,7 +226,8 @@ TEST_CASE("the cases of a grid share the budget and, as far as it goes, the memo
   CHECK(together.cases[2].layers == 3);
   CHECK(together.points.back().case_index == 2);
   // What one case has time to run whole, three have not.
-  const double between = alone.setup_s + 1.5 * static_cast<double>(kWantedRounds) * alone.round_s + 1;
+  const double round_s = plan_of(config_with({1, 5, 10}, 30, 1 << 20), costs()).round_s;
+  const double between = alone.setup_s + 1.5 * static_cast<double>(kWantedRounds) * round_s + 1;
   CHECK(find(plan_of(config_with({1, 5, 10}, between, 0), costs()), "shared", 10).status == Status::measured);
   CHECK(find(build_plan(config_with({1, 5, 10}, between, 0), cases, 0), "shared", 10).status == Status::assembled);
 
