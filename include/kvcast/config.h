@@ -42,7 +42,9 @@ struct RunConfig {
   std::int64_t append = 0;                ///< also one with this many new history tokens: adds the scheme; 0 = no
   std::vector<std::int64_t> micro_batch;  ///< candidates per pass of packed, one row each; empty = all in one pass
   std::string isa = "auto";               ///< SIMD target to run on, "auto" = the best here
-  std::int64_t threads = 0;               ///< 0 until resolved means "the CPUs this process may use"
+  std::int64_t workers = 1;               ///< requests served at the same time, each on `threads` of its own
+  std::int64_t cpus = 0;                  ///< that a layout of a grid may take; 0 until resolved as below
+  std::int64_t threads = 0;               ///< of a worker; 0 until resolved means "the CPUs this process may use"
   std::int64_t seed = 1;
   bool trim = true;  ///< last layer of the history computes K and V only, in every scheme
 };
@@ -51,6 +53,8 @@ struct RunConfig {
 struct SweepConfig {
   std::vector<std::int64_t> history_length;  ///< L, ascending, unique
   std::vector<std::int64_t> layers;          ///< M, ascending, unique
+  std::vector<std::int64_t> workers;         ///< ascending, unique; with `threads` a layout
+  std::vector<std::int64_t> threads;         ///< of a worker, ascending, unique
 };
 
 struct MeasureConfig {
@@ -117,8 +121,11 @@ Config parse_config(const std::string& json_text, const std::string& where, cons
 /// JSON of a Config, keys by path, 2-space indent, trailing newline. Reading it back gives the same Config.
 std::string config_to_json(const Config& config);
 
-/// The single cases of a grid, by layers, then L: configs without a sweep. At least one.
+/// The single cases of a grid, by layers, L, workers, then threads: configs without a sweep. Layouts of a grid that
+/// would take more than run.cpus are left out. At least one.
 std::vector<Config> grid(const Config& config);
+/// CPUs that the largest layout of a grid takes: workers times their threads.
+std::int64_t busy_cpus(const Config& config);
 
 /// Whole numbers as for -N: "1,5,10", "1-1024*2", "100-500+100". Errors: ConfigError naming `origin` ("--layers").
 std::vector<std::int64_t> parse_list(const std::string& text, const std::string& origin);

@@ -67,10 +67,11 @@ struct PlannedPoint {
 /// One shape of the grid.
 struct PlannedCase {
   std::int64_t history_length = 0, layers = 0;
-  std::int64_t batch = 0;           ///< cases of one batch are in memory together and share their rounds
-  double setup_s = 0, round_s = 0;  ///< estimates; a round without its whole runs
-  double check_s = 0;               ///< of the whole runs in one round
-  std::int64_t memory_bytes = 0;    ///< estimated
+  std::int64_t workers = 1, threads = 0;  ///< of each worker
+  std::int64_t batch = 0;                 ///< cases of one batch are in memory together and share their rounds
+  double setup_s = 0, round_s = 0;        ///< estimates; a round without its whole runs
+  double check_s = 0;                     ///< of the whole runs in one round
+  std::int64_t memory_bytes = 0;          ///< estimated
 };
 struct Plan {
   std::vector<PlannedCase> cases;    ///< those of grid(), or the part of them that a shard measures

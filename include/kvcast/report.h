@@ -29,17 +29,19 @@ struct MachineInfo {
   std::string cpu_model, isa, dense_isa;  ///< isa: the SIMD target that kernels run on; dense_isa: the dense library's
   std::int64_t threads = 0;               ///< CPUs this process may use
   std::optional<std::int64_t> memory_bytes;
-  std::optional<double> peak_gflops;       ///< fp32 FMA over the run's threads, measured
-  std::optional<double> bf16_peak_gflops;  ///< bf16 dot product over them, where the CPU and the ISA in use have it
-  std::optional<double> read_gb_per_s;     ///< DRAM read over the run's threads, measured
+  std::optional<std::int64_t> peak_threads;  ///< CPUs that the rates below were measured on
+  std::optional<double> peak_gflops;         ///< fp32 FMA over them, measured
+  std::optional<double> bf16_peak_gflops;    ///< bf16 dot product over them, where the CPU and the ISA in use have it
+  std::optional<double> read_gb_per_s;       ///< DRAM read over them, measured
 };
 
 /// The shape of a case, and what of its run decides the work.
 struct CaseShape : Shape {
   std::string dtype, kv_dtype;
-  std::int64_t threads = 0;
+  std::int64_t threads = 0;  ///< of a worker
   std::string mask;
   bool trim = true;
+  std::int64_t workers = 1;  ///< that served requests at the same time
 
   bool operator==(const CaseShape&) const = default;
 };
@@ -177,6 +179,8 @@ struct SchemePoint : HowRun {
   std::optional<std::int64_t> kv_bytes;
   std::optional<Estimate> speedup;                       ///< over naive; absent for naive
   std::optional<double> improvement, predicted_speedup;  ///< predicted by a fit that left this N out
+  /// Beside the other workers over alone; nullopt with one worker.
+  std::optional<Estimate> contention;
   /// Over `shared` at this N: what a cache kept since an earlier request gains on top. cached and append only.
   std::optional<Estimate> gain_over_shared;
 };

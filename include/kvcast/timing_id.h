@@ -15,6 +15,7 @@ struct TimingId {
   std::string scheme;      ///< as the config names it, a micro-batch included; empty: the ranking head alone
   bool with_head = false;  ///< the ranking head runs behind it, in the same time
   bool again = false;      ///< the second of the two in a self-check
+  bool alone = false;      ///< of several workers one runs it, while the others rest
 
   TimingId() = default;
   TimingId(std::string name, bool head, bool second) : scheme(std::move(name)), with_head(head), again(second) {}
@@ -28,6 +29,7 @@ struct TimingId {
       return there;
     };
     with_head = text == kHead || take(kWithHead);
+    alone = take(kAlone);
     again = take(kAgain);
     if (text != kHead) scheme = text;
   }
@@ -38,12 +40,13 @@ struct TimingId {
   static TimingId head() { return {"", true, false}; }
 
   bool head_alone() const { return scheme.empty() && with_head; }
-  /// A scheme's own time: with nothing behind it, and not for a self-check.
-  bool plain() const { return !with_head && !again; }
-  /// "shared", "shared+head", "shared/again", "head".
+  /// A scheme's own time: with nothing behind it, and neither for a self-check nor for the contention of workers.
+  bool plain() const { return !with_head && !again && !alone; }
+  /// "shared", "shared+head", "shared/again", "shared/alone", "head".
   std::string text() const {
     if (head_alone()) return std::string(kHead);
-    return scheme + std::string(again ? kAgain : "") + std::string(with_head ? kWithHead : "");
+    return scheme + std::string(again ? kAgain : "") + std::string(alone ? kAlone : "") +
+           std::string(with_head ? kWithHead : "");
   }
 
   /// By text, which is the order of every table.
@@ -51,7 +54,7 @@ struct TimingId {
   bool operator==(const TimingId&) const = default;
 
  private:
-  static constexpr std::string_view kHead = "head", kWithHead = "+head", kAgain = "/again";
+  static constexpr std::string_view kHead = "head", kWithHead = "+head", kAgain = "/again", kAlone = "/alone";
 };
 
 inline std::ostream& operator<<(std::ostream& out, const TimingId& id) { return out << id.text(); }

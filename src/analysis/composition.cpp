@@ -41,9 +41,9 @@ bool clean(const Timing& a, const Timing& b) {
   return slower >= kCanaryFloor && slower >= kCanaryAgreement * faster;
 }
 
-/// Of the schemes alone.
-TimingTable without_head(TimingTable table) {
-  std::erase_if(table, [](const auto& entry) { return entry.first.with_head; });
+/// Of the schemes themselves, as they are served.
+TimingTable requests_of(TimingTable table) {
+  std::erase_if(table, [](const auto& entry) { return entry.first.with_head || entry.first.alone; });
   return table;
 }
 
@@ -125,7 +125,7 @@ std::optional<Estimate> paired_ratio(const std::vector<Timing>* numerator, const
 
 std::vector<Watched> watched_values(const TimingTable& all) {
   std::vector<Watched> points_seen;
-  const TimingTable table = without_head(all);
+  const TimingTable table = requests_of(all);
   const auto naive = table.find(kBaseline);
   const bool ratios = naive != table.end() && table.size() > 1;
   for (const auto& [scheme, points] : table) {
@@ -150,7 +150,7 @@ std::vector<Watched> watched_values(const TimingTable& all) {
 std::vector<CompositionCheck> check_composition(const TimingTable& table, double precision) {
   constexpr double kConfidence = 0.99;  // one check per scheme and N: at 95% a run of many would cry wolf
   std::vector<CompositionCheck> checks;
-  for (const auto& [id, points] : without_head(table)) {
+  for (const auto& [id, points] : requests_of(table)) {
     for (const auto& [candidates, point] : points) {
       std::vector<double> ratios;
       for (const TimingPair& pair : pair_rounds(point.whole, point.assembled).pairs) ratios.push_back(pair.ratio());

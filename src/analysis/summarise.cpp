@@ -44,7 +44,7 @@ void fill_work(SchemePoint& point, std::int64_t candidates, const SummaryContext
 }
 
 void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int64_t candidates,
-                const std::optional<double>& peak_gflops) {
+                const SummaryContext& context) {
   std::vector<double> seconds;
   for (const Timing& timing : timings) seconds.push_back(timing.seconds);
   const double middle = median(seconds);
@@ -53,13 +53,14 @@ void fill_times(SchemePoint& point, const std::vector<Timing>& timings, std::int
   point.measured_candidates = fewest_measured(timings);
   point.prefill_s = median_of(timings, &Timing::prefill_s);
   point.scoring_s = median_of(timings, &Timing::scoring_s);
-  point.requests_per_s = 1 / middle;
-  point.candidates_per_s = static_cast<double>(candidates) / middle;
+  const auto workers = static_cast<double>(context.workers);
+  point.requests_per_s = workers / middle;
+  point.candidates_per_s = workers * static_cast<double>(candidates) / middle;
   if (!point.flops) return;
-  point.gflops_per_s = *point.flops / middle / 1e9;
-  if (!peak_gflops) return;
-  point.peak_fraction = *point.gflops_per_s / *peak_gflops;
-  point.time_over_minimum = middle / (*point.flops / (*peak_gflops * 1e9));
+  point.gflops_per_s = workers * *point.flops / middle / 1e9;
+  if (!context.peak_gflops) return;
+  point.peak_fraction = *point.gflops_per_s / *context.peak_gflops;
+  point.time_over_minimum = 1 / *point.peak_fraction;
 }
 
 std::string skip_reason(const SummaryContext& context, const std::string& scheme, std::int64_t candidates) {
@@ -96,7 +97,10 @@ std::vector<Point> summarise(const TimingTable& table, const std::vector<std::in
       if (context.how_run) static_cast<HowRun&>(entry) = context.how_run(scheme, count);
       fill_work(entry, count, context);
       if (const std::vector<Timing>* timings = find_timings(table, scheme, count)) {
-        fill_times(entry, *timings, count, context.peak_gflops);
+        fill_times(entry, *timings, count, context);
+        TimingId alone(scheme);
+        alone.alone = true;
+        entry.contention = paired_ratio(timings, find_timings(table, alone, count));
         if (scheme != kBaseline) {
           entry.speedup = paired_ratio(naive, timings);
           if (entry.speedup) entry.improvement = 1 - 1 / entry.speedup->value;

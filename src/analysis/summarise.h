@@ -38,7 +38,8 @@ struct SkipReason {
 struct SummaryContext {
   std::optional<WorkShape> shape;     ///< unknown when the timings came from elsewhere
   std::vector<SchemeWork> work;       ///< by scheme; naive follows from `shape` unless listed here
-  std::optional<double> peak_gflops;  ///< over the run's threads
+  std::int64_t workers = 1;           ///< that serve requests at the same time
+  std::optional<double> peak_gflops;  ///< of the CPUs that they take together
   std::vector<SkipReason> skipped;
   std::set<std::string> returning;  ///< schemes that start from a cache of an earlier request: also set against shared
   std::set<std::string> unfitted;   ///< schemes that neither form of the model describes

@@ -89,7 +89,12 @@ analysis::SummaryContext context_of(const Report& report, const Case& one, const
   if (machine) {
     const bool bf16 = one.shape && one.shape->dtype == "bf16" && machine->bf16_peak_gflops;
     context.peak_gflops = bf16 ? machine->bf16_peak_gflops : machine->peak_gflops;
+    if (context.peak_gflops && one.shape && machine->peak_threads) {
+      *context.peak_gflops *=
+          static_cast<double>(one.shape->workers * one.shape->threads) / static_cast<double>(*machine->peak_threads);
+    }
   }
+  if (one.shape) context.workers = one.shape->workers;
   std::map<std::pair<std::string, std::int64_t>, HowRun> ways;
   for (const Point& point : one.points) {
     for (const SchemePoint& scheme : point.schemes) {

@@ -34,8 +34,12 @@ namespace app {
 // A pass takes its arithmetic or the reading of the weights, whichever is longer.
 double pass_seconds(const Config& config, const MachineInfo& machine, double flops, double weight_bytes) {
   const auto threads = static_cast<double>(config.run.threads);
-  const double rate = machine.peak_gflops.value_or(kAssumedGflopsPerThread * threads) * 1e9 * kExpectedPeakShare;
-  const double read = machine.read_gb_per_s.value_or(kAssumedReadGbPerThread * threads) * 1e9;
+  // Of the CPUs that the rates were measured on, a worker has its threads.
+  const double share = threads / static_cast<double>(machine.peak_threads.value_or(config.run.threads));
+  const double peak = machine.peak_gflops ? *machine.peak_gflops * share : kAssumedGflopsPerThread * threads;
+  const double rate = peak * 1e9 * kExpectedPeakShare;
+  const double read =
+      (machine.read_gb_per_s ? *machine.read_gb_per_s * share : kAssumedReadGbPerThread * threads) * 1e9;
   return std::max(flops / rate, weight_bytes / read);
 }
 double pass_seconds(const Config& config, const MachineInfo& machine, double flops) {
@@ -107,7 +111,8 @@ void add_head(plan::Costs& costs, const Config& config, const MachineInfo& machi
     return blocks * app::pass_seconds(config, machine, flops * static_cast<double>(n) / blocks, weight_bytes);
   };
   const auto no_bytes = [](std::int64_t) { return 0.0; };
-  costs.fixed_bytes += RankingHead::bytes(shape, config.run.candidates.back());
+  costs.fixed_bytes +=
+      static_cast<double>(config.run.workers) * RankingHead::bytes(shape, config.run.candidates.back());
   costs.bytes_per_candidate += sizeof(float);  // the score
   costs.setup_s += kWeightSeconds * weight_bytes / sizeof(float) / static_cast<double>(config.run.threads);
   std::vector<plan::SchemeCost> with_head;
@@ -130,6 +135,20 @@ void add_head(plan::Costs& costs, const Config& config, const MachineInfo& machi
   std::move(with_head.begin(), with_head.end(), std::back_inserter(costs.schemes));
 }
 
+/// Adds every request of a scheme once more, run by one worker while the others rest: over it, the time beside them is
+/// what they cost each other.
+void add_alone(plan::Costs& costs) {
+  const std::size_t schemes = costs.schemes.size();
+  for (std::size_t i = 0; i < schemes; ++i) {
+    if (!costs.schemes[i].id.plain()) continue;
+    plan::SchemeCost cost = costs.schemes[i];
+    cost.id.alone = true;
+    cost.runs_on = i;
+    cost.bytes = [](std::int64_t) { return 0.0; };
+    costs.schemes.push_back(std::move(cost));
+  }
+}
+
 /// What one case of the grid costs; `cases` of them share the budget.
 plan::Costs case_costs(const Engine& engine, const Config& config, const MachineInfo& machine,
                        const RunOptions& options, std::int64_t cases) {
@@ -148,6 +167,9 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
   plan::Costs costs;
   costs.history_length = config.model.history_length;
   costs.layers = config.model.layers;
+  costs.workers = config.run.workers;
+  costs.threads = config.run.threads;
+  const auto workers = static_cast<double>(config.run.workers);
   for (const SchemeInstance& instance : app::measured_instances(config, options)) {
     const SchemeEntry* entry = instance.entry;
     const SchemeOptions scheme_options = instance.options;
@@ -173,7 +195,7 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
     };
     // A returning user's earlier request is run once, before anything is timed.
     if (entry->shares && !entry->law) costs.setup_s += pass_s(history_flops(work));
-    cost.bytes = [=](std::int64_t n) { return entry->bytes(shape, scheme_size(config, scheme_options, n)); };
+    cost.bytes = [=](std::int64_t n) { return workers * entry->bytes(shape, scheme_size(config, scheme_options, n)); };
     cost.cannot = can.why_not(engine.info().name, entry->name, config);
     if (!can.phases_apart && entry->has_prefill) {
       // A request is one pass, which nothing can be put together or multiplied up from.
@@ -201,10 +223,11 @@ plan::Costs case_costs(const Engine& engine, const Config& config, const Machine
   }
   const double row_bytes = static_cast<double>(shape.dim) * sizeof(float);
   const ReferenceShape cut = app::checked_shape(config, equality.batch, equality.reference_s);
-  costs.fixed_bytes = weight_bytes + static_cast<double>(length) * row_bytes + app::check_bytes(shape, length, cut) +
-                      app::cold_bytes(config) + 32e6;
-  costs.bytes_per_candidate = 2 * row_bytes;
+  costs.fixed_bytes = weight_bytes + workers * static_cast<double>(length) * row_bytes +
+                      app::check_bytes(shape, length, cut) + app::cold_bytes(config) + 32e6;
+  costs.bytes_per_candidate = 2 * workers * row_bytes;
   if (config.model.head_width > 0) add_head(costs, config, machine, evict_s);
+  if (config.run.workers > 1) add_alone(costs);
   return costs;
 }
 
@@ -232,13 +255,17 @@ std::string what_fits(const Engine& engine, const Config& config, const MachineI
 
 std::vector<plan::Costs> app::costs_of(const Engine& engine, const Config& config, const MachineInfo& machine,
                                        const RunOptions& options) {
-  if (config.run.threads > machine.threads && machine.threads > 0) {
-    throw ConfigError("/run/threads",
-                      std::to_string(config.run.threads) + " threads on " + std::to_string(machine.threads) +
-                          " CPUs would measure the scheduler",
-                      "allowed: 1 to " + std::to_string(machine.threads));
-  }
   std::vector<Config> cases = grid(config);
+  for (const Config& one : cases) {
+    if (one.run.workers * one.run.threads <= machine.threads || machine.threads <= 0) continue;
+    const std::string each = std::to_string(one.run.threads) + (one.run.threads == 1 ? " thread" : " threads");
+    const bool several = one.run.workers > 1;
+    throw ConfigError(
+        several ? "/run/workers" : "/run/threads",
+        (several ? std::to_string(one.run.workers) + " workers of " + each : each) + " on " +
+            std::to_string(machine.threads) + " CPUs would measure the scheduler",
+        "allowed: " + std::string(several ? "workers x threads up to " : "1 to ") + std::to_string(machine.threads));
+  }
   if (options.shard) {
     const auto [index, count] = *options.shard;
     if (count > static_cast<std::int64_t>(cases.size())) {

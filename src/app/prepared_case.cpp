@@ -213,6 +213,10 @@ std::vector<TimedOutputs> PreparedCase::after_timing(double tolerance,
                                                      const std::function<bool()>& stop_requested) const {
   if (!after_) return {};
   std::vector<TimedOutputs> judged = after_->judge_outputs(tolerance);
+  for (const WorkerDifference& one : session_->differences()) {
+    judged.push_back({one.id.text(), one.candidates, "outputs of worker " + std::to_string(one.worker), 0,
+                      one.candidates, one.candidate, one.max_abs, 0, "worker 1", false});
+  }
   if (scores_.size() == 0 || stop_requested()) return judged;
   const auto scores = after_->judge_scores(head_shape(config_), static_cast<std::uint64_t>(config_.run.seed),
                                            static_cast<int>(config_.run.threads));
@@ -226,6 +230,11 @@ std::vector<measure::Workload> PreparedCase::workloads() {
   for (Prepared& p : prepared_) {
     workloads.push_back(workload_of(p, false));
     if (head && !p.instance.again) workloads.push_back(workload_of(p, true));
+    if (config_.run.workers > 1 && !p.instance.again) {
+      workloads.push_back(workload_of(p, false));
+      workloads.back().id.alone = true;
+      workloads.back().checked_whole = false;
+    }
   }
   if (head) workloads.push_back(head_alone());
   return workloads;

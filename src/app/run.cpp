@@ -55,6 +55,8 @@ Config case_config(Config config, const PlannedCase& planned) {
   config.sweep = {};
   config.model.history_length = planned.history_length;
   config.model.layers = planned.layers;
+  config.run.workers = planned.workers;
+  config.run.threads = planned.threads;
   return config;
 }
 
@@ -280,7 +282,7 @@ class Run {
     for (const auto& one : cases) {
       for (measure::Workload& load : one->workloads()) workloads.push_back(std::move(load));
     }
-    const int threads = static_cast<int>(config_.run.threads);
+    const int threads = static_cast<int>(busy_cpus(config_));
     measure::Environment environment{surroundings_.now, [this, threads] { return surroundings_.canary(threads); }, {}};
     std::optional<measure::Evictor> evictor;
     if (config_.measure.cold) {
@@ -402,7 +404,7 @@ class Run {
       raise(machine.bf16_peak_gflops, seen.bf16_peak_gflops);
     };
     raise_both(probed_);
-    if (!result_.interrupted) raise_both(machine_info(config_.run.threads));
+    if (!result_.interrupted) raise_both(machine_info(busy_cpus(config_)));
   }
 
   // What the budget was not enough for: a scheme that was planned and has no time at a shape, or any fit.

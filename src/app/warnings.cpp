@@ -105,7 +105,7 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   std::set<std::string> unchecked;
   for (const Sample& sample : one.samples) {
     // Behind a scheme the head runs in passes of that scheme, whose own check speaks for them.
-    if (sample.scheme.with_head) continue;
+    if (sample.scheme.with_head || sample.scheme.alone) continue;
     if (sample.status == Status::assembled || sample.status == Status::extrapolated)
       unchecked.insert(sample.scheme.text());
   }

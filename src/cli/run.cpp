@@ -141,7 +141,7 @@ class RunCommand : public Command {
     if (dry_run_) return print_plan(config, options);
 
     // Before any folder is made.
-    const MachineInfo machine = machine_info(config.run.threads);
+    const MachineInfo machine = machine_info(busy_cpus(config));
     const Plan plan = make_plan(config, machine, options);
     std::unique_ptr<OutputFolder> folder;
     if (output_) {
@@ -170,7 +170,7 @@ class RunCommand : public Command {
                                rounds_text(unfinished.rounds), rounds_text(unfinished.plan.rounds),
                                human_seconds(unfinished.measured_s)));
     }
-    const MachineInfo machine = machine_info(unfinished.config.run.threads);
+    const MachineInfo machine = machine_info(busy_cpus(unfinished.config));
     return report(nullptr, resume_, [&](const Observer& observer) { return resume(unfinished, machine, observer); });
   }
 
@@ -221,7 +221,7 @@ class RunCommand : public Command {
       throw ConfigError("--format", "'" + format_.name() + "' cannot show a plan", "with --dry-run: table, json");
     }
     const std::vector<Warning> notes = check_import(config);
-    const Plan plan = make_plan(config, machine_info(config.run.threads), options);
+    const Plan plan = make_plan(config, machine_info(busy_cpus(config)), options);
     write_stdout(format_.name() == "json" ? plan_json(plan) : plan_text(plan, config, Stream::out));
     if (!quiet_) write_warnings(notes);
     return kExitOk;

@@ -109,17 +109,22 @@ class Reader {
     // The model's own value is the largest of its grid: what holds for it in memory holds for the others.
     collapse(config_.sweep.history_length, model.history_length);
     collapse(config_.sweep.layers, model.layers);
+    collapse(config_.sweep.workers, config_.run.workers);
+    collapse(config_.sweep.threads, config_.run.threads);
     if (model.kv_heads == 0) model.kv_heads = model.heads;
-    if (config_.run.threads == 0) config_.run.threads = cpus;
+    if (config_.run.cpus == 0) config_.run.cpus = cpus;
+    if (config_.run.threads == 0) config_.run.threads = std::max<std::int64_t>(1, cpus / config_.run.workers);
     if (config_.measure.max_memory_bytes == 0) config_.measure.max_memory_bytes = host.available_memory_bytes;
 
     if (config_.run.kv_dtype == "auto") config_.run.kv_dtype = config_.run.dtype;
 
     const auto shapes = static_cast<std::int64_t>(values(config_.sweep.history_length, 0).size()) *
-                        static_cast<std::int64_t>(values(config_.sweep.layers, 0).size());
+                        static_cast<std::int64_t>(values(config_.sweep.layers, 0).size()) *
+                        static_cast<std::int64_t>(values(config_.sweep.workers, 0).size()) *
+                        static_cast<std::int64_t>(values(config_.sweep.threads, 0).size());
     if (shapes > kMaxShapes) {
-      fail({"sweep.history_length", "sweep.layers"}, std::to_string(shapes) + " shapes",
-           "allowed: at most " + std::to_string(kMaxShapes) + " in one grid");
+      fail({"sweep.history_length", "sweep.layers", "sweep.workers", "sweep.threads"},
+           std::to_string(shapes) + " shapes", "allowed: at most " + std::to_string(kMaxShapes) + " in one grid");
     }
     for (const std::int64_t length : values(config_.sweep.history_length, model.history_length)) {
       if (length % model.token_merge == 0) continue;
@@ -164,6 +169,21 @@ class Reader {
       fail({"run.threads"},
            std::to_string(config_.run.threads) + " threads on " + std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs"),
            "allowed: 1 to " + std::to_string(*max_threads) + ", four times the CPUs");
+    }
+    if (config_.run.workers > cpus) {
+      fail({"run.workers", "sweep.workers"},
+           std::to_string(config_.run.workers) + " workers on " + std::to_string(cpus) + (cpus == 1 ? " CPU" : " CPUs"),
+           "allowed: 1 to " + std::to_string(cpus));
+    }
+    const std::int64_t smallest = values(config_.sweep.workers, config_.run.workers).front() *
+                                  values(config_.sweep.threads, config_.run.threads).front();
+    if ((!config_.sweep.workers.empty() || !config_.sweep.threads.empty()) && smallest > config_.run.cpus) {
+      fail({"run.cpus", "sweep.workers", "sweep.threads"},
+           "no layout takes " + std::to_string(config_.run.cpus) + " CPUs or fewer", "fewer workers or threads");
+    }
+    if (config_.run.workers > 1 && config_.measure.pin) {
+      fail({"measure.pin", "run.workers", "sweep.workers"}, "several workers are not pinned",
+           "one worker, or no --pin");
     }
     check_points(shapes);
     check_sizes();
@@ -382,18 +402,33 @@ Assignment parse_set(const std::string& text) {
 
 std::vector<Config> grid(const Config& config) {
   const SweepConfig& sweep = config.sweep;
+  const std::size_t layouts =
+      std::max<std::size_t>(1, sweep.workers.size()) * std::max<std::size_t>(1, sweep.threads.size());
   std::vector<Config> cases;
   for (const std::int64_t layers : sweep.layers.empty() ? std::vector{config.model.layers} : sweep.layers) {
     for (const std::int64_t length :
          sweep.history_length.empty() ? std::vector{config.model.history_length} : sweep.history_length) {
-      Config one = config;
-      one.sweep = {};
-      one.model.layers = layers;
-      one.model.history_length = length;
-      cases.push_back(std::move(one));
+      for (const std::int64_t workers : sweep.workers.empty() ? std::vector{config.run.workers} : sweep.workers) {
+        for (const std::int64_t threads : sweep.threads.empty() ? std::vector{config.run.threads} : sweep.threads) {
+          if (layouts > 1 && config.run.cpus > 0 && workers * threads > config.run.cpus) continue;
+          Config one = config;
+          one.sweep = {};
+          one.model.layers = layers;
+          one.model.history_length = length;
+          one.run.workers = workers;
+          one.run.threads = threads;
+          cases.push_back(std::move(one));
+        }
+      }
     }
   }
   return cases;
+}
+
+std::int64_t busy_cpus(const Config& config) {
+  std::int64_t most = 1;
+  for (const Config& one : grid(config)) most = std::max(most, one.run.workers * one.run.threads);
+  return most;
 }
 
 namespace {

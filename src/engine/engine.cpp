@@ -14,6 +14,7 @@ std::string Capabilities::why_not(const std::string& engine, const std::string& 
   if (lacks(schemes, scheme)) return engine + " runs " + join(schemes, ", ") + " only";
   if (lacks(dtypes, config.run.dtype)) return engine + " runs in " + join(dtypes, ", ") + " only";
   if (!loads_weights && !config.model.import.empty()) return engine + " runs weights of its own only, not a file's";
+  if (!serves_workers && config.run.workers > 1) return engine + " serves one request at a time";
   if (!changes_history && config.measure.cold) return engine + " keeps to one history, and --cold takes another's";
   return "";
 }

@@ -26,6 +26,7 @@ struct EngineInfo {
 
 /// What an engine can do. The plan skips what it cannot, with the reason.
 struct Capabilities {
+  bool serves_workers = true;                    ///< several requests at the same time
   std::vector<std::string> schemes{}, dtypes{};  ///< by name; empty: all
   bool phases_apart = true;                      ///< a prefill and a scoring pass can each be timed alone
   bool loads_weights = true;                     ///< runs the weights of the problem, not only its own
@@ -43,6 +44,15 @@ struct Scoring {
   std::int64_t count = 0;
   float* outputs = nullptr;  ///< [count][dim]; null for the ranking head alone, which takes the candidates as they are
   float* scores = nullptr;   ///< [count], of the ranking head; else null
+};
+
+/// Outputs of a worker that are not those of the first, though both had the same request.
+struct WorkerDifference {
+  TimingId id;
+  std::int64_t candidates = 0;  ///< of the pass
+  std::int64_t worker = 0;      ///< from 1
+  std::int64_t candidate = 0;   ///< that is off most
+  double max_abs = 0;
 };
 
 /// One problem (shape, weights, history), opened by an engine, and its ways to run a request on it. Not for two threads
@@ -80,6 +90,8 @@ class Session {
   /// Spoils what a prefill is to make anew, so that one which does nothing shows. No scoring pass may follow without a
   /// prefill.
   virtual void spoil_history(const TimingId& id) { static_cast<void>(id); }
+  /// What several workers disagreed in since the session was opened; empty with one.
+  virtual std::vector<WorkerDifference> differences() const { return {}; }
   /// Who hears of the steps that the passes take; null for nobody.
   virtual void listen(const TimingId& id, StepListener* listener) {
     static_cast<void>(id), static_cast<void>(listener);

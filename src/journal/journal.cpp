@@ -34,6 +34,8 @@ const std::vector<Column<PlannedCase>>& planned_case_columns() {
   static const std::vector<Column<T>> columns = {
       describe<T>("history_length", "", "", &T::history_length),
       describe<T>("layers", "", "", &T::layers),
+      describe<T>("workers", "", "", &T::workers),
+      describe<T>("threads", "", "", &T::threads),
       describe<T>("batch", "", "", &T::batch),
       describe<T>("setup_s", "", "", &T::setup_s),
       describe<T>("round_s", "", "", &T::round_s),

@@ -323,6 +323,7 @@ MachineInfo probe_machine(std::int64_t threads) {
   if (const std::int64_t kib = proc_kib("MemTotal"); kib > 0) info.memory_bytes = kib * 1024;
   if (threads > 0) {
     const int team = static_cast<int>(threads);
+    info.peak_threads = threads;
     info.peak_gflops = upper_decile([team] { return fma_gflops(team); });
     if (kernels::bf16_dot_burst_flops(1) > 0) {
       info.bf16_peak_gflops = upper_decile([team] { return bf16_gflops(team); });

@@ -131,6 +131,8 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
   PlannedCase planned;
   planned.history_length = costs.history_length;
   planned.layers = costs.layers;
+  planned.workers = costs.workers;
+  planned.threads = costs.threads;
   planned.setup_s = costs.setup_s;
   planned.memory_bytes = static_cast<std::int64_t>(fitting.bytes);
   const auto runs = [&](std::size_t s, std::int64_t n) { return n <= fitting.largest[s]; };

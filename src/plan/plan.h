@@ -39,10 +39,11 @@ struct Seen {
 /// Of one case of the grid.
 struct Costs {
   std::int64_t history_length = 0, layers = 0;
-  std::vector<SchemeCost> schemes;  ///< in the order asked for
-  double setup_s = 0;               ///< weights, checks and warm-up
-  double fixed_bytes = 0;           ///< weights, tokens, what the check needs
-  double bytes_per_candidate = 0;   ///< inputs and outputs
+  std::int64_t workers = 1, threads = 0;  ///< of each worker
+  std::vector<SchemeCost> schemes;        ///< in the order asked for
+  double setup_s = 0;                     ///< weights, checks and warm-up
+  double fixed_bytes = 0;                 ///< weights, tokens, what the check needs
+  double bytes_per_candidate = 0;         ///< inputs and outputs
   /// A smaller model that would fit these bytes, "such as --layers 3"; empty when there is none. Asked where this one
   /// does not.
   std::function<std::string(double bytes)> what_fits{};

@@ -167,7 +167,9 @@ Config config_from_json(const JsonPlace& place) {
     const std::size_t end = message.find(": ", two.size());
     throw ConfigError(place.path() + message.substr(two.size() - 1, end - two.size() + 1), message.substr(end + 2), "");
   }
-  if (config.run.threads == host.cpus) config.run.threads = 0;  // was "auto", which is not known here
+  // What was "auto" is not known here.
+  if (config.run.threads == host.cpus / config.run.workers) config.run.threads = 0;
+  if (config.run.cpus == host.cpus) config.run.cpus = 0;
   return config;
 }
 

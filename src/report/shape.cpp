@@ -11,8 +11,8 @@ namespace kvcast::report {
 
 CaseShape shape_of(const Config& config) {
   const Shape& shape = config.model;
-  return {shape,          config.run.dtype, config.run.kv_dtype, config.run.threads, to_string(config.model.mask),
-          config.run.trim};
+  return {shape,           config.run.dtype,  config.run.kv_dtype, config.run.threads, to_string(config.model.mask),
+          config.run.trim, config.run.workers};
 }
 
 Config config_of(const CaseShape& shape) {
@@ -23,6 +23,7 @@ Config config_of(const CaseShape& shape) {
   config.run.kv_dtype = shape.kv_dtype;
   config.run.threads = shape.threads;
   config.run.trim = shape.trim;
+  config.run.workers = shape.workers;
   return config;
 }
 

@@ -131,7 +131,7 @@ class BuiltinEngine final : public Engine {
   EngineInfo info() const override { return {"builtin", "", "kvcast's own CPU engine: " + kernels::dense_isa()}; }
   Capabilities capabilities() const override { return {}; }
   std::unique_ptr<Session> open(const Problem& problem) const override {
-    return std::make_unique<BuiltinSession>(problem);
+    return problem.config().run.workers > 1 ? open_workers(problem) : std::make_unique<BuiltinSession>(problem);
   }
   std::unique_ptr<Service> serve(const Config& config) const override { return make_service(config); }
 };

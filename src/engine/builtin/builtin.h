@@ -17,6 +17,9 @@ SchemeContext scheme_context(const Problem& problem, const Model& model, const S
 /// A session on weights that outlive it.
 std::unique_ptr<Session> open_session(const Problem& problem, const Model& model);
 
+/// The config's workers, which serve requests at the same time.
+std::unique_ptr<Session> open_workers(const Problem& problem);
+
 /// Requests of many users on the seeded model of a config.
 std::unique_ptr<Service> make_service(const Config& config);
 

@@ -7,11 +7,11 @@
 #include <optional>
 #include <vector>
 
+#include "base/worker_pool.h"
 #include "measure/machine.h"
 #include "traffic/replay/replay.h"
 #include "traffic/replay/server.h"
 #include "traffic/replay/store.h"
-#include "traffic/replay/worker_pool.h"
 
 namespace kvcast::traffic {
 

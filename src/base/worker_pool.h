@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-namespace kvcast::traffic {
+namespace kvcast {
 
 class WorkerPool {
  public:
@@ -38,4 +38,4 @@ class WorkerPool {
   std::vector<std::thread> threads_;
 };
 
-}  // namespace kvcast::traffic
+}  // namespace kvcast

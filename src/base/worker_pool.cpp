@@ -1,9 +1,9 @@
-#include "traffic/replay/worker_pool.h"
+#include "base/worker_pool.h"
 
 #include <chrono>
 #include <utility>
 
-namespace kvcast::traffic {
+namespace kvcast {
 
 WorkerPool::WorkerPool(std::int64_t size) {
   try {
@@ -68,4 +68,4 @@ void WorkerPool::work(std::size_t worker) {
   }
 }
 
-}  // namespace kvcast::traffic
+}  // namespace kvcast
