@@ -48,7 +48,8 @@ struct SizingOptions : SizingLimits {
   std::optional<std::int64_t> history_length, layers;  ///< which shape; nullopt: the report's largest
   std::vector<std::int64_t> candidates;                ///< N to show beside the answer
 
-  std::int64_t workers = 1;               ///< requests served at a time; a worker has the run's threads
+  /// Requests served at a time, each by the run's threads; nullopt: as many as were measured.
+  std::optional<std::int64_t> workers;
   std::int64_t users_cached = 0;          ///< users whose KV cache is kept between requests
   std::optional<double> min_improvement;  ///< least 1 - 1/speedup that is worth it, in (0,1)
   std::optional<double> drop;             ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
@@ -103,6 +104,8 @@ struct SizingPoint {
   std::optional<double> p99_s, p99_conservative_s,
       naive_p99_s;  ///< with the wait where there is a rate; nullopt: unbounded
   std::optional<double> utilisation, naive_utilisation;
+  /// Of all workers at the largest rate that meets the P99; nullopt: no P99 is asked for, or no rate meets it.
+  std::optional<double> max_requests_per_s, max_candidates_per_s;
   std::optional<std::int64_t> memory_bytes, copies_memory_bytes, naive_memory_bytes;
   std::optional<double> drop_naive, drop_design_note, drop_exact;
 };

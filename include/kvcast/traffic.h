@@ -107,6 +107,7 @@ struct ServiceCosts {
   std::string basis;                          ///< in words: of which report, by what
   std::string doubt;                          ///< of that report; empty: nothing
   std::optional<std::int64_t> threads, cpus;  ///< of a worker, of the machine that was measured
+  std::int64_t workers = 1;                   ///< that were measured at the same time
 };
 
 struct TrafficOptions {

@@ -182,6 +182,24 @@ SizingProblem naive_problem(const SizingCase& given) {
   return problem;
 }
 
+/// Of all workers together, the largest that meets the P99; nullopt: none does, or none is asked for.
+std::optional<double> max_rate(SizingProblem problem, std::int64_t candidates) {
+  if (!problem.p99_s) return std::nullopt;
+  const double capacity = kMaxUtilisation * static_cast<double>(problem.workers) / mean_seconds(problem, candidates);
+  const auto meets = [&](double rate) {
+    problem.requests_per_s = rate;
+    return p99_seconds(problem, candidates) <= *problem.p99_s;
+  };
+  double low = 1e-6 * capacity, high = capacity;
+  if (!meets(low)) return std::nullopt;
+  if (meets(high)) return high;
+  while (high - low > 1e-4 * high) {
+    const double middle = 0.5 * (low + high);
+    (meets(middle) ? low : high) = middle;
+  }
+  return low;
+}
+
 SizingPoint point(const SizingCase& given, std::int64_t candidates) {
   const SizingProblem& problem = given.problem;
   const SizingProblem naive = naive_problem(given);
@@ -198,6 +216,8 @@ SizingPoint point(const SizingCase& given, std::int64_t candidates) {
     row.p99_s = finite(p99_seconds(problem, candidates));
     if (problem.service.half) row.p99_conservative_s = finite(p99_seconds(problem, candidates, true));
     row.naive_p99_s = finite(p99_seconds(naive, candidates));
+    row.max_requests_per_s = max_rate(problem, candidates);
+    if (row.max_requests_per_s) row.max_candidates_per_s = static_cast<double>(candidates) * *row.max_requests_per_s;
     if (problem.requests_per_s) {
       row.utilisation = utilisation(problem, candidates);
       row.naive_utilisation = utilisation(naive, candidates);

@@ -13,6 +13,7 @@
 #include "analysis/service_model.h"
 #include "analysis/surface.h"
 #include "app/analyse.h"
+#include "app/layouts.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/input.h"
@@ -105,9 +106,11 @@ class FromReport {
   FromReport(const TrafficOptions& options, std::int64_t max_history, std::int64_t max_candidates)
       : options_(options),
         report_(read(options)),
+        layout_(choose_layout(report_, options.server.workers)),
         most_(std::max<std::int64_t>(1, max_history)),
         max_candidates_(max_candidates) {
     refuse_implausible(report_, options.report);
+    report_ = only(report_, layout_);
     const SchemeEntry* entry = find_scheme(options.scheme);
     if (entry == nullptr || !entry->shares || !entry->has_prefill) {
       refuse("--scheme", "'" + printable(options.scheme, 60) + "' keeps no KV cache", "shared or shared-copy");
@@ -141,6 +144,7 @@ class FromReport {
     describe();
     if (const std::int64_t threads = any_config().run.threads; threads > 0) costs_.threads = threads;
     if (report_.machine) costs_.cpus = report_.machine->threads;
+    costs_.workers = layout_.workers;
     return costs_;
   }
 
@@ -291,6 +295,7 @@ class FromReport {
 
   const TrafficOptions& options_;
   Report report_;
+  Layout layout_;
   std::int64_t most_, max_candidates_, layers_ = 1;
   std::map<std::int64_t, MeasuredLength> measured_;  ///< by history length
   const Surface* surface_ = nullptr;

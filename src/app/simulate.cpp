@@ -15,6 +15,7 @@
 #include <vector>
 
 #include "app/known_waits.h"
+#include "app/layouts.h"
 #include "app/refuse.h"
 #include "app/service_costs.h"
 #include "base/input.h"
@@ -357,9 +358,9 @@ class Fleet {
           "intervals hold the figure in the next log of the same law, by how this one's users and stretches of time "
           "differ from each other; means over time have none, nor has a quantile beyond which it came too seldom");
     }
-    if (simulator_.server.workers > 1 && !options_.report.empty()) {
-      all.push_back("contention assumed none: times are those of one worker alone");
-    }
+    const app::Layout measured{costs_.workers, costs_.threads.value_or(0)};
+    const std::string contention = app::contention_note(measured, simulator_.server.workers);
+    if (!options_.report.empty() && !contention.empty()) all.push_back(contention);
     if (simulator_.cache.bytes > 0) {
       all.push_back(
           "a pass over new tokens takes what the whole pass takes beyond that over the cached ones, and what any "

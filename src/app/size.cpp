@@ -15,6 +15,7 @@
 #include "analysis/reshape.h"
 #include "analysis/service_model.h"
 #include "app/analyse.h"
+#include "app/layouts.h"
 #include "app/refuse.h"
 #include "app/surfaces.h"
 #include "base/input.h"
@@ -71,7 +72,7 @@ void check_values(const SizingOptions& o) {
   require_fraction("--min-improvement", o.min_improvement);
   require_fraction("--drop", o.drop);
   require_fraction("--target-drop", o.target_drop);
-  require_range("--workers", o.workers, 1, analysis::kMaxWorkers);
+  if (o.workers) require_range("--workers", *o.workers, 1, analysis::kMaxWorkers);
   require_range("--users-cached", o.users_cached, 0, kMaxUsers);
   if (o.users_cached > 0 && !o.memory_bytes) {
     refuse("--users-cached", "cached users count against a memory budget, and none is stated", "add --memory 8GiB");
@@ -255,8 +256,10 @@ const Case* choose_case(const Report& report, const SizingOptions& options) {
 
 class Sizer {
  public:
-  Sizer(const Report& report, const std::string& path, const SizingOptions& options)
-      : report_(report), path_(path), options_(options), shapes_(report, options) {
+  /// Of the cases of one layout; `all`: those of the others too.
+  Sizer(const Report& report, const Report& all, const app::Layout& layout, const std::string& path,
+        const SizingOptions& options)
+      : report_(report), all_(all), layout_(layout), path_(path), options_(options), shapes_(report, options) {
     given_.scheme = options.scheme;
   }
 
@@ -390,7 +393,7 @@ class Sizer {
 
   void take_budgets() {
     for (const BudgetInfo& budget : sizing_budgets()) problem_.*budget.limit = options_.*budget.limit;
-    problem_.workers = options_.workers;
+    problem_.workers = workers();
     problem_.users_cached = options_.users_cached;
     problem_.min_improvement = options_.min_improvement;
     given_.price_per_hour = options_.price_per_hour;
@@ -589,8 +592,32 @@ class Sizer {
     add_parameter("dtype", config_->run.dtype, other.run.dtype, Source::assumed, problem);
   }
 
+  std::int64_t workers() const { return options_.workers.value_or(layout_.workers); }
+
+  /// The same shape as other layouts serve it.
+  void add_layouts() {
+    for (const Case& one : all_.cases) {
+      const app::Layout layout = app::layout_of(one);
+      const Fit* fit = fit_of(one, options_.scheme);
+      if (layout == layout_ || fit == nullptr || !one.shape || !case_->shape) continue;
+      CaseShape as = *one.shape;
+      as.workers = layout_.workers;
+      as.threads = layout_.threads;
+      if (as != *case_->shape) continue;
+      const auto model = service_of(one, *fit);
+      if (!model) continue;
+      analysis::SizingProblem problem = problem_;
+      problem.service = model->service;
+      problem.speedup = model->speedup;
+      problem.known_to = model->known_to;
+      problem.workers = layout.workers;
+      given_.alternatives.push_back({layout.words() + ", measured", "", "", 0, problem, Source::fitted});
+    }
+  }
+
   void add_alternatives() {
     if (case_ != nullptr) {
+      add_layouts();
       for (const Fit& fit : case_->fits) {
         if (fit.scheme == options_.scheme || find_scheme(fit.scheme) == nullptr) continue;
         const auto model = service_of(*case_, fit);
@@ -631,8 +658,10 @@ class Sizer {
     if (problem_.p99_s && !problem_.requests_per_s)
       notes.push_back("no rate of requests is given, so none waits for a worker");
     if (problem_.workers > 1 && given_.timed) {
-      notes.push_back("contention assumed none: times are those of one worker alone");
       take_cpus();
+    }
+    if (const std::string note = app::contention_note(layout_, problem_.workers); given_.timed && !note.empty()) {
+      notes.push_back(note);
     }
     const std::size_t timings = problem_.service.residuals.size();
     if (problem_.p99_s && given_.source != Source::assumed && timings < kTailTimings) {
@@ -664,7 +693,8 @@ class Sizer {
                              " of the measured machine: there every time would be longer");
   }
 
-  const Report& report_;
+  const Report &report_, &all_;
+  app::Layout layout_;
   const std::string& path_;
   const SizingOptions& options_;
   Shapes shapes_;
@@ -687,7 +717,8 @@ Report size(const std::string& path, const SizingOptions& options) {
     report = fit(path, fitting);
     app::refuse_implausible(report, path);
   }
-  report.sizing = Sizer(report, path, options).size();
+  const app::Layout layout = app::choose_layout(report, options.workers);
+  report.sizing = Sizer(app::only(report, layout), report, layout, path, options).size();
   report.sizing->doubt = doubt(report);
   return report;
 }

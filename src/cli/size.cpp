@@ -20,7 +20,8 @@ class SizeCommand : public Command {
     const auto text = [&](const std::string& flag, std::optional<std::string>& value, const char* type,
                           const char* doc) { app_->add_option(flag, value, doc)->type_name(type); };
     for (const BudgetInfo& one : sizing_budgets()) text(one.flag(), budgets_[&one], one.type, one.doc);
-    app_->add_option("--workers", options_.workers, "Requests served at a time, each by the run's threads [1]")
+    app_->add_option("--workers", options_.workers,
+                     "Requests served at a time, each by the run's threads [as measured]")
         ->type_name("N");
     app_->add_option("--users-cached", options_.users_cached, "Users whose cache is kept between requests [0]")
         ->type_name("N");

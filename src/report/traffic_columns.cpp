@@ -71,6 +71,7 @@ const std::vector<Column<ServiceCosts>>& service_costs_columns() {
       describe<T>("residuals", "ratio", "timings over the time of the table, ascending, equally likely", &T::residuals),
       describe<T>("threads", "", "of a worker; null: unknown", &T::threads, Role::added),
       describe<T>("cpus", "", "of the machine that was measured; null: unknown", &T::cpus, Role::added),
+      describe<T>("workers", "", "that were measured at the same time", &T::workers, Role::added),
   };
   return columns;
 }

@@ -190,7 +190,7 @@ class CompareTest(FitTest):
     def test_no_regression(self):
         result = self.kvcast("compare", self.run_dir, self.run_dir)
         self.assertEqual((result.returncode, result.stderr), (0, ""))
-        self.assertIn("no regression beyond 5%: 6 points", result.stdout.splitlines()[0])
+        self.assertIn("No regression beyond 5%: 6 points", result.stdout.splitlines()[0])
         self.assertLessEqual(max(map(len, result.stdout.splitlines())), 100)
 
     def test_regression(self):
