@@ -142,7 +142,7 @@ std::string fish_script(const std::vector<CommandInfo>& commands) {
 class CompletionCommand : public Command {
  public:
   explicit CompletionCommand(CLI::App& app)
-      : Command(app.add_subcommand("completion", "Print a script that completes this command line")), root_(app) {
+      : Command(app.add_subcommand("completion", "Print a shell completion script")), root_(app) {
     app_->add_option("SHELL", shell_, "bash, zsh or fish")->required()->option_text(" ");
     app_->footer(
         "Examples:\n"
@@ -165,7 +165,7 @@ std::string completion_script(const std::vector<CommandInfo>& commands, const st
   if (shell == "bash") return bash_script(commands);
   if (shell == "zsh") return zsh_script(commands);
   if (shell == "fish") return fish_script(commands);
-  throw ConfigError("completion", "'" + shell + "' is no shell that is known", "bash, zsh or fish");
+  throw ConfigError("completion", "'" + shell + "' is not a supported shell", "bash, zsh or fish");
 }
 
 std::unique_ptr<Command> make_completion_command(CLI::App& app) { return std::make_unique<CompletionCommand>(app); }

@@ -967,7 +967,7 @@ class ReplayTest(TrafficTest):
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
         self.assertEqual(run.returncode, 130, err)
-        self.assertIn("interrupted; what was served so far is reported", err)
+        self.assertIn("interrupted; the report covers the requests served so far", err)
         report = report_of(out)
         self.assertTrue(VALIDATOR.is_valid(report))
         self.assertGreater(report["traffic"]["requests"], 0)
