@@ -23,7 +23,9 @@ namespace kvcast::cli {
 namespace {
 
 // How help shows the value of a field.
-std::string value_name(const std::string& type) {
+std::string value_name(const FieldInfo& field) {
+  if (field.is_path) return "FILE";
+  const std::string& type = field.type;
   if (type == "int") return "N";
   if (type == "int list" || type == "text list") return "LIST";
   if (type == "time") return "TIME";
@@ -102,7 +104,7 @@ CLI::Option* ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& f
             return true;
           },
           fmt::format("{}{} [{}]", field.doc, choices, field.default_value))
-      ->type_name(value_name(field.type))
+      ->type_name(value_name(field))
       ->trigger_on_parse();
 }
 

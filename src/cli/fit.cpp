@@ -20,9 +20,10 @@ class FitCommand : public Command {
     app_->add_option("-N,--candidates", candidates_, "N to predict: 200,500 or 1-1024*2")->type_name("LIST");
     app_->add_option("-L,--history", history_, "Also predict at these L; needs a grid")->type_name("LIST");
     app_->add_option("--layers", layers_, "Also predict at these layers; needs a grid")->type_name("LIST");
-    holdout_option_ = app_->add_option("--holdout", holdout_, "Hold out this share of the grid's points to test the fit [0.25]")
-                          ->type_name("X")
-                          ->expected(0, 1);
+    holdout_option_ =
+        app_->add_option("--holdout", holdout_, "Hold out this share of the grid's points to test the fit [0.25]")
+            ->type_name("X")
+            ->expected(0, 1);
     app_->add_flag("--extrapolate", extrapolate_, "Also predict beyond 4 times the largest measured N");
     app_->add_option("--seed", seed_, "Random seed of the held-out points [1]")->type_name("N");
     app_->add_option("--columns", columns_, "Columns of your CSV: candidates=n,naive=full_ms,shared=cached_ms")

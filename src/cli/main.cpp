@@ -35,7 +35,8 @@ std::string command_name(const CLI::App& app) {
   return chosen.empty() ? "kvcast" : "kvcast " + chosen.back()->get_name();
 }
 
-// Hides the rarer options, to keep --help on one screen. Returns the line that points to them; empty when none is hidden.
+// Hides the rarer options, to keep --help on one screen. Returns the line that points to them; empty when none is
+// hidden.
 std::string without_more_options(const CLI::App& app) {
   bool any = false;
   for (CLI::App* command : app.get_subcommands()) {
@@ -74,7 +75,8 @@ std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
 }
 
 int parse_and_execute(int argc, char** argv) {
-  CLI::App app("How much faster a transformer ranks N candidates that share one user's KV cache, and how many fit.", "kvcast");
+  CLI::App app("How much faster a transformer ranks N candidates that share one user's KV cache, and how many fit.",
+               "kvcast");
   app.get_formatter()->column_width(31);
   app.set_version_flag("--version", version_text, "Version, build and libraries");
   app.require_subcommand(1);

@@ -15,9 +15,11 @@ class ReplayCommand : public Command {
       : Command(app.add_subcommand("replay", "Serve your traffic on this machine and compare its simulation")),
         format_(*app_, format_names(traffic_formats())),
         force_(*app_) {
-    app_->add_option("-o,--output", output_, "Write report.json, traffic.csv, report.html, ... to this folder")->type_name("DIR");
+    app_->add_option("-o,--output", output_, "Write report.json, traffic.csv, report.html, ... to this folder")
+        ->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No progress and no file names on stderr");
-    app_->add_option("--workers", request_.workers, "Requests served in parallel, each on --threads [1]")->type_name("N");
+    app_->add_option("--workers", request_.workers, "Requests served in parallel, each on --threads [1]")
+        ->type_name("N");
     app_->add_flag("--closed-loop", request_.closed_loop, "Send the next request as soon as a worker is free");
     app_->get_option("--force")->group(kMoreOptions);  // one screen of --help
     traffic_.attach(*app_);

@@ -15,12 +15,14 @@ namespace {
 class ReportCommand : public Command {
  public:
   explicit ReportCommand(CLI::App& app)
-      : Command(app.add_subcommand("report", "Write a report in other formats, without measuring again")), force_(*app_) {
+      : Command(app.add_subcommand("report", "Write a report in other formats, without measuring again")),
+        force_(*app_) {
     app_->add_option("PATH", paths_, "Folders of runs, or report.json; several make one page (--to html)")
         ->required()
         ->option_text("...");
     app_->add_option("--to", to_, "Formats to write: " + join_names() + " [md]")->type_name("LIST")->delimiter(',');
-    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; for several PATHs: .]")->type_name("DIR");
+    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; for several PATHs: .]")
+        ->type_name("DIR");
     app_->add_flag("-q,--quiet", quiet_, "No file names on stderr");
     app_->footer(
         "-o - writes one format to stdout.\n"

@@ -38,7 +38,8 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
   if (plan.cases.size() > 1) {
     out += fmt::format("{} shapes, {} points", plan.cases.size(), plan.points.size());
     if (plan.batches > 1) {
-      out += fmt::format(", measured in {} parts, one after the other: they do not fit in memory together", plan.batches);
+      out +=
+          fmt::format(", measured in {} parts, one after the other: they do not fit in memory together", plan.batches);
     }
     out += "\n";
   }
@@ -58,7 +59,8 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
   if (config.measure.max_memory_bytes > 0) {
     out += fmt::format(" of {}", human_bytes(config.measure.max_memory_bytes));
   }
-  return out + "\nEstimated from FLOPs; the run first times one pass of each scheme, then plans its rounds from that.\n";
+  return out +
+         "\nEstimated from FLOPs; the run first times one pass of each scheme, then plans its rounds from that.\n";
 }
 
 std::string plan_json(const Plan& plan) {
@@ -114,7 +116,8 @@ class RunCommand : public Command {
         force_(*app_) {
     app_->add_option("-o,--output", output_, "Write report.json, samples.csv, ... to this folder")->type_name("DIR");
     app_->add_option("--resume", resume_, "Resume the interrupted run in DIR")->type_name("DIR");
-    app_->add_option("--shard", shard_, "Measure part i of n of the grid; kvcast merge joins the parts")->type_name("i/n");
+    app_->add_option("--shard", shard_, "Measure part i of n of the grid; kvcast merge joins the parts")
+        ->type_name("i/n");
     app_->add_flag("--self-check", self_check_, "Time every scheme under two names; exit 4 when they differ");
     app_->add_flag("--dry-run", dry_run_, "Print the plan and its cost; measure nothing");
     app_->add_flag("-q,--quiet", quiet_, "No plan and no progress on stderr");

@@ -22,9 +22,11 @@ class SizeCommand : public Command {
     for (const BudgetInfo& one : sizing_budgets()) text(one.flag(), budgets_[&one], one.type, one.doc);
     app_->add_option("--workers", options_.workers, "Requests served in parallel, each on the run's threads [1]")
         ->type_name("N");
-    app_->add_option("--users-cached", options_.users_cached, "Users whose KV cache stays in memory between requests [0]")
+    app_->add_option("--users-cached", options_.users_cached,
+                     "Users whose KV cache stays in memory between requests [0]")
         ->type_name("N");
-    text("--min-improvement", min_improvement_, "PCT", "Also find the smallest N worth it: 60 = 60% less time than naive");
+    text("--min-improvement", min_improvement_, "PCT",
+         "Also find the smallest N worth it: 60 = 60% less time than naive");
     text("--drop", drop_, "PCT", "Ranker throughput lost to naive, in %: 40 [measured, with a head]");
     text("--target-drop", target_drop_, "PCT", "Ranker throughput you accept to lose with sharing, in %: 6.8");
     text("--price-per-hour", price_, "X", "Price of a machine; adds the cost per million requests");

@@ -27,7 +27,8 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
   add("--qps", qps_, "RATE", "Target rate: 200, 12000/min; a trace is scaled by adding users");
   more("--requests", requests_, "N", "At most this many requests [trace: once through; else 1000000]");
   add("--candidates", candidates_, "DIST", "N, where a trace has none: 200, lognormal:200,900, file:TRACE");
-  app.add_flag("--replace-candidates", workload_.replace_candidates, "Override the candidates of the trace by --candidates")
+  app.add_flag("--replace-candidates", workload_.replace_candidates,
+               "Override the candidates of the trace by --candidates")
       ->group(kMoreOptions);
   add("--history", history_, "DIST", "Synthetic: L of a user's first request; same forms as --candidates");
   more("--growth", growth_, "N", "Synthetic: tokens a history gains between two requests [1]");
@@ -43,7 +44,8 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(kMoreOptions);
-  more("--timestamps", workload_.timestamps, "UNIT", "Unit in the trace: s, ms, us, ns [by size and name of the column]");
+  more("--timestamps", workload_.timestamps, "UNIT",
+       "Unit in the trace: s, ms, us, ns [by size and name of the column]");
   more("--spread-timestamps", workload_.spread, "HOW",
        "Spread whole-second timestamps: random, even, none [refuse them]");
   app.add_flag("--skip-bad-rows{5%}", skip_bad_rows_, "Skip bad rows of a trace, up to 5%; =20%: up to 20%")

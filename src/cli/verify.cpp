@@ -193,7 +193,8 @@ class VerifyCommand : public Command {
   explicit VerifyCommand(CLI::App& app)
       : Command(app.add_subcommand("verify", "Check that every scheme computes the same as float64 and as naive")),
         format_(*app_, {"table", "json"}) {
-    app_->add_option("--export", export_file_, "Write weights, inputs and outputs to a safetensors file")->type_name("FILE");
+    app_->add_option("--export", export_file_, "Write weights, inputs and outputs to a safetensors file")
+        ->type_name("FILE");
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
     // verify compares all schemes on its own choice of candidates and times nothing.
     arguments_.attach(*app_, {"model.head_width", "model.head_layers", "run.candidates", "run.schemes", "run.cached",

@@ -141,36 +141,40 @@ Field automatic_integer_list(std::string path, std::string flags, Member<std::ve
 // A text out of a closed list.
 Field choice(std::string path, std::string flags, Member<std::string> member, std::vector<std::string> names,
              std::string doc) {
-  return {std::move(path),
-          std::move(flags),
-          "text",
-          join(names, ", "),
-          std::move(doc),
-          [member, names](Config& c, std::string_view typed) {
-            return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
-                         [&](const std::string& name) {
-                           const bool known = std::find(names.begin(), names.end(), name) != names.end();
-                           return known ? "" : in_quotes(typed) + " is unknown";
-                         });
-          },
-          [member](const Config& c) { return member.of(c); },
-          [member](const Config& c) { return json_text(member.of(c)); }};
+  Field field{std::move(path),
+              std::move(flags),
+              "text",
+              join(names, ", "),
+              std::move(doc),
+              [member, names](Config& c, std::string_view typed) {
+                return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
+                             [&](const std::string& name) {
+                               const bool known = std::find(names.begin(), names.end(), name) != names.end();
+                               return known ? "" : in_quotes(typed) + " is unknown";
+                             });
+              },
+              [member](const Config& c) { return member.of(c); },
+              [member](const Config& c) { return json_text(member.of(c)); }};
+  field.choices = std::move(names);
+  return field;
 }
 
 Field mask(std::string path, std::string flags, Member<Mask> member, std::string doc) {
-  return {std::move(path),
-          std::move(flags),
-          "text",
-          join(names_of<Mask>(), ", "),
-          std::move(doc),
-          [member](Config& c, std::string_view typed) {
-            const std::optional<Mask> found = named<Mask>(typed);
-            if (!found) return in_quotes(typed) + " is unknown";
-            member.mutable_of(c) = *found;
-            return std::string();
-          },
-          [member](const Config& c) { return to_string(member.of(c)); },
-          [member](const Config& c) { return json_text(to_string(member.of(c))); }};
+  Field field{std::move(path),
+              std::move(flags),
+              "text",
+              join(names_of<Mask>(), ", "),
+              std::move(doc),
+              [member](Config& c, std::string_view typed) {
+                const std::optional<Mask> found = named<Mask>(typed);
+                if (!found) return in_quotes(typed) + " is unknown";
+                member.mutable_of(c) = *found;
+                return std::string();
+              },
+              [member](const Config& c) { return to_string(member.of(c)); },
+              [member](const Config& c) { return json_text(to_string(member.of(c))); }};
+  field.choices = names_of<Mask>();
+  return field;
 }
 
 std::vector<std::string> scheme_names() {
@@ -180,28 +184,31 @@ std::vector<std::string> scheme_names() {
 }
 
 Field scheme_list(std::string path, std::string flags, Member<std::vector<std::string>> member, std::string doc) {
-  return {std::move(path),
-          std::move(flags),
-          "text list",
-          "some of " + join(scheme_names(), ", "),
-          std::move(doc),
-          [member](Config& c, std::string_view typed) {
-            return store(parse_names(typed), member.mutable_of(c), [&](const std::vector<std::string>& names) {
-              const std::vector<std::string> known = scheme_names();
-              for (const std::string& name : names) {
-                if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-                const std::string nearest = nearest_name(name, known);
-                return in_quotes(name) + " is unknown" + (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
-              }
-              return std::string();
-            });
-          },
-          [member](const Config& c) { return join(member.of(c), ","); },
-          [member](const Config& c) {
-            std::vector<std::string> items;
-            for (const std::string& name : member.of(c)) items.push_back(json_text(name));
-            return "[" + join(items, ", ") + "]";
-          }};
+  Field field{std::move(path),
+              std::move(flags),
+              "text list",
+              "some of " + join(scheme_names(), ", "),
+              std::move(doc),
+              [member](Config& c, std::string_view typed) {
+                return store(parse_names(typed), member.mutable_of(c), [&](const std::vector<std::string>& names) {
+                  const std::vector<std::string> known = scheme_names();
+                  for (const std::string& name : names) {
+                    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+                    const std::string nearest = nearest_name(name, known);
+                    return in_quotes(name) + " is unknown" +
+                           (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
+                  }
+                  return std::string();
+                });
+              },
+              [member](const Config& c) { return join(member.of(c), ","); },
+              [member](const Config& c) {
+                std::vector<std::string> items;
+                for (const std::string& name : member.of(c)) items.push_back(json_text(name));
+                return "[" + join(items, ", ") + "]";
+              }};
+  field.choices = scheme_names();
+  return field;
 }
 
 Field boolean(std::string path, std::string flags, Member<bool> member, std::string doc) {
@@ -420,8 +427,8 @@ std::vector<FieldInfo> config_fields() {
   const Config defaults;
   std::vector<FieldInfo> infos;
   for (const config::Field& field : config::fields()) {
-    infos.push_back(
-        {field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc, field.advanced});
+    infos.push_back({field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc,
+                     field.advanced, field.choices, field.is_path});
   }
   return infos;
 }

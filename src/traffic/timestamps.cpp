@@ -11,6 +11,7 @@
 #include "base/column_name.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "kvcast/traffic.h"
 
 namespace kvcast::traffic {
 namespace {
@@ -315,3 +316,9 @@ std::string span_text(double seconds) {
 }
 
 }  // namespace kvcast::traffic
+
+std::vector<std::string> kvcast::timestamp_units() {
+  std::vector<std::string> names;
+  for (const auto& unit : traffic::kUnits) names.emplace_back(unit.name);
+  return names;
+}

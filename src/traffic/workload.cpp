@@ -35,11 +35,14 @@ bool same(const std::optional<Distribution>& a, const std::optional<Distribution
   return !a || (a->kind == b->kind && a->median == b->median && a->p99 == b->p99 && a->file == b->file);
 }
 
+constexpr std::pair<const char*, Spread> kSpreads[] = {
+    {"random", Spread::random}, {"even", Spread::even}, {"none", Spread::none}};
+
 std::optional<Spread> parse_spread(const std::string& name) {
   if (name.empty()) return Spread::ask;
-  if (name == "random") return Spread::random;
-  if (name == "even") return Spread::even;
-  if (name == "none") return Spread::none;
+  for (const auto& [known, spread] : kSpreads) {
+    if (name == known) return spread;
+  }
   return std::nullopt;
 }
 
@@ -453,3 +456,9 @@ void write_trace(RequestSource& requests, const std::function<void(std::string_v
 }
 
 }  // namespace kvcast::traffic
+
+std::vector<std::string> kvcast::timestamp_spreads() {
+  std::vector<std::string> names;
+  for (const auto& spread : traffic::kSpreads) names.emplace_back(spread.first);
+  return names;
+}

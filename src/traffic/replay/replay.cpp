@@ -206,7 +206,7 @@ class Run {
   }
 
   ReplayResult run() {
-    if (observer_.on_stage) observer_.on_stage("replay");
+    if (observer_.on_stage) observer_.on_stage("replaying");
     const std::vector<std::int64_t> made = replay_.pool->made();
     if (replay_.keep_outputs) replay_.outputs.assign(replay_.requests.size(), {});
     // How long a canary keeps a worker from the next request.
