@@ -290,7 +290,7 @@ class BusyTest(CliTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         notes = " ".join(json.loads(result.stdout)["sizing"]["notes"])
         self.assertIn(self.WHY, notes)
-        self.assertIn("taken as 1.3 (--tail)", notes)
+        self.assertIn("--tail assumes 1.3", notes)
         result = self.raw("simulate", "out", "--qps", "0.001", "--history", "16", "--candidates", "2", "--users", "9",
                           "--growth", "0", "--requests", "500", "--tail", "1.3", "-q")
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -221,7 +221,7 @@ class KillTest(FaultTest):
         journal.write_bytes(whole.replace(lines[2], b"\0" * len(lines[2])))
         self.assert_one_line(self.kvcast("run", "--resume", "out"), 2, "out/journal.jsonl: line 3", "NUL")
         journal.write_bytes(lines[0][:50])
-        self.assert_one_line(self.kvcast("run", "--resume", "out"), 2, "out/journal.jsonl", "no whole first line")
+        self.assert_one_line(self.kvcast("run", "--resume", "out"), 2, "out/journal.jsonl", "no complete first line")
 
 
 class DiskTest(FaultTest):

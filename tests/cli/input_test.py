@@ -107,7 +107,7 @@ class InputTest(unittest.TestCase):
             "either.csv": (table(HEAD, [(1, '"1,234"', '"2,345"')]), "'1,234' in line 2 may be 1.234 or 1234"),
             "both.csv": (table(HEAD, [(1, '"0,5"', "0.5")]), "decimal points and decimal commas: '0.5' in line 2"),
             "spaces.txt": (table(HEAD, ROWS, " "), "separated by commas, semicolons or tabs, not by spaces"),
-            "one.csv": ("sep=;\n" + table(HEAD, ROWS[:1], ";", ","), "only N = 1 is there, which says nothing about r (read "
+            "one.csv": ("sep=;\n" + table(HEAD, ROWS[:1], ";", ","), "only N = 1 was timed, which says nothing about r (read "
                         "with cells separated by semicolons, numbers with a decimal comma)"),
             "book.xlsx": (b"PK\x03\x04\x14\x00\x06\x00", "is an Excel workbook or another zip archive; save the sheet"),
             "old.csv.zst": (b"\x28\xb5\x2f\xfd\x00\x00", "is compressed by zstd; uncompress it"),
@@ -177,7 +177,7 @@ class InputTest(unittest.TestCase):
         self.assertEqual(latencies("own.csv", *log, "--columns", names), latencies("s.csv", *log))
         for more, problem in ((("own.csv", *synthetic), "--columns"), (("own.csv", *log), "no column"),
                               (("own.csv", *synthetic, "--columns", names, "--columns", names), "given twice"),
-                              ((*COSTS, *synthetic[4:], "--columns", names), "constant times are read from no file"),
+                              ((*COSTS, *synthetic[4:], "--columns", names), "fixed times come from no file"),
                               (("s.csv", *log, *log[-2:]), "given twice")):
             with self.subTest(more=more):
                 self.assertIn(problem, self.refused("simulate", *more))
@@ -242,11 +242,11 @@ class InputTest(unittest.TestCase):
         swapped = [(n, shared, naive) for n, naive, shared in ROWS]
         warnings = self.report("fit", self.write("swapped.csv", table(HEAD, [(n, b * 0.2, a) for n, b, a in swapped])))["warnings"]
         self.assertEqual([w["advice"] for w in warnings if w["code"] == "swapped"],
-                         ["are the columns swapped, or in different units, or does it run candidates one by one?"])
-        question = "are the columns swapped, or in different units, or does it run candidates one by one?"
+                         ["are the columns swapped or in different units, or does it run candidates one by one?"])
+        question = "are the columns swapped or in different units, or does it run candidates one by one?"
         self.asks_first("swapped.csv", question)
         self.write("units.csv", table(HEAD, [(n, 1e3 * naive, shared) for n, naive, shared in ROWS]))
-        units = "naive of N candidates is about N requests of one: are the columns in different units?"
+        units = "for naive, N candidates cost about N requests of one: are the columns in different units?"
         self.asks_first("units.csv", units)
         # What they are taken as is said in front of the answer.
         for name, asked in (("swapped.csv", question), ("units.csv", units)):

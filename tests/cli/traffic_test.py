@@ -207,7 +207,7 @@ class SimulateTest(TrafficTest):
             self.assertTrue(error.startswith(f"kvcast: {flag}: is missing"), error)
         untimed = {**self.BASE, "token_time": None, "candidate_time": None}
         error = self.refused("simulate", *flags(**untimed), "-o", "out")
-        self.assertIn("nothing tells how long a request takes; a report, or --service", error)
+        self.assertIn("nothing says how long a request takes; a report, or --service", error)
         self.assertEqual(list(self.dir.iterdir()), [])
 
     @ON_ONE_THREAD
@@ -251,7 +251,7 @@ class SimulateTest(TrafficTest):
             self.assertIn("--skip-bad-rows: " + problem, self.refused("simulate", *flags(**self.BASE),
                                                                       "--skip-bad-rows=" + value))
         error = self.refused("simulate", *flags(**{**self.BASE, "token_bytes": None, "cache": "1MiB"}))
-        self.assertIn("--cache: constants do not tell how large a cached history is; add --token-bytes", error)
+        self.assertIn("--cache: fixed times do not give the size of a cached history; add --token-bytes", error)
         self.assertIn("--workers = x", self.refused("simulate", *flags(**self.BASE), "--workers", "x"))
         self.assertIn("--bogus", self.refused("simulate", *flags(**self.BASE), "--bogus", "1"))
         self.assertEqual(list(self.dir.iterdir()), [])
@@ -635,7 +635,7 @@ class SimulateTest(TrafficTest):
             self.assertGreaterEqual(sum(held), 0.85 * len(held), rows)
         # Of means over time it does not tell.
         self.assertIsNone(figure(found[0], "utilisation")["ci95"])
-        self.assertTrue(any(note.startswith("intervals hold the figure in the next log") for note in
+        self.assertTrue(any(note.startswith("intervals cover the figure in another log") for note in
                             found[0]["assumptions"]))
 
     @ON_ONE_THREAD
@@ -742,7 +742,7 @@ class SimulateTest(TrafficTest):
         self.assertTrue(self.simulate(exit_code=4, **base)["saturated"])
         together = self.simulate(batch=8, batch_window="4ms", **base)
         self.assertLess(figure(together, "service_s")["value"], 0.0025)
-        self.assertIn("requests of a batch share what any pass takes; not measured", together["assumptions"])
+        self.assertIn("requests of a batch share the fixed cost of a pass; not measured", together["assumptions"])
         # A worker that waits for others makes the lone request wait.
         sparse = self.simulate(batch=8, batch_window="4ms", **{**base, "qps": 1})
         self.assertGreater(latency(sparse, "p50", "wait")["value"], 0.0039)
@@ -785,9 +785,9 @@ class SimulateTest(TrafficTest):
 
     def test_a_policy_that_foresees_must_see(self):
         served = self.refused("simulate", *flags(**{**self.BASE, "policy": "belady", "order": "shortest"}))
-        self.assertIn("--policy: belady has to know the requests to come; --order shortest serves out of turn", served)
+        self.assertIn("--policy: belady needs to know the requests to come; --order shortest serves out of turn", served)
         replayed = self.refused("replay", *ReplayTest.WORK, "--qps", "60", "--policy", "belady")
-        self.assertIn("--policy: belady has to know the requests to come", replayed)
+        self.assertIn("--policy: belady needs to know the requests to come", replayed)
         self.assertIn("lru", replayed)
 
     def test_the_curve_of_hit_rates(self):
@@ -853,7 +853,7 @@ class FromReportTest(TrafficTest):
         path = self.runs / "grid"
         traffic = self.from_report(path)
         self.assertEqual(traffic["costs"]["source"], "fitted")
-        self.assertIn("shared at L=32 to 256, 2 layers, other lengths by the surface", traffic["costs"]["basis"])
+        self.assertIn("shared at L=32 to 256, 2 layers, other lengths from the surface", traffic["costs"]["basis"])
         self.check_table(traffic, 100)
         beyond = self.from_report(path, history=1000)
         self.assertEqual(beyond["costs"]["source"], "extrapolated")
@@ -867,14 +867,14 @@ class FromReportTest(TrafficTest):
     def test_one_shape(self):
         traffic = self.from_report(self.runs / "one")
         self.assertEqual(traffic["costs"]["source"], "assumed")
-        self.assertIn("shared at L=64, 2 layers, other lengths by FLOPs", traffic["costs"]["basis"])
+        self.assertIn("shared at L=64, 2 layers, other lengths scaled by FLOPs", traffic["costs"]["basis"])
         self.check_table(traffic, 100)
 
     def test_timings_of_ones_own(self):
         (self.dir / "mine.csv").write_text("candidates,naive_seconds,shared_seconds\n" + "".join(
             f"{n},{0.01 * n},{0.01 + 0.001 * n}\n" for n in (1, 5, 20, 100) for _ in range(3)))
         error = self.refused("simulate", "mine.csv", "--history", "100", *self.WORK)
-        self.assertIn("--shape: nothing tells the shape of the timings", error)
+        self.assertIn("--shape: the timings do not record their shape", error)
         traffic = self.from_report("mine.csv", "--shape", "smoke")
         self.assertEqual(traffic["costs"]["source"], "assumed")
         self.assertAlmostEqual(traffic["service"][0]["candidate_s"] / 0.001, 1, delta=0.5)
