@@ -118,7 +118,7 @@ class BadConfigTest(CliTest):
         self.refused(["smoke", "--set", "zzz.qqq=1"], "--set zzz.qqq: unknown path", "model.dim")
 
     def test_repeated_key(self):
-        self.refused_file('{"model": {"dim": 64, "dim": 128}}', "/model/dim: the key is given twice")
+        self.refused_file('{"model": {"dim": 64, "dim": 128}}', "/model/dim: the key appears twice")
 
     def test_wrong_type(self):
         self.refused_file({"model": {"dim": "64"}}, "/model/dim", "'64'", "a whole number")

@@ -337,7 +337,7 @@ class SizeTest(unittest.TestCase):
                            (["gpu.csv", "--memory", "8QiB"], "--memory:"),
                            (["gpu.csv", "--memory", "8GiB"], "add --shape PRESET|FILE"),
                            (["gpu.csv", "--shape", "seeed", "--memory", "8GiB"], "seeed"),
-                           (["gpu.csv", "--drop", "0.4"], "could be a fraction or a number of per cent"),
+                           (["gpu.csv", "--drop", "0.4"], "could be a fraction or a percentage"),
                            (["gpu.csv", "--drop", "140"], "--drop: '140' is out of range"),
                            (["gpu.csv", "--workers", "0"], "--workers: '0' is out of range"),
                            (["gpu.csv", "--workers", "many"], "--workers"),

@@ -294,9 +294,9 @@ class SimulateTest(TrafficTest):
             "6,7,10,": "n_candidates is empty; a whole number from 0 to ",
             "6,7,10": "3 cells: '6,7,10'; the header has 4",
             "6,7,10,5,1": "5 cells: '6,7,10,5,1'; the header has 4",
-            '6,"7,10,5': "the quote is not closed; quotes stand around",
-            '6,"7"x,10,5': "text behind a closing quote; quotes stand around",
-            '6,7"x,10,5': "a quote inside a cell that does not begin with one; quotes stand around",
+            '6,"7,10,5': "the quote is not closed; quote the whole cell",
+            '6,"7"x,10,5': "text behind a closing quote; quote the whole cell",
+            '6,7"x,10,5': "a quote inside an unquoted cell; quote the whole cell",
             "6,7\0,10,5": "holds a NUL byte; a trace is text",
             "6,7,10,5" + 70000 * " ": "the line is longer than ",
         }
@@ -359,7 +359,7 @@ class SimulateTest(TrafficTest):
         traffic = self.report("simulate", "--trace", log, "--timestamps", "s", *flags(**self.STEADY))["traffic"]
         self.assertAlmostEqual(traffic["requests_per_s"] / own["requests_per_s"], 1, delta=1e-3)
         (self.dir / log).write_text((self.dir / log).read_text().replace("timestamp_ms", "ts", 1))
-        self.assertIn("log.csv: nothing tells the unit of 'ts', which begins with 0.0",
+        self.assertIn("log.csv: the unit of 'ts' is unknown; it begins with 0.0",
                       self.refused("simulate", "--trace", log, *flags(**self.STEADY)))
 
     @ON_ONE_THREAD
@@ -373,19 +373,19 @@ class SimulateTest(TrafficTest):
             for form in ("table", "json", "csv", "md"):
                 error = self.refused("simulate", "--trace", log, "--format", form, *flags(**base))
                 self.assertRegex(error, rf"^kvcast: log.csv: 12,000 rows have [0-9]+ distinct timestamps, all multiples "
-                                        rf"of {tick} ms: the log is stamped to {tick // 1000} s; waits are not known; "
+                                        rf"of {tick} ms: the log has a resolution of {tick // 1000} s; waits are unknown; "
                                         r"--spread-timestamps random ")
             for how in ("random", "even"):
                 spread = self.report("simulate", "--trace", log, "--spread-timestamps", how, *flags(**base))["traffic"]
                 self.assertEqual(spread["find"][0]["value"], 1)
                 self.assertAlmostEqual(spread["requests_per_s"], fine["requests_per_s"], delta=8)
-                self.assertIn(f"timestamps stamped to {tick // 1000} s spread ", spread["reading"][0])
+                self.assertIn(f"timestamps with a resolution of {tick // 1000} s spread ", spread["reading"][0])
             result = self.kvcast("simulate", "--trace", log, "--spread-timestamps", "none", "--format", "json",
                                  *flags(**base))
             self.assertIn(result.returncode, (0, 4), result.stderr)  # 4: found, but not shown beyond doubt
             asked = report_of(result.stdout)["traffic"]
             self.assertGreater(asked["find"][0]["value"], 4)
-            self.assertIn("rows with the same timestamp are taken to arrive together", asked["reading"][0])
+            self.assertIn("rows with the same timestamp arrive together", asked["reading"][0])
         # Milliseconds, and a service of several, are no reason.
         log = self.trace(self.steady(stamp=round))
         whole = self.report("simulate", "--trace", log, *flags(**base))["traffic"]
@@ -424,7 +424,7 @@ class SimulateTest(TrafficTest):
                                     ("head.csv", HEAD, "head.csv: has no rows"),
                                     ("bad.csv", HEAD + "x\n", "bad.csv: none of its 1 rows is good; line 2: 1 cell: 'x'"),
                                     ("other.csv", "a,b\n1,2\n", "other.csv:1: no column timestamp_ms among 'a,b'"),
-                                    ("twice.csv", "user_id," + HEAD, "twice.csv:1: the column user_id is there twice")):
+                                    ("twice.csv", "user_id," + HEAD, "twice.csv:1: the column user_id appears twice")):
             (self.dir / name).write_text(text)
             error = self.refused("simulate", "--trace", name, "--service", "1ms", "--skip-bad-rows")
             self.assertTrue(error.startswith("kvcast: " + problem), error)
