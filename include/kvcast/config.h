@@ -79,13 +79,15 @@ struct Config {
 
 /// One member of Config as users see it.
 struct FieldInfo {
-  std::string path;           ///< JSON path with dots, as for --set: "model.dim"
-  std::string flags;          ///< flags in CLI11 syntax, "-d,--dim"; empty when only --set reaches it
-  std::string type;           ///< "int", "int list", "number", "bool", "text", "text list", "time", "bytes"
-  std::string allowed;        ///< in words: "at least 1", "causal, history-blind, ..."
-  std::string default_value;  ///< as text
-  std::string doc;            ///< one sentence, with the unit
-  bool advanced;              ///< most people never set it
+  std::string path;                       ///< JSON path with dots, as for --set: "model.dim"
+  std::string flags;                      ///< flags in CLI11 syntax, "-d,--dim"; empty when only --set reaches it
+  std::string type;                       ///< "int", "int list", "number", "bool", "text", "text list", "time", "bytes"
+  std::string allowed;                    ///< in words: "at least 1", "causal, history-blind, ..."
+  std::string default_value;              ///< as text
+  std::string doc;                        ///< one sentence, with the unit
+  bool advanced;                          ///< most people never set it
+  std::vector<std::string> choices = {};  ///< all values, where they are a closed list; of a list its items
+  bool is_path = false;                   ///< names a file
 };
 
 /// Every config field in display order.

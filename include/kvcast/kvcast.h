@@ -157,6 +157,8 @@ struct CompareOptions {
 /// Errors: IoError; ConfigError when the machines differ, nothing is in both, nothing differs in `across`, or more
 /// does.
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
+/// Values of CompareOptions::across.
+std::vector<std::string> across_fields();
 /// What a comparison says, in a sentence.
 std::string comparison_answer(const Comparison& comparison);
 /// table, json, csv or md. colour: as below. Errors: ConfigError when the format is unknown.

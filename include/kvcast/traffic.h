@@ -57,6 +57,9 @@ struct UserCacheOptions {
 };
 /// Names of the policies, the default first.
 std::vector<std::string> cache_policies();
+/// Values of WorkloadOptions::timestamps and ::spread.
+std::vector<std::string> timestamp_units();
+std::vector<std::string> timestamp_spreads();
 
 /// Whose turn it is when a worker is free.
 enum class ServeOrder {

@@ -130,7 +130,7 @@ std::string interference(const Interference& seen) {
   const bool unknown = seen.spread == 0 && missing >= kMostlyContended;
   if (missing < kHopeless && seen.spread < kDisagreement && !unknown && !seen.check_failed) return "";
   const auto percent = [](double value) { return format_significant(value, 2) + "%"; };
-  if (missing < kContended) return percent(100 * seen.slow) + " of the timings ran beside a slowed CPU";
+  if (missing < kContended) return percent(100 * seen.slow) + " of the timings ran while the CPU was slowed";
   return seen.foreign_pct >= seen.steal_pct ? "other processes used " + percent(seen.foreign_pct) + " of the CPUs"
                                             : "the hypervisor took " + percent(seen.steal_pct) + " of the CPUs' time";
 }

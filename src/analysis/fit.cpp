@@ -250,9 +250,9 @@ std::string unfittable(const TimingTable& table, const std::string& scheme) {
   if (!table.contains(scheme)) return "no usable timing of " + scheme;
   const std::vector<Level> levels = load_levels(table, scheme).levels;
   if (levels.empty()) {
-    return "no timing of " + scheme + " has one of " + kBaseline + " at the same N in the same round";
+    return scheme + " and " + kBaseline + " share no N in the same round";
   }
-  if (distinct_above_one(levels) == 0) return "only N = 1 is there, which says nothing about r";
+  if (distinct_above_one(levels) == 0) return "only N = 1 was timed, which says nothing about r";
   return {};
 }
 

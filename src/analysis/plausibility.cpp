@@ -82,7 +82,7 @@ std::optional<Implausible> implausible(const TimingTable& table, const std::stri
   const bool flat = range(naive) >= kMinRange && exponent(naive, true) <= kNoGrowth;
   const bool falls = exponent(shared, true) <= kFalls && shared.rbegin()->second <= kFallsTo * shared.begin()->second &&
                      (shared.size() == 2 || exponent(shared, false) <= kGoesOnFalling);
-  const std::string per_request = "a request does not get cheaper with more candidates, and times are those of all N: ";
+  const std::string per_request = "a request does not get cheaper with more candidates, and a time covers all N: ";
   if (flat && !falls && exponent(shared, true) > -kFalls) {
     return Implausible{Implausible::Kind::not_whole_requests, course(kBaseline, naive) + ", " + course(scheme, shared),
                        "naive computes the history for every candidate: are the columns swapped, or are these rates?"};
@@ -99,7 +99,7 @@ std::optional<Implausible> implausible(const TimingTable& table, const std::stri
     return Implausible{Implausible::Kind::units,
                        "naive takes " + shown(naive_s) + " at N=" + std::to_string(least) + ", " + scheme + " " +
                            shown(at_least->second),
-                       "naive of N candidates is about N requests of one: are the columns in different units?"};
+                       "for naive, N candidates cost about N requests of one: are the columns in different units?"};
   }
   const std::int64_t most = naive.rbegin()->first;
   const auto at_most = shared.find(most);
@@ -107,7 +107,7 @@ std::optional<Implausible> implausible(const TimingTable& table, const std::stri
   return Implausible{Implausible::Kind::swapped,
                      scheme + " takes " + format_significant(at_most->second / naive.rbegin()->second, 2) +
                          " times as long as naive at N=" + std::to_string(most),
-                     "are the columns swapped, or in different units, or does it run candidates one by one?"};
+                     "are the columns swapped or in different units, or does it run candidates one by one?"};
 }
 
 std::string faster_than_possible(const Report& report) {
@@ -124,7 +124,7 @@ std::string faster_than_possible(const Report& report) {
         least = *scheme.time_over_minimum;
         const double peak = *scheme.gflops_per_s * least;
         which = in_quotes(scheme.scheme) + " at N=" + std::to_string(point.candidates) + " took " +
-                format_significant(least, 2) + " of the least time that its arithmetic takes at " +
+                format_significant(least, 2) + " of the minimum time its arithmetic takes at " +
                 format_significant(peak, 3) + " GFLOP/s";
       }
     }

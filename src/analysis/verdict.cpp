@@ -14,9 +14,9 @@
 namespace kvcast::analysis {
 namespace {
 
-/// Neighbouring N further apart than this factor leave the curve between them to the form.
+/// Between neighbouring N further apart than this factor only the model gives the curve.
 constexpr double kWideGap = 10;
-/// naive's time per candidate that differs by more than this factor over N is not a baseline of c N.
+/// naive is not proportional to N if its time per candidate differs by more than this factor.
 constexpr double kBatchedNaive = 1.3;
 /// A time that grows by more than this many times the growth of N has jumped.
 constexpr double kJump = 2;
@@ -81,7 +81,7 @@ std::vector<Curve::Anchor>::const_iterator jump(const std::vector<Curve::Anchor>
   });
 }
 
-/// What keeps a line from describing the times; empty where nothing plain does.
+/// Why a line does not describe the times; empty without an obvious reason.
 std::string break_of(const Times& times) {
   if (times.naive.size() > 1) {
     const auto [least, most] = std::minmax_element(
@@ -114,7 +114,7 @@ std::string break_of(const Times& times) {
 /// Why r is not identifiable.
 std::string unknown_r(const Fit& fit, std::int64_t largest) {
   const std::string from = "r is not identifiable from N <= " + std::to_string(largest) + ": ";
-  if (!fit.r->ci95) return from + "so few timings give it no interval";
+  if (!fit.r->ci95) return from + "too few timings for an interval";
   if (fit.r->ci95->lo <= 0) return from + "its interval " + bracketed(*fit.r->ci95) + " does not exclude 0";
   return from + "its interval " + bracketed(*fit.r->ci95) + " spans a factor of " +
          format_significant(fit.r->ci95->hi / fit.r->ci95->lo, 2);
@@ -130,10 +130,10 @@ std::string noise_at(const Fit& fit, std::int64_t candidates) {
   return "";
 }
 
-/// No model: how far each is off, and why.
+/// No model fits: how far each is off, and why.
 std::string no_model(const Fit& fit, const Times& times) {
   std::string text =
-      (fit.models.size() == 2 ? "neither form describes" : "no form describes") + std::string(" these timings: ");
+      (fit.models.size() == 2 ? "neither model describes" : "no model describes") + std::string(" these timings: ");
   for (const FittedModel& model : fit.models) {
     const bool first = &model == &fit.models.front();
     text += (first ? "" : ", ") + misses(model) + (first ? noise_at(fit, worst(model).second) : "");
@@ -142,7 +142,7 @@ std::string no_model(const Fit& fit, const Times& times) {
   return text + (why.empty() ? "" : "; " + why);
 }
 
-/// What the timings do not tell of one more candidate, where nothing is known beyond the largest N.
+/// Why the cost of one more candidate is unknown, where nothing is known beyond the largest N.
 std::string no_slope(const Fit& fit, const Times& times) {
   const std::string largest = at(fit.observed.back().candidates);
   const double grown = times.scheme.back().value / times.scheme.front().value;
@@ -162,7 +162,7 @@ std::string verdict_of(const Fit& fit, const Times& times) {
     const std::string other = "model: " + model->name + " (" + misses(law) + ")";
     if (fit.identifiable) return other;
     return other + (slope_unknown(fit) ? "; " + no_slope(fit, times)
-                                       : ", but the cost of one more candidate is not known to a factor of two");
+                                       : ", but the cost of one more candidate is uncertain by a factor of two");
   }
   if (fit.r->value >= 1) {
     return "sharing costs more: one more candidate takes " + format_significant(fit.r->value, 3) +
@@ -170,8 +170,8 @@ std::string verdict_of(const Fit& fit, const Times& times) {
   }
   if (!fit.identifiable && fit.preferred != kUntested) return unknown_r(fit, counts.back());
   if (fit.preferred == kUntested) {
-    const std::string rests = counts.size() == 1 ? "form untested: r rests on " + at(counts.front()) + " alone"
-                                                 : "form untested: r rests on two N above 1, " + at(counts.front()) +
+    const std::string rests = counts.size() == 1 ? "model untested: r rests on " + at(counts.front()) + " alone"
+                                                 : "model untested: r rests on two N above 1, " + at(counts.front()) +
                                                        " and " + at(counts.back());
     if (size > 100 * kMaxMisfit) return rests + "; " + misses(law);
     return fit.identifiable || (fit.r->ci95 && fit.r->ci95->lo > 0) ? rests : unknown_r(fit, counts.back());
@@ -179,7 +179,7 @@ std::string verdict_of(const Fit& fit, const Times& times) {
   return "model: one-parameter law (within " + percent(size) + " at every measured N)";
 }
 
-/// Of data that no form describes: N inside of the jump, else beside the N that the law misses most; then beyond.
+/// Where no model fits: N inside the jump, else next to the N that the law misses most; then larger N.
 std::string next_without_model(const Fit& fit, const Times& times) {
   const std::vector<Curve::Anchor>& anchors = times.scheme;
   auto low = jump(anchors);
@@ -205,7 +205,7 @@ std::string next_of(const Fit& fit, const Times& times) {
   if (model == nullptr) return next_without_model(fit, times);
   const std::int64_t largest = counts.back();
   const std::string larger = "measure larger N, such as " + at(round_up_125(4 * static_cast<double>(largest))) +
-                             ": up to " + at(largest) + " one more candidate costs too little to be seen";
+                             ": up to " + at(largest) + " one more candidate costs too little to measure";
   if (!model->marginal_r) return larger;
   const Estimate& slope = *model->marginal_r;
   if (slope.value >= 1) return {};
@@ -215,7 +215,7 @@ std::string next_of(const Fit& fit, const Times& times) {
   const std::int64_t wanted = short_of_r ? round_up_125(reach) : 0;
   if (!fit.identifiable) {
     if (short_of_r && slope.ci95)
-      return "measure " + at(wanted) + ", about 1/r: below it one more candidate costs too little to be seen";
+      return "measure " + at(wanted) + ", about 1/r: below it one more candidate costs too little to measure";
     return "measure more rounds: the interval of r is too wide";
   }
   if (counts.size() < kMinTestedN) {
@@ -232,10 +232,10 @@ std::string next_of(const Fit& fit, const Times& times) {
     std::sort(more.begin(), more.end());
     std::string list;
     for (const std::int64_t count : more) list += (list.empty() ? "" : " and ") + at(count);
-    return "measure " + list + " as well: three N above 1 test the form";
+    return "measure " + list + " as well: testing the model takes three N above 1";
   }
   if (short_of_r) return "measure " + at(wanted) + ", about 1/r: most of the curve lies beyond " + at(largest);
-  if (fit.observed.front().candidates > 1) return "measure N=1: it shows the fixed costs of sharing bare";
+  if (fit.observed.front().candidates > 1) return "measure N=1: it isolates the fixed cost of sharing";
   for (std::size_t i = 1; i < counts.size(); ++i) {
     const auto low = static_cast<double>(counts[i - 1]), high = static_cast<double>(counts[i]);
     if (high > kWideGap * low) {
@@ -246,7 +246,7 @@ std::string next_of(const Fit& fit, const Times& times) {
   return {};
 }
 
-/// N beyond which no crossing is told.
+/// N beyond which no crossing is reported.
 constexpr std::int64_t kFarthest = 1'000'000'000;
 
 /// The smallest N at which a model's speed-up is above 1; nullopt: at no N, where one more candidate costs no less than
@@ -265,7 +265,7 @@ std::vector<std::string> slowdowns_of(const Fit& fit) {
     const Estimate& speedup = one.speedup;
     const double loss = 100 * (1 - speedup.value);
     if (loss < kExactPct || (speedup.ci95 && speedup.ci95->hi >= 1)) continue;
-    std::string text = "at " + at(one.candidates) + " sharing is " + percent(loss) + " slower ";
+    std::string text = "at " + at(one.candidates) + " sharing costs " + percent(loss) + " ";
     text += speedup.ci95
                 ? "[" + percent(100 * (1 - speedup.ci95->hi)) + ", " + percent(100 * (1 - speedup.ci95->lo)) + "]"
                 : "(a single timing)";
@@ -277,9 +277,9 @@ std::vector<std::string> slowdowns_of(const Fit& fit) {
   const FittedModel* model = used == &fit.models.front() ? fit.model(affine_form().name) : used;
   if (model == nullptr) return slowdowns;
   if (const auto from = wins_from(*model); from && *from < kFarthest) {
-    slowdowns.push_back("by " + phrase_of(*model) + " sharing wins from " + at(*from) + " on");
+    slowdowns.push_back("by " + phrase_of(*model) + ", sharing wins from " + at(*from) + " on");
   } else if (!from) {
-    slowdowns.push_back("by " + phrase_of(*model) + " sharing wins at no N");
+    slowdowns.push_back("by " + phrase_of(*model) + ", sharing wins at no N");
   }
   return slowdowns;
 }

@@ -8,6 +8,7 @@
 
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "kvcast/kvcast.h"
 #include "report/shape.h"
 
 namespace kvcast::app {
@@ -112,7 +113,7 @@ std::set<std::string> schemes_of(const Report& report) {
     return std::any_of(report.cases.begin(), report.cases.end(), [](const Case& one) { return one.shape.has_value(); });
   };
   if (!shaped(a) || !shaped(b)) {
-    throw ConfigError(both, "do not both tell their shape", "reports of kvcast, or --across schemes");
+    throw ConfigError(both, "do not both record their shape", "reports of kvcast, or --across schemes");
   }
   const std::string name = field == kSchemes ? "" : field;
   if (const auto more = field == kShape ? std::nullopt : min_difference(a, b, name)) {
@@ -166,3 +167,5 @@ std::string field_between(const Report& a, const Report& b) {
 }
 
 }  // namespace kvcast::app
+
+std::vector<std::string> kvcast::across_fields() { return app::names(); }

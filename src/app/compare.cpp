@@ -44,7 +44,7 @@ void note_tools(const ToolInfo& a, const ToolInfo& b, std::vector<std::string>& 
 
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options) {
   if (!std::isfinite(options.threshold) || options.threshold < 0) {
-    throw ConfigError("--threshold", format_significant(options.threshold, 6) + " is no threshold",
+    throw ConfigError("--threshold", format_significant(options.threshold, 6) + " is not a threshold",
                       "at least 0, such as 5%");
   }
   const std::string across = options.across.empty() ? "" : app::across_field(options.across);
@@ -62,8 +62,8 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
   if (across == "threads")
     std::erase_if(differences, [](const std::string& text) { return text.starts_with("CPUs:"); });
   if (!differences.empty() && !options.any_machine) {
-    throw ConfigError(both, "are of different machines: " + join(differences, ", "),
-                      "--any-machine compares them all the same");
+    throw ConfigError(both, "come from different machines: " + join(differences, ", "),
+                      "--any-machine compares them nevertheless");
   }
   Comparison comparison = across == "schemes"
                               ? analysis::compare_schemes(before, after, pairs)
@@ -79,8 +79,8 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
   }
   // A pass would say nothing.
   if (!any([](const ComparedPoint& point) { return point.time_ratio && point.time_ratio->ci95; })) {
-    throw ConfigError(both, "have no point with two rounds in each, so nothing can be told from chance",
-                      "runs of several rounds, with the samples.csv beside the report.json");
+    throw ConfigError(both, "have no point with two rounds in each, so nothing can be told apart from chance",
+                      "runs of several rounds, with samples.csv beside report.json");
   }
   note_tools(before.tool, after.tool, differences);
   if (before.config && after.config) {

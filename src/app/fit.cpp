@@ -40,7 +40,7 @@ void check(const FitOptions& options) {
                       "at most " + std::to_string(kMaxPredictions));
   }
   if (options.holdout && !(*options.holdout > 0 && *options.holdout < 1)) {
-    throw ConfigError("--holdout", "'" + format_significant(*options.holdout, 6) + "' is no share of the points",
+    throw ConfigError("--holdout", "'" + format_significant(*options.holdout, 6) + "' is not a share of the points",
                       "above 0 and below 1, such as 0.25");
   }
 }
@@ -85,8 +85,8 @@ Report fit(const std::string& path, const FitOptions& options) {
     throw ConfigError(needs,
                       printable(input_name(path), 200) + " has " + std::to_string(report.cases.size()) +
                           (report.cases.size() == 1 ? " shape" : " shapes") +
-                          ", which give no surface over L and layers" + why,
-                      "a grid, such as kvcast run -L 128,256,512 --layers 2,4 measures");
+                          ", too few for a surface over L and layers" + why,
+                      "a grid, e.g. from kvcast run -L 128,256,512 --layers 2,4");
   }
   return report;
 }

@@ -13,7 +13,7 @@ namespace kvcast {
 
 std::string imported_config(const std::string& file, std::int64_t heads) {
   if (!is_utf8(file)) {
-    throw ConfigError("--import", in_quotes(file) + " is not UTF-8", "reports name the file; give it another name");
+    throw ConfigError("--import", in_quotes(file) + " is not UTF-8", "reports name the file; rename it");
   }
   const ImportedCase found = load_import(file);
   Json model = Json::object(), chosen = Json::object();
@@ -30,7 +30,7 @@ std::string imported_config(const std::string& file, std::int64_t heads) {
   if (found.config_json) {
     const Json stored = parse_json(*found.config_json, file + ": metadata kvcast.config");
     if (!stored.is_object() || !stored.contains("model") || !stored["model"].is_object()) {
-      throw ConfigError(file, "metadata kvcast.config is not a config", "it must be the JSON of one");
+      throw ConfigError(file, "metadata kvcast.config is not a config", "it must be a config in JSON");
     }
     // What the case is; not how long to measure it, nor on how many threads of what machine.
     model.update(stored["model"]);

@@ -34,7 +34,7 @@ void select_isa(const std::string& name) {
                       "allowed: auto, " + join(isa_names(), ", "));
   }
   if (name != "auto" && !kernels::dense_isa_follows()) {
-    throw ConfigError("/run/isa", in_quotes(name) + " comes too late: dense products have run already",
+    throw ConfigError("/run/isa", in_quotes(name) + " comes too late: dense products have already run",
                       "select it first");
   }
 }

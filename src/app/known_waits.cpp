@@ -9,9 +9,9 @@
 namespace kvcast::app {
 namespace {
 
-// What timestamp_ms says: no log of it is refused.
+// The resolution of timestamp_ms: no log that fine is refused.
 constexpr double kFinestS = 1e-3;
-// Of a service time: a shorter tick moves no percentile that anybody looks at.
+// Share of a service time: a shorter tick moves no percentile that matters.
 constexpr double kNear = 0.5;
 
 double mean_of(const traffic::WorkloadSummary& summary, const char* name) {
@@ -30,14 +30,15 @@ void require_known_waits(traffic::WorkloadSummary& summary, const WorkloadOption
   const auto tokens = traffic::limited(std::llround(mean_of(summary, "history_length")), options.max_history);
   const double service_s = table.seconds(tokens, cached ? tokens : 0, std::llround(mean_of(summary, "candidates")));
   if (ticks.seconds > std::max(service_s, kFinestS)) {
-    throw ConfigError(summary.log_file, ticks.text,
-                      "--spread-timestamps random puts them anywhere within it, even at even distances, none takes "
-                      "them as they are");
+    throw ConfigError(
+        summary.log_file, ticks.text,
+        "--spread-timestamps random spreads them at random within it, even evenly, none keeps them as they "
+        "are");
   }
   if (ticks.seconds > kNear * service_s) {
-    summary.reading.push_back("timestamps of whole " + traffic::span_text(ticks.seconds) + ", and a service takes " +
-                              traffic::span_text(service_s) + ": waits are known to " +
-                              traffic::span_text(ticks.seconds));
+    summary.reading.push_back("timestamps come in steps of " + traffic::span_text(ticks.seconds) +
+                              ", and a request takes " + traffic::span_text(service_s) +
+                              ": waits are known to within " + traffic::span_text(ticks.seconds));
   }
 }
 

@@ -43,12 +43,12 @@ Report only(const Report& report, const Layout& layout) {
 std::string contention_note(const Layout& measured, std::int64_t workers) {
   if (measured.workers == 1 && workers == 1) return "";
   if (measured.workers == 1) {
-    return "contention assumed none: times are those of one worker alone; kvcast run --workers " +
+    return "no contention assumed: times were measured with one worker alone; kvcast run --workers " +
            std::to_string(workers) + " measures it";
   }
-  const std::string beside = "times are those of " + measured.words() + " at the same time";
+  const std::string beside = "times are those of " + measured.words() + " in parallel";
   if (measured.workers == workers) return "contention measured: " + beside;
-  return "contention assumed to be that of the measured layout: " + beside;
+  return "contention assumed as in the measured layout: " + beside;
 }
 
 }  // namespace kvcast::app

@@ -34,7 +34,7 @@ bool is_there(const fs::path& path) {
 }
 
 std::string case_name(const Case& one) {
-  if (!one.shape) return "a case without shape";
+  if (!one.shape) return "a case without a shape";
   return "L=" + std::to_string(one.shape->history_length) + ", layers=" + std::to_string(one.shape->layers);
 }
 
@@ -62,16 +62,16 @@ Part read_part(const std::string& folder) {
   const Report& report = part.report;
   require_types(report, folder);
   if (!report.config || !report.machine) {
-    throw ConfigError(shown, "does not know its config and machine", "a folder that kvcast run wrote");
+    throw ConfigError(shown, "does not record its config and machine", "a folder that kvcast run wrote");
   }
   if (report.conditions && report.conditions->stopped_by == StoppedBy::interrupt) {
-    throw ConfigError(shown, "was interrupted, so a part of it is missing", "measure this part again");
+    throw ConfigError(shown, "was interrupted, so samples are missing", "measure this part again");
   }
   if (const auto fault = app::unusable(report)) {
     throw CheckError(shown + ": no usable result: " + fault->why + "; measure this part again");
   }
   for (const Case& one : report.cases) {
-    if (!one.shape) throw ConfigError(shown, "has a case without shape", "a folder that kvcast run wrote");
+    if (!one.shape) throw ConfigError(shown, "has a case without a shape", "a folder that kvcast run wrote");
     if (!one.samples.empty() || skipped(one)) continue;
     throw ConfigError(shown, "has no samples of " + case_name(one), "measure this part again");
   }
@@ -82,15 +82,15 @@ void refuse_unlike(const Part& first, const Part& part, const std::string& what,
                    const std::string& here) {
   if (in_first == here) return;
   throw ConfigError(part.folder, what + " " + here + ", but " + in_first + " in " + first.folder,
-                    "the parts of a grid are of one config and one build");
+                    "parts with the same config and build");
 }
 
 void refuse_mixed(const Part& first, const Part& part) {
   const ToolInfo &a = first.report.tool, &b = part.report.tool;
-  refuse_unlike(first, part, "is of version", in_quotes(a.version), in_quotes(b.version));
-  refuse_unlike(first, part, "is of commit", in_quotes(a.git_commit), in_quotes(b.git_commit));
-  refuse_unlike(first, part, "is of compiler", in_quotes(a.compiler), in_quotes(b.compiler));
-  refuse_unlike(first, part, "is of build type", in_quotes(a.build_type), in_quotes(b.build_type));
+  refuse_unlike(first, part, "has version", in_quotes(a.version), in_quotes(b.version));
+  refuse_unlike(first, part, "has commit", in_quotes(a.git_commit), in_quotes(b.git_commit));
+  refuse_unlike(first, part, "has compiler", in_quotes(a.compiler), in_quotes(b.compiler));
+  refuse_unlike(first, part, "has build type", in_quotes(a.build_type), in_quotes(b.build_type));
   for (const ConfigDifference& field : config_differences(*first.report.config, *part.report.config)) {
     refuse_unlike(first, part, "has " + field.path, printable(field.in_a, 200), printable(field.in_b, 200));
   }
@@ -106,7 +106,7 @@ void refuse_wrong_shards(const std::vector<Part>& parts) {
   std::int64_t count = 0;
   for (const Part& part : parts) {
     const std::optional<Shard>& shard = part.report.shard;
-    if (!shard) throw ConfigError(part.folder, "is a whole run, no part of one", "folders of kvcast run --shard i/n");
+    if (!shard) throw ConfigError(part.folder, "is a whole run, not a part", "folders of kvcast run --shard i/n");
     if (count == 0) count = shard->count;
     if (shard->count != count) {
       throw ConfigError(part.folder,
@@ -157,7 +157,7 @@ std::vector<Case> join_cases(std::vector<Part>& parts) {
   }
   for (const Part& part : parts) {
     for (const Case& one : part.report.cases) {
-      if (one.shape) throw ConfigError(part.folder, "has " + case_name(one) + ", which is not of its grid", "");
+      if (one.shape) throw ConfigError(part.folder, "has " + case_name(one) + ", which is not part of its grid", "");
     }
   }
   return cases;

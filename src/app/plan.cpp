@@ -270,7 +270,7 @@ std::vector<plan::Costs> app::costs_of(const Engine& engine, const Config& confi
     const auto [index, count] = *options.shard;
     if (count > static_cast<std::int64_t>(cases.size())) {
       throw ConfigError("--shard", std::to_string(count) + " shards of " + std::to_string(cases.size()) + " shapes",
-                        "a shape is measured on one machine; allowed: at most as many shards as shapes");
+                        "one machine measures a whole shape; allowed: at most as many shards as shapes");
     }
     std::vector<double> work;
     for (const Config& one : cases) work.push_back(naive_flops(work_shape(one)));

@@ -1,4 +1,4 @@
-// How commands refuse what a flag says.
+// How commands refuse the value of a flag.
 #pragma once
 
 #include <cstdint>
@@ -24,16 +24,16 @@ inline void require_range(const char* flag, std::int64_t value, std::int64_t lea
          std::to_string(least) + " to " + std::to_string(most));
 }
 
-/// Errors: ConfigError when teams of so many threads cannot run here. To be asked before anything runs in one.
+/// Errors: ConfigError when that many threads cannot run here. Call before any parallel work.
 inline void require_team(const std::string& where, std::int64_t threads) {
   const std::string problem = team_problem(static_cast<int>(threads));
   if (problem.empty()) return;
   refuse(where, std::to_string(threads) + " threads cannot run here: " + problem,
-         "fewer threads, or lift what limits them: OMP_THREAD_LIMIT, OMP_DYNAMIC, OMP_STACKSIZE, ulimit -u and -v, the "
+         "fewer threads, or a higher limit: OMP_THREAD_LIMIT, OMP_DYNAMIC, OMP_STACKSIZE, ulimit -u and -v, the "
          "cgroup's pids.max");
 }
 
-// What simulate and replay refuse alike.
+// Limits that simulate and replay share.
 inline constexpr std::int64_t kMaxWorkers = 4096;
 inline void require_warm_up(double share) {
   if (share >= 0 && share <= 0.9) return;
@@ -47,9 +47,9 @@ inline void require_policy(const std::string& name, const std::string& blind) {
     if (blind.empty() || !kind.foresees) able.push_back(kind.name);
   }
   const traffic::PolicyKind* kind = traffic::find_policy(name);
-  if (kind == nullptr) refuse("--policy", "'" + printable(name, 60) + "' is not known", join(cache_policies(), ", "));
+  if (kind == nullptr) refuse("--policy", "'" + printable(name, 60) + "' is unknown", join(cache_policies(), ", "));
   if (kind->foresees && !blind.empty()) {
-    refuse("--policy", name + " has to know the requests to come; " + blind, "one of: " + join(able, ", "));
+    refuse("--policy", name + " needs to know the requests to come; " + blind, "one of: " + join(able, ", "));
   }
 }
 

@@ -307,7 +307,7 @@ class Replayer {
   Replayer(const Config& config, const ReplayRequest& request) : config_(config), request_(request) {
     app::require_range("--workers", request.workers, 1, app::kMaxWorkers);
     app::require_warm_up(request.warm_up);
-    app::require_policy(request.cache.policy, "an engine that serves them as they come does not");
+    app::require_policy(request.cache.policy, "an engine that serves them as they arrive does not");
   }
 
   Report run(const Observer& observer) {
@@ -321,7 +321,7 @@ class Replayer {
     const traffic::Workload workload(request_.workload);
     const std::vector<traffic::Request> requests = requests_within(workload, request_, serving_s);
     reading.reset();
-    if (requests.empty()) refuse("--budget", "no request arrives in its time", "a longer one, or --closed-loop");
+    if (requests.empty()) refuse("--budget", "no request arrives within it", "a longer one, or --closed-loop");
     WorkloadOptions replayed = request_.workload;
     replayed.requests = static_cast<std::int64_t>(requests.size());
     traffic::WorkloadSummary summary = workload.with(replayed).summary();
@@ -347,10 +347,10 @@ class Replayer {
     report.machine = machine_info(config_.run.threads);
     report.config = config_;
     report.warnings = app::notes_on_environment();
-    say("weights");
+    say("preparing weights");
     std::optional<StopScope> stoppable(observer.stop_requested);
     traffic::Replay replay(builtin_engine(), config_, requests, options);
-    say("checks");
+    say("checking outputs");
     replay.check();
     const traffic::Calibration calibration = replay.calibrate(calibration_s, observer);
     if (!request_.closed_loop) {
@@ -361,7 +361,7 @@ class Replayer {
     const traffic::ReplayResult result = replay.run(observer);
     const auto after = measure::cpu_times();
     stoppable.reset();
-    if (result.requests.empty()) throw CheckError("replay: no request was served before it was stopped");
+    if (result.requests.empty()) throw CheckError("replay: stopped before any request was served");
     report.traffic = traffic_of(summary, calibration, result, requests.size());
     if (before && after) {
       report.traffic->no_result =
@@ -393,7 +393,7 @@ class Replayer {
     traffic.server.workers = request_.workers;
     traffic.cache = request_.cache;
     traffic.costs = calibration.costs;
-    traffic.costs.basis = "the passes of these requests, timed before them";
+    traffic.costs.basis = "the passes of these requests, timed before the replay";
     traffic.replications = 1;
     traffic.p99_limit_s = request_.p99_s;
     traffic.columns = summary.columns;
@@ -504,27 +504,26 @@ class Replayer {
     const auto clean =
         std::count_if(result.windows.begin(), result.windows.end(), [](const auto& w) { return w.clean; });
     notes.push_back("compared over " + number(compared_) + " requests " +
-                    (clean_ ? "of the " : "of all windows: too few are in the ") + number(clean) + " of " +
+                    (clean_ ? "of the " : "of all windows: too few lie in the ") + number(clean) + " of " +
                     number(result.windows.size()) + " undisturbed windows");
     if (calibration.clean_share == 0) {
-      notes.push_back("no timing of the passes was beside a clean canary, so all of them count");
+      notes.push_back("the canary was slow beside every timing of the passes, so all of them count");
     }
     if (!calibration.appends.empty()) {
-      notes.push_back("appends: the rule of the table is off by " +
-                      format_significant(calibration.append_error_pct, 2) + "% of a request, the median of " +
-                      number(calibration.appends.size()) + " that were timed");
+      notes.push_back("appends: the cost model misses by " + format_significant(calibration.append_error_pct, 2) +
+                      "% of a request, the median of " + number(calibration.appends.size()) + " timed ones");
     }
     if (level_) {
       notes.push_back(
-          "services beside the arrivals took " + format_significant(*level_, 3) +
-          " times what they take one after the other: every other window tells that and the scatter, and the "
-          "windows between them are compared");
+          "under arrivals a service took " + format_significant(*level_, 3) +
+          " times as long as back to back: every other window calibrates this factor and the scatter, the windows "
+          "between them are compared");
     }
     const double slowest = slowest_window(window_ratios(result, traffic::ServiceTable(calibration.costs)));
     if (slowest > kSlowWindow) {
       notes.push_back("in the slowest window services took " + format_significant(slowest, 3) +
-                      " times what they took in the middle one: slow phases, which the simulator does not have, make "
-                      "queues longer");
+                      " times as long as in the median one: slow phases, which the simulator does not model, lengthen "
+                      "queues");
     }
     if (result.requests.size() < wanted) {
       notes.push_back("stopped by the " + to_string(result.stopped_by) + " after " + number(result.requests.size()) +
@@ -532,17 +531,17 @@ class Replayer {
     }
     if (result.late + result.busy > 0) {
       notes.push_back(number(result.late + result.busy) +
-                      " requests needed what only this order of requests asks for; they are not compared");
+                      " requests needed passes that only this order of requests needs; they are not compared");
     }
     if (traffic.saturated) {
-      notes.push_back("the workers fell behind: what is compared is how both build up their queue");
+      notes.push_back("the workers fell behind: compared is how both queues build up");
     } else if (!traffic.saturation.empty()) {
       notes.push_back("too few requests, or too close to capacity, to show that the workers keep up: " +
                       traffic.saturation);
       traffic.saturation.clear();
     }
     if (result.grown > 0)
-      notes.push_back(number(result.grown) + " histories were copied to more room inside their request");
+      notes.push_back(number(result.grown) + " histories outgrew their memory and were copied during their request");
   }
 
   Config config_;

@@ -42,7 +42,7 @@ using app::Surroundings;
 
 // What starting up and probing the machine took before run() was called; part of the budget.
 constexpr double kProbeSeconds = 0.8;
-// An estimate of the set-up beyond this many budgets leaves nothing to hope for.
+// A set-up estimated to take more than this many budgets is hopeless.
 constexpr double kHopeless = 1.5;
 // Of the time that a batch has, before its first round.
 constexpr double kWarmUpShare = 0.05;
@@ -110,8 +110,8 @@ class Run {
  private:
   RunResult measure_all() {
     if (config_.measure.pin && !measure::pin(static_cast<int>(config_.run.threads))) {
-      result_.report.warnings.push_back({"not-pinned", "the system did not let the threads be tied to CPUs",
-                                         "the run was not pinned; taskset may help"});
+      result_.report.warnings.push_back(
+          {"not-pinned", "the system did not allow pinning: threads may have moved between CPUs", "taskset may help"});
     }
     const auto before = surroundings_.cpu_times();
     std::optional<StopScope> stoppable(observer_.stop_requested);
@@ -159,15 +159,15 @@ class Run {
         return point.case_index == index && point.status != Status::skipped;
       });
       if (!runs) continue;
-      stage("weights");
+      stage("preparing weights");
       cases.push_back(
           std::make_unique<app::PreparedCase>(engine_, case_config(config_, plan_.cases[i]), plan_, index, options_));
       case_at(index).memory = cases.back()->memory();
-      stage("forms");
+      stage("choosing kernels");
       cases.back()->tune(stop);
       if (stopped()) break;
       if (!engine_.capabilities().gives_outputs) continue;
-      stage("checks");
+      stage("checking outputs");
       std::optional<Equivalence>& equivalence = case_at(index).equivalence;
       equivalence = cases.back()->check(*result_.report.machine, static_cast<std::int64_t>(plan_.cases.size()), stop);
       if (equivalence && !equivalence->agrees) {
@@ -179,7 +179,7 @@ class Run {
       const std::vector<StoredOutputs>& stored = cases.back()->stored_outputs();
       if (const std::string other = disagreement(stored, app::notes_on(cases.back()->problem())); !other.empty()) {
         result_.checks_passed = false;
-        result_.failure = "the outputs in the file are not those of this model, so nothing was timed: " + other;
+        result_.failure = "this model does not reproduce the outputs in the file, so nothing was timed: " + other;
         return false;
       }
     }
@@ -197,7 +197,7 @@ class Run {
       }
       keep_how_run(*one);
       if (config_.measure.profile && !stopped()) {
-        stage("profile");
+        stage("profiling");
         std::vector<Profile> profiles = one->profiles(stop);
         if (!stopped()) case_at(one->case_index()).profiles = std::move(profiles);
       }
@@ -210,11 +210,10 @@ class Run {
     return true;
   }
 
-  // Has every way to run a request show once what it takes here, and plans the rounds by that: what was planned before
-  // knew their FLOPs alone.
+  // Times every way to run a request once, and plans the rounds by that: the first plan rests on FLOPs alone.
   void ask(const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
     std::vector<plan::Costs> costs = app::costs_of(engine_, config_, *result_.report.machine, options_);
-    std::map<TimingId, plan::Seen> any;  // of those that are not here or not asked, the first that was speaks
+    std::map<TimingId, plan::Seen> any;  // the first one timed stands for those that are elsewhere or not timed
     const double until = surroundings_.now() + kAskShare * config_.measure.budget_s;
     for (const auto& one : cases) {
       std::map<TimingId, plan::Seen> seen;
@@ -258,9 +257,10 @@ class Run {
 
   void note_unjudged() {
     if (engine_.capabilities().gives_outputs) return;
-    result_.report.warnings.push_back({"equality-unjudged",
-                                       engine_.info().name + " gives no outputs: whether its schemes agree is unknown",
-                                       "the times may be those of different work"});
+    result_.report.warnings.push_back(
+        {"equality-unjudged",
+         engine_.info().name + " returns no outputs, so nothing shows that its schemes compute the same",
+         "the times may be of different work"});
   }
 
   // Those that were not compared; the others agree.
@@ -273,11 +273,11 @@ class Run {
     }
     if (names.empty()) return;
     result_.report.warnings.push_back(
-        {"import-outputs", names + " of the file not compared: " + why, "the weights are used all the same"});
+        {"import-outputs", names + " of the file not compared: " + why, "the weights are used nevertheless"});
   }
 
   void take_rounds(std::int64_t batch, const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
-    stage("measure");
+    stage("measuring");
     std::vector<measure::Workload> workloads;
     for (const auto& one : cases) {
       for (measure::Workload& load : one->workloads()) workloads.push_back(std::move(load));
@@ -438,7 +438,7 @@ class Run {
     for (const auto& [key, timed] : times) {
       if (timed > 0 || !missing.what.empty()) continue;
       const PlannedCase& one = plan_.cases[static_cast<std::size_t>(key.first)];
-      missing.what = "nothing was timed of " + key.second;
+      missing.what = "nothing was timed for " + key.second;
       if (plan_.cases.size() > 1) {
         missing.what += " at L=" + std::to_string(one.history_length) + ", layers=" + std::to_string(one.layers);
       }
@@ -456,21 +456,21 @@ class Run {
       result_.checks_passed = false;
       result_.failure = lost.what + ": " + budget_text(config_) + " was enough for " + std::to_string(lost.timed) +
                         " of " + std::to_string(lost.planned) +
-                        " points; raise --budget, or ask for fewer -N or a smaller shape";
+                        " points; raise --budget, or ask for fewer N or a smaller shape";
     }
     for (const Case& one : result_.report.cases) {
       for (const CompositionCheck& check : one.composition) {
         if (!analysis::is_gross(check)) continue;  // the others are warned of
         result_.checks_passed = false;
         result_.failure = check.scheme + " at N=" + std::to_string(check.candidates) + ": a whole run takes " +
-                          format_significant(check.ratio.value, 3) + " times what its parts add up to";
+                          format_significant(check.ratio.value, 3) + " times the sum of its parts";
       }
       for (const SelfCheck& check : one.self_check) {
         if (check.contains_one) continue;
         result_.checks_passed = false;
         result_.failure = check.scheme + (check.candidates ? " at N=" + std::to_string(*check.candidates) : "") +
                           ": timed under two names, the ratio is " + format_significant(check.ratio.value, 4) +
-                          " and its interval does not hold 1";
+                          " and its interval excludes 1";
       }
     }
   }
@@ -494,11 +494,11 @@ class Run {
 void refuse_hopeless(const Config& config, const Plan& plan) {
   if (plan.setup_s > kHopeless * config.measure.budget_s) {
     throw CheckError(budget_text(config) + ": preparing and checking alone takes about " +
-                     format_significant(plan.setup_s, 2) + "s, so nothing could be measured");
+                     format_significant(plan.setup_s, 2) + "s, which leaves no time to measure");
   }
   if (std::all_of(plan.points.begin(), plan.points.end(),
                   [](const PlannedPoint& point) { return point.status == Status::skipped; })) {
-    throw CheckError("nothing could be measured: every point is skipped for memory");
+    throw CheckError("nothing could be measured: no point fits in memory");
   }
 }
 
@@ -513,8 +513,8 @@ std::string rounded_gib(const MachineInfo& machine) {
 void refuse_unlike(const std::string& where, const std::string& what, const std::string& began,
                    const std::string& here) {
   if (began == here) return;
-  throw ConfigError(where, "was begun with " + what + " '" + began + "', this is '" + here + "'",
-                    "a run is finished by the build and on the machine that began it");
+  throw ConfigError(where, "began with " + what + " '" + began + "', this is '" + here + "'",
+                    "resume with the same build on the same machine");
 }
 
 }  // namespace

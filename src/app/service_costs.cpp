@@ -43,7 +43,7 @@ ServiceCosts constants(const TrafficOptions& options) {
   costs.source = Source::assumed;
   costs.basis = "constants";
   if (options.cache.bytes > 0 && !options.token_bytes) {
-    refuse("--cache", "constants do not tell how large a cached history is", "add --token-bytes 8KiB");
+    refuse("--cache", "fixed times do not give the size of a cached history", "add --token-bytes 8KiB");
   }
   return costs;
 }
@@ -178,11 +178,11 @@ class FromReport {
 
   Config shape_of(const Case& one) const {
     if (one.shape) {
-      if (!options_.shape.empty()) refuse("--shape", "the timings tell their shape", "only for timings without one");
+      if (!options_.shape.empty()) refuse("--shape", "the timings record their shape", "only for timings without one");
       return report::config_of(*one.shape);
     }
     if (options_.shape.empty()) {
-      refuse("--shape", "nothing tells the shape of the timings, so none of a history of another length follows",
+      refuse("--shape", "the timings do not record their shape, so other history lengths cannot be derived",
              "a preset or file with the shape");
     }
     return load_config(options_.shape, {}, host_limits());
@@ -220,7 +220,7 @@ class FromReport {
     }
     if (const std::string none = no_result(report_); !none.empty()) {
       throw CheckError(printable(options_.report, 200) + ": " + none +
-                       "; measure again, or simulate with the mean times and a tail of your own, --tail 1.3");
+                       "; measure again, or simulate with the mean times and an assumed tail, --tail 1.3");
     }
     costs_.residuals = pooled_residuals(report_, options_.scheme).scheme;
     if (costs_.residuals.empty()) costs_.residuals = {1};
@@ -279,7 +279,7 @@ class FromReport {
                                                  : "L=" + std::to_string(least) + " to " + std::to_string(longest);
     costs_.basis = printable(input_name(options_.report), 200) + ", " + options_.scheme + " at " + lengths + ", " +
                    std::to_string(layers_) + (layers_ == 1 ? " layer, " : " layers, ") +
-                   (surface_ != nullptr ? "other lengths by the surface" : "other lengths by FLOPs");
+                   (surface_ != nullptr ? "other lengths from the surface" : "other lengths scaled by FLOPs");
     costs_.doubt = doubt(report_);
     for (const Warning& warning : report_.warnings) {
       if (warning.code == "read-as" || warning.code == kNoResult) {
@@ -320,23 +320,22 @@ std::vector<std::int64_t> breakpoint_lengths(std::int64_t most) {
 ServiceCosts service_costs(const TrafficOptions& options, std::int64_t max_history, std::int64_t max_candidates) {
   const bool given = options.service_s || options.token_s || options.candidate_s;
   if (!options.report.empty() && given) {
-    refuse("simulate", "both a report and constant times", "either PATH or --service, --token-time, --candidate-time");
+    refuse("simulate", "both a report and fixed times", "either PATH or --service, --token-time, --candidate-time");
   }
   if (!options.report.empty()) {
-    if (options.token_bytes) refuse("--token-bytes", "the shape of the report tells it", "only with constant times");
+    if (options.token_bytes) refuse("--token-bytes", "the report's shape already gives it", "only with fixed times");
     require_tail(options.tail);
     return FromReport(options, max_history, max_candidates).costs();
   }
   if (!given) {
-    refuse("simulate", "nothing tells how long a request takes",
+    refuse("simulate", "nothing says how long a request takes",
            "a report, or --service, or --token-time and --candidate-time");
   }
   require_tail(options.tail);
-  if (!options.columns.empty()) refuse("--columns", "constant times are read from no file", "only with a report");
-  if (!options.shape.empty()) refuse("--shape", "constant times are of no shape", "only with a report");
-  if (options.layers) refuse("--layers", "constant times are of no shape", "only with a report");
-  if (options.scheme != TrafficOptions().scheme)
-    refuse("--scheme", "constant times are of no scheme", "only with a report");
+  if (!options.columns.empty()) refuse("--columns", "fixed times come from no file", "only with a report");
+  if (!options.shape.empty()) refuse("--shape", "fixed times have no shape", "only with a report");
+  if (options.layers) refuse("--layers", "fixed times have no shape", "only with a report");
+  if (options.scheme != TrafficOptions().scheme) refuse("--scheme", "fixed times have no scheme", "only with a report");
   return constants(options);
 }
 

@@ -68,10 +68,10 @@ void check(const TrafficOptions& options) {
   app::require_policy(options.cache.policy,
                       order == ServeOrder::fifo ? "" : "--order " + to_string(order) + " serves out of turn");
   if (options.server.batch_window_s > 0 && options.server.batch_max == 1) {
-    refuse("--batch-window", "requests wait for others to be served with, and a batch is of one", "add --batch 8");
+    refuse("--batch-window", "waiting for a batch needs batches of more than one request", "add --batch 8");
   }
   app::require_warm_up(options.warm_up);
-  if (options.find && !options.p99_s) refuse("--find", "needs a P99 to meet", "add --p99 50ms");
+  if (options.find && !options.p99_s) refuse("--find", "needs a P99 budget", "add --p99 50ms");
 }
 
 /// Or the fleet that serves them.
@@ -124,7 +124,7 @@ class Fleet {
     simulator_.threads = static_cast<int>(options.threads);
     if (traffic::find_policy(options.cache.policy)->foresees && summary_.requests > traffic::kMaxOffline) {
       refuse("--policy",
-             options.cache.policy + " keeps all requests in memory, and " + std::to_string(summary_.requests) +
+             options.cache.policy + " keeps all requests in memory; " + std::to_string(summary_.requests) +
                  " are too many",
              "--requests " + std::to_string(traffic::kMaxOffline));
     }
@@ -172,11 +172,10 @@ class Fleet {
     if (simulator_.cache.bytes <= 0 || !(page > 0)) return;
     const double held =
         std::min(static_cast<double>(summary_.users), static_cast<double>(simulator_.cache.bytes) / page);
-    refuse_memory(
-        "--cache",
-        "the entries of " + std::to_string(std::llround(held)) + " users in it, of every replication at once,",
-        held * kHeldBytes * static_cast<double>(threads_of(options_)),
-        "a smaller --cache, or fewer --users, --requests or --threads");
+    refuse_memory("--cache",
+                  "the entries of " + std::to_string(std::llround(held)) + " users, in every replication at once,",
+                  held * kHeldBytes * static_cast<double>(threads_of(options_)),
+                  "a smaller --cache, or fewer --users, --requests or --threads");
   }
 
   traffic::Arrivals arrivals(const traffic::Workload& workload, std::int64_t requests,
@@ -267,7 +266,7 @@ class Fleet {
       };
     } else if (what == FindTarget::cache) {
       if (!(costs_.bytes_per_token > 0))
-        refuse("--find", "nothing tells how large a cached history is", "--token-bytes");
+        refuse("--find", "nothing gives the size of a cached history", "--token-bytes");
       const double page = static_cast<double>(simulator_.cache.page_tokens) * costs_.bytes_per_token;
       const double start = simulator_.cache.bytes > 0 ? static_cast<double>(simulator_.cache.bytes) : 1024 * page;
       search = {what, "bytes", false, start, 0, kMaxCache, std::ceil(page), 0.02};
@@ -355,19 +354,20 @@ class Fleet {
     }
     if (own_rate_) {
       all.push_back(
-          "intervals hold the figure in the next log of the same law, by how this one's users and stretches of time "
-          "differ from each other; means over time have none, nor has a quantile beyond which it came too seldom");
+          "intervals cover the figure in another log like this one, judged by how its users and stretches of time "
+          "differ; "
+          "means over time have no interval, nor have quantiles with too few requests beyond them");
     }
     const app::Layout measured{costs_.workers, costs_.threads.value_or(0)};
     const std::string contention = app::contention_note(measured, simulator_.server.workers);
     if (!options_.report.empty() && !contention.empty()) all.push_back(contention);
     if (simulator_.cache.bytes > 0) {
       all.push_back(
-          "a pass over new tokens takes what the whole pass takes beyond that over the cached ones, and what any "
-          "pass takes; kvcast replay measures it");
+          "a pass over new tokens costs the whole pass minus the pass over the cached tokens, plus the fixed cost of a "
+          "pass; kvcast replay measures it");
     }
     if (simulator_.server.batch_max > 1) {
-      all.push_back("requests of a batch share what any pass takes; not measured");
+      all.push_back("requests of a batch share the fixed cost of a pass; not measured");
     }
     if (options_.find && changes_requests(*options_.find) && summary_.requests > kCurveRequests) {
       all.push_back("searched with the first 1,000,000 requests");
@@ -402,7 +402,7 @@ void write_trace(const WorkloadOptions& options, const std::string& path, const 
   if (file) fs::rename(temporary, path, error);
   if (file && !error) return;
   fs::remove(temporary, error);
-  throw IoError(path, "cannot be written whole");
+  throw IoError(path, "cannot be written completely");
 }
 
 Report simulate(const TrafficOptions& options, const Observer& observer) {

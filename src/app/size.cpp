@@ -60,7 +60,7 @@ void require_positive(const std::string& flag, const std::optional<double>& valu
 /// The speed-up that a target takes is no more than any N can give.
 void require_reachable(double drop, double target) {
   if (analysis::speedup_needed(drop, target) > static_cast<double>(analysis::kMaxCandidates)) {
-    refuse("--target-drop", "'" + number(100 * target) + "%' takes a speed-up that no N gives", "a larger one");
+    refuse("--target-drop", "'" + number(100 * target) + "%' needs a speed-up that no N reaches", "a larger one");
   }
 }
 
@@ -75,7 +75,7 @@ void check_values(const SizingOptions& o) {
   if (o.workers) require_range("--workers", *o.workers, 1, analysis::kMaxWorkers);
   require_range("--users-cached", o.users_cached, 0, kMaxUsers);
   if (o.users_cached > 0 && !o.memory_bytes) {
-    refuse("--users-cached", "cached users count against a memory budget, and none is stated", "add --memory 8GiB");
+    refuse("--users-cached", "cached users need a memory budget", "add --memory 8GiB");
   }
   if (o.r) require(*o.r >= 0 && *o.r <= 1, "--r", *o.r, "0 to 1");
   require(o.tail >= 1 && o.tail < analysis::kMaxTail, "--tail", o.tail, "1 to " + number(analysis::kMaxTail));
@@ -104,7 +104,7 @@ void check_source(const std::string& path, const SizingOptions& o) {
   }
   const std::string timed = flag_of_times(o);
   if (path.empty() && !o.naive_candidate_s && !timed.empty()) {
-    refuse(timed, "r alone tells ratios, not times", "add --naive-candidate 3ms, or size from a report");
+    refuse(timed, "r alone gives ratios, not times", "add --naive-candidate 3ms, or size from a report");
   }
 }
 
@@ -113,7 +113,7 @@ void check(const std::string& path, const SizingOptions& o) {
   check_source(path, o);
   if (o.drop && o.target_drop && *o.target_drop >= *o.drop) {
     refuse("--target-drop",
-           "'" + number(100 * *o.target_drop) + "%' is no less than the drop of " + number(100 * *o.drop) + "%",
+           "'" + number(100 * *o.target_drop) + "%' is not below the drop of " + number(100 * *o.drop) + "%",
            "below --drop");
   }
   if (o.drop && o.target_drop) require_reachable(*o.drop, *o.target_drop);
@@ -123,7 +123,7 @@ void check(const std::string& path, const SizingOptions& o) {
 std::optional<Config> shape_config(const std::optional<CaseShape>& shape, const SizingOptions& options) {
   if (shape) {
     if (!options.shape.empty())
-      refuse("--shape", "the timings tell their shape", "only for timings without one, or --r");
+      refuse("--shape", "the timings record their shape", "only for timings without one, or --r");
     return report::config_of(*shape);
   }
   if (options.shape.empty()) return std::nullopt;
@@ -337,7 +337,7 @@ class Sizer {
     take_surface();
   }
 
-  /// Timings that others have stretched tell no P99, and their mean only who asks for it knows what to do with.
+  /// Disturbed timings give no P99; their mean is used only on request.
   void take_tail() {
     std::vector<double>& residuals = problem_.service.residuals;
     const double tail = quantile(residuals, 0.99) / mean(residuals);
@@ -346,13 +346,13 @@ class Sizer {
     if (options_.tail == 1) {
       if (!none.empty()) {
         throw CheckError(printable(path_, 200) + ": " + none + "; " + measured +
-                         ": measure again, or size by the mean and a tail of your own, --tail 1.3");
+                         ": measure again, or size with the mean and an assumed tail, --tail 1.3");
       }
-      if (tail >= kHeavyTail) given_.notes.push_back(measured + "; --tail 1.3 sizes with another");
+      if (tail >= kHeavyTail) given_.notes.push_back(measured + "; --tail 1.3 would assume another");
       return;
     }
-    if (!none.empty()) given_.notes.push_back(none + "; sized by the mean all the same");
-    given_.notes.push_back(measured + ", and is taken as " + format_significant(options_.tail, 3) + " (--tail)");
+    if (!none.empty()) given_.notes.push_back(none + "; sized with the mean nevertheless");
+    given_.notes.push_back(measured + "; --tail assumes " + format_significant(options_.tail, 3));
     residuals = given_.naive_residuals = analysis::lognormal_residuals(options_.tail);
     given_.tail_assumed = true;
   }
@@ -371,7 +371,7 @@ class Sizer {
       };
       return size(a) < size(b);
     });
-    if (!largest->shape) refuse(flag, "the timings do not tell their shape", "leave it out");
+    if (!largest->shape) refuse(flag, "the timings do not record their shape", "leave it out");
     const std::int64_t length = options_.history_length.value_or(largest->shape->history_length);
     const std::int64_t layers = options_.layers.value_or(largest->shape->layers);
     const std::string place = "L=" + number(length) + ", layers=" + number(layers);
@@ -381,14 +381,14 @@ class Sizer {
              "a measured shape, or timings of a grid, which give a surface");
     }
     if (!shapes_.fits(length, layers))
-      refuse(flag, place + " is no shape of this model", "whole positions; layers above the candidate's first");
+      refuse(flag, place + " is not a shape of this model", "whole positions; layers above the candidate's first");
     take(shapes_.service(length, layers));
     CaseShape shape = *largest->shape;
     shape.history_length = length;
     shape.layers = layers;
     config_ = shape_config(shape, options_);
     if (!shapes_.inside(length, layers)) given_.source = Source::extrapolated;
-    given_.notes.push_back(place + " was not measured: times are by the surface over the grid");
+    given_.notes.push_back(place + " was not measured: times come from the surface over the grid");
   }
 
   void take_budgets() {
@@ -403,7 +403,7 @@ class Sizer {
   void take_memory() {
     if (!config_) {
       if (options_.memory_bytes) {
-        refuse("--memory", "nothing tells the shape, so no size of a cache follows", "add --shape PRESET|FILE");
+        refuse("--memory", "the shape is unknown, and with it the size of a cache", "add --shape PRESET|FILE");
       }
       return;
     }
@@ -432,10 +432,10 @@ class Sizer {
       given_.drop_source = Source::measured;
     }
     if (!options_.target_drop) return;
-    if (!given_.drop) refuse("--target-drop", "nothing tells what naive costs the ranker", "add --drop 40");
+    if (!given_.drop) refuse("--target-drop", "the cost of naive to the ranker is unknown", "add --drop 40");
     if (*options_.target_drop >= given_.drop->value) {
       refuse("--target-drop",
-             "'" + number(100 * *options_.target_drop) + "%' is no less than the measured drop of " +
+             "'" + number(100 * *options_.target_drop) + "%' is not below the measured drop of " +
                  number(100 * given_.drop->value) + "%",
              "below it");
     }
@@ -637,16 +637,15 @@ class Sizer {
       halved.run.kv_dtype = "bf16";
       analysis::SizingProblem problem = problem_;
       problem.memory = memory_of(halved, instance_of(options_.scheme));
-      given_.alternatives.push_back(
-          {"keys and values in bf16, times as they are", "", "", 0, problem, Source::computed});
+      given_.alternatives.push_back({"keys and values in bf16, same times", "", "", 0, problem, Source::computed});
     }
   }
 
-  /// What is left out, and why.
+  /// Which N have no answer, and why.
   std::string beyond_note() const {
     const std::string largest = "N=" + number(given_.max_measured), to = "N=" + number(problem_.known_to);
     if (problem_.known_to > given_.max_measured) {
-      return "nothing is said beyond " + to + ", 4 times the largest measured " + largest +
+      return "no answer beyond " + to + ", 4 times the largest measured " + largest +
              ": measure larger N, or --extrapolate";
     }
     return "nothing is known beyond the largest measured " + largest + ": measure larger N";
@@ -655,8 +654,7 @@ class Sizer {
   void take_notes() {
     std::vector<std::string>& notes = given_.notes;
     if (problem_.known_to < analysis::kMaxCandidates) notes.push_back(beyond_note());
-    if (problem_.p99_s && !problem_.requests_per_s)
-      notes.push_back("no rate of requests is given, so none waits for a worker");
+    if (problem_.p99_s && !problem_.requests_per_s) notes.push_back("without --qps no request waits for a worker");
     if (problem_.workers > 1 && given_.timed) {
       take_cpus();
     }
@@ -666,23 +664,23 @@ class Sizer {
     const std::size_t timings = problem_.service.residuals.size();
     if (problem_.p99_s && given_.source != Source::assumed && timings < kTailTimings) {
       notes.push_back("P99 rests on " + number(static_cast<std::int64_t>(timings)) +
-                      " timings, so it is their largest; a longer --budget shows more of the tail");
+                      " timings, so it is the largest of them; a longer --budget shows more of the tail");
     }
     if (problem_.p99_s && timings == 1)
-      notes.push_back("service times are taken as constant; --tail 1.3 says how far P99 is above the mean");
+      notes.push_back("service times assumed constant; --tail 1.3 puts P99 30% above the mean");
     if (!problem_.service.half)
-      notes.push_back(path_.empty() ? "r is given without an interval, so there is no conservative N"
+      notes.push_back(path_.empty() ? "--r has no interval, so there is no conservative N"
                                     : "too few N or rounds for an interval of the time, so there is no conservative N");
     const auto assumed = [](const analysis::SizingVariant& variant) { return variant.source == Source::assumed; };
     if (std::any_of(given_.parameters.begin(), given_.parameters.end(), assumed)) {
-      notes.push_back("rows marked assumed: times scaled with FLOPs, threads or peak rates, not measured");
+      notes.push_back("rows marked assumed: times scaled by FLOPs, threads or peak rates, not measured");
     }
     if (given_.timed && !given_.threads && (problem_.requests_per_s || options_.price_per_hour)) {
-      notes.push_back("nothing tells the CPUs, so a worker counts as a machine");
+      notes.push_back("the number of CPUs is unknown, so a worker counts as a machine");
     }
   }
 
-  /// Without it the answer would be believed of a machine that cannot give it.
+  /// Warns that the answer does not hold on the measured machine.
   void take_cpus() {
     if (!given_.cpus || !given_.threads || problem_.workers * *given_.threads <= *given_.cpus) return;
     const auto of = [](std::int64_t count, const char* noun) {

@@ -155,7 +155,7 @@ class Verification {
       const auto largest = std::max_element(
           instances_.begin() + 1, instances_.end(),
           [this](const SchemeInstance& a, const SchemeInstance& b) { return bytes_of(a) < bytes_of(b); });
-      result_.skipped.push_back({largest->label, "does not fit the memory that is available"});
+      result_.skipped.push_back({largest->label, "does not fit in the available memory"});
       instances_.erase(largest);
     }
     // In two micro-batches, so that the seam between them is checked.
@@ -170,7 +170,7 @@ class Verification {
           gib(limit) + " is available (--max-memory); use fewer layers, a smaller dim or a shorter history");
     }
     if (shareable(config_.model) && instances_.size() == 1) {
-      throw CheckError("no scheme that shares fits the memory: nothing to compare");
+      throw CheckError("no sharing scheme fits in memory: nothing to compare");
     }
     result_.candidates = n_;
   }
@@ -181,7 +181,7 @@ class Verification {
   // False: told to stop.
   bool judge() {
     const std::int64_t exported = export_file_.empty() ? 0 : exported_candidates(config_, n_);
-    stage("weights");
+    stage("preparing weights");
     const Problem problem(config_, n_);
     result_.machine = machine_info(0);
     result_.warnings = app::notes_on(problem);
@@ -193,14 +193,14 @@ class Verification {
       session->add(instance, n_);
       session->prepare(judged.back().id(), std::vector<std::int64_t>{n_});
     }
-    stage("checks");
+    stage("checking outputs");
     const double flops = equality::reference_budget(kReferenceSeconds, config_.run.threads);
     const auto equivalence = equality::check(opened, judged, n_, flops, observer_.stop_requested);
     if (!equivalence || stopped()) return false;
     result_.equivalence = *equivalence;
     result_.stored = equality::compare_stored_outputs(opened, judged.front(), observer_.stop_requested);
     if (!shareable(config_.model)) {
-      stage("stale keys and values");
+      stage("measuring the error of sharing");
       result_.stale = stale_error(problem, n_, observer_.stop_requested);
       if (stopped()) return false;
     }

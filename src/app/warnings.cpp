@@ -18,9 +18,9 @@
 namespace kvcast::app {
 namespace {
 
-// Of times that are not those of whole requests, that are in each other's columns, and in different units.
+// Times that are not of whole requests; times in swapped columns; times in different units.
 constexpr const char *kNotRequests = "not-requests", *kSwapped = "swapped", *kUnits = "units";
-// What a share of the CPUs' time, a spread or a trend must reach to be worth a word, percent.
+// Percent beyond which a share of the CPUs' time, a spread or a trend is worth a warning.
 constexpr double kStolenPct = 1, kForeignPct = 5, kCanarySpreadPct = 5, kOutlierPct = 5;
 
 std::string percent(double value) { return format_significant(value, 2) + "%"; }
@@ -36,17 +36,17 @@ void about_the_end(const Report& report, std::vector<Warning>& warnings) {
   const Conditions& conditions = *report.conditions;
   if (conditions.stopped_by == StoppedBy::interrupt) {
     warnings.push_back({"interrupted",
-                        "the run was stopped after " + std::to_string(conditions.rounds) + " whole rounds",
-                        "figures rest on fewer samples than planned; kvcast run --resume goes on where it ended"});
+                        "the run was interrupted after " + std::to_string(conditions.rounds) + " whole rounds",
+                        "figures rest on fewer samples than planned; kvcast run --resume continues the run"});
   } else if (conditions.rounds < plan::kMinRounds) {
-    warnings.push_back({"few-rounds", "only " + std::to_string(conditions.rounds) + " whole rounds fit the budget",
-                        "raise --budget: intervals from fewer than " + std::to_string(plan::kMinRounds) +
-                            " rounds are missing or wide"});
+    warnings.push_back({"few-rounds", "only " + std::to_string(conditions.rounds) + " whole rounds fit the time budget",
+                        "raise --budget: with fewer than " + std::to_string(plan::kMinRounds) +
+                            " rounds, intervals are wide or missing"});
   } else if (conditions.stopped_by == StoppedBy::budget) {
     warnings.push_back({"precision",
-                        "the budget ended before every speed-up (without one, every time) was within " +
+                        "stopped: time budget spent before every speed-up (or time) was known to within " +
                             format_significant(100 * report.config->measure.precision, 3) + "%",
-                        "raise --budget or --precision; the intervals say how far it got"});
+                        "raise --budget or --precision; the intervals show the precision reached"});
   }
 }
 
@@ -59,36 +59,36 @@ void about_the_machine(const Report& report, std::vector<Warning>& warnings) {
   if (slow * 5 > samples) {
     warnings.push_back({"noisy-machine",
                         format_significant(100.0 * static_cast<double>(slow) / static_cast<double>(samples), 3) +
-                            "% of the timings ran beside a slow canary",
-                        "something else used the CPUs; run again when they are free"});
+                            "% of the timings ran while the canary was slow",
+                        "other work slowed the CPUs; run again when they are free"});
   }
   if (!report.conditions) return;
   const Conditions& conditions = *report.conditions;
   if (conditions.steal_pct.value_or(0) > kStolenPct) {
     warnings.push_back({"cpu-steal", "the hypervisor took " + percent(*conditions.steal_pct) + " of the CPUs' time",
-                        "use a machine with CPUs of its own, or fewer --threads than it has CPUs"});
+                        "use a machine with dedicated CPUs, or fewer --threads than CPUs"});
   }
   if (conditions.foreign_cpu_pct.value_or(0) > kForeignPct) {
     warnings.push_back({"other-load",
                         "other processes took " + percent(*conditions.foreign_cpu_pct) + " of the CPUs' time",
-                        "stop them, or keep kvcast apart from them with taskset and --pin"});
+                        "stop them, or separate kvcast from them with taskset and --pin"});
   }
   if (conditions.canary_spread_pct.value_or(0) > kCanarySpreadPct) {
-    warnings.push_back({"frequency",
-                        "the CPUs' speed moved by " + percent(*conditions.canary_spread_pct) + " during the run",
-                        "times are of a mix of clock states; ratios within a round are not. A fixed clock (cpupower "
-                        "frequency-set -g performance, no turbo) narrows both"});
+    warnings.push_back(
+        {"frequency", "the CPU clock varied by " + percent(*conditions.canary_spread_pct) + " during the run",
+         "trust ratios, not absolute times. A fixed clock (cpupower frequency-set -g performance, no turbo) "
+         "narrows both"});
   }
   if (conditions.outlier_pct.value_or(0) > kOutlierPct) {
     warnings.push_back({"outliers",
-                        percent(*conditions.outlier_pct) + " of the ratios lie far from those of their point",
-                        "estimates leave the tails out; see samples.csv. --pin helps where threads are moved"});
+                        percent(*conditions.outlier_pct) + " of the ratios lie far from the others of their point",
+                        "estimates trim the tails; samples.csv has them. --pin helps if threads migrate"});
   }
   if (conditions.drift_pct && report.config &&
       std::abs(*conditions.drift_pct) > 100 * report.config->measure.precision) {
     warnings.push_back(
-        {"drift", "the speed-ups moved by " + percent(*conditions.drift_pct) + " from the first round to the last",
-         "the machine has not settled: run again, or give a larger --budget"});
+        {"drift", "the speed-ups drifted by " + percent(*conditions.drift_pct) + " from the first round to the last",
+         "the machine has not settled: run again, or raise --budget"});
   }
 }
 
@@ -96,15 +96,14 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   const std::string at = place(report, one);
   for (const CompositionCheck& check : one.composition) {
     if (check.agrees) continue;
-    warnings.push_back(
-        {"composition",
-         check.scheme + " at N=" + std::to_string(check.candidates) + at + ": a whole run took " +
-             format_significant(check.ratio.value, 4) + " times what its parts add up to",
-         "trust no figure of this scheme more closely than that; a larger --budget runs more of it whole"});
+    warnings.push_back({"composition",
+                        check.scheme + " at N=" + std::to_string(check.candidates) + at + ": the whole run took " +
+                            format_significant(check.ratio.value, 4) + " times the sum of its parts",
+                        "trust this scheme's figures no further than that; a larger --budget runs more points whole"});
   }
   std::set<std::string> unchecked;
   for (const Sample& sample : one.samples) {
-    // Behind a scheme the head runs in passes of that scheme, whose own check speaks for them.
+    // After a scheme the head runs in passes of that scheme, which has a check of its own.
     if (sample.scheme.with_head || sample.scheme.alone) continue;
     if (sample.status == Status::assembled || sample.status == Status::extrapolated)
       unchecked.insert(sample.scheme.text());
@@ -113,10 +112,10 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
   for (const std::string& scheme : unchecked) {
     warnings.push_back(
         {"composition-unchecked",
-         scheme + at + ": no N was run whole in two rounds or more to check its assembled or scaled times",
-         "raise --budget, or add an N >= 5 that is cheap"});
+         scheme + at + ": no N ran whole in two or more rounds, so its assembled or extrapolated times are unchecked",
+         "raise --budget, or add a cheap N >= 5"});
   }
-  // A run of ours knows what it timed.
+  // Only for timings of others: a run of kvcast has the columns right.
   for (const Fit& fit : report.config ? std::vector<Fit>() : one.fits) {
     if (const auto problem = analysis::implausible(analysis::tabulate(one.samples), fit.scheme)) {
       using Kind = analysis::Implausible::Kind;
@@ -131,15 +130,16 @@ void about_one_case(const Report& report, const Case& one, std::vector<Warning>&
     const FittedModel* model = fit.in_use();
     if (model == nullptr || model == &fit.models.front()) continue;
     warnings.push_back(
-        {"form", fit.scheme + at + ": the " + model->name + " model predicts left-out N better than the law of r",
-         "size by its parameters; r alone hides what it has beyond the law"});
+        {"form",
+         fit.scheme + at + ": the " + model->name + " model predicts held-out N better than the one-parameter law",
+         "size by its parameters: r alone hides the rest of its cost"});
   }
   for (const SelfCheck& check : one.self_check) {
     if (check.contains_one) continue;
     warnings.push_back({"self-check",
-                        check.scheme + at + ": the same scheme under two names differs, ratio " +
+                        check.scheme + at + ": the same scheme timed under two names differs, ratio " +
                             format_significant(check.ratio.value, 4),
-                        "no ratio of this run can be trusted to better than that"});
+                        "trust no ratio of this run to better than that"});
   }
 }
 
@@ -149,16 +149,16 @@ std::optional<Unusable> unusable(const Report& report) {
   for (const Case& one : report.cases) {
     if (const std::string wrong = equality::wrong_after_timing(one.after_timing); !wrong.empty()) {
       return Unusable{wrong + place(report, one),
-                      "work was left out while the clock ran: a fault of kvcast or of the "
-                      "machine; please report it with the folder of the run"};
+                      "kvcast or the machine skipped work while the clock ran; please report it with the "
+                      "folder of the run"};
     }
   }
   if (const std::string what = analysis::faster_than_possible(report); !what.empty()) {
     return Unusable{what + ": work was skipped, or the peak is wrong",
-                    "run again; where it stays, a fault of kvcast: please report it with the folder of the run"};
+                    "run again; if it persists, please report it with the folder of the run"};
   }
   if (const std::string who = analysis::interference(report); !who.empty()) {
-    return Unusable{who, "run again when the machine is free, or where CPUs are kept for it (taskset)"};
+    return Unusable{who, "run again when the machine is free, or on reserved CPUs (taskset)"};
   }
   return std::nullopt;
 }

@@ -140,7 +140,7 @@ bool Records::cell(Record& record) {
     if (end == text_.size() || text_[end] != separator_[0] || text_.substr(end).starts_with(separator_)) break;
   }
   if (end < text_.size() && text_[end] == '"') {
-    record.problem = "a quote inside a cell that does not begin with one";
+    record.problem = "a quote inside an unquoted cell";
     return false;
   }
   value = text_.substr(at_, end - at_);
@@ -188,7 +188,7 @@ Heading read_heading(std::string_view text) {
     if (separator) {
       if (name_of(*separator).empty()) {
         heading.line = line;
-        heading.problem = in_quotes(content) + " is no separator that is known";
+        heading.problem = in_quotes(content) + " is not a known separator";
         heading.hint = "sep= with a comma, a semicolon, a tab or a bar";
         return heading;
       }
@@ -251,7 +251,7 @@ Heading read_heading(std::string_view text) {
 
 std::string why_one_cell(const Heading& heading) {
   if (heading.names.size() != 1 || heading.names[0].find_first_of(" \t") == std::string::npos) return "";
-  return "cells are separated by commas, semicolons or tabs, not by spaces";
+  return "separate cells by commas, semicolons or tabs, not by spaces";
 }
 
 std::string NotationFinder::Seen::text() const { return in_quotes(cell) + " in line " + std::to_string(line); }
@@ -326,7 +326,8 @@ Notation NotationFinder::find(std::string_view separator, std::string& problem) 
     std::string small = seen.cell, large = seen.cell;
     std::replace(small.begin(), small.end(), ',', '.');
     large.erase(std::remove_if(large.begin(), large.end(), [](char c) { return c == ',' || c == '.'; }), large.end());
-    problem = seen.text() + " may be " + printable(small) + " or " + printable(large) + ", and no other number tells";
+    problem =
+        seen.text() + " may be " + printable(small) + " or " + printable(large) + ", and no other number decides it";
     return Notation{};
   };
   const bool points = is(point_.decimal) || is(comma_.groups), commas = is(comma_.decimal) || is(point_.groups);

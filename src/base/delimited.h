@@ -24,7 +24,7 @@ struct Record {
 };
 
 /// What to do about a Record's problem.
-inline constexpr const char* kQuotesHint = "quotes stand around a whole cell, and twice for one inside it";
+inline constexpr const char* kQuotesHint = "quote the whole cell, and double quotes inside it";
 
 /// Records of a text, one after the other. Spaces and tabs around cells are dropped outside quotes; line ends are those
 /// of every system. Text is a view of the caller's.

@@ -138,8 +138,8 @@ std::string team_problem(int threads) {
   all_made.count_down();
   for (const pthread_t thread : made) pthread_join(thread, nullptr);
   pthread_attr_destroy(&attributes);
-  if (error == 0) return team_of(threads) == threads ? "" : "OpenMP makes smaller teams than it is asked for";
-  return fmt::format("{}, for the {}. thread with a stack of {} KiB", std::strerror(error), count + 2, stack >> 10);
+  if (error == 0) return team_of(threads) == threads ? "" : "OpenMP starts fewer threads than requested";
+  return fmt::format("{}, for thread {} with a stack of {} KiB", std::strerror(error), count + 2, stack >> 10);
 }
 
 bool pin_threads([[maybe_unused]] int threads, [[maybe_unused]] const std::vector<int>& cpus) {

@@ -24,10 +24,10 @@ constexpr std::array kRefused = {
     Refused{"PK\x03\x04"sv, "is an Excel workbook or another zip archive", "save the sheet as CSV, or unpack it"},
     Refused{"\xd0\xcf\x11\xe0"sv, "is an old Excel workbook", "save the sheet as CSV"},
     Refused{"PAR1"sv, "is a Parquet file", "save it as CSV"},
-    Refused{"\x28\xb5\x2f\xfd"sv, "is compressed by zstd", kUncompress},
-    Refused{"\xfd\x37zXZ"sv, "is compressed by xz", kUncompress},
-    Refused{"BZh"sv, "is compressed by bzip2", kUncompress},
-    Refused{"\x04\x22\x4d\x18"sv, "is compressed by lz4", kUncompress},
+    Refused{"\x28\xb5\x2f\xfd"sv, "is compressed with zstd", kUncompress},
+    Refused{"\xfd\x37zXZ"sv, "is compressed with xz", kUncompress},
+    Refused{"BZh"sv, "is compressed with bzip2", kUncompress},
+    Refused{"\x04\x22\x4d\x18"sv, "is compressed with lz4", kUncompress},
     Refused{"\xff\xfe\x00\x00"sv, "is UTF-32", "save it as UTF-8"},
     Refused{"\x00\x00\xfe\xff"sv, "is UTF-32", "save it as UTF-8"},
 };
@@ -135,7 +135,7 @@ struct TextDecoder::Impl {
         stream.avail_out = static_cast<uInt>(block.size());
         const int result = inflate(&stream, Z_NO_FLUSH);
         if (result != Z_OK && result != Z_STREAM_END && result != Z_BUF_ERROR) {
-          return fail("is compressed by gzip and damaged", "get it again, or try gunzip");
+          return fail("is gzip-compressed and damaged", "download it again, or try gunzip");
         }
         if (!decode(std::string_view(block).substr(0, block.size() - stream.avail_out), text)) return false;
         member_ended = result == Z_STREAM_END;
@@ -190,7 +190,7 @@ struct TextDecoder::Impl {
       if (!start()) return false;
       if (!(gzip ? uncompress(held, text) : decode(held, text))) return false;
     }
-    if (gzip && !member_ended) return fail("is compressed by gzip and ends too early", "get it again");
+    if (gzip && !member_ended) return fail("is gzip-compressed and ends too early", "download it again");
     if (!known && !decode_first(text)) return false;
     if (!half.empty() || surrogate != 0) return fail("is UTF-16 and ends within a character", "save it as UTF-8");
     return true;

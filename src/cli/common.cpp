@@ -23,7 +23,9 @@ namespace kvcast::cli {
 namespace {
 
 // How help shows the value of a field.
-std::string value_name(const std::string& type) {
+std::string value_name(const FieldInfo& field) {
+  if (field.is_path) return "FILE";
+  const std::string& type = field.type;
   if (type == "int") return "N";
   if (type == "int list" || type == "text list") return "LIST";
   if (type == "time") return "TIME";
@@ -55,7 +57,7 @@ void ConfigArguments::attach(CLI::App& app, std::vector<std::string> unused) {
            assignments_.push_back(parse_set(results.back()));
            return true;
          },
-         "Any config field, as in --set model.dim=512")
+         "Set any config field, e.g. --set model.dim=512")
       ->type_name("PATH=VALUE")
       ->trigger_on_parse();
   for (const FieldInfo& field : config_fields()) {
@@ -91,7 +93,7 @@ CLI::Option* ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& f
         ->disable_flag_override()
         ->trigger_on_parse();
   }
-  // The few texts have their choices in the help; a long list goes on a line of its own.
+  // Help lists the choices of a text; a long list goes on a line of its own.
   const bool short_list = field.allowed.size() < 40;
   const std::string choices = field.type != "text" ? "" : (short_list ? ": " : ":\n") + field.allowed;
   return app
@@ -102,17 +104,17 @@ CLI::Option* ConfigArguments::add_field_option(CLI::App& app, const FieldInfo& f
             return true;
           },
           fmt::format("{}{} [{}]", field.doc, choices, field.default_value))
-      ->type_name(value_name(field.type))
+      ->type_name(value_name(field))
       ->trigger_on_parse();
 }
 
 Config ConfigArguments::load(const HostLimits& host) const {
   for (const Assignment& assignment : assignments_) {
     if (is_unused(assignment.path)) {
-      throw ConfigError(assignment.origin, fmt::format("{} does not use it", command_), "");
+      throw ConfigError(assignment.origin, fmt::format("{} does not use this field", command_), "");
     }
   }
-  // A file of weights brings its own shape where nothing else does.
+  // An imported file sets the shape where nothing else does.
   for (auto last = assignments_.rbegin(); last != assignments_.rend(); ++last) {
     if (last->path != "model.import" || last->value.empty()) continue;
     std::int64_t heads = ModelConfig{}.heads;
@@ -120,7 +122,7 @@ Config ConfigArguments::load(const HostLimits& host) const {
       const std::string& text = assignment.value;
       if (assignment.path == "model.heads") std::from_chars(text.data(), text.data() + text.size(), heads);
     }
-    // Also beside a preset: a broken file shows at once.
+    // Read even beside a preset, to report a broken file at once.
     const std::string brought = imported_config(last->value, heads);
     if (!source_) return parse_config(brought, last->value, assignments_, host);
     break;
@@ -130,7 +132,7 @@ Config ConfigArguments::load(const HostLimits& host) const {
 
 void ConfigArguments::refuse_unless_like(const Config& begun, const std::string& folder, const HostLimits& host) const {
   if (!source_ && assignments_.empty()) return;
-  // Without PRESET|FILE only what is named counts.
+  // Without PRESET|FILE only the fields that are named count.
   const Config wanted = source_ ? load(host) : parse_config(config_to_json(begun), folder, assignments_, host);
   const std::vector<ConfigDifference> differences = config_differences(begun, wanted);
   if (differences.empty()) return;
@@ -138,8 +140,8 @@ void ConfigArguments::refuse_unless_like(const Config& begun, const std::string&
   const std::string name = path.substr(path.rfind('.') + 1);
   throw ConfigError(
       "--resume " + folder,
-      fmt::format("was begun with \"{}\": {}, the command line says \"{}\": {}", name, in_begun, name, in_wanted),
-      "leave the config out: --resume takes that of the folder");
+      fmt::format("began with \"{}\": {}, the command line says \"{}\": {}", name, in_begun, name, in_wanted),
+      "leave the config out: --resume reads it from the folder");
 }
 
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {
@@ -152,14 +154,14 @@ void FormatOption::check() const {
 }
 
 ForceOption::ForceOption(CLI::App& app) {
-  app.add_flag("--force", force_, "Write to a folder that holds a finished result");
+  app.add_flag("--force", force_, "Overwrite a finished result in the output folder");
 }
 
 void ForceOption::check(const std::optional<std::string>& folder, const std::vector<std::string>& sources) const {
   namespace fs = std::filesystem;
   if (force_ || !folder) return;
   std::error_code ignored;
-  // An unfinished run is refused by its journal, which --resume needs.
+  // An unfinished run is refused because of its journal, which --resume needs.
   if (!fs::exists(fs::path(*folder) / "report.json", ignored) ||
       fs::exists(fs::path(*folder) / "journal.jsonl", ignored)) {
     return;
@@ -173,7 +175,7 @@ void ForceOption::check(const std::optional<std::string>& folder, const std::vec
   };
   if (std::any_of(sources.begin(), sources.end(), is_source)) return;
   throw ConfigError("--output", "'" + *folder + "' holds a finished result, report.json",
-                    "another folder, or --force to write over it");
+                    "another folder, or --force to overwrite it");
 }
 
 std::vector<std::string> format_names(const std::vector<FormatInfo>& infos) {
@@ -186,11 +188,11 @@ OutputFolder::OutputFolder(const std::string& path) {
   namespace fs = std::filesystem;
   std::error_code error;
   fs::path prefix;
-  // Level by level, to know which ones were not there before.
+  // Level by level, to remember which ones are new.
   for (const fs::path& part : fs::path(path)) {
     prefix /= part;
     const bool made = fs::create_directory(prefix, error);
-    if (error) throw IoError(path, "cannot be made a folder: " + error.message());
+    if (error) throw IoError(path, "cannot be created: " + error.message());
     if (!made) continue;
     created_.push_back(prefix.string());
     temporary_.push_back(temporary_folder(prefix.string()));
@@ -215,15 +217,15 @@ void write_stderr(std::string_view text) { static_cast<void>(write_all(stderr, t
 void write_ignored_variables() {
   const std::string names = ignored_variables();
   if (names.empty()) return;
-  write_stderr("kvcast: " + names + ": without effect here" +
+  write_stderr("kvcast: " + names + ": ignored by kvcast" +
                (names.find("OMP_P") != std::string::npos || names.find("AFFINITY") != std::string::npos
-                    ? "; --pin ties threads to CPUs\n"
+                    ? "; --pin keeps threads on their CPUs\n"
                     : "\n"));
 }
 
 void write_warnings(const std::vector<Warning>& warnings) {
   for (const Warning& warning : warnings) {
-    // A report that is read back may say anything.
+    // The text of a report read from a file cannot be trusted.
     write_stderr(coloured("warning: ", Colour::yellow) +
                  one_line(warning.text + (warning.advice.empty() ? "" : "; " + warning.advice)) + "\n");
   }
@@ -243,7 +245,7 @@ std::vector<std::string> write_report_files(const Report& report, const std::str
   } catch (const IoError&) {
     try {
       write_stdout(text);
-    } catch (const ClosedPipe&) {  // the lost files are what to speak of
+    } catch (const ClosedPipe&) {  // report the lost files instead
     }
     throw;
   }

@@ -10,20 +10,20 @@ namespace {
 class CompareCommand : public Command {
  public:
   explicit CompareCommand(CLI::App& app)
-      : Command(app.add_subcommand("compare", "Set a run against an earlier one; exit 4 when it is slower")),
+      : Command(app.add_subcommand("compare", "Compare a run with an earlier one; exit 4 when it got slower")),
         format_(*app_, {"table", "json", "csv", "md"}) {
-    app_->add_option("A", a_, "Before: folder, report.json, samples.csv, or a CSV of your own")
+    app_->add_option("A", a_, "Before: folder, report.json, samples.csv, or your own CSV")
         ->required()
         ->option_text(" ");
-    app_->add_option("B", b_, "After; with --across it may be left out: within A")->option_text(" ");
-    app_->add_option("--across", across_, "Points that differ in this alone: schemes, dtype, threads, L, shape")
+    app_->add_option("B", b_, "After; --across without it compares within A")->option_text(" ");
+    app_->add_option("--across", across_, "Compare what differs in one field: schemes, shape, dtype, threads, ..")
         ->type_name("FIELD");
     threshold_option_ =
-        app_->add_option("--threshold", threshold_, "How much slower is a regression [5%]")->type_name("X");
-    app_->add_flag("--any-machine", any_machine_, "Compare although the machines differ");
+        app_->add_option("--threshold", threshold_, "Slowdown that counts as a regression [5%]")->type_name("X");
+    app_->add_flag("--any-machine", any_machine_, "Compare even if the machines differ");
     app_->footer(
-        "A point is a regression when its time, with the CPU's clock taken out, or its speed-up is worse by\n"
-        "more than the threshold and its 95% interval says that it is no chance. With --across nothing is.\n"
+        "A point is a regression when its time (corrected for the CPU's clock) or its speed-up is worse by\n"
+        "more than the threshold and the 95% interval rules out chance. --across reports no regressions.\n"
         "Examples:\n"
         "  kvcast compare before after\n"
         "  kvcast compare before after --threshold 2% --format csv\n"
@@ -40,7 +40,7 @@ class CompareCommand : public Command {
     if (across_.empty() && app_->count("--across") > 0)
       throw ConfigError("--across", "names no field", "such as --across dtype");
     if (!across_.empty() && threshold_option_->count() > 0) {
-      throw ConfigError("--threshold", "nothing is a regression across " + across_, "one of the two");
+      throw ConfigError("--threshold", "--across " + across_ + " reports no regressions", "one of the two");
     }
     const Comparison comparison = compare(a_, b_, options);
     write_stdout(render(comparison, format_.name(), has_colour(Stream::out)));

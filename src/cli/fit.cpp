@@ -11,27 +11,28 @@ namespace {
 class FitCommand : public Command {
  public:
   explicit FitCommand(CLI::App& app)
-      : Command(app.add_subcommand("fit", "Fit r to timings of a file and predict, without measuring")),
+      : Command(app.add_subcommand("fit", "Fit r to existing timings and predict other N, without measuring")),
         format_(*app_, format_names()),
         force_(*app_) {
-    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
+    app_->add_option("PATH", path_, "Timings: folder, report.json, samples.csv, journal, your CSV, or -")
         ->required()
         ->option_text(" ");
     app_->add_option("-N,--candidates", candidates_, "N to predict: 200,500 or 1-1024*2")->type_name("LIST");
     app_->add_option("-L,--history", history_, "Also predict at these L; needs a grid")->type_name("LIST");
     app_->add_option("--layers", layers_, "Also predict at these layers; needs a grid")->type_name("LIST");
-    holdout_option_ = app_->add_option("--holdout", holdout_, "Leave this share of the grid's points out [0.25]")
-                          ->type_name("X")
-                          ->expected(0, 1);
-    app_->add_flag("--extrapolate", extrapolate_, "Predict beyond 4 times the largest measured N too");
-    app_->add_option("--seed", seed_, "Which points are left out [1]")->type_name("N");
-    app_->add_option("--columns", columns_, "Of your own CSV: candidates=n,naive=full_ms,shared=cached_ms")
+    holdout_option_ =
+        app_->add_option("--holdout", holdout_, "Hold out this share of the grid's points to test the fit [0.25]")
+            ->type_name("X")
+            ->expected(0, 1);
+    app_->add_flag("--extrapolate", extrapolate_, "Also predict beyond 4 times the largest measured N");
+    app_->add_option("--seed", seed_, "Random seed of the held-out points [1]")->type_name("N");
+    app_->add_option("--columns", columns_, "Columns of your CSV: candidates=n,naive=full_ms,shared=cached_ms")
         ->type_name("MAP");
-    app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
-    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    app_->add_option("-o,--output", output_, "Write report.json, samples.csv, ... to this folder")->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No file names on stderr");
     app_->footer(
-        "A CSV of your own has the columns candidates, naive_seconds and shared_seconds, each row a round.\n"
-        "Names tell other units: naive_ms, shared_us.\n"
+        "Your own CSV: columns candidates, naive_seconds and shared_seconds, one row per round.\n"
+        "Other units go into the names: naive_ms, shared_us.\n"
         "Examples:\n"
         "  kvcast fit out -N 200,1000\n"
         "  kvcast fit mine.csv --format json\n"

@@ -50,7 +50,7 @@ std::string info_json(const ToolInfo& tool, const MachineInfo& machine, std::int
 class InfoCommand : public Command {
  public:
   explicit InfoCommand(CLI::App& app)
-      : Command(app.add_subcommand("info", "CPU, ISA, memory, measured peak and library versions")),
+      : Command(app.add_subcommand("info", "Show CPU, ISA, memory, measured peak and library versions")),
         format_(*app_, {"table", "json"}) {
     arguments_.attach_field(*app_, "run.threads");
     arguments_.attach_field(*app_, "run.isa");

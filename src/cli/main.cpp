@@ -35,7 +35,8 @@ std::string command_name(const CLI::App& app) {
   return chosen.empty() ? "kvcast" : "kvcast " + chosen.back()->get_name();
 }
 
-// So that --help fits a screen. Returns what to say instead, empty where nothing was taken away.
+// Hides the rarer options, to keep --help on one screen. Returns the line that points to them; empty when none is
+// hidden.
 std::string without_more_options(const CLI::App& app) {
   bool any = false;
   for (CLI::App* command : app.get_subcommands()) {
@@ -45,14 +46,14 @@ std::string without_more_options(const CLI::App& app) {
   return any ? fmt::format("\n{} --help-all lists the other options.\n", command_name(app)) : "";
 }
 
-// --help-all works everywhere; where it says no more than --help, that does not list it.
+// --help-all works everywhere; --help does not list it where both print the same.
 void add_help_all(CLI::App& app) {
   if (app.get_help_all_ptr() == nullptr) app.set_help_all_flag("--help-all", "Print all options and exit")->group("");
   for (CLI::App* command : app.get_subcommands([](const CLI::App*) { return true; })) add_help_all(*command);
 }
 
-// What CLI11 says, or more: it only says that a subcommand is missing when the word given is none, and does not know
-// what an unknown flag may have been meant to be.
+// CLI11's message, improved: it reports a mistyped subcommand as missing, and suggests no correction for an unknown
+// flag.
 std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
   const auto chosen = app.get_subcommands();
   const std::vector<std::string> unread = chosen.empty() ? app.remaining() : chosen.back()->remaining(true);
@@ -68,21 +69,22 @@ std::string problem_of(const CLI::App& app, const CLI::ParseError& error) {
     word = word.substr(0, word.find('='));
   }
   const std::string problem =
-      chosen.empty() ? fmt::format("'{}' is no subcommand or flag", unread.front()) : std::string(error.what());
+      chosen.empty() ? fmt::format("'{}' is not a subcommand or flag", unread.front()) : std::string(error.what());
   const std::string suggestion = did_you_mean(word, names);
   return suggestion.empty() ? problem : fmt::format("{}; {}", problem, suggestion);
 }
 
 int parse_and_execute(int argc, char** argv) {
-  CLI::App app("How much faster a transformer ranks N candidates when they share one user's KV cache.", "kvcast");
+  CLI::App app("How much faster a transformer ranks N candidates that share one user's KV cache, and how many fit.",
+               "kvcast");
   app.get_formatter()->column_width(31);
   app.set_version_flag("--version", version_text, "Version, build and libraries");
   app.require_subcommand(1);
   app.footer(
       "Examples:\n"
       "  kvcast run                      measure the preset `default`\n"
-      "  kvcast run seed --budget 150s   a larger shape in a given time\n"
-      "  kvcast run --help               flags of a subcommand");
+      "  kvcast run seed --budget 150s   measure a larger shape for 150 seconds\n"
+      "  kvcast run --help               list the options of a subcommand");
   // The subcommands, in the order of help.
   std::vector<std::unique_ptr<Command>> commands;
   commands.push_back(make_run_command(app));
@@ -138,7 +140,7 @@ int main(int argc, char** argv) {
     print_error(error.what());
     return kExitIo;
   } catch (const kvcast::CheckError& error) {
-    // Nothing was measured because someone stopped it: that is no failed check.
+    // Stopped before anything was measured: not a failed check.
     if (pending_signal() != 0) {
       print_error("interrupted");
       return kExitSignal + pending_signal();
@@ -146,7 +148,7 @@ int main(int argc, char** argv) {
     print_error(error.what());
     return kExitCheck;
   } catch (const std::bad_alloc&) {
-    print_error("out of memory: make the shape or -N smaller, or set --max-memory to what this process may take");
+    print_error("out of memory: choose a smaller shape or -N, or set --max-memory to this process's limit");
     return kExitUsage;
   } catch (const std::system_error& error) {
     if (error.code() != std::errc::resource_unavailable_try_again) {
@@ -154,7 +156,7 @@ int main(int argc, char** argv) {
       return kExitBug;
     }
     print_error(
-        "the system starts no more threads: fewer --threads or --workers, or see ulimit -u and the cgroup's "
+        "the system refuses to start more threads: lower --threads or --workers, or raise ulimit -u or the cgroup's "
         "pids.max");
     return kExitUsage;
   } catch (const std::exception& error) {

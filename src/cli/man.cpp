@@ -12,7 +12,7 @@
 namespace kvcast::cli {
 namespace {
 
-/// Text as roff prints it: no line of it is a request, hyphens and backslashes are themselves.
+/// Escaped for roff: hyphens and backslashes print as themselves, and no line is taken for a request.
 std::string roff(const std::string& text) {
   std::string result;
   for (const char c : text) {
@@ -61,19 +61,19 @@ class ManCommand : public Command {
 std::string man_page(const std::vector<CommandInfo>& commands, const std::string& version) {
   std::string text = fmt::format(".TH KVCAST 1 \"\" \"kvcast {}\" \"User Commands\"\n", roff(version));
   text +=
-      ".SH NAME\nkvcast \\- how many candidates may share one user's KV cache\n"
+      ".SH NAME\nkvcast \\- how many candidates fit when they share one user's KV cache\n"
       ".SH SYNOPSIS\n\\fBkvcast\\fR \\fICOMMAND\\fR [\\fIOPTIONS\\fR]\n"
       ".SH DESCRIPTION\n"
-      "Measures how much faster a transformer ranks N candidates when they share one user's KV cache, on this CPU, and "
-      "sizes the queue of candidates for a latency, memory and rate.\n"
+      "Measures on this CPU how much faster a transformer ranks N candidates that share one user's KV cache, and "
+      "answers how many fit a latency, memory and rate budget.\n"
       ".SH COMMANDS\n";
   for (const CommandInfo& command : commands) text += command_section(command);
   text +=
       ".SH EXIT STATUS\n"
       ".TP\n0\nok\n.TP\n2\nbad usage or configuration\n.TP\n3\ninput or output failed\n"
-      ".TP\n4\na check failed, a regression, or no N meets the budgets\n.TP\n70\na bug\n"
-      ".TP\n128+n\nsignal n; what was measured is saved\n"
-      ".SH ENVIRONMENT\n.TP\nNO_COLOR\nno colours when it is set and not empty; nor where there is no terminal\n";
+      ".TP\n4\na check failed, a run got slower, or no N meets the budgets\n.TP\n70\na bug\n"
+      ".TP\n128+n\nstopped by signal n; finished rounds are saved\n"
+      ".SH ENVIRONMENT\n.TP\nNO_COLOR\nset and not empty: no colours; output that is not a terminal never has any\n";
   return text;
 }
 

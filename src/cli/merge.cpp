@@ -12,12 +12,12 @@ namespace {
 class MergeCommand : public Command {
  public:
   explicit MergeCommand(CLI::App& app)
-      : Command(app.add_subcommand("merge", "Join the folders of run --shard into one report")),
+      : Command(app.add_subcommand("merge", "Merge the parts of run --shard into one report")),
         format_(*app_, format_names()),
         force_(*app_) {
     app_->add_option("DIR", folders_, "Folders of all parts, in any order")->required()->option_text("...");
-    app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
-    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    app_->add_option("-o,--output", output_, "Write report.json, samples.csv, ... to this folder")->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No file names on stderr");
     app_->footer(
         "Examples:\n"
         "  kvcast run grid.json --shard 1/2 -o part1      on one machine\n"

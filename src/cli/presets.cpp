@@ -14,7 +14,7 @@ class PresetsCommand : public Command {
  public:
   explicit PresetsCommand(CLI::App& app) : Command(app.add_subcommand("presets", "List the built-in presets")) {
     show_ = app_->add_subcommand("show", "Print one preset as JSON");
-    show_->add_option("name", name_, "Preset name")->required()->option_text("NAME");
+    show_->add_option("PRESET", name_, "Preset name")->required()->option_text(" ");
     app_->footer(
         "Examples:\n"
         "  kvcast presets\n"

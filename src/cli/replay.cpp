@@ -12,13 +12,15 @@ namespace {
 class ReplayCommand : public Command {
  public:
   explicit ReplayCommand(CLI::App& app)
-      : Command(app.add_subcommand("replay", "Serve a log on this machine's engine, against its simulation")),
+      : Command(app.add_subcommand("replay", "Serve your traffic on this machine and compare its simulation")),
         format_(*app_, format_names(traffic_formats())),
         force_(*app_) {
-    app_->add_option("-o,--output", output_, "Folder for report.json, traffic.csv, report.html, ...")->type_name("DIR");
-    app_->add_flag("-q,--quiet", quiet_, "No progress and no names of written files on stderr");
-    app_->add_option("--workers", request_.workers, "Requests served at a time, each by --threads [1]")->type_name("N");
-    app_->add_flag("--closed-loop", request_.closed_loop, "The next request comes as soon as a worker is free");
+    app_->add_option("-o,--output", output_, "Write report.json, traffic.csv, report.html, ... to this folder")
+        ->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No progress and no file names on stderr");
+    app_->add_option("--workers", request_.workers, "Requests served in parallel, each on --threads [1]")
+        ->type_name("N");
+    app_->add_flag("--closed-loop", request_.closed_loop, "Send the next request as soon as a worker is free");
     app_->get_option("--force")->group(kMoreOptions);  // one screen of --help
     traffic_.attach(*app_);
     // Lengths and N come from the requests; one seed draws everything.
@@ -57,14 +59,14 @@ class ReplayCommand : public Command {
     print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
     if (folder) folder->keep();
     if (pending_signal() != 0) {
-      print_error("interrupted; what was served so far is reported");
+      print_error("interrupted; the report covers the requests served so far");
       return kExitSignal + pending_signal();
     }
     const Traffic& traffic = *report.traffic;
     // The model's fault, not the user's.
     if (!quiet_) {
       for (const ReplayComparison& row : traffic.replay) {
-        if (!row.within) write_stderr("kvcast: the simulated " + row.name + " is further off than it is held to\n");
+        if (!row.within) write_stderr("kvcast: the simulated " + row.name + " is off by more than its tolerance\n");
       }
     }
     if (traffic_holds(traffic)) return kExitOk;

@@ -15,15 +15,17 @@ namespace {
 class ReportCommand : public Command {
  public:
   explicit ReportCommand(CLI::App& app)
-      : Command(app.add_subcommand("report", "A report in other formats, without measuring again")), force_(*app_) {
-    app_->add_option("PATH", paths_, "Folders of runs, or report.json; several with --to html, on one page")
+      : Command(app.add_subcommand("report", "Write a report in other formats, without measuring again")),
+        force_(*app_) {
+    app_->add_option("PATH", paths_, "Folders of runs, or report.json; several make one page (--to html)")
         ->required()
         ->option_text("...");
     app_->add_option("--to", to_, "Formats to write: " + join_names() + " [md]")->type_name("LIST")->delimiter(',');
-    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; of several: .]")->type_name("DIR");
-    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; for several PATHs: .]")
+        ->type_name("DIR");
+    app_->add_flag("-q,--quiet", quiet_, "No file names on stderr");
     app_->footer(
-        "With one format and -o - it goes to stdout.\n"
+        "-o - writes one format to stdout.\n"
         "Examples:\n"
         "  kvcast report out --to md,csv\n"
         "  kvcast report out -o -\n"
@@ -34,7 +36,7 @@ class ReportCommand : public Command {
     const std::vector<FormatInfo> chosen = chosen_formats();
     const bool several = paths_.size() > 1;
     if (several && (chosen.size() != 1 || chosen.front().name != "html")) {
-      throw ConfigError("--to", "several reports go on one page only", "--to html");
+      throw ConfigError("--to", "several reports make one page only", "--to html");
     }
     std::vector<std::pair<std::string, std::string>> files;
     if (several) {

@@ -38,7 +38,8 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
   if (plan.cases.size() > 1) {
     out += fmt::format("{} shapes, {} points", plan.cases.size(), plan.points.size());
     if (plan.batches > 1) {
-      out += fmt::format(", measured in {} parts one after the other: memory does not hold all at once", plan.batches);
+      out +=
+          fmt::format(", measured in {} parts, one after the other: they do not fit in memory together", plan.batches);
     }
     out += "\n";
   }
@@ -47,9 +48,10 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
     if (point.whole_s > 0) checked.insert(point.candidates);
   }
   if (!checked.empty()) {
-    out += fmt::format("N = {} also run whole in the first {} ({} each), to check the times that are not\n",
-                       fmt::join(checked, ", "), rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
-                       human_seconds(plan.check_s));
+    out +=
+        fmt::format("N = {} also run whole in the first {} ({} each), to check the extrapolated and assembled times\n",
+                    fmt::join(checked, ", "), rounds_text(std::min(plan.rounds, plan.whole_check_rounds)),
+                    human_seconds(plan.check_s));
   }
   out +=
       fmt::format("estimate: {} setup + {} of {} = {} of a budget of {}; peak memory {}", human_seconds(plan.setup_s),
@@ -58,7 +60,8 @@ std::string plan_text(const Plan& plan, const Config& config, Stream stream) {
   if (config.measure.max_memory_bytes > 0) {
     out += fmt::format(" of {}", human_bytes(config.measure.max_memory_bytes));
   }
-  return out + "\nBy FLOPs; the run itself times one pass of each scheme and plans its rounds by that.\n";
+  return out +
+         "\nEstimated from FLOPs; the run first times one pass of each scheme, then plans its rounds from that.\n";
 }
 
 std::string plan_json(const Plan& plan) {
@@ -109,14 +112,15 @@ Shard parse_shard(const std::string& text) {
 class RunCommand : public Command {
  public:
   explicit RunCommand(CLI::App& app)
-      : Command(app.add_subcommand("run", "Measure naive against shared and fit r")),
+      : Command(app.add_subcommand("run", "Measure the speed-up of sharing at each N, and fit r")),
         format_(*app_, format_names()),
         force_(*app_) {
-    app_->add_option("-o,--output", output_, "Folder for report.json, samples.csv, ...")->type_name("DIR");
-    app_->add_option("--resume", resume_, "Go on with the unfinished run of this folder")->type_name("DIR");
-    app_->add_option("--shard", shard_, "Measure the i-th of n parts of the grid, see kvcast merge")->type_name("i/n");
+    app_->add_option("-o,--output", output_, "Write report.json, samples.csv, ... to this folder")->type_name("DIR");
+    app_->add_option("--resume", resume_, "Resume the interrupted run in DIR")->type_name("DIR");
+    app_->add_option("--shard", shard_, "Measure part i of n of the grid; kvcast merge joins the parts")
+        ->type_name("i/n");
     app_->add_flag("--self-check", self_check_, "Time every scheme under two names; exit 4 when they differ");
-    app_->add_flag("--dry-run", dry_run_, "Print the plan and its cost, measure nothing");
+    app_->add_flag("--dry-run", dry_run_, "Print the plan and its cost; measure nothing");
     app_->add_flag("-q,--quiet", quiet_, "No plan and no progress on stderr");
     arguments_.attach(*app_);
     app_->footer(
@@ -157,7 +161,7 @@ class RunCommand : public Command {
   int resume_run() {
     if (resume_->empty()) throw ConfigError("--resume", "the folder has no name", "such as --resume out");
     if (output_ || shard_ || self_check_ || dry_run_) {
-      throw ConfigError("--resume", "the run is finished as it was begun",
+      throw ConfigError("--resume", "the run resumes with the options it began with",
                         "without --output, --shard, --self-check and --dry-run");
     }
     const Unfinished unfinished = read_unfinished(*resume_);
@@ -166,7 +170,7 @@ class RunCommand : public Command {
     refuse_other_machine(unfinished, machine_info(0));
     arguments_.refuse_unless_like(unfinished.config, *resume_, host_limits());
     if (!quiet_) {
-      write_stderr(fmt::format("{}: {} of {} are kept, {} measured\n", one_line(*resume_),
+      write_stderr(fmt::format("{}: resuming after {} of {} ({} measured)\n", one_line(*resume_),
                                rounds_text(unfinished.rounds), rounds_text(unfinished.plan.rounds),
                                human_seconds(unfinished.measured_s)));
     }
@@ -174,10 +178,10 @@ class RunCommand : public Command {
     return report(nullptr, resume_, [&](const Observer& observer) { return resume(unfinished, machine, observer); });
   }
 
-  // Runs, then writes and prints what came out.
+  // Runs, then writes and prints the result.
   template <typename Measure>
   int report(OutputFolder* folder, const std::optional<std::string>& output, const Measure& measure) const {
-    const std::string go_on = output ? ", kvcast run --resume " + one_line(*output) + " goes on" : "";
+    const std::string go_on = output ? "; kvcast run --resume " + one_line(*output) + " continues it" : "";
     const SavesOnSignal saves(output ? (std::filesystem::path(*output) / "journal.jsonl").string() : "", go_on);
     Progress progress(quiet_);
     const RunResult result = measure(progress.observer());
@@ -193,7 +197,7 @@ class RunCommand : public Command {
         namespace fs = std::filesystem;
         std::error_code unknown;
         if (!fs::exists(fs::path(*output) / "journal.jsonl", unknown)) throw;
-        throw IoError(error.what(), "kvcast run --resume " + *output + " writes them when there is room");
+        throw IoError(error.what(), "free some space, then kvcast run --resume " + *output + " writes the files");
       }
       if (folder != nullptr) folder->keep();
       // An interrupted run keeps its journal, to be resumed from.
@@ -202,11 +206,11 @@ class RunCommand : public Command {
     write_stdout(text);
     if (!quiet_) {
       write_paths(paths);
-      // The table says them itself.
+      // The table shows them itself.
       if (format_.name() != "table") write_warnings(result.report.warnings);
     }
     if (pending_signal() != 0) {
-      print_error("interrupted; what was measured so far is reported" + go_on);
+      print_error("interrupted; the report covers the rounds measured so far" + go_on);
       return kExitSignal + pending_signal();
     }
     if (!result.checks_passed) {

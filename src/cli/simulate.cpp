@@ -13,7 +13,7 @@ namespace {
 class SimulateCommand : public Command {
  public:
   explicit SimulateCommand(CLI::App& app)
-      : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of a log on a fleet")),
+      : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of your traffic, simulated")),
         format_(*app_, format_names(traffic_formats())),
         force_(*app_) {
     app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, your own CSV, or -")
@@ -25,25 +25,25 @@ class SimulateCommand : public Command {
     const auto more = [&](const char* flag, auto& value, const char* type, const char* doc) {
       add(flag, value, type, doc)->group(kMoreOptions);
     };
-    add("--workers", options_.server.workers, "N", "Requests served at a time, each by the run's threads [1]");
-    more("--order", order_, "NAME", "Who is served first: fifo, shortest [fifo]");
-    add("--batch", options_.server.batch_max, "N", "Most requests that are served together [1]");
-    more("--batch-window", batch_window_, "TIME", "A free worker waits this long for more of them [0]");
-    add("--find", find_, "NAME", "What just meets --p99: qps, candidates, workers, cache [nothing]");
-    more("--replications", options_.replications, "N", "Independent simulations, for the intervals [10]");
-    more("--threads", options_.threads, "N", "That they run on; the numbers do not depend on it [all CPUs]");
-    more("--scheme", options_.scheme, "NAME", "Scheme of PATH [shared]");
-    more("--layers", options_.layers, "M", "Of several shapes in PATH [most]");
-    more("--shape", options_.shape, "PRESET|FILE", "Shape of timings that do not tell it");
-    add("--service", service_, "TIME", "Instead of PATH: every request takes this");
-    add("--token-time", token_, "TIME", "And this per history token that is not cached");
-    add("--candidate-time", candidate_, "TIME", "And this per candidate");
-    add("--token-bytes", token_bytes_, "BYTES", "Keys and values of a token, with constant times");
-    more("--tail", tail_, "X", "P99 over mean of the service time [that of the timings; 1, constant]");
-    more("--write-trace", write_trace_, "FILE", "Also the requests themselves, as a trace");
-    add("-o,--output", output_, "DIR", "Folder for report.json, traffic.csv, report.html, ...");
-    app_->add_flag("--extrapolate", options_.extrapolate, "Also take N beyond 4 times the largest measured one");
-    app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
+    add("--workers", options_.server.workers, "N", "Requests served in parallel, each on the run's threads [1]");
+    more("--order", order_, "NAME", "Service order: fifo, shortest [fifo]");
+    add("--batch", options_.server.batch_max, "N", "At most this many requests served together [1]");
+    more("--batch-window", batch_window_, "TIME", "Time a free worker waits for a batch to fill [0]");
+    add("--find", find_, "NAME", "Find what just meets --p99: qps, candidates, workers, cache [none]");
+    more("--replications", options_.replications, "N", "Independent simulations behind the intervals [10]");
+    more("--threads", options_.threads, "N", "Threads to simulate on; results do not depend on it [all CPUs]");
+    more("--scheme", options_.scheme, "NAME", "Sharing scheme in PATH [shared]");
+    more("--layers", options_.layers, "M", "Layers, where PATH has several shapes [most]");
+    more("--shape", options_.shape, "PRESET|FILE", "Shape of timings that do not record theirs");
+    add("--service", service_, "TIME", "Instead of PATH: fixed time per request");
+    add("--token-time", token_, "TIME", "Plus this per uncached history token");
+    add("--candidate-time", candidate_, "TIME", "Plus this per candidate");
+    add("--token-bytes", token_bytes_, "BYTES", "With these times: KV cache bytes per token");
+    more("--tail", tail_, "X", "P99 / mean of the service time [from the timings; else 1, constant]");
+    more("--write-trace", write_trace_, "FILE", "Also write the requests as a trace");
+    add("-o,--output", output_, "DIR", "Write report.json, traffic.csv, report.html, ... to this folder");
+    app_->add_flag("--extrapolate", options_.extrapolate, "Also accept N beyond 4 times the largest measured N");
+    app_->add_flag("-q,--quiet", quiet_, "No file names on stderr");
     app_->footer(
         "Exit 4 when the workers fall behind, --p99 is not met, or --find finds nothing.\n"
         "Examples:\n"
@@ -62,7 +62,7 @@ class SimulateCommand : public Command {
     if (find_) options.find = one_of<FindTarget>("--find", *find_);
     options.workload = traffic_.workload();
     if (options.report == "-" && options.workload.trace == "-") {
-      throw ConfigError("--trace", "standard input has the timings", "one of the two in a file");
+      throw ConfigError("--trace", "standard input has the timings", "read one of the two from a file");
     }
     options.columns = traffic_.timing_columns();
     options.cache = traffic_.cache();

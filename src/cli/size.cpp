@@ -12,38 +12,40 @@ namespace {
 class SizeCommand : public Command {
  public:
   explicit SizeCommand(CLI::App& app)
-      : Command(app.add_subcommand("size", "How many candidates fit latency, memory and rate")),
+      : Command(app.add_subcommand("size", "How many candidates fit your latency, memory and rate budgets")),
         format_(*app_, format_names(sizing_formats())),
         force_(*app_) {
-    app_->add_option("PATH", path_, "Folder, report.json, samples.csv, journal, your own CSV, or - (stdin)")
+    app_->add_option("PATH", path_, "Timings: folder, report.json, samples.csv, journal, your CSV, or -")
         ->option_text(" ");
     const auto text = [&](const std::string& flag, std::optional<std::string>& value, const char* type,
                           const char* doc) { app_->add_option(flag, value, doc)->type_name(type); };
     for (const BudgetInfo& one : sizing_budgets()) text(one.flag(), budgets_[&one], one.type, one.doc);
     app_->add_option("--workers", options_.workers,
-                     "Requests served at a time, each by the run's threads [as measured]")
+                     "Requests served in parallel, each on the run's threads [as measured]")
         ->type_name("N");
-    app_->add_option("--users-cached", options_.users_cached, "Users whose cache is kept between requests [0]")
+    app_->add_option("--users-cached", options_.users_cached,
+                     "Users whose KV cache stays in memory between requests [0]")
         ->type_name("N");
-    text("--min-improvement", min_improvement_, "PCT", "Also the smallest N worth it: 60 is 60% less time than naive");
-    text("--drop", drop_, "PCT", "Throughput that naive costs the ranker: 40 [measured, with a head]");
-    text("--target-drop", target_drop_, "PCT", "What it may cost with sharing: 6.8");
-    text("--price-per-hour", price_, "X", "Of a machine: also the cost of a million requests");
-    text("-N,--candidates", candidates_, "LIST", "N to show beside the answer");
-    app_->add_flag("--extrapolate", options_.extrapolate, "Answer beyond 4 times the largest measured N too");
-    text("-L,--history", history_, "L", "Of several shapes; between them by the surface [largest]");
-    text("--layers", layers_, "M", "Likewise [largest]");
-    app_->add_option("--scheme", options_.scheme, "Scheme that shares [shared]")->type_name("NAME");
-    app_->add_option("--shape", options_.shape, "Shape of timings that do not tell it, or of --r")
+    text("--min-improvement", min_improvement_, "PCT",
+         "Also find the smallest N worth it: 60 = 60% less time than naive");
+    text("--drop", drop_, "PCT", "Ranker throughput lost to naive, in %: 40 [measured, with a head]");
+    text("--target-drop", target_drop_, "PCT", "Ranker throughput you accept to lose with sharing, in %: 6.8");
+    text("--price-per-hour", price_, "X", "Price of a machine; adds the cost per million requests");
+    text("-N,--candidates", candidates_, "LIST", "More N to show beside the answer");
+    app_->add_flag("--extrapolate", options_.extrapolate, "Also answer beyond 4 times the largest measured N");
+    text("-L,--history", history_, "L", "L to size for; unmeasured ones come from the surface [largest]");
+    text("--layers", layers_, "M", "Layers to size for; unmeasured ones from the surface [largest]");
+    app_->add_option("--scheme", options_.scheme, "Sharing scheme to size [shared]")->type_name("NAME");
+    app_->add_option("--shape", options_.shape, "Shape of --r, or of timings that do not record theirs")
         ->type_name("PRESET|FILE");
-    text("--r", r_, "X", "Instead of PATH: cost of one more candidate over naive's");
-    text("--naive-candidate", naive_candidate_, "TIME", "With --r: naive's mean time of one candidate");
-    text("--tail", tail_, "X", "P99 over mean of the service time [that of the timings; 1, constant]");
-    text("--columns", columns_, "MAP", "Of your own CSV: candidates=n,naive=full_ms,shared=cached_ms");
-    text("-o,--output", output_, "DIR", "Folder for report.json, sizing.csv, sizing.md, ...");
-    app_->add_flag("-q,--quiet", quiet_, "No names of written files, no warnings on stderr");
+    text("--r", r_, "X", "Instead of PATH: cost of one more candidate, relative to naive");
+    text("--naive-candidate", naive_candidate_, "TIME", "With --r: naive's mean time per candidate");
+    text("--tail", tail_, "X", "P99 / mean of the service time [from the timings; else 1, constant]");
+    text("--columns", columns_, "MAP", "Columns of your CSV: candidates=n,naive=full_ms,shared=cached_ms");
+    text("-o,--output", output_, "DIR", "Write report.json, sizing.csv, sizing.md, ... to this folder");
+    app_->add_flag("-q,--quiet", quiet_, "No file names and no warnings on stderr");
     app_->footer(
-        "Exit 4 when no N meets the budgets; the answer says by how much and what would.\n"
+        "Exit 4 when no N meets the budgets; the answer says by how much it misses and what would help.\n"
         "Examples:\n"
         "  kvcast size out --p99 50ms --memory 8GiB --qps 200 --workers 4 --users-cached 10000\n"
         "  kvcast size mine.csv --p99 20ms --min-improvement 60 --format md\n"
@@ -54,7 +56,7 @@ class SizeCommand : public Command {
     format_.check();
     force_.check(output_, {path_});
     const Report report = size(path_, options());
-    // Beside the table, too: it shows the sizing only.
+    // The table shows the sizing only: the warnings go beside it, too.
     print_report(report, render_sizing(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
     if (report.sizing->feasible) return kExitOk;
     print_error(sizing_answer(*report.sizing));
@@ -65,7 +67,7 @@ class SizeCommand : public Command {
   static std::int64_t one_value(const std::string& text, const char* flag) {
     const auto values = parse_list(text, flag);
     if (values.size() == 1) return values.front();
-    throw ConfigError(flag, "'" + text + "' is a list", "one value: a sizing is of one shape");
+    throw ConfigError(flag, "'" + text + "' is a list", "one value: size answers for one shape");
   }
 
   SizingOptions options() const {

@@ -30,10 +30,9 @@ class Progress {
   void stage(const std::string& name);
   /// fraction in [0,1]; eta_s: seconds left; current: what is being measured.
   void update(double fraction, double eta_s, const std::string& current);
-  /// A log is being read; share: of it, where that is known. On a terminal at once; elsewhere only what takes longer
-  /// than two seconds is told of.
+  /// A log is being read; share: of it, where known. Shown at once on a terminal, elsewhere after two seconds.
   void reading(const std::string& file, std::optional<double> share);
-  /// What a long command is to tell its progress to; it stops at a signal.
+  /// Receives the progress of a long command, and stops it at a signal.
   Observer observer();
   /// Takes the bar away. Nothing is shown after it.
   void finish();

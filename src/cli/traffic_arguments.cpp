@@ -23,39 +23,41 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
   const auto more = [&](const char* flag, auto& value, const char* type, const char* doc) {
     add(flag, value, type, doc)->group(kMoreOptions);
   };
-  add("--trace", workload_.trace, "FILE", "CSV of timestamp_ms,user_id,history_len,n_candidates; or - [none]");
-  add("--qps", qps_, "RATE", "Requests that arrive; of a trace by its number of users");
-  more("--requests", requests_, "N", "Most requests [the trace once; synthetic 1000000]");
-  add("--candidates", candidates_, "DIST", "N, of a trace where it has 0: 200, lognormal:200,900, file:TRACE");
-  app.add_flag("--replace-candidates", workload_.replace_candidates, "Of a trace also where it has others")
+  add("--trace", workload_.trace, "FILE", "CSV: timestamp_ms,user_id,history_len,n_candidates; - = stdin [none]");
+  add("--qps", qps_, "RATE", "Target rate: 200, 12000/min; a trace is scaled by adding users");
+  more("--requests", requests_, "N", "At most this many requests [trace: once through; else 1000000]");
+  add("--candidates", candidates_, "DIST", "N, where a trace has none: 200, lognormal:200,900, file:TRACE");
+  app.add_flag("--replace-candidates", workload_.replace_candidates,
+               "Override the candidates of the trace by --candidates")
       ->group(kMoreOptions);
-  add("--history", history_, "DIST", "Synthetic: L of a user's first request, likewise");
-  more("--growth", growth_, "N", "Synthetic: tokens that a history grows between two requests [1]");
-  more("--users", workload_.users, "N", "Synthetic: users [100000]");
-  more("--zipf", zipf_, "S", "Synthetic: user k is asked for in proportion to 1/k^S [1]");
-  more("--arrivals", workload_.arrivals, "FILE", "Synthetic: a trace whose timestamps are used [Poisson]");
-  more("--history-scale", history_scale_, "X", "Histories of a trace times this [1]");
-  add("--max-history", workload_.max_history, "N", "Longer histories keep their newest tokens [no limit]");
+  add("--history", history_, "DIST", "Synthetic: L of a user's first request; same forms as --candidates");
+  more("--growth", growth_, "N", "Synthetic: tokens a history gains between two requests [1]");
+  more("--users", workload_.users, "N", "Synthetic: number of users [100000]");
+  more("--zipf", zipf_, "S", "Synthetic: user k sends requests in proportion to 1/k^S [1]");
+  more("--arrivals", workload_.arrivals, "FILE", "Synthetic: take the timestamps of this trace [Poisson]");
+  more("--history-scale", history_scale_, "X", "Multiply the histories of the trace by this [1]");
+  add("--max-history", workload_.max_history, "N", "Cut longer histories to their newest tokens [no limit]");
   app.add_option("--columns", columns_,
-                 timings ? "Of traces: timestamp=ts,user=uid,...; of PATH: candidates=n,..."
-                         : "Of traces: timestamp=ts,user=uid,history=len,candidates=n")
+                 timings ? "Columns of traces: timestamp=ts,user=uid,..; of PATH: candidates=n,.."
+                         : "Columns of traces: timestamp=ts,user=uid,history=len,candidates=n")
       ->type_name("MAP")
       ->expected(1)
       ->multi_option_policy(CLI::MultiOptionPolicy::TakeAll)
       ->group(kMoreOptions);
-  more("--timestamps", workload_.timestamps, "UNIT", "Of a trace: s, ms, us, ns [by their size and the column's name]");
+  more("--timestamps", workload_.timestamps, "UNIT",
+       "Unit in the trace: s, ms, us, ns [by size and name of the column]");
   more("--spread-timestamps", workload_.spread, "HOW",
-       "Trace stamped to seconds: random, even, none within each [refused]");
-  app.add_flag("--skip-bad-rows{5%}", skip_bad_rows_, "Leave out bad rows of a trace, at most 5%; =20%: at most that")
+       "Spread whole-second timestamps: random, even, none [refuse them]");
+  app.add_flag("--skip-bad-rows{5%}", skip_bad_rows_, "Skip bad rows of a trace, up to 5%; =20%: up to 20%")
       ->group(kMoreOptions);
-  add("--cache", cache_bytes_, "BYTES", "Users' keys and values kept between requests: 8GiB [none]");
-  more("--page", cache_.page_tokens, "N", "A cached history takes whole pages of this many tokens [16]");
-  const std::string policies = fmt::format("Who leaves a full cache: {} [lru]", fmt::join(cache_policies(), ", "));
+  add("--cache", cache_bytes_, "BYTES", "Memory for KV caches kept between requests: 8GiB [none]");
+  more("--page", cache_.page_tokens, "N", "Page size in tokens; a cached history takes whole pages [16]");
+  const std::string policies = fmt::format("Eviction policy of the cache: {} [lru]", fmt::join(cache_policies(), ", "));
   more("--policy", cache_.policy, "NAME", policies.c_str());
-  more("--ttl", ttl_, "TIME", "Drop a history not asked for in this time [never]");
-  add("--p99", p99_, "TIME", "What 99% of the requests are to be answered within: 50ms");
-  more("--warm-up", warm_up_, "X", "First share of the requests, served but not counted [0.1]");
-  more("--seed", seed_, "N", "Of all that is drawn [1]");
+  more("--ttl", ttl_, "TIME", "Drop a history not requested for this long [never]");
+  add("--p99", p99_, "TIME", "P99 latency budget, queueing included, e.g. 50ms");
+  more("--warm-up", warm_up_, "X", "Share of the requests served first and not counted [0.1]");
+  more("--seed", seed_, "N", "Random seed [1]");
 }
 
 WorkloadOptions TrafficArguments::workload() const {

@@ -41,16 +41,16 @@ std::string equivalence_text(const Equivalence& equivalence) {
   std::string out = text_table({"scheme", "float64 max abs", "max rel", "naive max abs", "max rel", "float64 top-k",
                                 "tau", "naive top-k", "tau", "agrees"},
                                rows, {true, false, false, false, false, false, false, false, false, true});
-  out += fmt::format("ranking by readout score: overlap of the top {} and Kendall's tau of {} candidates\n",
+  out += fmt::format("rankings by readout score: overlap of the top {}, Kendall's tau over {} candidates\n",
                      equivalence.top_k, equivalence.checked_candidates);
-  out += fmt::format("tolerance (max abs): {} against float64, {} against naive; naive itself {} against float64\n",
+  out += fmt::format("tolerance (max abs): {} against float64, {} against naive; {} for naive against float64\n",
                      human_error(equivalence.tolerance_reference), human_error(equivalence.tolerance_naive),
                      human_error(equivalence.bound_reference));
   if (equivalence.layers) {
     const LayerSamples& layers = *equivalence.layers;
     out += fmt::format(
-        "layers at the full shape, from their own inputs: {} keys and {} outputs of {} layers; largest "
-        "error {} of what rounding explains ({})\n",
+        "layers at the full shape, each from its own input: {} keys and {} outputs of {} layers; largest "
+        "error {} x what rounding explains ({})\n",
         layers.keys, layers.outputs, layers.layers, human_error(layers.error), layers.where);
   }
   if (equivalence.tolerance_fp32) {
@@ -58,10 +58,10 @@ std::string equivalence_text(const Equivalence& equivalence) {
     for (const SchemeEquivalence& scheme : equivalence.schemes) {
       errors.push_back(scheme.scheme + " " + human_error(max_abs(scheme.vs_reference_fp32)));
     }
-    out += fmt::format("the same schemes in fp32, which sees single keys, against float64: {}; allowed {}\n",
+    out += fmt::format("the same schemes in fp32 (sensitive to a single key) against float64: {}; allowed {}\n",
                        fmt::join(errors, ", "), human_error(equivalence.tolerance_fp32));
   }
-  return out + fmt::format("float64 ran at shape: {}\n", equivalence.reference_shape);
+  return out + fmt::format("shape of the float64 reference: {}\n", equivalence.reference_shape);
 }
 
 std::string skipped_text(const std::vector<SkippedScheme>& skipped) {
@@ -97,7 +97,7 @@ std::string stale_text(const StaleError& stale) {
                   human_error(stale.output.max_rel)});
   const std::string over = stale.candidates == 1 ? "1 candidate" : fmt::format("{} candidates", stale.candidates);
   return coloured("sharing the history would be wrong by:", Colour::red, Stream::out) + "\n" +
-         fmt::format("(largest over {}, the output of candidate {}; computed at shape: {})\n", over,
+         fmt::format("(largest error over {}; output of candidate {}; computed at shape: {})\n", over,
                      stale.worst_candidate, stale.shape) +
          text_table({"", "max abs", "max rel"}, rows, {true, false, false});
 }
@@ -191,16 +191,17 @@ std::string result_json(const VerifyResult& result) {
 class VerifyCommand : public Command {
  public:
   explicit VerifyCommand(CLI::App& app)
-      : Command(app.add_subcommand("verify", "Compare the schemes with float64 and with naive")),
+      : Command(app.add_subcommand("verify", "Check that every scheme computes the same as float64 and as naive")),
         format_(*app_, {"table", "json"}) {
-    app_->add_option("--export", export_file_, "Write weights, inputs and outputs as safetensors")->type_name("FILE");
+    app_->add_option("--export", export_file_, "Write weights, inputs and outputs to a safetensors file")
+        ->type_name("FILE");
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
-    // It compares all schemes, on as many candidates as are worth it, and times nothing.
+    // verify compares all schemes on its own choice of candidates and times nothing.
     arguments_.attach(*app_, {"model.head_width", "model.head_layers", "run.candidates", "run.schemes", "run.cached",
                               "run.micro_batch", "measure.budget", "measure.precision", "measure.profile",
                               "measure.cold", "measure.pin"});
     app_->footer(
-        "Exits 4 when a scheme disagrees, or the mask cannot share (and shows the error it would make).\n"
+        "Exit 4 when a scheme disagrees, or when the mask rules out sharing (with the error it would cause).\n"
         "Examples:\n"
         "  kvcast verify smoke --export case.safetensors\n"
         "  kvcast verify smoke --mask bidirectional");
@@ -212,7 +213,7 @@ class VerifyCommand : public Command {
     const Config config = arguments_.load(host_limits());
     if (const std::size_t shapes = grid(config).size(); shapes > 1) {
       throw ConfigError("verify", fmt::format("the config is a grid of {} shapes", shapes),
-                        "one shape at a time: give -L and --layers one value each");
+                        "one shape at a time: one value each for -L and --layers");
     }
     select_isa(config.run.isa);
     if (!quiet_) write_ignored_variables();
@@ -222,7 +223,7 @@ class VerifyCommand : public Command {
 
     write_stdout(format_.name() == "json" ? result_json(result) : result_text(result));
     if (export_file_ && !quiet_) write_paths({*export_file_});
-    // The table says them itself.
+    // The table shows them itself.
     if (format_.name() == "json" && !quiet_) write_warnings(result.warnings);
     if (result.stale) {
       print_error(fmt::format("check failed: mask '{}' cannot share the history", result.shape.mask));
@@ -242,7 +243,7 @@ class VerifyCommand : public Command {
  private:
   static std::string result_text(const VerifyResult& result) {
     std::string text =
-        fmt::format("{}\n{} candidates checked, {} of them by float64, on {}, dense products {}\n",
+        fmt::format("{}\n{} candidates checked, {} of them against float64, on {}, dense products {}\n",
                     shape_text(result.shape), result.equivalence.checked_candidates,
                     result.equivalence.judged_candidates.value_or(0), result.machine.isa, result.machine.dense_isa);
     text += equivalence_text(result.equivalence) + skipped_text(result.skipped) + stored_text(result);

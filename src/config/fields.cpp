@@ -141,36 +141,40 @@ Field automatic_integer_list(std::string path, std::string flags, Member<std::ve
 // A text out of a closed list.
 Field choice(std::string path, std::string flags, Member<std::string> member, std::vector<std::string> names,
              std::string doc) {
-  return {std::move(path),
-          std::move(flags),
-          "text",
-          join(names, ", "),
-          std::move(doc),
-          [member, names](Config& c, std::string_view typed) {
-            return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
-                         [&](const std::string& name) {
-                           const bool known = std::find(names.begin(), names.end(), name) != names.end();
-                           return known ? "" : in_quotes(typed) + " is unknown";
-                         });
-          },
-          [member](const Config& c) { return member.of(c); },
-          [member](const Config& c) { return json_text(member.of(c)); }};
+  Field field{std::move(path),
+              std::move(flags),
+              "text",
+              join(names, ", "),
+              std::move(doc),
+              [member, names](Config& c, std::string_view typed) {
+                return store(Parsed<std::string>{std::string(typed), ""}, member.mutable_of(c),
+                             [&](const std::string& name) {
+                               const bool known = std::find(names.begin(), names.end(), name) != names.end();
+                               return known ? "" : in_quotes(typed) + " is unknown";
+                             });
+              },
+              [member](const Config& c) { return member.of(c); },
+              [member](const Config& c) { return json_text(member.of(c)); }};
+  field.choices = std::move(names);
+  return field;
 }
 
 Field mask(std::string path, std::string flags, Member<Mask> member, std::string doc) {
-  return {std::move(path),
-          std::move(flags),
-          "text",
-          join(names_of<Mask>(), ", "),
-          std::move(doc),
-          [member](Config& c, std::string_view typed) {
-            const std::optional<Mask> found = named<Mask>(typed);
-            if (!found) return in_quotes(typed) + " is unknown";
-            member.mutable_of(c) = *found;
-            return std::string();
-          },
-          [member](const Config& c) { return to_string(member.of(c)); },
-          [member](const Config& c) { return json_text(to_string(member.of(c))); }};
+  Field field{std::move(path),
+              std::move(flags),
+              "text",
+              join(names_of<Mask>(), ", "),
+              std::move(doc),
+              [member](Config& c, std::string_view typed) {
+                const std::optional<Mask> found = named<Mask>(typed);
+                if (!found) return in_quotes(typed) + " is unknown";
+                member.mutable_of(c) = *found;
+                return std::string();
+              },
+              [member](const Config& c) { return to_string(member.of(c)); },
+              [member](const Config& c) { return json_text(to_string(member.of(c))); }};
+  field.choices = names_of<Mask>();
+  return field;
 }
 
 std::vector<std::string> scheme_names() {
@@ -180,28 +184,31 @@ std::vector<std::string> scheme_names() {
 }
 
 Field scheme_list(std::string path, std::string flags, Member<std::vector<std::string>> member, std::string doc) {
-  return {std::move(path),
-          std::move(flags),
-          "text list",
-          "some of " + join(scheme_names(), ", "),
-          std::move(doc),
-          [member](Config& c, std::string_view typed) {
-            return store(parse_names(typed), member.mutable_of(c), [&](const std::vector<std::string>& names) {
-              const std::vector<std::string> known = scheme_names();
-              for (const std::string& name : names) {
-                if (std::find(known.begin(), known.end(), name) != known.end()) continue;
-                const std::string nearest = nearest_name(name, known);
-                return in_quotes(name) + " is unknown" + (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
-              }
-              return std::string();
-            });
-          },
-          [member](const Config& c) { return join(member.of(c), ","); },
-          [member](const Config& c) {
-            std::vector<std::string> items;
-            for (const std::string& name : member.of(c)) items.push_back(json_text(name));
-            return "[" + join(items, ", ") + "]";
-          }};
+  Field field{std::move(path),
+              std::move(flags),
+              "text list",
+              "some of " + join(scheme_names(), ", "),
+              std::move(doc),
+              [member](Config& c, std::string_view typed) {
+                return store(parse_names(typed), member.mutable_of(c), [&](const std::vector<std::string>& names) {
+                  const std::vector<std::string> known = scheme_names();
+                  for (const std::string& name : names) {
+                    if (std::find(known.begin(), known.end(), name) != known.end()) continue;
+                    const std::string nearest = nearest_name(name, known);
+                    return in_quotes(name) + " is unknown" +
+                           (nearest.empty() ? "" : " (did you mean '" + nearest + "'?)");
+                  }
+                  return std::string();
+                });
+              },
+              [member](const Config& c) { return join(member.of(c), ","); },
+              [member](const Config& c) {
+                std::vector<std::string> items;
+                for (const std::string& name : member.of(c)) items.push_back(json_text(name));
+                return "[" + join(items, ", ") + "]";
+              }};
+  field.choices = scheme_names();
+  return field;
 }
 
 Field boolean(std::string path, std::string flags, Member<bool> member, std::string doc) {
@@ -293,43 +300,43 @@ std::vector<Field> make_fields() {
   const auto measure = &Config::measure;
   // clang-format off
   return {
-    free_text("comment", "", at(&Config::comment), "any UTF-8 text", "Where the shape comes from"),
-    swept(integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, tokens; a list is a grid"), "sweep.history_length"),
-    integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Width d of a token; times the token merge a multiple of heads"),
+    free_text("comment", "", at(&Config::comment), "any UTF-8 text", "Source of the shape"),
+    swept(integer("model.history_length", "-L,--history", at(model, &M::history_length), 0, "History length L, in tokens; a list makes a grid"), "sweep.history_length"),
+    integer("model.dim", "-d,--dim", at(model, &M::dim), 1, "Width d of a token; d x token merge must be a multiple of heads"),
     integer("model.heads", "--heads", at(model, &M::heads), 1, "Query heads"),
-    automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; divides heads"),
-    swept(integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M; a list is a grid"), "sweep.layers"),
-    advanced(integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width over d")),
+    automatic_integer("model.kv_heads", "--kv-heads", at(model, &M::kv_heads), "as heads", "Key/value heads; must divide heads"),
+    swept(integer("model.layers", "--layers", at(model, &M::layers), 1, "Transformer layers M; a list makes a grid"), "sweep.layers"),
+    advanced(integer("model.ffn_factor", "--ffn-factor", at(model, &M::ffn_factor), 1, "FFN width as a multiple of d")),
     mask("model.mask", "--mask", at(model, &M::mask), "Attention mask"),
-    advanced(integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens merged into one, K times as wide; divides L")),
-    advanced(automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions by the candidate that go on after the first layer")),
-    advanced(integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that the candidate takes part in, below layers")),
-    advanced(path("model.import", "--import", at(model, &M::import), "safetensors file; empty: seeded", "Weights and tokens to use")),
-    advanced(integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head behind every scheme; 0: no head")),
+    advanced(integer("model.token_merge", "--token-merge", at(model, &M::token_merge), 1, "History tokens merged into one, K times as wide; must divide L")),
+    advanced(automatic_integer("model.query_tokens", "--query-tokens", at(model, &M::query_tokens), "all", "Positions next to the candidate kept after the first layer")),
+    advanced(integer("model.candidate_from_layer", "--candidate-from-layer", at(model, &M::candidate_from_layer), 0, "First layer that includes the candidate; below layers")),
+    advanced(path("model.import", "--import", at(model, &M::import), "a safetensors file; empty = seeded", "Weights and tokens")),
+    advanced(integer("model.head_width", "--head-width", at(model, &M::head_width), 0, "Hidden width of a ranking head after every scheme; 0 = no head")),
     advanced(integer("model.head_layers", "--head-layers", at(model, &M::head_layers), 1, "Hidden layers of the ranking head")),
     automatic_integer_list("sweep.history_length", "", at(sweep, &S::history_length), 0, "as model.history_length", "A grid over these L"),
     automatic_integer_list("sweep.layers", "", at(sweep, &S::layers), 1, "as model.layers", "A grid over these M"),
     automatic_integer_list("sweep.workers", "", at(sweep, &S::workers), 1, "as run.workers", "A grid over these workers"),
     automatic_integer_list("sweep.threads", "", at(sweep, &S::threads), 1, "as run.threads", "A grid over these threads of a worker"),
-    integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request N, list or ranges"),
+    integer_list("run.candidates", "-N,--candidates", at(run, &R::candidates), 1, "Candidates per request, N: a list or ranges"),
     scheme_list("run.schemes", "--schemes", at(run, &R::schemes), "Schemes to compare"),
-    choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32", "bf16"}, "Weights and activations; sums are fp32"),
-    choice("run.kv_dtype", "--kv-dtype", at(run, &R::kv_dtype), {"auto", "fp32", "bf16"}, "KV cache; auto is as dtype"),
-    advanced(boolean("run.cached", "--cached", at(run, &R::cached), "Also a returning user whose whole history is cached")),
-    advanced(integer("run.append", "--append", at(run, &R::append), 0, "Also a returning user with this many new history tokens")),
-    advanced(automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Also packed, with so many candidates per pass, each a row")),
+    choice("run.dtype", "--dtype", at(run, &R::dtype), {"fp32", "bf16"}, "Type of weights and activations (sums are fp32)"),
+    choice("run.kv_dtype", "--kv-dtype", at(run, &R::kv_dtype), {"auto", "fp32", "bf16"}, "Type of the KV cache (auto = dtype)"),
+    advanced(boolean("run.cached", "--cached", at(run, &R::cached), "Also time a returning user whose whole history is cached")),
+    advanced(integer("run.append", "--append", at(run, &R::append), 0, "Also time a returning user with this many new tokens")),
+    advanced(automatic_integer_list("run.micro_batch", "--micro-batch", at(run, &R::micro_batch), 1, "all in one pass", "Also time packed with these candidates per pass, one row each")),
     advanced(free_text("run.isa", "--isa", at(run, &R::isa), "auto or a SIMD target of this CPU, see kvcast info", "SIMD target to run on")),
-    swept(integer("run.workers", "--workers", at(run, &R::workers), 1, "Requests served at the same time, each on --threads of its own; a list is a grid"), "sweep.workers"),
-    swept(automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use, shared by the workers", "Threads of a worker; a list is a grid"), "sweep.threads"),
-    advanced(automatic_integer("run.cpus", "--cpus", at(run, &R::cpus), "the CPUs this process may use", "Leave out layouts of a grid whose workers take more CPUs together")),
-    integer("run.seed", "--seed", at(run, &R::seed), 0, "Seed of weights, tokens and schedule"),
-    boolean("run.trim", "--no-trim", at(run, &R::trim), "the last layer of the history computes K and V only"),
-    seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Wall time of the whole command"),
-    advanced(fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop early at this half-width of every speed-up")),
-    advanced(boolean("measure.cold", "--cold", at(measure, &Me::cold), "Empty the caches before every timing")),
-    advanced(boolean("measure.pin", "--pin", at(measure, &Me::pin), "Keep each thread on one CPU")),
-    advanced(boolean("measure.profile", "--profile", at(measure, &Me::profile), "Also report where the time of each pass goes, after the measurement")),
-    advanced(automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory that the run may take")),
+    swept(integer("run.workers", "--workers", at(run, &R::workers), 1, "Requests served in parallel, each on its own --threads; a list makes a grid"), "sweep.workers"),
+    swept(automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use, shared by the workers", "Threads of one worker; a list makes a grid"), "sweep.threads"),
+    advanced(automatic_integer("run.cpus", "--cpus", at(run, &R::cpus), "the CPUs this process may use", "Skip layouts of a grid that need more CPUs")),
+    integer("run.seed", "--seed", at(run, &R::seed), 0, "Random seed of weights, tokens and schedule"),
+    boolean("run.trim", "--no-trim", at(run, &R::trim), "compute only K and V in the last history layer"),
+    seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Time budget of the whole command"),
+    advanced(fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop once every speed-up is known to +/- this share")),
+    advanced(boolean("measure.cold", "--cold", at(measure, &Me::cold), "Flush the CPU caches before every timing")),
+    advanced(boolean("measure.pin", "--pin", at(measure, &Me::pin), "Pin each thread to one CPU")),
+    advanced(boolean("measure.profile", "--profile", at(measure, &Me::profile), "After measuring, also report where each pass spends its time")),
+    advanced(automatic_bytes("measure.max_memory", "--max-memory", at(measure, &Me::max_memory_bytes), "what the machine has available", "Memory limit of the run")),
   };
   // clang-format on
 }
@@ -424,8 +431,8 @@ std::vector<FieldInfo> config_fields() {
   const Config defaults;
   std::vector<FieldInfo> infos;
   for (const config::Field& field : config::fields()) {
-    infos.push_back(
-        {field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc, field.advanced});
+    infos.push_back({field.path, field.flags, field.type, field.allowed, field.text(defaults), field.doc,
+                     field.advanced, field.choices, field.is_path});
   }
   return infos;
 }

@@ -32,6 +32,8 @@ struct Field {
   bool advanced = false;
   /// Names a file. In a config file it is relative to that file's folder and does not leave it.
   bool is_path = false;
+  /// All values of a closed list, or of the items of a list; empty where any text will do.
+  std::vector<std::string> choices{};
 };
 
 /// Every field in display order; fields of one section stand together.

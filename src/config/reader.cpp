@@ -380,7 +380,7 @@ std::string preset_text(const std::string& name) {
   }
   const std::string nearest = nearest_name(name, names);
   std::error_code ignored;
-  const std::string file = std::filesystem::exists(name, ignored) ? "; for the file write ./" + printable(name) : "";
+  const std::string file = std::filesystem::exists(name, ignored) ? "; for the file, write ./" + printable(name) : "";
   throw ConfigError(
       in_quotes(name), "unknown preset",
       (nearest.empty() ? "" : "did you mean '" + nearest + "'? ") + "presets: " + join(names, ", ") + file);
@@ -394,7 +394,7 @@ bool names_file(const std::string& text) {
 
 Assignment parse_set(const std::string& text) {
   const std::size_t equals = text.find('=');
-  // Refused when the config is loaded, so that all faults are told in one way.
+  // Refused when the config is loaded, to report all faults the same way.
   if (equals == std::string::npos || equals == 0) return {"", text, "--set"};
   const std::string path = text.substr(0, equals);
   return {path, text.substr(equals + 1), "--set " + printable(path)};

@@ -83,7 +83,7 @@ Parsed<Quantity> split_quantity(std::string_view text) {
   const std::string_view rest = body.substr(length);
   const std::size_t mark = rest.find_first_not_of(",.' _");
   if (mark != 0 && mark != std::string_view::npos && rest[mark] >= '0' && rest[mark] <= '9') {
-    return fail<Quantity>(in_quotes(text) + " is not a number: a point before decimals, nothing between thousands");
+    return fail<Quantity>(in_quotes(text) + " is not a number: use a decimal point and no thousands separators");
   }
   result.digits = body.substr(0, length);
   result.unit = trim(body.substr(length));

@@ -28,12 +28,12 @@ double parse_fraction(const std::string& text, const std::string& origin) {
 }
 
 double parse_percent(const std::string& text, const std::string& origin) {
-  const char* const allowed = "a number of per cent above 0 and below 100, such as 40 or 40%";
+  const char* const allowed = "a percentage above 0 and below 100, such as 40 or 40%";
   const bool marked = text.find('%') != std::string::npos;
   const double value = value_or_throw(config::parse_fraction(text), origin, allowed);
   // Nobody knows whether 0.4 is meant as 40% or as less than half a per cent.
   if (!marked && value > 0 && value < 1) {
-    throw ConfigError(origin, in_quotes(text) + " could be a fraction or a number of per cent", allowed);
+    throw ConfigError(origin, in_quotes(text) + " could be a fraction or a percentage", allowed);
   }
   const double fraction = marked ? value : value / 100;
   if (!(fraction > 0 && fraction < 1)) throw ConfigError(origin, in_quotes(text) + " is out of range", allowed);
@@ -63,13 +63,13 @@ ColumnNames parse_columns(const std::string& text, const std::vector<std::string
     const std::string name = equals == std::string::npos ? "" : item.substr(equals + 1);
     if (name.empty()) throw ConfigError(origin, in_quotes(item) + " names no column", allowed);
     if (std::find(roles.begin(), roles.end(), role) == roles.end()) {
-      throw ConfigError(origin, in_quotes(role) + " is nothing that a column is for", suggest(role, roles));
+      throw ConfigError(origin, in_quotes(role) + " is not a column role", suggest(role, roles));
     }
     for (const auto& [known, column] : columns) {
       if (known == role)
         throw ConfigError(origin, role + " has two columns: " + in_quotes(column) + ", " + in_quotes(name), "keep one");
       if (column == name)
-        throw ConfigError(origin, in_quotes(name) + " is both " + known + " and " + role, "a column of each");
+        throw ConfigError(origin, in_quotes(name) + " is both " + known + " and " + role, "one column each");
     }
     columns.emplace_back(role, name);
   }

@@ -409,7 +409,7 @@ namespace kvcast {
 namespace {
 
 std::string describe(const LayerSamples& layers) {
-  if (!std::isfinite(layers.error)) return "more than any number: " + layers.where;
+  if (!std::isfinite(layers.error)) return "not a finite error: " + layers.where;
   return format_significant(layers.error, 3) + " x what rounding explains: " + layers.where;
 }
 
@@ -429,7 +429,7 @@ std::string disagreement(const Equivalence& equivalence) {
     judge("float64", row.vs_reference, baseline ? equivalence.bound_reference : equivalence.tolerance_reference);
     judge("naive", row.vs_naive, equivalence.tolerance_naive);
     if (baseline && equivalence.layers && !equivalence.layers->agrees) off.push_back(describe(*equivalence.layers));
-    judge("float64, all in fp32,", row.vs_reference_fp32, equivalence.tolerance_fp32);
+    judge("float64, computed in fp32,", row.vs_reference_fp32, equivalence.tolerance_fp32);
     faults.push_back(in_quotes(row.scheme) + " is off by " + join(off, " and "));
   }
   return join(faults, "; ");

@@ -10,8 +10,8 @@
 namespace kvcast::equality {
 namespace {
 
-// Why the file's outputs cannot be those of this problem; empty when they may be. What the file does not say of its
-// model cannot differ from it: then the outputs are the only ones to ask.
+// Why the file's outputs belong to another problem; empty when they may be of this one. A model that the file does not
+// describe cannot contradict it: then only the outputs show a difference.
 std::string another_case(const Problem& problem) {
   const ImportedCase& file = *problem.imported();
   const ModelConfig& model = problem.config().model;
@@ -93,7 +93,7 @@ std::vector<StoredOutputs> compare_stored_outputs(const Opened& opened, const Ju
     if (!tensor.numbers) {
       one.why_not = "dtype " + tensor.dtype + " is not read";
     } else if (tensor.shape != wanted) {
-      one.why_not = "shape " + shape_text(tensor.shape) + " is not " + shape_text(wanted) + ", as of the candidates";
+      one.why_not = "shape " + shape_text(tensor.shape) + " is not " + shape_text(wanted) + ", the shape of the candidates";
     }
     if (!one.why_not.empty()) continue;
     const std::vector<float> stored = file.stored_outputs(name);

@@ -28,7 +28,7 @@ void require_text(const std::string& text, const std::string& where) {
     if (this_line.find('\0') != std::string_view::npos || !is_utf8(this_line)) break;
     rest.remove_prefix(end + 1);
   }
-  throw ConfigError(place(where, line), "holds bytes that are no text", "a CSV is UTF-8 text; save it as such");
+  throw ConfigError(place(where, line), "has bytes that are not text", "save the CSV as UTF-8");
 }
 
 void require_short_lines(std::string_view text, const std::string& where) {

@@ -32,8 +32,7 @@ bool exists(const fs::path& path) {
 void require_samples(const Report& report, const std::string& path) {
   const bool any =
       std::any_of(report.cases.begin(), report.cases.end(), [](const Case& c) { return !c.samples.empty(); });
-  if (!any)
-    throw ConfigError(printable(input_name(path), 200), "has no timings", "at least one round that was measured");
+  if (!any) throw ConfigError(printable(input_name(path), 200), "has no timings", "at least one measured round");
 }
 
 /// Samples of a samples.csv into the cases of its report.
@@ -44,7 +43,7 @@ void attach(Report& report, Report samples, const std::string& samples_path, con
     if (is_new) continue;
     throw ConfigError(report_path + ": /cases/" + std::to_string(i),
                       "has the shape of case " + std::to_string(known->second),
-                      "samples.csv tells cases apart by their shape");
+                      "samples.csv identifies cases by their shape");
   }
   for (Case& from : samples.cases) {
     const auto home = homes.find(report::shape_key(from.shape));
@@ -53,7 +52,7 @@ void attach(Report& report, Report samples, const std::string& samples_path, con
                                             : "L=" + std::to_string(from.shape->history_length) +
                                                   ", layers=" + std::to_string(from.shape->layers) + " of a shape";
       throw ConfigError(samples_path, "has samples of " + shape + " that is not among the cases of " + report_path,
-                        "both files are of one run");
+                        "both files from one run");
     }
     report.cases[home->second].samples = std::move(from.samples);
   }
@@ -98,8 +97,8 @@ Report from_report(const std::string& text, const std::string& path) {
   } else {
     for (Case& one : report.cases) take_medians(one);
     report.warnings.push_back({"no-samples",
-                               shown(path) + " has no samples.csv beside it: the median of each point stands "
-                                             "for its rounds, so no interval can be formed",
+                               shown(path) + " has no samples.csv beside it: only medians, no "
+                                             "rounds and so no intervals",
                                "keep samples.csv with report.json"});
   }
   return report;
@@ -128,7 +127,7 @@ Report from_journal(const std::string& path) {
   report.warnings.push_back({"unfinished-run",
                              shown(path) + ": an unfinished run, " + std::to_string(run.rounds.size()) +
                                  (run.rounds.size() == 1 ? " round" : " rounds") +
-                                 (run.torn ? " and a part of one that was cut off" : ""),
+                                 (run.torn ? " and a truncated one" : ""),
                              "kvcast run --resume finishes it"});
   return report;
 }
@@ -140,8 +139,8 @@ Report from_folder(const std::string& folder) {
     Report report = from_report(read_file(report_path), report_path);
     if (exists(journal)) {
       report.warnings.push_back({"unfinished-run",
-                                 shown(journal) + ": an unfinished run was begun after this report, and not "
-                                                  "read",
+                                 shown(journal) + ": an unfinished run, begun after this report, was "
+                                                  "ignored",
                                  "kvcast run --resume finishes it"});
     }
     return report;
@@ -153,7 +152,7 @@ Report from_folder(const std::string& folder) {
 
 void refuse_columns(const ColumnNames& columns, const std::string& path) {
   if (columns.empty()) return;
-  throw ConfigError("--columns", shown(path) + " is no CSV of your own", "what kvcast writes has names of its own");
+  throw ConfigError("--columns", shown(path) + " is a file of kvcast", "only for a CSV of your own");
 }
 
 Report from_text(const std::string& path, const ColumnNames& columns) {

@@ -120,11 +120,11 @@ class Table {
  public:
   Table(const std::string& text, const std::string& where) : where_(where), csv_(parse_csv(text, where)) {
     const std::vector<std::string>& names = head();
-    if (names.empty()) throw ConfigError(where, "is empty", "a CSV has a head and rows");
+    if (names.empty()) throw ConfigError(where, "is empty", "a CSV needs a header and rows");
     std::set<std::string_view> known;  // a line may hold millions
     for (const std::string& name : names) {
       if (!name.empty() && !known.insert(name).second) {
-        throw ConfigError(head_place(), "the column " + in_quotes(name) + " is there twice", "keep one of them");
+        throw ConfigError(head_place(), "the column " + in_quotes(name) + " appears twice", "keep one of them");
       }
     }
     used_.assign(names.size(), false);
@@ -132,7 +132,7 @@ class Table {
       if (row.cells.size() == names.size()) continue;
       throw ConfigError(where + ": line " + std::to_string(row.line),
                         std::to_string(row.cells.size()) + (row.cells.size() == 1 ? " cell" : " cells") +
-                            " where the head has " + std::to_string(names.size()),
+                            ", but the header has " + std::to_string(names.size()),
                         why_ragged(row));
     }
   }
@@ -173,7 +173,7 @@ class Table {
     }
     std::string problem;
     numbers_ = finder.find(csv_.heading.separator, problem);
-    if (!problem.empty()) throw ConfigError(where_, problem, "write 1234.5 without marks between thousands");
+    if (!problem.empty()) throw ConfigError(where_, problem, "write 1234.5, without thousands separators");
   }
 
   Cell cell(std::size_t row, std::size_t column) const {
@@ -181,7 +181,7 @@ class Table {
   }
 
   void require_rows() const {
-    if (rows() == 0) throw ConfigError(where_, "no rows", "a row per timing below the head");
+    if (rows() == 0) throw ConfigError(where_, "no rows", "one row per timing below the header");
   }
 
   /// What find() does, for a place that is known.
@@ -205,7 +205,7 @@ class Table {
     return "it has " + join(names, ", ");
   }
 
-  /// Says what the file was taken for, and which columns nobody asked for.
+  /// Reports how the file was read, and which columns were ignored.
   void warn(Report& report, const std::vector<std::string>& units) const {
     std::string taken = taken_for(csv_.heading, numbers_, csv_.heading.comments);
     for (const std::string& unit : units) taken += (taken.empty() ? "" : ", ") + unit;
@@ -221,11 +221,11 @@ class Table {
  private:
   std::string why_ragged(const CsvRow& row) const {
     if (row.line == csv_.rows.front().line && head().size() == 1) {
-      return "line " + std::to_string(csv_.heading.line) + " is taken for the head: lines above it begin with #";
+      return "line " + std::to_string(csv_.heading.line) + " is taken for the header: lines above it must begin with #";
     }
     const bool commas = csv_.heading.separator == "," && row.cells.size() > head().size();
-    return commas ? "as many as the head; with decimal commas, cells are separated by semicolons"
-                  : "as many as the head";
+    return commas ? "as many as the header; with decimal commas, separate cells by semicolons"
+                  : "as many as the header";
   }
 
   std::string head_place() const { return where_ + ": line " + std::to_string(csv_.heading.line); }
@@ -345,7 +345,7 @@ class OwnColumns {
     for (const std::string& name : table_.head()) {
       if (!table_.has(role) && words_of(name) == std::vector<std::string>{role}) return there(name);
     }
-    if (!table_.has(role)) missing(role, "how many candidates a request has", role + "=NAME");
+    if (!table_.has(role)) missing(role, "the candidates per request", role + "=NAME");
     return there(role);
   }
 
@@ -359,15 +359,15 @@ class OwnColumns {
       if (!is_of(words, role)) continue;
       if (names_a_rate(words)) {
         table_.refuse_head(
-            "the column " + in_quotes(name) + " is of a rate, or of a part of a request",
+            "the column " + in_quotes(name) + " holds a rate, or times of a part of a request",
             "needed: the time of a request with all its candidates, as " + role + "_seconds or " + role + "_ms");
       }
       if (is_plain_time(words)) found.push_back(name);
     }
-    if (found.empty()) missing(role, "the time of a request by " + role, role + "=NAME:ms");
+    if (found.empty()) missing(role, "the time of a request with " + role, role + "=NAME:ms");
     if (found.size() > 1) {
       table_.refuse_head("the columns " + in_quotes(found[0]) + " and " + in_quotes(found[1]) + " may both be " + role,
-                         "--columns " + role + "=" + printable(found[0]) + " takes one");
+                         "--columns " + role + "=" + printable(found[0]) + " picks one");
     }
     return named(role, found[0]);
   }
@@ -400,15 +400,15 @@ class OwnColumns {
       const std::string word = name.substr(colon + 1);
       unit = time_unit(word);
       name.resize(colon);
-      if (!unit) throw ConfigError("--columns", in_quotes(word) + " is no unit of time that is known", "s, ms, us, ns");
+      if (!unit) throw ConfigError("--columns", in_quotes(word) + " is not a time unit", "s, ms, us, ns");
     }
     const std::size_t index = there(name);
     if (!unit) {
       const std::vector<std::string> words = words_of(name);
       unit = time_unit(words);
       if (!unit) {
-        table_.refuse_head("the column " + in_quotes(name) + " does not tell one unit of time",
-                           "--columns " + role + "=" + printable(name) + ":ms says it, or :s, :us, :ns");
+        table_.refuse_head("the column " + in_quotes(name) + " does not name one time unit",
+                           "--columns " + role + "=" + printable(name) + ":ms sets it, or :s, :us, :ns");
       }
     }
     if (unit->per_second != 1) units_.push_back(in_quotes(name) + " in " + unit->name);
@@ -416,10 +416,9 @@ class OwnColumns {
   }
 
   [[noreturn]] void missing(const std::string& role, const std::string& what, const std::string& example) {
-    table_.refuse_head("no column tells " + what,
-                       table_.what_it_has() + "; --columns " + example + " names it, where " +
-                           (role == "candidates" ? "'candidates'" : "'" + role + "_seconds' or '" + role + "_ms'") +
-                           " is not its name");
+    table_.refuse_head("no column for " + what,
+                       table_.what_it_has() + "; --columns " + example + " names it if it is not called " +
+                           (role == "candidates" ? "'candidates'" : "'" + role + "_seconds' or '" + role + "_ms'"));
   }
 
   Table& table_;

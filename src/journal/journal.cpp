@@ -179,7 +179,7 @@ JournalContents contents_of(const std::string& text, const std::string& path) {
     contents.whole_bytes = static_cast<std::int64_t>(at);
   }
   if (contents.whole_bytes == 0) {
-    throw ConfigError(path, "has no whole first line, so it holds no run", "remove the file and run again");
+    throw ConfigError(path, "has no complete first line, so it holds no run", "remove the file and run again");
   }
   return contents;
 }
@@ -188,7 +188,7 @@ JournalContents contents_of(const std::string& text, const std::string& path) {
   throw IoError(path, "cannot " + action + ": " + std::strerror(error));
 }
 
-// The process that holds a lock of this file, " (process 123)"; empty where the system does not tell.
+// The process that holds a lock of this file, " (process 123)"; empty where the system does not report it.
 std::string holder_of(int descriptor) {
   struct stat status = {};
   if (::fstat(descriptor, &status) != 0) return "";
@@ -268,7 +268,7 @@ JournalWriter JournalWriter::create(const std::string& folder, const JournalHead
   const int descriptor = ::open(path.c_str(), O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0666);
   if (descriptor < 0 && errno == EEXIST) {
     refuse_when_in_use(folder);
-    throw ConfigError(path, "an unfinished run is there", "--resume " + folder + " continues it, or remove the file");
+    throw ConfigError(path, "holds an unfinished run", "--resume " + folder + " continues it, or remove the file");
   }
   if (descriptor < 0) fail("create", path, errno);
   JournalWriter writer(path, descriptor, 0);
@@ -297,7 +297,7 @@ JournalWriter JournalWriter::reopen(const std::string& folder, const JournalCont
   if (now.whole_bytes != contents.whole_bytes || head_line(now.head) != head_line(contents.head)) {
     throw ConfigError(path, "has changed since it was read", "resume again");
   }
-  if (::ftruncate(descriptor, writer.end_) != 0) fail("cut the torn last line off", path, errno);
+  if (::ftruncate(descriptor, writer.end_) != 0) fail("cut off the torn last line", path, errno);
   sync(descriptor, path);
   return writer;
 }

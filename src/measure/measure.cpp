@@ -343,11 +343,11 @@ class Rounds {
         options_.on_progress(
             fraction, eta,
             "round " + std::to_string(result_.rounds + 1) + ", " + load.id.text() +
-                (step.kind == Step::Kind::user ? " history" : ", N=" + std::to_string(step.candidates)));
+                (step.kind == Step::Kind::user ? ", prefill" : ", N=" + std::to_string(step.candidates)));
       }
       const double before = env_.now();
       const Timing timing = time(step);
-      if (interrupted()) return false;  // a pass that is told to end leaves out what it likes
+      if (interrupted()) return false;  // an interrupted pass is incomplete
       learn(step, env_.now() - before);
       const std::vector<std::size_t> beside = {timing.canary, timing.canary + 1};
       if (step.kind == Step::Kind::user) {

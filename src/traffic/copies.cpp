@@ -20,12 +20,12 @@ Copies copies_for(const Log& log, double requests_per_s) {
   const double own = log.requests_per_s();
   if (!(own > 0)) {
     throw ConfigError("--qps", "all rows of " + log.file() + " have the same timestamp: it has no rate",
-                      "leave --qps out to take the rows as they are");
+                      "leave --qps out to use the rows unchanged");
   }
   const double copies = requests_per_s / own;
   if (!(copies <= static_cast<double>(kMaxCopies))) {
     throw ConfigError("--qps",
-                      format_double(requests_per_s) + "/s takes " + format_significant(copies, 3) + " copies of " +
+                      format_double(requests_per_s) + "/s needs " + format_significant(copies, 3) + " copies of " +
                           log.file() + " (" + format_significant(own, 3) + "/s)",
                       "at most " + std::to_string(kMaxCopies));
   }

@@ -43,13 +43,13 @@ Distribution parse_distribution(const std::string& text, const std::string& orig
     const auto p99 = comma == std::string_view::npos ? std::nullopt : number(rest.substr(comma + 1));
     if (!median || !p99) throw fail("is not lognormal:MEDIAN,P99", "two numbers, as in lognormal:200,900");
     if (!(*median > 0) || *p99 < *median || *p99 > static_cast<double>(traffic::kMaxTokens)) {
-      throw fail("is no lognormal distribution", "0 < MEDIAN <= P99 <= " + most);
+      throw fail("is not a lognormal distribution", "0 < MEDIAN <= P99 <= " + most);
     }
     return {"lognormal", *median, *p99, ""};
   }
   const auto value = number(text);
   if (!value) {
-    throw fail("is no distribution", "a whole number, lognormal:MEDIAN,P99 or file:TRACE.csv");
+    throw fail("is not a distribution", "a whole number, lognormal:MEDIAN,P99 or file:TRACE.csv");
   }
   if (*value < 0 || *value > static_cast<double>(traffic::kMaxTokens) || *value != std::floor(*value)) {
     throw fail("is out of range", "a whole number from 0 to " + most);
@@ -92,8 +92,7 @@ std::vector<std::int64_t> column_values(const std::string& file, const std::stri
   }
   check_bad_rows(format, reader.skipped(), rows);
   if (values.empty()) {
-    throw ConfigError(origin, "nothing to draw from in " + file,
-                      "n_candidates is 0, which means not recorded, in all of its rows");
+    throw ConfigError(origin, "nothing to draw from in " + file, "n_candidates is 0 (not recorded) in all of its rows");
   }
   std::sort(values.begin(), values.end());
   return values;

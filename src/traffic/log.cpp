@@ -231,7 +231,7 @@ class LogReader {
       const std::string problem = scale_->to_ns(row.stamp, kept.time_ns);
       if (!problem.empty()) {
         left_out(kept, column_ + " " + in_quotes(stamp_text(row.stamp)) + " " + problem,
-                 "timestamps of all rows are of one kind");
+                 "all rows need the same kind of timestamp");
         return;
       }
       latest_ns_ = std::max(latest_ns_, kept.time_ns);
@@ -252,8 +252,8 @@ class LogReader {
     if (latest_by_ns_ > kSortWithinNs) drop_strays();
     if (late_ == 0) return;
     std::sort(rows().begin(), rows().end(), in_order);
-    say(count_of(late_, "row") + " out of order by up to " + seconds_text(latest_by_ns_) + ", sorted (up to " +
-        seconds_text(kSortWithinNs) + " is)");
+    say(count_of(late_, "row") + " out of order by up to " + seconds_text(latest_by_ns_) +
+        ": sorted (tolerated up to " + seconds_text(kSortWithinNs) + ")");
   }
 
   /// Rows whose clock is too far off.
@@ -287,9 +287,8 @@ class LogReader {
         if (count > 1) problem += "; " + count_of(count, "row") + " are" + within;
         left_out(all[i], problem,
                  scale_->local()
-                     ? "a clock of local time is set back in autumn: write UTC, or leave out such rows with "
-                       "--skip-bad-rows"
-                     : "correct or remove it, or leave it out with --skip-bad-rows");
+                     ? "local clocks are set back in autumn: write UTC, or skip such rows with --skip-bad-rows"
+                     : "correct or remove it, or skip it with --skip-bad-rows");
         continue;
       }
       const LogRow row = all[i];
@@ -303,7 +302,7 @@ class LogReader {
     check_bad_rows(format_, bad_, log_.size());
   }
 
-  /// A unit that rests on the column's name is asked for when the log would be of a moment.
+  /// A unit guessed from the column's name is refused when the log would last only a moment.
   void check_unit() {
     const double span = log_.span_s(), rate = log_.requests_per_s();
     if (!scale_->by_name() || *scale_->by_name() == StampUnit::s || log_.size() < kDenseRows) return;
@@ -332,15 +331,15 @@ class LogReader {
       const std::string one_gap =
           "one gap of " + seconds_text(gap) + " holds nearly all of the log's " + seconds_text(span);
       if (static_cast<double>(few) > std::max(1.0, kFewRows * static_cast<double>(all.size()))) {
-        say(one_gap + ", before line " + std::to_string(all[behind].line) + ": rates are means over it");
+        say(one_gap + ", before line " + std::to_string(all[behind].line) + ": rates are averages across it");
         return;
       }
       const LogRow& first = all[at_end ? behind : 0];
       for (std::size_t i = 0; i < few; ++i) {
         left_out(all[at_end ? behind + i : i],
                  stamp_of(first) + ": " + one_gap + ", and only " + count_of(static_cast<std::int64_t>(few), "row") +
-                     (few == 1 ? " is " : " are ") + (at_end ? "behind it" : "before it"),
-                 "correct or remove " + std::string(few == 1 ? "it" : "them") + ", or leave out with --skip-bad-rows");
+                     (few == 1 ? " is " : " are ") + (at_end ? "after it" : "before it"),
+                 "correct or remove " + std::string(few == 1 ? "it" : "them") + ", or skip with --skip-bad-rows");
       }
       log_.rows_->keep(at_end ? 0 : few, all.size() - few);
       check_bad_rows(format_, bad_, log_.size());
@@ -354,7 +353,7 @@ class LogReader {
     if (all.front().time_ns == all.back().time_ns) {
       log_.ticks_ = {std::numeric_limits<double>::infinity(),
                      "all " + count_of(n, "row") + " have the same timestamp, " + scale_->text(all.front().time_ns) +
-                         ": waits are not known"};
+                         ": waits are unknown"};
       return;
     }
     grid_ = grid_of(all);
@@ -380,7 +379,7 @@ class LogReader {
       which = format_significant(100 * share, 3) + "% of the rows at " + which;
     }
     log_.ticks_.text = count_of(n, "row") + " have " + count_of(distinct, "distinct timestamp") + ", " + which +
-                       ": the log is stamped to " + span_text(log_.ticks_.seconds) + "; waits are not known";
+                       ": the log has a resolution of " + span_text(log_.ticks_.seconds) + "; waits are unknown";
   }
 
   /// Of the ticks between the first and the last; 0 when there are none.
@@ -399,7 +398,7 @@ class LogReader {
   void spread() {
     if (options_.spread != Spread::random && options_.spread != Spread::even) return;
     if (!(log_.ticks_.seconds < std::numeric_limits<double>::infinity())) {
-      throw ConfigError("--spread-timestamps", log_.ticks_.text, "nothing tells over what time they are to be spread");
+      throw ConfigError("--spread-timestamps", log_.ticks_.text, "the file gives no interval to spread them over");
     }
     if (grid_.tick.ns == 0) {
       say("no timestamps to spread: they are finer than 1 ms");
@@ -431,9 +430,9 @@ class LogReader {
       }
     }
     if (!whole_grid_ || grid_.tick.slack_ns > 0) std::sort(all.begin(), all.end(), in_order);
-    say("timestamps stamped to " + span_text(log_.ticks_.seconds) + " spread " +
-        (even ? "evenly within it, which is kinder than requests are" : "at random within it") +
-        ": waits are those of such arrivals");
+    say("timestamps with a resolution of " + span_text(log_.ticks_.seconds) + " spread " +
+        (even ? "evenly within it, which is smoother than real arrivals" : "at random within it") +
+        ": waits hold for such arrivals");
     log_.ticks_ = {};
   }
 

@@ -91,11 +91,11 @@ Saturation judge(const Load& load) {
   std::vector<std::string> signs;
   if (load.stopped) signs.push_back("stopped with " + std::to_string(load.waiting) + " requests waiting");
   if (enough && answer.offered_load >= kFullLoad) {
-    signs.push_back("requests bring " + number(100 * answer.offered_load) + "% of the work that the workers can do");
+    signs.push_back("requests bring " + number(100 * answer.offered_load) + "% of the workers' capacity");
   }
   if (left > balanced) {
     signs.push_back("completions fall behind: the last arrival leaves " + std::to_string(load.waiting) +
-                    " requests waiting, where workers that just keep up leave at most " + number(balanced));
+                    " requests waiting; workers that just keep up leave at most " + number(balanced));
   }
   if (enough && left > 0 && last_load(load) >= kFullLoad) {
     if (const std::optional<double> slope = rise(load.windows)) {
@@ -113,7 +113,7 @@ Saturation judge(const Load& load) {
   } else if (answer.offered_load + kStandardErrors * *answer.offered_error >= 1) {
     answer.unclear = answer.brief = true;
     answer.text = "too few requests to tell whether the workers keep up: they bring " +
-                  number(100 * answer.offered_load) + "% of the work that the workers can do, give or take " +
+                  number(100 * answer.offered_load) + "% of the workers' capacity, give or take " +
                   number(100 * kStandardErrors * *answer.offered_error) + "%";
   }
   return answer;
@@ -143,7 +143,7 @@ Saturation judge(const std::vector<Saturation>& replications) {
   if (answer.saturated) {
     answer.text = first_saturated
                       ? first_saturated->text
-                      : "requests bring " + number(100 * answer.offered_load) + "% of the work that the workers can do";
+                      : "requests bring " + number(100 * answer.offered_load) + "% of the workers' capacity";
     if (saturated > 0) {
       answer.text += " (" + std::to_string(saturated) + " of " + std::to_string(replications.size()) + " replications)";
     }

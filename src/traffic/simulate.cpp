@@ -504,7 +504,7 @@ class Simulator {
     const double bound = (4 * static_cast<double>(arrived_) + 1e4) * std::numeric_limits<double>::epsilon();
     const auto same = [&](double events, double requests, const char* what) {
       if (std::abs(events - requests) <= bound * std::max(events, requests)) return;
-      throw std::logic_error(std::string("the simulation breaks Little's law in ") + what + ": " +
+      throw std::logic_error(std::string("the simulation violates Little's law in ") + what + ": " +
                              format_double(events) + " against " + format_double(requests));
     };
     same(waiting, all_wait_s_, "requests waiting");
@@ -720,8 +720,8 @@ LogParts parts_of(const Arrivals& arrivals, const ServiceTable& table, const Sim
 }
 
 constexpr const char* kTooClose =
-    "each replication is too short for a queue so close to capacity: it needs more requests";
-constexpr const char* kTooCloseLog = "the log is too short for a queue so close to capacity";
+    "each replication is too short for a queue this close to capacity: it needs more requests";
+constexpr const char* kTooCloseLog = "the log is too short for a queue this close to capacity";
 /// How many requests are enough is itself known from few.
 constexpr double kToBeSure = 1.5;
 

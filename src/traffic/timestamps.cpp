@@ -11,6 +11,7 @@
 #include "base/column_name.h"
 #include "base/text.h"
 #include "kvcast/error.h"
+#include "kvcast/traffic.h"
 
 namespace kvcast::traffic {
 namespace {
@@ -259,7 +260,7 @@ TimeScale::TimeScale(const std::vector<Stamp>& first, const std::string& file, c
   const std::optional<StampUnit> sized = unit_by_size(middle->whole);
   if (asked) {
     unit_ = *asked;
-    said_ = std::string("timestamps read as ") + of(unit_).words + ", as --timestamps says";
+    said_ = std::string("timestamps read as ") + of(unit_).words + " (--timestamps)";
   } else if (sized) {
     unit_ = *sized;
     std::int64_t ns = 0;
@@ -274,17 +275,15 @@ TimeScale::TimeScale(const std::vector<Stamp>& first, const std::string& file, c
   } else if (otherwise) {
     unit_ = *otherwise;
     by_name_ = otherwise;
-    said_ = std::string("timestamps read as ") + of(unit_).words +
-            ", as nothing tells their unit; --timestamps says another";
+    said_ = std::string("timestamps read as ") + of(unit_).words + ", for lack of a unit; --timestamps sets another";
   } else {
-    throw ConfigError(file,
-                      "nothing tells the unit of " + in_quotes(column) + ", which begins with " + number_text(shown),
-                      "--timestamps s, ms, us or ns says it");
+    throw ConfigError(file, "the unit of " + in_quotes(column) + " is unknown; it begins with " + number_text(shown),
+                      "set it: --timestamps s, ms, us or ns");
   }
 }
 
 std::string TimeScale::to_ns(const Stamp& stamp, std::int64_t& ns) const {
-  if (stamp.date != dates_) return stamp.date ? "is a date where others are numbers" : "is no date, as others are";
+  if (stamp.date != dates_) return stamp.date ? "is a date where others are numbers" : "is not a date, as others are";
   const std::int64_t unit = stamp.date ? kSecondNs : of(unit_).ns;
   // A day is left for what is spread within a tick.
   if (stamp.whole >= kMaxNs / unit - 2 * kDayS * (kSecondNs / unit)) {
@@ -315,3 +314,9 @@ std::string span_text(double seconds) {
 }
 
 }  // namespace kvcast::traffic
+
+std::vector<std::string> kvcast::timestamp_units() {
+  std::vector<std::string> names;
+  for (const auto& unit : traffic::kUnits) names.emplace_back(unit.name);
+  return names;
+}

@@ -67,7 +67,7 @@ std::string timestamp_column(const std::vector<std::string>& names, const std::s
     if (!names_timestamps(name)) continue;
     if (!found.empty()) {
       throw ConfigError(place, "the columns " + printable(found) + " and " + printable(name) + " are both times",
-                        "--columns timestamp=" + printable(found) + " takes the first");
+                        "--columns timestamp=" + printable(found) + " picks the first");
     }
     found = name;
   }
@@ -89,7 +89,7 @@ Notation numbers_of(const TraceFormat& format, std::string_view text, bool whole
   }
   std::string problem;
   const Notation numbers = finder.find(format.heading.separator, problem);
-  if (!problem.empty()) throw ConfigError(format.file, problem, "write 1234.5 without marks between thousands");
+  if (!problem.empty()) throw ConfigError(format.file, problem, "write 1234.5, without thousands separators");
   return numbers;
 }
 
@@ -104,7 +104,7 @@ TraceFile::TraceFile(const std::string& path, Descriptor plain)
   if (::fstat(descriptor_.number(), &status) != 0) throw IoError(path, std::strerror(errno));
   if (!S_ISREG(status.st_mode)) {
     throw IoError(path,
-                  S_ISDIR(status.st_mode) ? "is a folder" : "is no regular file; - takes a pipe at standard input");
+                  S_ISDIR(status.st_mode) ? "is a folder" : "is not a regular file; - reads a pipe on standard input");
   }
   bytes_ = static_cast<std::uint64_t>(status.st_size);
 }
@@ -138,13 +138,12 @@ TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>&
   const std::string place = at_line(format.file, heading.line);
   if (!whole && (heading.names.empty() || heading.rows_at >= text.size())) {
     throw ConfigError(place, "the line is longer than " + std::to_string(kMaxLineBytes) + " bytes",
-                      std::string("a trace begins with the names of its columns: ") + kAllColumns);
+                      std::string("a trace begins with its column names: ") + kAllColumns);
   }
   if (!heading.problem.empty()) throw ConfigError(place, heading.problem, heading.hint);
   if (heading.names.empty()) throw ConfigError(format.file, "is empty", hint);
   if (text.find('\n') == std::string::npos && text.find('\r') != std::string::npos) {
-    throw ConfigError(format.file, "its lines end in a carriage return alone",
-                      "save it with line ends of Unix or Windows");
+    throw ConfigError(format.file, "its lines end in a lone carriage return", "save it with Unix or Windows line ends");
   }
   format.columns.assign(heading.names.size(), TraceColumn::ignored);
   format.names = columns;
@@ -168,7 +167,7 @@ TraceFormat read_format(const std::string& path, const std::vector<TraceColumn>&
                                           : hint);
     }
     if (std::find(found + 1, heading.names.end(), name) != heading.names.end()) {
-      throw ConfigError(place, "the column " + printable(name) + " is there twice", "");
+      throw ConfigError(place, "the column " + printable(name) + " appears twice", "");
     }
     format.columns[static_cast<std::size_t>(found - heading.names.begin())] = column;
   }
@@ -191,7 +190,7 @@ void check_bad_rows(const TraceFormat& format, const BadRows& bad, std::int64_t 
                       bad.count > 0 ? "none of its " + std::to_string(bad.count) + " rows is good; line " +
                                           std::to_string(bad.line) + ": " + bad.problem
                                     : "has no rows",
-                      "a trace has a row per request");
+                      "a trace has one row per request");
   }
   const double share = static_cast<double>(bad.count) / static_cast<double>(bad.count + good);
   if (share <= format.skip_bad_rows.value_or(1)) return;
@@ -200,8 +199,8 @@ void check_bad_rows(const TraceFormat& format, const BadRows& bad, std::int64_t 
                     std::to_string(bad.count) + " of " + std::to_string(bad.count + good) + " rows of " + format.file +
                         " are bad (" + percent(share) + "), the first at line " + std::to_string(bad.line) + ": " +
                         bad.problem,
-                    "at most " + percent(*format.skip_bad_rows) + " are left out; --skip-bad-rows=" +
-                        std::to_string(static_cast<int>(std::ceil(100 * share))) + "% leaves out these");
+                    "at most " + percent(*format.skip_bad_rows) + " may be skipped; --skip-bad-rows=" +
+                        std::to_string(static_cast<int>(std::ceil(100 * share))) + "% skips these");
 }
 
 TraceReader::TraceReader(const TraceFormat& format, const TraceFile& file, std::size_t block_bytes)
@@ -331,7 +330,7 @@ bool TraceReader::careful(const char* begin, const char* end, TraceRow& row) {
   comments_ += record.comment ? 1 : 0;
   if (record.blank()) return false;
   if (record.problem.empty() && records.offset() < line.size()) {
-    return bad("holds a carriage return within: " + in_quotes(line), "a row is a line");
+    return bad("has a carriage return inside: " + in_quotes(line), "a row is a line");
   }
   if (!record.problem.empty()) return bad(record.problem, kQuotesHint);
   const std::vector<TraceColumn>& columns = format_->columns;

@@ -35,11 +35,14 @@ bool same(const std::optional<Distribution>& a, const std::optional<Distribution
   return !a || (a->kind == b->kind && a->median == b->median && a->p99 == b->p99 && a->file == b->file);
 }
 
+constexpr std::pair<const char*, Spread> kSpreads[] = {
+    {"random", Spread::random}, {"even", Spread::even}, {"none", Spread::none}};
+
 std::optional<Spread> parse_spread(const std::string& name) {
   if (name.empty()) return Spread::ask;
-  if (name == "random") return Spread::random;
-  if (name == "even") return Spread::even;
-  if (name == "none") return Spread::none;
+  for (const auto& [known, spread] : kSpreads) {
+    if (name == known) return spread;
+  }
   return std::nullopt;
 }
 
@@ -67,32 +70,31 @@ void check(const WorkloadOptions& options) {
     check(share >= 0 && share <= 1, "--skip-bad-rows", format_significant(100 * share, 4) + "%", "from 0% to 100%");
   }
   if (!options.timestamps.empty() && !parse_stamp_unit(options.timestamps)) {
-    throw ConfigError("--timestamps", in_quotes(options.timestamps) + " is no unit", "s, ms, us or ns");
+    throw ConfigError("--timestamps", in_quotes(options.timestamps) + " is not a unit", "s, ms, us or ns");
   }
   if (!parse_spread(options.spread)) {
-    throw ConfigError("--spread-timestamps", in_quotes(options.spread) + " is not known", "random, even or none");
+    throw ConfigError("--spread-timestamps", in_quotes(options.spread) + " is unknown", "random, even or none");
   }
   check(options.history_scale > 0 && options.history_scale <= kMaxScale, "--history-scale",
         format_double(options.history_scale), "above 0, at most 1e6");
   if (!options.trace.empty()) {
     if (!options.arrivals.empty()) {
-      throw ConfigError("--arrivals", "a trace has arrivals of its own", "leave out --arrivals or the trace");
+      throw ConfigError("--arrivals", "a trace has its own arrivals", "leave out --arrivals or the trace");
     }
     if (options.history) {
-      throw ConfigError("--history", "a trace has histories of its own",
-                        "--history-scale makes them longer or shorter");
+      throw ConfigError("--history", "a trace has its own histories", "--history-scale makes them longer or shorter");
     }
     return;
   }
   if (!options.requests_per_s && options.arrivals.empty()) {
-    throw ConfigError("--qps", "is missing: a synthetic workload has no rate of its own", "requests per second");
+    throw ConfigError("--qps", "is missing: a synthetic workload needs a rate", "requests per second");
   }
   constexpr const char* kDistributions = "a whole number, lognormal:MEDIAN,P99 or file:TRACE.csv";
   if (!options.history) {
-    throw ConfigError("--history", "is missing: a synthetic workload has no histories of its own", kDistributions);
+    throw ConfigError("--history", "is missing: a synthetic workload needs history lengths", kDistributions);
   }
   if (!options.candidates) {
-    throw ConfigError("--candidates", "is missing: a synthetic workload has no candidates of its own", kDistributions);
+    throw ConfigError("--candidates", "is missing: a synthetic workload needs candidates", kDistributions);
   }
   check(options.users >= 1 && options.users <= kMaxUsers, "--users", std::to_string(options.users),
         "from 1 to 100000000");
@@ -127,12 +129,12 @@ struct Workload::Impl {
     }
     if (log && options.requests_per_s) copies = copies_for(*log, *options.requests_per_s);
     if (options.replace_candidates && !options.candidates) {
-      throw ConfigError("--replace-candidates", "nothing says by what", "add --candidates 200");
+      throw ConfigError("--replace-candidates", "the replacement is missing", "add --candidates 200");
     }
     if (!synthetic() && !options.candidates && log->unrecorded() > 0) {
       throw ConfigError(options.trace + ":" + std::to_string(log->unrecorded_line()),
                         "n_candidates is 0, which means not recorded",
-                        "--candidates says how many there are: a whole number, lognormal:MEDIAN,P99 or file:TRACE.csv");
+                        "give them with --candidates: a whole number, lognormal:MEDIAN,P99 or file:TRACE.csv");
     }
     if (options.candidates) {
       if (same_reading && same(known->options.candidates, options.candidates)) {
@@ -290,7 +292,7 @@ std::string plural(std::int64_t n, const std::string& noun) {
   return std::to_string(n) + " " + noun + (n == 1 ? "" : "s");
 }
 
-// How the rate asked for was made.
+// How copies reach the target rate.
 std::string rate_text(const Log& log, const Copies& copies, double asked, double achieved, const char* what) {
   std::string how;
   if (copies.whole == 0) {
@@ -303,8 +305,8 @@ std::string rate_text(const Log& log, const Copies& copies, double asked, double
     if (copies.part > 0) how += " and " + text(100 * copies.part) + "% of the " + std::string(what) + " of one more";
     how += ", shifted in time";
   }
-  return "rate: " + how + ": " + text(achieved) + " requests/s where " + text(asked) +
-         " were asked for and the file has " + text(log.requests_per_s());
+  return "rate: " + how + ": " + text(achieved) + " requests/s; target " + text(asked) + ", the file has " +
+         text(log.requests_per_s());
 }
 
 }  // namespace
@@ -342,12 +344,12 @@ std::vector<std::string> Workload::Impl::assumptions(const WorkloadSummary& summ
     const std::int64_t all = of_log(seed_of(options, 0));
     if (options.requests || all <= summary.requests) return;
     said.push_back("requests: the first " + std::to_string(summary.requests) + " of " + std::to_string(all) +
-                   " of these copies; --requests takes more");
+                   " of these copies; raise --requests for more");
   };
   if (!synthetic()) {
     if (log->unrecorded() > 0) {
       said.push_back("candidates: not recorded in " + std::to_string(log->unrecorded()) + " of " +
-                     plural(log->size(), "row") + ", there " + candidates->text());
+                     plural(log->size(), "row") + "; these get " + candidates->text());
     }
     if (options.history_scale != 1) {
       said.push_back("histories: those of the trace times " + format_double(options.history_scale) + ", rounded");
@@ -356,7 +358,7 @@ std::vector<std::string> Workload::Impl::assumptions(const WorkloadSummary& summ
       said.push_back(rate_text(*log, *copies, *options.requests_per_s, summary.requests_per_s, "users"));
       say_cut();
       if (copies->whole + (copies->part > 0 ? 1 : 0) > 1) {
-        said.push_back("copies: each has users of its own; a user on both sides of where a copy begins counts as two");
+        said.push_back("copies: each has its own users; a user on both sides of the start of a copy counts as two");
       }
     }
   } else {
@@ -366,8 +368,8 @@ std::vector<std::string> Workload::Impl::assumptions(const WorkloadSummary& summ
       said.push_back(rate_text(*log, *copies, *options.requests_per_s, summary.requests_per_s, "rows"));
       say_cut();
     }
-    said.push_back("users: drawn independently of each other and of the time, user k of " +
-                   std::to_string(options.users) + " in proportion to 1/k^" + format_double(options.zipf));
+    said.push_back("users: drawn independently of each other and of time, user k of " + std::to_string(options.users) +
+                   " in proportion to 1/k^" + format_double(options.zipf));
     said.push_back("histories: of a user's first request " + history->text() + ", then " +
                    format_double(options.growth) + " tokens more at each");
     said.push_back("candidates: " + candidates->text());
@@ -397,7 +399,7 @@ WorkloadSummary Workload::summary() const {
   if (summary.requests == 0) {
     throw ConfigError("--qps",
                       format_double(options.requests_per_s.value_or(0)) + "/s leaves no request of " + w.log->file(),
-                      "nearer to the rate of the file, " + text(w.log->requests_per_s()) + "/s");
+                      "a rate closer to that of the file, " + text(w.log->requests_per_s()) + "/s");
   }
   summary.users = users.users();
   summary.duration_s = last_s;
@@ -413,8 +415,7 @@ WorkloadSummary Workload::summary() const {
     summary.ticks = w.log->ticks();
     summary.reading = w.log->reading();
     if (options.spread == "none" && !summary.ticks.text.empty()) {
-      summary.reading.push_back(
-          "rows with the same timestamp are taken to arrive together, as --spread-timestamps none says");
+      summary.reading.push_back("rows with the same timestamp arrive together (--spread-timestamps none)");
     }
   }
   summary.assumptions = w.assumptions(summary);
@@ -423,8 +424,8 @@ WorkloadSummary Workload::summary() const {
     said.push_back("histories: cut to their newest " + std::to_string(options.max_history) + " tokens");
   }
   if (!users.exact()) {
-    said.push_back("users: estimated, and requests per user taken, from a random sample of " +
-                   std::to_string(users.kept()) + " users");
+    said.push_back("users and requests per user: estimated from a random sample of " + std::to_string(users.kept()) +
+                   " users");
   }
   return summary;
 }
@@ -453,3 +454,9 @@ void write_trace(RequestSource& requests, const std::function<void(std::string_v
 }
 
 }  // namespace kvcast::traffic
+
+std::vector<std::string> kvcast::timestamp_spreads() {
+  std::vector<std::string> names;
+  for (const auto& spread : traffic::kSpreads) names.emplace_back(spread.first);
+  return names;
+}

@@ -118,7 +118,7 @@ class BadConfigTest(CliTest):
         self.refused(["smoke", "--set", "zzz.qqq=1"], "--set zzz.qqq: unknown path", "model.dim")
 
     def test_repeated_key(self):
-        self.refused_file('{"model": {"dim": 64, "dim": 128}}', "/model/dim: the key is given twice")
+        self.refused_file('{"model": {"dim": 64, "dim": 128}}', "/model/dim: the key appears twice")
 
     def test_wrong_type(self):
         self.refused_file({"model": {"dim": "64"}}, "/model/dim", "'64'", "a whole number")
@@ -541,7 +541,7 @@ class VerifyTest(CliTest):
         report = json.loads(self.kvcast("verify", "smoke", "-q", "--format", "json").stdout)
         self.assertTrue(report["equivalence"]["agrees"])
         self.assertEqual((report["equivalence"]["checked_candidates"], report["equivalence"]["judged_candidates"]), (64, 4))
-        self.assertIn("64 candidates checked, 4 of them by float64, on ", result.stdout)
+        self.assertIn("64 candidates checked, 4 of them against float64, on ", result.stdout)
         self.assertIsNone(report["equivalence"]["tolerance_fp32"])
         self.assertIsNone(report["stale"])
         self.assertEqual(report["skipped"], [])
@@ -563,7 +563,7 @@ class VerifyTest(CliTest):
                 self.assert_one_line(self.kvcast("verify", "smoke", *typed), 2, flag, "see kvcast verify --help")
                 assignment = f"{path}={value or 'true'}"
                 self.assert_one_line(self.kvcast("verify", "smoke", "--set", assignment), 2, f"--set {path}",
-                                     "verify does not use it")
+                                     "verify does not use this field")
                 self.assertNotIn(flag + " ", self.kvcast("verify", "--help-all").stdout)
 
     def test_shows_how_wrong_sharing_would_be(self):
@@ -580,7 +580,7 @@ class VerifyTest(CliTest):
                 self.assertEqual(len(stale["kv_per_layer"]), 2)
                 self.assertGreater(stale["output"]["max_abs"], 0)
                 self.assertEqual((stale["shape"], stale["candidates"]), ("full", 64))
-                self.assertIn(f"largest over 64 candidates, the output of candidate {stale['worst_candidate']};", result.stdout)
+                self.assertIn(f"largest error over 64 candidates; output of candidate {stale['worst_candidate']};", result.stdout)
                 self.assertIn("computed at shape: full", result.stdout)
 
     def test_names_the_shape_that_sharing_would_be_wrong_at(self):

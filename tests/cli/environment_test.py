@@ -67,7 +67,7 @@ class VariablesTest(CliTest):
                 json.loads(result.stdout)
                 self.assertEqual(list(self.dir.iterdir()), [])  # no dumps of code
         self.assertEqual(self.with_variables("verify", *TINY, DNNL_VERBOSE="1").stderr.splitlines()[0],
-                         "kvcast: DNNL_VERBOSE: without effect here")
+                         "kvcast: DNNL_VERBOSE: ignored by kvcast")
 
     def test_a_limit_of_onednns_instructions_is_in_every_report(self):
         for name in ("ONEDNN_MAX_CPU_ISA", "DNNL_MAX_CPU_ISA"):
@@ -290,7 +290,7 @@ class BusyTest(CliTest):
         self.assertEqual(result.returncode, 0, result.stderr)
         notes = " ".join(json.loads(result.stdout)["sizing"]["notes"])
         self.assertIn(self.WHY, notes)
-        self.assertIn("taken as 1.3 (--tail)", notes)
+        self.assertIn("--tail assumes 1.3", notes)
         result = self.raw("simulate", "out", "--qps", "0.001", "--history", "16", "--candidates", "2", "--users", "9",
                           "--growth", "0", "--requests", "500", "--tail", "1.3", "-q")
         self.assertEqual(result.returncode, 0, result.stderr)

@@ -380,7 +380,7 @@ class ImportTest(CaseTest):
         run = ["run", "--import", "R.safetensors", "-N", "1,5", "--budget", "3s", "--precision", "0.9"]
         wrong = self.kvcast(*run, "-q")
         self.assertEqual(wrong.returncode, 4, wrong.stderr)
-        self.assertRegex(wrong.stderr, r"^kvcast: check failed: the outputs in the file are not those of this model, so "
+        self.assertRegex(wrong.stderr, r"^kvcast: check failed: this model does not reproduce the outputs in the file, so "
                          r"nothing was timed: outputs\.reference of the imported file differ by .*assumed heads 4")
         right = self.kvcast(*run, "--heads", "2")
         self.assertIn("not in R.safetensors: assumed mask causal", " ".join(right.stdout.split()))

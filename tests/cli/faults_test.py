@@ -216,12 +216,12 @@ class KillTest(FaultTest):
                 fitted = self.kvcast("fit", "out", "--format", "json")
                 self.assertEqual(fitted.returncode, 0, fitted.stderr)
                 text = next(w["text"] for w in json.loads(fitted.stdout)["warnings"] if w["code"] == "unfinished-run")
-                self.assertIn(f"{rounds} rounds" + (" and a part of one" if tail else ""), text)
+                self.assertIn(f"{rounds} rounds" + (" and a truncated one" if tail else ""), text)
         # Damage before the last line is no power cut.
         journal.write_bytes(whole.replace(lines[2], b"\0" * len(lines[2])))
         self.assert_one_line(self.kvcast("run", "--resume", "out"), 2, "out/journal.jsonl: line 3", "NUL")
         journal.write_bytes(lines[0][:50])
-        self.assert_one_line(self.kvcast("run", "--resume", "out"), 2, "out/journal.jsonl", "no whole first line")
+        self.assert_one_line(self.kvcast("run", "--resume", "out"), 2, "out/journal.jsonl", "no complete first line")
 
 
 class DiskTest(FaultTest):

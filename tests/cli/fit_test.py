@@ -330,7 +330,7 @@ class AcrossTest(FitTest):
                             (["a.csv", "--across", "dtype"], ["do not differ in dtype: fp32"]),
                             (["a.csv", "--across", "shape"], ["no two shapes"]),
                             (["a.csv", "b.csv", "--across", "schemes"], ["differ in their shape", "layers=4"]),
-                            (["own.csv", "a.csv", "--across", "dtype"], ["tell their shape"]),
+                            (["own.csv", "a.csv", "--across", "dtype"], ["record their shape"]),
                             (["a.csv", "far.csv", "--across", "dtype"], ["in common", "same N"]),
                             (["a.csv", "b.csv", "--across", "colour"], ["--across: 'colour' is unknown", "dtype", "schemes", "layers"]),
                             (["a.csv", "b.csv", "--across", ""], ["--across"]),
@@ -395,7 +395,7 @@ class MergeTest(FitTest):
                                 (["one", "newer"], "newer", "version '99.0'"),
                                 (["one", "longer"], "longer", "measure.budget"),
                                 (["one", "stopped"], "stopped", "interrupted"),
-                                (["one", "whole"], "whole", "no part of one")):
+                                (["one", "whole"], "whole", "not a part")):
             with self.subTest(folders=folders):
                 self.assert_refused(self.kvcast("merge", *folders, "-o", "out"), 2, *parts)
         (self.dir / "two/journal.jsonl").write_text("")

@@ -106,13 +106,13 @@ class InputTest(unittest.TestCase):
         cases = {
             "either.csv": (table(HEAD, [(1, '"1,234"', '"2,345"')]), "'1,234' in line 2 may be 1.234 or 1234"),
             "both.csv": (table(HEAD, [(1, '"0,5"', "0.5")]), "decimal points and decimal commas: '0.5' in line 2"),
-            "spaces.txt": (table(HEAD, ROWS, " "), "separated by commas, semicolons or tabs, not by spaces"),
-            "one.csv": ("sep=;\n" + table(HEAD, ROWS[:1], ";", ","), "only N = 1 is there, which says nothing about r (read "
+            "spaces.txt": (table(HEAD, ROWS, " "), "separate cells by commas, semicolons or tabs, not by spaces"),
+            "one.csv": ("sep=;\n" + table(HEAD, ROWS[:1], ";", ","), "only N = 1 was timed, which says nothing about r (read "
                         "with cells separated by semicolons, numbers with a decimal comma)"),
             "book.xlsx": (b"PK\x03\x04\x14\x00\x06\x00", "is an Excel workbook or another zip archive; save the sheet"),
-            "old.csv.zst": (b"\x28\xb5\x2f\xfd\x00\x00", "is compressed by zstd; uncompress it"),
-            "cut.csv.gz": (gzip.compress(table(HEAD, ROWS).encode())[:-6], "compressed by gzip and ends too early"),
-            "ragged.csv": (table(HEAD, [], ";") + "1,2\n", "line 2: 1 cell where the head has 3"),
+            "old.csv.zst": (b"\x28\xb5\x2f\xfd\x00\x00", "is compressed with zstd; uncompress it"),
+            "cut.csv.gz": (gzip.compress(table(HEAD, ROWS).encode())[:-6], "gzip-compressed and ends too early"),
+            "ragged.csv": (table(HEAD, [], ";") + "1,2\n", "line 2: 1 cell, but the header has 3"),
         }
         for name, (content, problem) in cases.items():
             with self.subTest(name):
@@ -135,7 +135,7 @@ class InputTest(unittest.TestCase):
                 naive = report["cases"][0]["points"][0]["schemes"]["naive"]["seconds"]["median"]
                 self.assertAlmostEqual(naive, ROWS[0][1], places=9)
         line = self.refused("fit", self.write("t.csv", table(("candidates", "naive", "shared"), ROWS)))
-        self.assertIn("the column 'naive' does not tell one unit of time", line)
+        self.assertIn("the column 'naive' does not name one time unit", line)
 
     def test_columns_of_ones_own(self):
         plain = self.report("fit", self.write("s.csv", table(HEAD, ROWS)))
@@ -148,7 +148,7 @@ class InputTest(unittest.TestCase):
         self.assertEqual(result.returncode, 0, result.stderr)
         for columns, problem in (("candidates=m,naive=t_full_ms,shared=t_cached:ms", "it has 'id', 'n', 't_full_ms'"),
                                  ("candidate=n", "did you mean 'candidates'?"), ("naive=n,shared=n", "both naive and shared"),
-                                 ("candidates=n,naive=t_cached,shared=t_full_ms", "'t_cached' does not tell one unit"),
+                                 ("candidates=n,naive=t_cached,shared=t_full_ms", "'t_cached' does not name one time unit"),
                                  ("n", "names no column")):
             with self.subTest(columns):
                 self.assertIn(problem, self.refused("fit", "own.csv", "--columns", columns))
@@ -177,7 +177,7 @@ class InputTest(unittest.TestCase):
         self.assertEqual(latencies("own.csv", *log, "--columns", names), latencies("s.csv", *log))
         for more, problem in ((("own.csv", *synthetic), "--columns"), (("own.csv", *log), "no column"),
                               (("own.csv", *synthetic, "--columns", names, "--columns", names), "given twice"),
-                              ((*COSTS, *synthetic[4:], "--columns", names), "constant times are read from no file"),
+                              ((*COSTS, *synthetic[4:], "--columns", names), "fixed times come from no file"),
                               (("s.csv", *log, *log[-2:]), "given twice")):
             with self.subTest(more=more):
                 self.assertIn(problem, self.refused("simulate", *more))
@@ -242,11 +242,11 @@ class InputTest(unittest.TestCase):
         swapped = [(n, shared, naive) for n, naive, shared in ROWS]
         warnings = self.report("fit", self.write("swapped.csv", table(HEAD, [(n, b * 0.2, a) for n, b, a in swapped])))["warnings"]
         self.assertEqual([w["advice"] for w in warnings if w["code"] == "swapped"],
-                         ["are the columns swapped, or in different units, or does it run candidates one by one?"])
-        question = "are the columns swapped, or in different units, or does it run candidates one by one?"
+                         ["are the columns swapped or in different units, or does it run candidates one by one?"])
+        question = "are the columns swapped or in different units, or does it run candidates one by one?"
         self.asks_first("swapped.csv", question)
         self.write("units.csv", table(HEAD, [(n, 1e3 * naive, shared) for n, naive, shared in ROWS]))
-        units = "naive of N candidates is about N requests of one: are the columns in different units?"
+        units = "for naive, N candidates cost about N requests of one: are the columns in different units?"
         self.asks_first("units.csv", units)
         # What they are taken as is said in front of the answer.
         for name, asked in (("swapped.csv", question), ("units.csv", units)):

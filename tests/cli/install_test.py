@@ -42,8 +42,8 @@ class InstallTest(unittest.TestCase):
         cls.binary = cls.prefix / "bin/kvcast"
         cls.bash = cls.prefix / "share/bash-completion/completions/kvcast"
 
-    def completed(self, *words):
-        result = run("bash", "-c", COMPLETE, "bash", self.bash, "kvcast", *words)
+    def completed(self, *words, cwd=None):
+        result = run("bash", "-c", COMPLETE, "bash", self.bash, "kvcast", *words, cwd=cwd)
         self.assertEqual(result.returncode, 0, result.stderr)
         return result.stdout.split()
 
@@ -95,19 +95,68 @@ class InstallTest(unittest.TestCase):
             flags = set(re.findall(r"^  (?:-\w,)?(--[a-z0-9-]+)", self.help_of(command), re.M))
             self.assertLessEqual(flags, set(self.completed(command, "--")), command)
 
+    def test_bash_completes_values_from_their_lists(self):
+        presets = {path.stem for path in (self.prefix / "share/kvcast/presets").glob("*.json")}
+        isas = run(self.binary, "info", "--threads", "1").stdout
+        isas = re.search(r"--isa: (.*)$", isas, re.M).group(1).split(", ")
+        for words, expected in ((("completion", ""), {"bash", "zsh", "fish"}),
+                                (("presets", ""), {"show"}),
+                                (("presets", "show", ""), presets),
+                                (("run", "--isa", ""), {"auto", *isas}),
+                                (("verify", "--dtype", ""), {"fp32", "bf16"}),
+                                (("run", "--dtype", "=", "b"), {"bf16"}),
+                                (("run", "--set", "model.di"), {"model.dim="}),
+                                (("size", "--scheme", "shared"), {"shared", "shared-copy"}),
+                                (("simulate", "--find", ""), {"qps", "candidates", "workers", "cache"}),
+                                (("simulate", "--order", ""), {"fifo", "shortest"}),
+                                (("replay", "--policy", ""), {"lru", "belady"}),
+                                (("simulate", "--timestamps", ""), {"s", "ms", "us", "ns"}),
+                                (("simulate", "--spread-timestamps", ""), {"random", "even", "none"}),
+                                (("compare", "--across", "dt"), {"dtype"}),
+                                (("replay", "--budget", "5"), {"5min"})):
+            with self.subTest(words=words):
+                self.assertEqual(set(self.completed(*words)), expected)
+
+    def test_bash_completes_lists_after_a_comma(self):
+        for words, expected in ((("run", "--schemes", "naive,sh"), {"naive,shared", "naive,shared-copy"}),
+                                (("run", "--schemes", "=", "naive,app"), {"naive,append"}),
+                                (("run", "--schemes", "shared,naive,"),
+                                 {f"shared,naive,{name}" for name in ("shared-copy", "packed", "cached", "append")}),
+                                (("report", "--to", "md,x"), {"md,xlsx"}),
+                                (("size", "--format", "table,"), set())):
+            with self.subTest(words=words):
+                self.assertEqual(set(self.completed(*words)), expected)
+
+    def test_bash_completes_files_only_where_a_path_is_taken(self):
+        with tempfile.TemporaryDirectory() as name:
+            (Path(name) / "mine.csv").touch()
+            (Path(name) / "out").mkdir()
+            everything, folders = {"mine.csv", "out"}, {"out"}
+            for words, expected in ((("size", ""), everything), (("compare", "x", ""), everything),
+                                    (("simulate", "--trace", ""), everything), (("run", "--import", ""), everything),
+                                    (("run", "o"), {"out"}), (("size", "--shape", "m"), {"mine.csv"}),
+                                    (("run", "-o", ""), folders), (("run", "--resume", ""), folders),
+                                    (("merge", ""), folders), (("run", "-N", ""), set()), (("run", "--shard", ""), set()),
+                                    (("fit", "--columns", ""), set()), (("run", "--set", "model.dim", "=", ""), set()),
+                                    (("info", ""), set()), (("man", ""), set()), (("completion", "m"), set()),
+                                    (("presets", "show", "m"), set())):
+                with self.subTest(words=words):
+                    self.assertEqual(set(self.completed(*words, cwd=name)), expected)
+
     def test_the_other_shells_can_read_theirs(self):
         for shell, path in (("zsh", "share/zsh/site-functions/_kvcast"),
                             ("fish", "share/fish/vendor_completions.d/kvcast.fish")):
             script = (self.prefix / path).read_text()
             self.assertEqual(script, run(self.binary, "completion", shell).stdout)
-            for word in ("--budget" if shell == "zsh" else "-l budget", "history-blind", "seed-drop"):
+            for word in ("--budget" if shell == "zsh" else "-l budget", "history-blind", "seed-drop",
+                         "_values -s ," if shell == "zsh" else "__kvcast_list"):
                 self.assertIn(word, script)
             if shutil.which(shell):
                 read = run(shell, "-n", self.prefix / path)
                 self.assertEqual(read.returncode, 0, read.stderr)
         self.assertEqual(run(self.binary, "completion", "tcsh").returncode, 2)
 
-    def test_a_slip_of_the_finger_is_answered(self):
+    def test_typos_get_a_suggestion(self):
         for args, meant in ((["rnu"], "run"), (["run", "--budgte", "3s"], "--budget"), (["size", "--p9=5ms"], "--p99"),
                             (["run", "smoek"], "smoke")):
             result = run(self.binary, *args)

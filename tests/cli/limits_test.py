@@ -73,7 +73,7 @@ class MemoryTest(LimitTest):
         result = self.limited("simulate", "--service", "1ms", "--history", "1", "--candidates", "1", "--qps", "9",
                               "--users", "2000000", "--requests", "2000000", "--zipf", "0", "--token-bytes", "1",
                               "--cache", "1TB", "--threads", "2", "--replications", "2", memory=3 * GIB // 8)
-        self.assert_one_line(result, 2, "--cache", "users in it", "GiB of memory", "fewer --users")
+        self.assert_one_line(result, 2, "--cache", "users, in every replication", "GiB of memory", "fewer --users")
 
     def test_memory_that_runs_out_nonetheless(self):
         # The plan is told of more than there is.

@@ -45,7 +45,7 @@ class GridTest(CliTest):
         plan = self.plan("-L", "8,16", "--layers", "1,2", "--max-memory", "80MiB")
         self.assertEqual(plan["batches"], 2)
         self.assertLessEqual(plan["memory_bytes"], 80 << 20)
-        self.assertIn("2 parts one after the other", self.kvcast("run", "--dry-run", *TINY, "-L", "8,16", "--layers",
+        self.assertIn("2 parts, one after the other", self.kvcast("run", "--dry-run", *TINY, "-L", "8,16", "--layers",
                                                                   "1,2", "--max-memory", "80MiB").stdout)
 
     def test_every_shape_is_measured_and_checked(self):

@@ -256,7 +256,7 @@ class SizeTest(unittest.TestCase):
                              "--users-cached", "100", "--drop", "40", "--target-drop", "20", "--price-per-hour", "2",
                              "-N", "7,70", "--extrapolate", "-o", "sized")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("contention assumed none", result.stdout)
+        self.assertIn("no contention assumed", result.stdout)
         self.assertEqual([line for line in result.stdout.splitlines() if len(line) > 100], [])
         self.assertIn("resident memory measured", result.stdout.replace("\n", " "))
         report = json.loads((self.dir / "sized/report.json").read_text())
@@ -329,7 +329,7 @@ class SizeTest(unittest.TestCase):
         self.assertEqual([(row["item"], float(row["value"]), row["unit"]) for row in limit], [("p99", 0.006, "s")])
 
     def test_bad_input_is_one_line_and_exit_2(self):
-        for args, text in ((["--r", "0.15", "--p99", "50ms"], "--p99: r alone tells ratios, not times"),
+        for args, text in ((["--r", "0.15", "--p99", "50ms"], "--p99: r alone gives ratios, not times"),
                            (["gpu.csv", "--p99", "0"], "--p99: '0' is out of range"),
                            (["gpu.csv", "--p99", "fast"], "--p99:"),
                            (["gpu.csv", "--qps", "5/day"], "--qps: '5/day' has no known unit"),
@@ -337,7 +337,7 @@ class SizeTest(unittest.TestCase):
                            (["gpu.csv", "--memory", "8QiB"], "--memory:"),
                            (["gpu.csv", "--memory", "8GiB"], "add --shape PRESET|FILE"),
                            (["gpu.csv", "--shape", "seeed", "--memory", "8GiB"], "seeed"),
-                           (["gpu.csv", "--drop", "0.4"], "could be a fraction or a number of per cent"),
+                           (["gpu.csv", "--drop", "0.4"], "could be a fraction or a percentage"),
                            (["gpu.csv", "--drop", "140"], "--drop: '140' is out of range"),
                            (["gpu.csv", "--workers", "0"], "--workers: '0' is out of range"),
                            (["gpu.csv", "--workers", "many"], "--workers"),

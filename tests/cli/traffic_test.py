@@ -207,7 +207,7 @@ class SimulateTest(TrafficTest):
             self.assertTrue(error.startswith(f"kvcast: {flag}: is missing"), error)
         untimed = {**self.BASE, "token_time": None, "candidate_time": None}
         error = self.refused("simulate", *flags(**untimed), "-o", "out")
-        self.assertIn("nothing tells how long a request takes; a report, or --service", error)
+        self.assertIn("nothing says how long a request takes; a report, or --service", error)
         self.assertEqual(list(self.dir.iterdir()), [])
 
     @ON_ONE_THREAD
@@ -251,7 +251,7 @@ class SimulateTest(TrafficTest):
             self.assertIn("--skip-bad-rows: " + problem, self.refused("simulate", *flags(**self.BASE),
                                                                       "--skip-bad-rows=" + value))
         error = self.refused("simulate", *flags(**{**self.BASE, "token_bytes": None, "cache": "1MiB"}))
-        self.assertIn("--cache: constants do not tell how large a cached history is; add --token-bytes", error)
+        self.assertIn("--cache: fixed times do not give the size of a cached history; add --token-bytes", error)
         self.assertIn("--workers = x", self.refused("simulate", *flags(**self.BASE), "--workers", "x"))
         self.assertIn("--bogus", self.refused("simulate", *flags(**self.BASE), "--bogus", "1"))
         self.assertEqual(list(self.dir.iterdir()), [])
@@ -294,9 +294,9 @@ class SimulateTest(TrafficTest):
             "6,7,10,": "n_candidates is empty; a whole number from 0 to ",
             "6,7,10": "3 cells: '6,7,10'; the header has 4",
             "6,7,10,5,1": "5 cells: '6,7,10,5,1'; the header has 4",
-            '6,"7,10,5': "the quote is not closed; quotes stand around",
-            '6,"7"x,10,5': "text behind a closing quote; quotes stand around",
-            '6,7"x,10,5': "a quote inside a cell that does not begin with one; quotes stand around",
+            '6,"7,10,5': "the quote is not closed; quote the whole cell",
+            '6,"7"x,10,5': "text behind a closing quote; quote the whole cell",
+            '6,7"x,10,5': "a quote inside an unquoted cell; quote the whole cell",
             "6,7\0,10,5": "holds a NUL byte; a trace is text",
             "6,7,10,5" + 70000 * " ": "the line is longer than ",
         }
@@ -359,7 +359,7 @@ class SimulateTest(TrafficTest):
         traffic = self.report("simulate", "--trace", log, "--timestamps", "s", *flags(**self.STEADY))["traffic"]
         self.assertAlmostEqual(traffic["requests_per_s"] / own["requests_per_s"], 1, delta=1e-3)
         (self.dir / log).write_text((self.dir / log).read_text().replace("timestamp_ms", "ts", 1))
-        self.assertIn("log.csv: nothing tells the unit of 'ts', which begins with 0.0",
+        self.assertIn("log.csv: the unit of 'ts' is unknown; it begins with 0.0",
                       self.refused("simulate", "--trace", log, *flags(**self.STEADY)))
 
     @ON_ONE_THREAD
@@ -373,19 +373,19 @@ class SimulateTest(TrafficTest):
             for form in ("table", "json", "csv", "md"):
                 error = self.refused("simulate", "--trace", log, "--format", form, *flags(**base))
                 self.assertRegex(error, rf"^kvcast: log.csv: 12,000 rows have [0-9]+ distinct timestamps, all multiples "
-                                        rf"of {tick} ms: the log is stamped to {tick // 1000} s; waits are not known; "
+                                        rf"of {tick} ms: the log has a resolution of {tick // 1000} s; waits are unknown; "
                                         r"--spread-timestamps random ")
             for how in ("random", "even"):
                 spread = self.report("simulate", "--trace", log, "--spread-timestamps", how, *flags(**base))["traffic"]
                 self.assertEqual(spread["find"][0]["value"], 1)
                 self.assertAlmostEqual(spread["requests_per_s"], fine["requests_per_s"], delta=8)
-                self.assertIn(f"timestamps stamped to {tick // 1000} s spread ", spread["reading"][0])
+                self.assertIn(f"timestamps with a resolution of {tick // 1000} s spread ", spread["reading"][0])
             result = self.kvcast("simulate", "--trace", log, "--spread-timestamps", "none", "--format", "json",
                                  *flags(**base))
             self.assertIn(result.returncode, (0, 4), result.stderr)  # 4: found, but not shown beyond doubt
             asked = report_of(result.stdout)["traffic"]
             self.assertGreater(asked["find"][0]["value"], 4)
-            self.assertIn("rows with the same timestamp are taken to arrive together", asked["reading"][0])
+            self.assertIn("rows with the same timestamp arrive together", asked["reading"][0])
         # Milliseconds, and a service of several, are no reason.
         log = self.trace(self.steady(stamp=round))
         whole = self.report("simulate", "--trace", log, *flags(**base))["traffic"]
@@ -424,7 +424,7 @@ class SimulateTest(TrafficTest):
                                     ("head.csv", HEAD, "head.csv: has no rows"),
                                     ("bad.csv", HEAD + "x\n", "bad.csv: none of its 1 rows is good; line 2: 1 cell: 'x'"),
                                     ("other.csv", "a,b\n1,2\n", "other.csv:1: no column timestamp_ms among 'a,b'"),
-                                    ("twice.csv", "user_id," + HEAD, "twice.csv:1: the column user_id is there twice")):
+                                    ("twice.csv", "user_id," + HEAD, "twice.csv:1: the column user_id appears twice")):
             (self.dir / name).write_text(text)
             error = self.refused("simulate", "--trace", name, "--service", "1ms", "--skip-bad-rows")
             self.assertTrue(error.startswith("kvcast: " + problem), error)
@@ -635,7 +635,7 @@ class SimulateTest(TrafficTest):
             self.assertGreaterEqual(sum(held), 0.85 * len(held), rows)
         # Of means over time it does not tell.
         self.assertIsNone(figure(found[0], "utilisation")["ci95"])
-        self.assertTrue(any(note.startswith("intervals hold the figure in the next log") for note in
+        self.assertTrue(any(note.startswith("intervals cover the figure in another log") for note in
                             found[0]["assumptions"]))
 
     @ON_ONE_THREAD
@@ -742,7 +742,7 @@ class SimulateTest(TrafficTest):
         self.assertTrue(self.simulate(exit_code=4, **base)["saturated"])
         together = self.simulate(batch=8, batch_window="4ms", **base)
         self.assertLess(figure(together, "service_s")["value"], 0.0025)
-        self.assertIn("requests of a batch share what any pass takes; not measured", together["assumptions"])
+        self.assertIn("requests of a batch share the fixed cost of a pass; not measured", together["assumptions"])
         # A worker that waits for others makes the lone request wait.
         sparse = self.simulate(batch=8, batch_window="4ms", **{**base, "qps": 1})
         self.assertGreater(latency(sparse, "p50", "wait")["value"], 0.0039)
@@ -785,9 +785,9 @@ class SimulateTest(TrafficTest):
 
     def test_a_policy_that_foresees_must_see(self):
         served = self.refused("simulate", *flags(**{**self.BASE, "policy": "belady", "order": "shortest"}))
-        self.assertIn("--policy: belady has to know the requests to come; --order shortest serves out of turn", served)
+        self.assertIn("--policy: belady needs to know the requests to come; --order shortest serves out of turn", served)
         replayed = self.refused("replay", *ReplayTest.WORK, "--qps", "60", "--policy", "belady")
-        self.assertIn("--policy: belady has to know the requests to come", replayed)
+        self.assertIn("--policy: belady needs to know the requests to come", replayed)
         self.assertIn("lru", replayed)
 
     def test_the_curve_of_hit_rates(self):
@@ -853,7 +853,7 @@ class FromReportTest(TrafficTest):
         path = self.runs / "grid"
         traffic = self.from_report(path)
         self.assertEqual(traffic["costs"]["source"], "fitted")
-        self.assertIn("shared at L=32 to 256, 2 layers, other lengths by the surface", traffic["costs"]["basis"])
+        self.assertIn("shared at L=32 to 256, 2 layers, other lengths from the surface", traffic["costs"]["basis"])
         self.check_table(traffic, 100)
         beyond = self.from_report(path, history=1000)
         self.assertEqual(beyond["costs"]["source"], "extrapolated")
@@ -867,14 +867,14 @@ class FromReportTest(TrafficTest):
     def test_one_shape(self):
         traffic = self.from_report(self.runs / "one")
         self.assertEqual(traffic["costs"]["source"], "assumed")
-        self.assertIn("shared at L=64, 2 layers, other lengths by FLOPs", traffic["costs"]["basis"])
+        self.assertIn("shared at L=64, 2 layers, other lengths scaled by FLOPs", traffic["costs"]["basis"])
         self.check_table(traffic, 100)
 
     def test_timings_of_ones_own(self):
         (self.dir / "mine.csv").write_text("candidates,naive_seconds,shared_seconds\n" + "".join(
             f"{n},{0.01 * n},{0.01 + 0.001 * n}\n" for n in (1, 5, 20, 100) for _ in range(3)))
         error = self.refused("simulate", "mine.csv", "--history", "100", *self.WORK)
-        self.assertIn("--shape: nothing tells the shape of the timings", error)
+        self.assertIn("--shape: the timings do not record their shape", error)
         traffic = self.from_report("mine.csv", "--shape", "smoke")
         self.assertEqual(traffic["costs"]["source"], "assumed")
         self.assertAlmostEqual(traffic["service"][0]["candidate_s"] / 0.001, 1, delta=0.5)
@@ -967,7 +967,7 @@ class ReplayTest(TrafficTest):
         run.send_signal(signal.SIGINT)
         out, err = run.communicate(timeout=60)
         self.assertEqual(run.returncode, 130, err)
-        self.assertIn("interrupted; what was served so far is reported", err)
+        self.assertIn("interrupted; the report covers the requests served so far", err)
         report = report_of(out)
         self.assertTrue(VALIDATOR.is_valid(report))
         self.assertGreater(report["traffic"]["requests"], 0)

@@ -52,7 +52,7 @@ class VerdictTest(unittest.TestCase):
 
     def is_no_model(self, report, fit, table):
         self.assertEqual(fit["preferred"], "neither")
-        self.assertIn("neither form describes these timings", fit["verdict"])
+        self.assertIn("neither model describes these timings", fit["verdict"])
         self.assertIsNone(fit["asymptote"])
         self.assertIsNone(fit["candidates_for_90"])
         self.assertFalse(fit["identifiable"])
@@ -225,7 +225,7 @@ class VerdictTest(unittest.TestCase):
         text = timings((10, 100), lambda n: 0.004 * n, lambda n: 0.005 + 0.00003 * n)
         report, fit, table = self.fit(text, "-N", "1000")
         self.assertEqual(fit["preferred"], "untested")
-        self.assertIn("form untested", fit["verdict"])
+        self.assertIn("model untested", fit["verdict"])
         self.assertIsNone(fit["predictions"][0]["speedup"])
 
 

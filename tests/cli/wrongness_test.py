@@ -89,7 +89,7 @@ class FaultTest(WrongnessTest):
             with self.subTest(fault=fault):
                 result = self.faulty(fault, "replay", "smoke", "--qps", "50", "--requests", "20", "--users", "5",
                                      "--history", "24", "--candidates", "3", "--budget", "5s", "--threads", "1", "-q")
-                self.assert_stopped(result, "the outputs of naive for a request", "are off those of float64 by ")
+                self.assert_stopped(result, "the outputs of naive for a request", "differ from those of float64 by ")
 
 
 class TimedFaultTest(WrongnessTest):

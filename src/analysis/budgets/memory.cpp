@@ -7,7 +7,7 @@ namespace kvcast::analysis {
 Budget memory_budget() {
   return {.info = {.name = "memory",
                    .type = "BYTES",
-                   .doc = "Of one process with its workers and cached users: 8GiB",
+                   .doc = "Memory budget of one process, workers and cached users included: 8GiB",
                    .unit = "bytes",
                    .parse = [](const std::string& text,
                                const std::string& origin) { return static_cast<double>(parse_size(text, origin)); },

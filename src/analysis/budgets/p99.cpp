@@ -1,4 +1,4 @@
-// The time within which 99% of the requests are answered, waiting included.
+// P99 latency, queueing included.
 #include <limits>
 
 #include "analysis/budgets/budget.h"
@@ -42,7 +42,7 @@ double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool c
 Budget p99_budget() {
   return {.info = {.name = "p99",
                    .type = "TIME",
-                   .doc = "99% of the requests are answered within, waiting included: 50ms",
+                   .doc = "P99 latency budget, queueing included, e.g. 50ms",
                    .unit = "s",
                    .parse = parse_seconds,
                    .limit = &SizingLimits::p99_s,

@@ -70,7 +70,7 @@ double beyond_law(const Constants& constants) { return constants[0] + constants[
 
 const CostForm& affine_form() {
   static const CostForm form = {.name = "affine",
-                                .phrase = "the affine form",
+                                .phrase = "the affine model",
                                 .formula = "c*N/(a+b*N)",
                                 .limit = "c/b",
                                 .for_90 = "9*a/b",

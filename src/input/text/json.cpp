@@ -43,7 +43,7 @@ class TreeBuilder {
     Open& object = open_.back();
     object.key = std::move(name);
     if (!object.keys.insert(object.key).second) {
-      throw ConfigError(where_ + ": " + pointer(), "the key is given twice", "keep one of them");
+      throw ConfigError(where_ + ": " + pointer(), "the key appears twice", "keep one of them");
     }
     return true;
   }

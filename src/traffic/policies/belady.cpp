@@ -37,7 +37,7 @@ class Belady final : public EvictionPolicy {
 }  // namespace
 
 PolicyKind belady() {
-  return {"belady", "who is needed last, which only a log that is known to its end tells", true,
+  return {"belady", "the user needed last, which only a complete log reveals", true,
           []() -> std::unique_ptr<EvictionPolicy> { return std::make_unique<Belady>(); }};
 }
 

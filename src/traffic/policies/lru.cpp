@@ -12,7 +12,7 @@ class Lru final : public EvictionPolicy {
 }  // namespace
 
 PolicyKind lru() {
-  return {"lru", "who was not asked for longest", false,
+  return {"lru", "the user unseen for longest", false,
           []() -> std::unique_ptr<EvictionPolicy> { return std::make_unique<Lru>(); }};
 }
 

@@ -307,7 +307,7 @@ class Calibrator {
     if (costs.breakpoints.size() > 1)
       costs.breakpoints[0].history_s = std::min(any_pass, costs.breakpoints[1].history_s);
     take_residuals(result);
-    costs.basis = std::to_string(result.timings) + " timings of the replay's own services, just before it";
+    costs.basis = std::to_string(result.timings) + " timings of the replay's own passes, just before it";
   }
 
   std::vector<ServiceBreakpoint> candidate_costs() const {

@@ -51,8 +51,8 @@ class Checker {
                      double tolerance) {
     if (error <= tolerance) return;  // a NaN is not
     throw CheckError("the outputs of " + whose + " for a request (" + kind.name + ", history " +
-                     std::to_string(kind.work.length) + ") are off those of " + judge + " by " +
-                     format_significant(error, 3) + ", allowed are " + format_significant(tolerance, 3));
+                     std::to_string(kind.work.length) + ") differ from those of " + judge + " by " +
+                     format_significant(error, 3) + " (allowed " + format_significant(tolerance, 3) + ")");
   }
 
   // In the order of positions: a history that sees no later token but is read from its end is reversed.

@@ -29,16 +29,16 @@ void refuse(bool refused, const std::string& field, const std::string& problem, 
 // What the engine could run but nobody could answer requests with, or what the replay would silently leave out.
 void refuse_model(const ModelConfig& model) {
   refuse(model.mask != Mask::causal && model.mask != Mask::history_blind, "model.mask",
-         to_string(model.mask) + " lets no history be kept between requests", "causal or history-blind");
+         to_string(model.mask) + " does not allow keeping a history between requests", "causal or history-blind");
   refuse(model.token_merge != 1, "model.token_merge",
-         std::to_string(model.token_merge) + " tokens to a position cannot be replayed: a history grows by tokens",
+         std::to_string(model.token_merge) + " tokens per position cannot be replayed: a history grows token by token",
          "1");
   refuse(model.query_tokens != 0, "model.query_tokens",
-         std::to_string(model.query_tokens) + " cannot be replayed: the window moves on when a history grows", "0");
+         std::to_string(model.query_tokens) + " cannot be replayed: the window moves when a history grows", "0");
   refuse(!model.import.empty(), "model.import",
-         in_quotes(model.import) + " cannot be replayed: a trace has histories of its own", "seeded weights");
+         in_quotes(model.import) + " cannot be replayed: a trace has its own histories", "seeded weights");
   refuse(model.head_width != 0, "model.head_width",
-         std::to_string(model.head_width) + " cannot be replayed: there is no ranking head in a replay", "0");
+         std::to_string(model.head_width) + " cannot be replayed: a replay has no ranking head", "0");
 }
 
 std::string gib(double bytes) { return format_significant(bytes / (1024.0 * 1024 * 1024), 3) + " GiB"; }
@@ -95,7 +95,7 @@ ReplayState::ReplayState(const Engine& engine, const Config& wanted, std::span<c
   refuse(options.workers * options.threads > cpus, "--workers",
          std::to_string(options.workers) + " workers of " + std::to_string(options.threads) +
              " threads need more than the " + std::to_string(cpus) + " CPUs of this process",
-         "fewer workers, or fewer --threads of each");
+         "fewer --workers, or fewer --threads for each");
   for (const Request& request : asked) {
     const double arrival = request.arrival_s - asked.front().arrival_s;
     cut = !options.closed_loop && arrival > options.budget_s;
@@ -161,8 +161,8 @@ void ReplayState::refuse_memory() {
       : caches > workers ? "--cache"
                          : "--max-history",
       "the replay needs about " + gib(bytes) + " (weights and items " + gib(weights) + ", keys and values of users " +
-          gib(caches) + ", activations of the workers " + gib(workers) + "), there is " +
-          gib(static_cast<double>(options.memory_bytes)),
+          gib(caches) + ", activations of the workers " + gib(workers) +
+          "), available: " + gib(static_cast<double>(options.memory_bytes)),
       by_model ? "fewer layers or a smaller dim" : "a smaller --cache or --max-history, or fewer workers");
 }
 
@@ -206,7 +206,7 @@ class Run {
   }
 
   ReplayResult run() {
-    if (observer_.on_stage) observer_.on_stage("replay");
+    if (observer_.on_stage) observer_.on_stage("replaying");
     const std::vector<std::int64_t> made = replay_.pool->made();
     if (replay_.keep_outputs) replay_.outputs.assign(replay_.requests.size(), {});
     // How long a canary keeps a worker from the next request.

@@ -165,7 +165,7 @@ TEST_CASE("stolen time and slow canaries speak as other processes do", "[analysi
   CHECK(interference(stolen) == "the hypervisor took 30% of the CPUs' time");
   kvcast::Report slowed = run_beside(0, 4);
   for (std::size_t i = 0; i < 8; ++i) slowed.cases[0].samples[i].canary_ratio = 0.5;
-  CHECK(interference(slowed) == "40% of the timings ran beside a slowed CPU");
+  CHECK(interference(slowed) == "40% of the timings ran while the CPU was slowed");
   kvcast::Report steady = run_beside(0, 1.05);
   for (std::size_t i = 0; i < 8; ++i) steady.cases[0].samples[i].canary_ratio = 0.5;
   CHECK(interference(steady).empty());

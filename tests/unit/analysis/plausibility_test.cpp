@@ -103,7 +103,7 @@ TEST_CASE("times per candidate and rates are told from times of requests", "[pla
   CHECK(found->problem == "naive takes 4 ms at N=1 and 4 ms at N=100, shared takes 4.53 ms at N=1 and 75 us at N=100");
   CHECK(
       found->question ==
-      "a request does not get cheaper with more candidates, and times are those of all N: are these per candidate, or "
+      "a request does not get cheaper with more candidates, and a time covers all N: are these per candidate, or "
       "rates?");
 }
 
@@ -163,7 +163,7 @@ TEST_CASE("a time below what its arithmetic takes at the peak is named, the furt
   add(1, "shared", 0.94);
   add(1, "cached", 0.096);
   CHECK(faster_than_possible(report) ==
-        "'cached' at N=10 took 0.096 of the least time that its arithmetic takes at 100 GFLOP/s");
+        "'cached' at N=10 took 0.096 of the minimum time its arithmetic takes at 100 GFLOP/s");
   // bf16 where the library may use what the peak did not.
   report.machine->dense_isa = "avx512_core_amx";
   CHECK_FALSE(faster_than_possible(report).empty());

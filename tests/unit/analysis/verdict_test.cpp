@@ -61,13 +61,13 @@ TEST_CASE("the verdict names the form that describes the timings", "[analysis][v
   CHECK(fit_at(kCounts, 0.02, 0.019, 0.021, "affine", 1).verdict ==
         "model: affine (the one-parameter law misses N=1 by 6%)");
   CHECK(fit_at(kCounts, 0.02, 0.01, 0.03, "affine", 1).verdict ==
-        "model: affine (the one-parameter law misses N=1 by 6%), but the cost of one more candidate is not known to a "
+        "model: affine (the one-parameter law misses N=1 by 6%), but the cost of one more candidate is uncertain by a "
         "factor of two");
   CHECK(fit_at(kCounts, 0.02, 0.019, 0.021, "one-parameter", 50).verdict ==
         "model: one-parameter law (within 6% at every measured N)");
-  CHECK(fit_at({100}, 0.02, 0.019, 0.021, "untested").verdict == "form untested: r rests on N=100 alone");
+  CHECK(fit_at({100}, 0.02, 0.019, 0.021, "untested").verdict == "model untested: r rests on N=100 alone");
   CHECK(fit_at({1, 10, 100}, 0.02, 0.019, 0.021, "untested").verdict ==
-        "form untested: r rests on two N above 1, N=10 and N=100");
+        "model untested: r rests on two N above 1, N=10 and N=100");
   CHECK(fit_at({1, 2, 5}, 0.004, 0, 0.011).verdict ==
         "r is not identifiable from N <= 5: its interval [0, 0.011] does not exclude 0");
   CHECK(fit_at({1, 2, 5}, 0.02, 0.01, 0.04).verdict ==
@@ -79,7 +79,7 @@ TEST_CASE("the verdict names the form that describes the timings", "[analysis][v
   none.r->ci95.reset();
   none.identifiable = false;
   analysis::put_into_words(none, line_of(kCounts));
-  CHECK(none.verdict == "r is not identifiable from N <= 100: so few timings give it no interval");
+  CHECK(none.verdict == "r is not identifiable from N <= 100: too few timings for an interval");
   CHECK(none.next == "measure more rounds: the interval of r is too wide");
 
   Fit only_one;
@@ -104,8 +104,8 @@ TEST_CASE("a verdict of no model says how far off they are and what breaks them"
     return std::pair(fit.verdict, fit.next);
   };
   const std::string off =
-      "neither form describes these timings: the one-parameter law misses N=50 by 6% (noise 5%), "
-      "the affine form misses N=50 by 6%";
+      "neither model describes these timings: the one-parameter law misses N=50 by 6% (noise 5%), "
+      "the affine model misses N=50 by 6%";
   analysis::Times times = line_of(kCounts);
   CHECK(verdict(times).first == off);
   CHECK(verdict(times).second ==
@@ -144,7 +144,7 @@ TEST_CASE("timings that do not tell the cost of one more candidate ask for large
   CHECK(flat.verdict ==
         "model: affine (the one-parameter law misses N=1 by 6%); the time is flat up to N=100, so nothing is known "
         "beyond it");
-  CHECK(flat.next == "measure larger N, such as N=500: up to N=100 one more candidate costs too little to be seen");
+  CHECK(flat.next == "measure larger N, such as N=500: up to N=100 one more candidate costs too little to measure");
   flat.models[1].marginal_r = Estimate{0.01, Interval{0, 0.03}};
   analysis::put_into_words(flat, line_of(kCounts));
   CHECK(flat.verdict ==
@@ -155,20 +155,20 @@ TEST_CASE("timings that do not tell the cost of one more candidate ask for large
 TEST_CASE("what to measure next", "[analysis][verdict]") {
   CHECK(fit_at(kCounts, 0.0085, 0.008, 0.009).next.empty());
   CHECK(fit_at({1, 2, 5}, 0.004, 0, 0.011).next ==
-        "measure larger N, such as N=20: up to N=5 one more candidate costs too little to be seen");
+        "measure larger N, such as N=20: up to N=5 one more candidate costs too little to measure");
   CHECK(fit_at({1, 2, 5}, 0.02, 0.01, 0.04).next ==
-        "measure N=50, about 1/r: below it one more candidate costs too little to be seen");
+        "measure N=50, about 1/r: below it one more candidate costs too little to measure");
   CHECK(fit_at(kCounts, 0.02, 0.01, 0.04).next == "measure more rounds: the interval of r is too wide");
   CHECK(fit_at({100}, 0.02, 0.019, 0.021, "untested").next ==
-        "measure N=5 and N=10 as well: three N above 1 test the form");
+        "measure N=5 and N=10 as well: testing the model takes three N above 1");
   CHECK(fit_at({1, 10, 100}, 0.02, 0.019, 0.021, "untested").next ==
-        "measure N=50 as well: three N above 1 test the form");
+        "measure N=50 as well: testing the model takes three N above 1");
   CHECK(fit_at({1, 10, 100}, 0.001, 0.0009, 0.0011, "untested").next ==
-        "measure N=1000 as well: three N above 1 test the form");
-  CHECK(fit_at({1, 2, 3}, 0.3, 0.29, 0.31, "untested").next == "measure N=5 as well: three N above 1 test the form");
+        "measure N=1000 as well: testing the model takes three N above 1");
+  CHECK(fit_at({1, 2, 3}, 0.3, 0.29, 0.31, "untested").next == "measure N=5 as well: testing the model takes three N above 1");
   CHECK(fit_at(kCounts, 0.0016, 0.0015, 0.0017).next ==
         "measure N=1000, about 1/r: most of the curve lies beyond N=100");
-  CHECK(fit_at({5, 10, 50, 100}, 0.0085, 0.008, 0.009).next == "measure N=1: it shows the fixed costs of sharing bare");
+  CHECK(fit_at({5, 10, 50, 100}, 0.0085, 0.008, 0.009).next == "measure N=1: it isolates the fixed cost of sharing");
   CHECK(fit_at({1, 2, 5, 200}, 0.0085, 0.008, 0.009).next == "measure N=50: nothing lies between N=5 and N=200");
 }
 
@@ -179,16 +179,16 @@ TEST_CASE("slowdowns are said where naive is faster beyond doubt", "[analysis][v
   fit.observed[1].speedup = {0.99, Interval{0.97, 1.01}};  // could be either
   fit.observed[2].speedup = {0.98, {}};
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  CHECK(fit.slowdowns == std::vector<std::string>{"at N=1 sharing is 5.5% slower [3.8%, 7.1%]",
-                                                  "at N=5 sharing is 2% slower (a single timing)"});
+  CHECK(fit.slowdowns == std::vector<std::string>{"at N=1 sharing costs 5.5% [3.8%, 7.1%]",
+                                                  "at N=5 sharing costs 2% (a single timing)"});
   // a + b·N < c·N from N = a/(c-b) = 4.5 on.
   fit.models.push_back(affine_model(0.9, 0.8, 1.0));
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
   REQUIRE(fit.slowdowns.size() == 3);
-  CHECK(fit.slowdowns[2] == "by the affine form sharing wins from N=5 on");
+  CHECK(fit.slowdowns[2] == "by the affine model, sharing wins from N=5 on");
   fit.models[1] = affine_model(0.9, 1.1, 1.0);
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));
-  CHECK(fit.slowdowns.at(2) == "by the affine form sharing wins at no N");
+  CHECK(fit.slowdowns.at(2) == "by the affine model, sharing wins at no N");
   // Without a loss the affine fit has nothing to add.
   for (auto& one : fit.observed) one.speedup = {2, Interval{1.9, 2.1}};
   analysis::put_into_words(fit, line_of({1, 2, 5, 10}));

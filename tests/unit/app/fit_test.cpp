@@ -83,7 +83,7 @@ TEST_CASE("what cannot be fitted is refused with the reason", "[app][fit]") {
   const testing::TemporaryFolder folder;
   const std::string path = (folder.path() / "mine.csv").string();
   testing::write_file(path, std::string(kHead) + "1,1,1\n1,1,1.1\n");
-  CHECK_THROWS_WITH(fit(path, {}), Contains("mine.csv: only N = 1 is there") && Contains("an N above 1"));
+  CHECK_THROWS_WITH(fit(path, {}), Contains("mine.csv: only N = 1 was timed") && Contains("an N above 1"));
   CHECK_THROWS_AS(fit(path, {}), ConfigError);
 
   Report naive = testing::part(1, 1);

@@ -45,11 +45,11 @@ TEST_CASE("a config in a file of weights is read as warily as any other", "[app]
   write_model(file.path(), "{\"model\": {\"dim\": " + std::string(depth, '[') + std::string(depth, ']') + "}}");
   CHECK(fault_of(file) == "metadata kvcast.config: nested deeper than 64 levels; kvcast's own files are flat");
   write_model(file.path(), R"({"model": {"dim": 1, "dim": 2}})");
-  CHECK(fault_of(file) == "metadata kvcast.config: /model/dim: the key is given twice; keep one of them");
+  CHECK(fault_of(file) == "metadata kvcast.config: /model/dim: the key appears twice; keep one of them");
   write_model(file.path(), R"({"model": )");
   CHECK(fault_of(file).starts_with("metadata kvcast.config: column 11: "));
   write_model(file.path(), R"({"model": 1})");
-  CHECK(fault_of(file) == "metadata kvcast.config is not a config; it must be the JSON of one");
+  CHECK(fault_of(file) == "metadata kvcast.config is not a config; it must be a config in JSON");
 }
 
 TEST_CASE("a file of weights whose name no report can hold is refused", "[app][import]") {

@@ -64,7 +64,7 @@ TEST_CASE("slow canaries of a replay's windows speak as those of a run", "[app][
   for (std::size_t w = 0; w < 4; ++w) slowed.windows[w].canary_ratio = 0.5;
   slowed.windows[9].canary_ratio.reset();
   CHECK(kvcast::app::interference(slowed, ratios(4), 1, from, to) ==
-        "No usable result: 44% of the timings ran beside a slowed CPU");
+        "No usable result: 44% of the timings ran while the CPU was slowed");
   CHECK(kvcast::app::interference(slowed, ratios(1.1), 1, from, to).empty());
   // Two windows do not tell whether they agree.
   CHECK(kvcast::app::interference(slowed, {0.2, 3}, 1, from, to).empty());

@@ -112,16 +112,16 @@ TEST_CASE("parts that do not make the grid are refused by name", "[app][merge]")
     report.cases.push_back(report.cases[0]);
     report.cases.back().shape->dim = 32;
   }),
-             Contains("which is not of its grid"));
+             Contains("which is not part of its grid"));
 }
 
 TEST_CASE("parts of another build or config are refused", "[app][merge]") {
   const Folders folders;
   CHECK_THAT(folders.refusal([](Report& report) { report.tool.version = "1.0.1"; }),
-             Contains("two: is of version '1.0.1', but '1.0.0' in"));
-  CHECK_THAT(folders.refusal([](Report& report) { report.tool.git_commit = "x"; }), Contains("is of commit 'x'"));
-  CHECK_THAT(folders.refusal([](Report& report) { report.tool.compiler = "x"; }), Contains("is of compiler 'x'"));
-  CHECK_THAT(folders.refusal([](Report& report) { report.tool.build_type = "x"; }), Contains("is of build type 'x'"));
+             Contains("two: has version '1.0.1', but '1.0.0' in"));
+  CHECK_THAT(folders.refusal([](Report& report) { report.tool.git_commit = "x"; }), Contains("has commit 'x'"));
+  CHECK_THAT(folders.refusal([](Report& report) { report.tool.compiler = "x"; }), Contains("has compiler 'x'"));
+  CHECK_THAT(folders.refusal([](Report& report) { report.tool.build_type = "x"; }), Contains("has build type 'x'"));
   CHECK_THAT(folders.refusal([](Report& report) { report.config->run.seed = 7; }),
              Contains("two: has run.seed 7, but 1 in"));
   CHECK(folders.refusal([](Report& report) { report.config->measure.max_memory_bytes = 1 << 30; }) == "not refused");

@@ -169,7 +169,7 @@ TEST_CASE("parts that do not add up to a whole request fail the run", "[app][run
   const RunResult result = world.run(config_of(R"("candidates": [1, 5, 400])", R"("budget": "10s")"));
   CHECK_FALSE(result.checks_passed);
   CAPTURE(result.failure);
-  CHECK(result.failure.find("shared at N=5: a whole run takes 1.53 times what its parts add up to") != std::string::npos);
+  CHECK(result.failure.find("shared at N=5: a whole run takes 1.53 times the sum of its parts") != std::string::npos);
 }
 
 TEST_CASE("the head is timed alone and behind every scheme, and a self-check times each scheme twice", "[app][run]") {

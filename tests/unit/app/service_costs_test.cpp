@@ -128,7 +128,7 @@ TEST_CASE("a surface gives the planted times back at every breakpoint", "[app][t
     const ServiceCosts costs = folder.costs(most);
     check_table(costs, most);
     CHECK(costs.source == (most == 512 ? Source::fitted : Source::extrapolated));
-    CHECK_THAT(costs.basis, Contains("shared at L=64 to 512, 2 layers, other lengths by the surface"));
+    CHECK_THAT(costs.basis, Contains("shared at L=64 to 512, 2 layers, other lengths from the surface"));
     for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
       if (breakpoint.history_length == 0) continue;
       CAPTURE(most, breakpoint.history_length);
@@ -161,7 +161,7 @@ TEST_CASE("without a surface the lengths that were measured are exact, others by
   check_table(costs, 1000);
   CHECK(costs.source == Source::extrapolated);
   CHECK(folder.costs(200).source == Source::fitted);
-  CHECK_THAT(costs.basis, Contains("other lengths by FLOPs"));
+  CHECK_THAT(costs.basis, Contains("other lengths scaled by FLOPs"));
   std::int64_t before_middle = 0;
   for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
     const std::int64_t length = breakpoint.history_length;
@@ -198,7 +198,7 @@ TEST_CASE("one length is assumed to tell the others", "[app][traffic]") {
   const ServiceCosts costs = folder.costs(300);
   check_table(costs, 300);
   CHECK(costs.source == Source::assumed);
-  CHECK_THAT(costs.basis, Contains("shared at L=100, 2 layers, other lengths by FLOPs"));
+  CHECK_THAT(costs.basis, Contains("shared at L=100, 2 layers, other lengths scaled by FLOPs"));
   for (const ServiceBreakpoint& breakpoint : costs.breakpoints) {
     if (breakpoint.history_length == 0) continue;
     CHECK_THAT(breakpoint.history_s, WithinRel(by_flops(config, breakpoint.history_length).history_s, 1e-6));
@@ -256,7 +256,7 @@ TEST_CASE("constants: the two numbers of a request, and none of a cache that nob
 
 TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
   TrafficOptions options;
-  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("simulate: nothing tells how long a request takes"));
+  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("simulate: nothing says how long a request takes"));
   options.service_s = 0.005;
   for (const double tail : {0.0, 0.99, 15.0, -1.0}) {
     options.tail = tail;
@@ -275,7 +275,7 @@ TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
     change(changed);
     return folder.costs(10, changed);
   };
-  CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.service_s = 1; }), Contains("both a report and constant times"));
+  CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.service_s = 1; }), Contains("both a report and fixed times"));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.token_bytes = 1; }), Contains("--token-bytes: "));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.tail = 0.5; }), Contains("--tail: "));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.scheme = "naive"; }),
@@ -283,7 +283,7 @@ TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.scheme = "nobody"; }), Contains("--scheme: 'nobody'"));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.layers = 7; }), Contains("--layers: "));
   CHECK_THROWS_WITH(with([](TrafficOptions& o) { o.shape = "smoke"; }),
-                    Contains("--shape: the timings tell their shape"));
+                    Contains("--shape: the timings record their shape"));
 }
 
 TEST_CASE("breakpoints ascend to the longest history, close enough for a parabola", "[app][traffic]") {

@@ -148,7 +148,7 @@ TEST_CASE("timings of one's own are enough", "[app][size]") {
         options.memory_bytes = 1 << 30;
         size(path, options);
       }(),
-      Contains("--memory: nothing tells the shape") && Contains("--shape"));
+      Contains("--memory: the shape is unknown") && Contains("--shape"));
   options.shape = "smoke";
   const Sizing sized = *size(path, options).sizing;
   CHECK(sized.budgets.size() == 3);
@@ -293,7 +293,7 @@ TEST_CASE("the drop of the sized shape is that of its ranking head", "[app][size
   CHECK(other.drop_source == Source::assumed);
   options.drop.reset();
   options.target_drop = 0.45;
-  CHECK_THROWS_WITH(size(path, options), Contains("--target-drop: '45%' is no less than the measured drop of 40%"));
+  CHECK_THROWS_WITH(size(path, options), Contains("--target-drop: '45%' is not below the measured drop of 40%"));
 }
 
 TEST_CASE("what does not meet one candidate names what would", "[app][size]") {
@@ -335,14 +335,14 @@ TEST_CASE("options that do not fit together are refused", "[app][size]") {
   using O = SizingOptions;
   CHECK(refused([](O&) {}) == "none");
   CHECK_THAT(refused([](O& o) { o.p99_s = 0.05; }),
-             Contains("--p99: r alone tells ratios") && Contains("--naive-candidate"));
+             Contains("--p99: r alone gives ratios") && Contains("--naive-candidate"));
   CHECK_THAT(refused([](O& o) { o.requests_per_s = 5; }), Contains("--qps: r alone"));
   CHECK_THAT(refused([](O& o) { o.price_per_hour = 5; }), Contains("--price-per-hour: r alone"));
   CHECK_THAT(refused([](O& o) { o.tail = 1.5; }), Contains("--tail: r alone"));
-  CHECK_THAT(refused([](O& o) { o.memory_bytes = 5; }), Contains("--memory: nothing tells the shape"));
+  CHECK_THAT(refused([](O& o) { o.memory_bytes = 5; }), Contains("--memory: the shape is unknown"));
   CHECK_THAT(refused([](O& o) { o.users_cached = 5; }), Contains("--users-cached") && Contains("--memory 8GiB"));
   CHECK_THAT(refused([](O& o) { o.target_drop = 0.068; }), Contains("--target-drop") && Contains("--drop 40"));
-  CHECK_THAT(refused([](O& o) { o.drop = 0.4, o.target_drop = 0.4; }), Contains("--target-drop: '40%' is no less"));
+  CHECK_THAT(refused([](O& o) { o.drop = 0.4, o.target_drop = 0.4; }), Contains("--target-drop: '40%' is not below"));
   CHECK_THAT(refused([](O& o) { o.r.reset(); }), Contains("nothing to size from"));
   CHECK_THAT(refused([](O& o) { o.r = 1.5; }), Contains("--r: '1.5' is out of range"));
   CHECK_THAT(refused([](O& o) { o.workers = 0; }), Contains("--workers: '0' is out of range"));
@@ -575,7 +575,7 @@ TEST_CASE("huge sizes are shown as they are", "[app][size]") {
   SizingOptions drops = of_r(0.1);
   drops.drop = 0.999999999;
   drops.target_drop = 1e-9;
-  CHECK_THROWS_WITH(size("", drops), Contains("--target-drop") && Contains("a speed-up that no N gives"));
+  CHECK_THROWS_WITH(size("", drops), Contains("--target-drop") && Contains("a speed-up that no N reaches"));
 }
 
 TEST_CASE("cost without a rate is no fleet for one", "[app][size]") {

@@ -77,7 +77,7 @@ TEST_CASE("a heading is found by what separates it, below comments and sep= line
     CHECK(read_heading(text).names.empty());
     CHECK(read_heading(text).problem.empty());
   }
-  CHECK(read_heading("sep=x\na,b\n").problem == "'sep=x' is no separator that is known");
+  CHECK(read_heading("sep=x\na,b\n").problem == "'sep=x' is not a known separator");
   CHECK(read_heading("\n\"a,b\n1,2\n").problem == "the quote is not closed");
   CHECK_FALSE(why_one_cell(read_heading("a b c\n1 2 3\n")).empty());
   CHECK(why_one_cell(read_heading("abc\n")).empty());
@@ -127,7 +127,7 @@ TEST_CASE("the notation of numbers comes from all of them", "[delimited]") {
   }
   CHECK(notation_of({"0.5", "0,5"}).problem ==
         "numbers have decimal points and decimal commas: '0.5' in line 2, '0,5' in line 3");
-  CHECK(notation_of({"1,234"}).problem == "'1,234' in line 2 may be 1.234 or 1234, and no other number tells");
+  CHECK(notation_of({"1,234"}).problem == "'1,234' in line 2 may be 1.234 or 1234, and no other number decides it");
   CHECK_FALSE(notation_of({"1,234"}, {}, "\t").problem.empty());
   CHECK_FALSE(notation_of({"1.234"}, {}, ";").problem.empty());
   CHECK_FALSE(notation_of({"1.250"}, {"1.000"}).problem.empty());

@@ -81,7 +81,7 @@ TEST_CASE("what is no text, or only a part of one, is named", "[decoder]") {
   check("PK\x03\x04rest of it", "! is an Excel workbook or another zip archive");
   check("\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1", "! is an old Excel workbook");
   check("PAR1......", "! is a Parquet file");
-  check("\x28\xb5\x2f\xfd......", "! is compressed by zstd");
+  check("\x28\xb5\x2f\xfd......", "! is compressed with zstd");
   check(
       "\xfd"
       "7zXZ\0..."s,
@@ -90,8 +90,8 @@ TEST_CASE("what is no text, or only a part of one, is named", "[decoder]") {
   check("\xff\xfe\0\0a\0\0\0"s, "! is UTF-32");
   check(gzip("PK\x03\x04rest"), "! is an Excel workbook or another zip archive");
   const std::string whole = gzip(kText);
-  check(whole.substr(0, whole.size() - 3), "! is compressed by gzip and ends too early");
-  check(whole.substr(0, 4), "! is compressed by gzip and ends too early");
+  check(whole.substr(0, whole.size() - 3), "! is gzip-compressed and ends too early");
+  check(whole.substr(0, 4), "! is gzip-compressed and ends too early");
   check("\x1f\x8b\x08 no, it is not", "! is compressed by gzip and damaged");
   check(whole + "rest", "! is compressed by gzip and damaged");
   check(

@@ -150,8 +150,8 @@ TEST_CASE("unknown keys name their place and a near name", "[config][reader]") {
 
 TEST_CASE("repeated keys are refused at every level", "[config][reader]") {
   CHECK(error_of(R"({"model": {"dim": 8, "dim": 16}})") ==
-        "x.json: /model/dim: the key is given twice; keep one of them");
-  CHECK(contains(error_of(R"({"model": {}, "model": {}})"), "x.json: /model: the key is given twice"));
+        "x.json: /model/dim: the key appears twice; keep one of them");
+  CHECK(contains(error_of(R"({"model": {}, "model": {}})"), "x.json: /model: the key appears twice"));
 }
 
 TEST_CASE("a wrong type names the place, the value and what is allowed", "[config][reader]") {
@@ -305,7 +305,7 @@ TEST_CASE("hostile JSON neither crashes nor fills memory", "[config][reader]") {
 }
 
 TEST_CASE("errors in nested lists point at their place", "[config][reader]") {
-  CHECK(contains(error_of(R"({"a": [{}, {"b": 1, "b": 2}]})"), "x.json: /a/1/b: the key is given twice"));
+  CHECK(contains(error_of(R"({"a": [{}, {"b": 1, "b": 2}]})"), "x.json: /a/1/b: the key appears twice"));
 }
 
 TEST_CASE("a name with a slash or .json is a file", "[config][reader]") {

@@ -131,7 +131,7 @@ TEST_CASE("durations read every unit", "[config][units]") {
 }
 
 TEST_CASE("numbers of other countries are refused for what they are", "[config][units]") {
-  const std::string cause = " is not a number: a point before decimals, nothing between thousands";
+  const std::string cause = " is not a number: use a decimal point and no thousands separators";
   for (const std::string text : {"1,000", "1.000,5", "1 000", "1_000", "1'000", "0,5", "1,000.5", "0,5 ms"}) {
     CAPTURE(text);
     CHECK(parse_number(text).problem == "'" + text + "'" + cause);

@@ -33,8 +33,7 @@ TEST_CASE("columns are named by what they are for", "[config]") {
   CHECK(parse("naive=t_full_ms, shared=t cached (ms)") ==
         kvcast::ColumnNames{{"naive", "t_full_ms"}, {"shared", "t cached (ms)"}});
   CHECK(parse("naive=a=b") == kvcast::ColumnNames{{"naive", "a=b"}});
-  CHECK_THROWS_WITH(parse("nave=t"),
-                    Contains("--columns: 'nave' is nothing that a column is for; did you mean 'naive'?"));
+  CHECK_THROWS_WITH(parse("nave=t"), Contains("--columns: 'nave' is not a column role; did you mean 'naive'?"));
   CHECK_THROWS_WITH(parse("timestamp=t"), Contains("allowed: candidates, naive, shared"));
   CHECK_THROWS_WITH(parse("naive"), Contains("'naive' names no column"));
   CHECK_THROWS_WITH(parse("naive="), Contains("'naive=' names no column"));

@@ -260,7 +260,7 @@ TEST_CASE("broken JSON is refused with its place", "[report][read]") {
   };
   CHECK_THAT(message(""), Contains("r.json: column 1: "));
   CHECK_THAT(message("{\n  \"schema\": }"), Contains("r.json: line 2, column 13: "));
-  CHECK_THAT(message("{\"a\": 1, \"a\": 2}"), Contains("r.json: /a: the key is given twice; keep one of them"));
+  CHECK_THAT(message("{\"a\": 1, \"a\": 2}"), Contains("r.json: /a: the key appears twice; keep one of them"));
   CHECK_THAT(message(std::string("{\"a\": 1}\0{", 10)), Contains("a NUL byte"));
   CHECK_THAT(message("{\"a\": 1} x"), Contains("r.json: column 10: "));
   CHECK_THAT(message("{\"schema\": \"\xff\"}"), Contains("r.json: "));

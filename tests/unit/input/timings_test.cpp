@@ -112,12 +112,12 @@ TEST_CASE("what a cell may hold comes back from a written row", "[report][csv]")
 TEST_CASE("broken CSV is refused with its place", "[report][csv]") {
   CHECK_THAT(refused("a,b\n1,\"x\n\n"), Contains("t.csv: line 2, cell 2: the quote is not closed; "));
   CHECK_THAT(refused("a,b\n\"x\" y,2\n"), Contains("t.csv: line 2, cell 1: text behind a closing quote; "));
-  CHECK_THAT(refused("a,b\n1,x\"y\n"), Contains("t.csv: line 2, cell 2: a quote inside a cell"));
-  CHECK_THAT(refused(std::string("a,b\n1,2\0x\n", 10)), Contains("t.csv: line 2: holds bytes that are no text"));
-  CHECK_THAT(refused("a,b\n1,2\n\xff\xfe,3\n"), Contains("t.csv: line 3: holds bytes that are no text"));
+  CHECK_THAT(refused("a,b\n1,x\"y\n"), Contains("t.csv: line 2, cell 2: a quote inside an unquoted cell"));
+  CHECK_THAT(refused(std::string("a,b\n1,2\0x\n", 10)), Contains("t.csv: line 2: has bytes that are not text"));
+  CHECK_THAT(refused("a,b\n1,2\n\xff\xfe,3\n"), Contains("t.csv: line 3: has bytes that are not text"));
   CHECK_THAT(refused("\x7f"
                      "ELF\x02\x01\x01\xf0\x9f"),
-             Contains("t.csv: line 1: holds bytes that are no text"));
+             Contains("t.csv: line 1: has bytes that are not text"));
 }
 
 TEST_CASE("samples.csv gives back every sample", "[report][csv]") {
@@ -223,7 +223,7 @@ TEST_CASE("what is wrong in samples.csv is named", "[report][csv]") {
   CHECK(refused(samples_with("canary_ratio", "")).empty());
   std::string head = samples_with("", "");
   head.resize(head.find("\r\n") + 2);
-  CHECK(refused(head) == "t.csv: no rows; a row per timing below the head");
+  CHECK(refused(head) == "t.csv: no rows; one row per timing below the header");
   std::string renamed = samples_with("", "");
   renamed.replace(renamed.find("measured_seconds"), 16, "measured_secs");
   CHECK_THAT(refused(renamed), Contains("t.csv: line 1: has no column 'measured_seconds'; did you mean "
@@ -334,12 +334,12 @@ TEST_CASE("times are read in the unit that their column's name says, which is sa
   CHECK(refused("candidates,naive_ms,shared_ms\n1,0,1\n") ==
         "t.csv: line 2, column 'naive_ms': '0' is not above 0; allowed: milliseconds above 0, such as 12.5");
   CHECK_THAT(refused("candidates,naive,shared\n1,2,3\n"),
-             Contains("the column 'naive' does not tell one unit of time; --columns naive=naive:ms says it, or :s"));
+             Contains("the column 'naive' does not name one time unit; --columns naive=naive:ms sets it, or :s"));
   CHECK_THAT(refused("candidates,naive_ms,naive_us,shared_ms\n1,2,3,4\n"),
-             Contains("the columns 'naive_ms' and 'naive_us' may both be naive; --columns naive=naive_ms takes one"));
+             Contains("the columns 'naive_ms' and 'naive_us' may both be naive; --columns naive=naive_ms picks one"));
   CHECK_THAT(refused("candidates,naive_ms_per_candidate,shared_ms\n1,2,3\n"),
-             Contains("'naive_ms_per_candidate' is of a rate, or of a part of a request"));
-  CHECK_THAT(refused("candidates,naive_ms,shared_qps\n1,2,3\n"), Contains("'shared_qps' is of a rate"));
+             Contains("'naive_ms_per_candidate' holds a rate, or times of a part of a request"));
+  CHECK_THAT(refused("candidates,naive_ms,shared_qps\n1,2,3\n"), Contains("'shared_qps' holds a rate"));
   for (const char* unit : {"msceonds", "mseconsd", "p50", "min"}) {
     CAPTURE(unit);
     const std::string line = refused("candidates,naive_" + std::string(unit) + ",shared_ms\n1,2,3\n");
@@ -366,10 +366,10 @@ TEST_CASE("columns of one's own names are taken by them", "[report][csv]") {
   CHECK(refused(text, {{"candidates", "m"}, {"naive", "t_full_ms"}, {"shared", "t_cached:s"}}) ==
         "t.csv: line 1: has no column 'm'; it has 'n', 'gpu', 't_full_ms', 't_cached', 'note (us)'");
   CHECK_THAT(refused(text, {{"candidates", "n"}, {"naive", "t_full_ms"}, {"shared", "t_cached"}}),
-             Contains("the column 't_cached' does not tell one unit of time; --columns shared=t_cached:ms says it"));
+             Contains("the column 't_cached' does not name one time unit; --columns shared=t_cached:ms sets it"));
   CHECK_THAT(refused(text, {{"candidates", "n"}, {"naive", "t_full_ms"}, {"shared", "t_cached:parsecs"}}),
-             Contains("--columns: 'parsecs' is no unit of time that is known; s, ms, us, ns"));
-  CHECK_THAT(refused(text, {{"candidates", "n"}}), Contains("no column tells the time of a request by naive"));
+             Contains("--columns: 'parsecs' is not a time unit; s, ms, us, ns"));
+  CHECK_THAT(refused(text, {{"candidates", "n"}}), Contains("no column for the time of a request with naive"));
 }
 
 TEST_CASE("other columns of timings of one's own are passed over with a warning", "[report][csv]") {
@@ -400,31 +400,32 @@ TEST_CASE("what is wrong in timings of one's own is named", "[report][csv]") {
     CHECK_THAT(refused(kOwn + bad + ",2,1\n"), Contains("line 2, column 'candidates': "));
     CHECK_THAT(refused(kOwn + bad + ",2,1\n"), Contains("; allowed: a whole number, at least 1"));
   }
-  CHECK(refused(kOwn + "1,2\n") == "t.csv: line 2: 2 cells where the head has 3; as many as the head");
+  CHECK(refused(kOwn + "1,2\n") == "t.csv: line 2: 2 cells, but the header has 3; as many as the header");
   CHECK(refused(kOwn + "1,2,3,4\n") ==
-        "t.csv: line 2: 4 cells where the head has 3; as many as the head; with decimal commas, cells are separated by "
+        "t.csv: line 2: 4 cells, but the header has 3; as many as the header; with decimal commas, separate cells by "
         "semicolons");
-  CHECK(refused("Benchmark A\n" + kOwn + "1,2,3\n") ==
-        "t.csv: line 2: 3 cells where the head has 1; line 1 is taken for the head: lines above it begin with #");
+  CHECK(
+      refused("Benchmark A\n" + kOwn + "1,2,3\n") ==
+      "t.csv: line 2: 3 cells, but the header has 1; line 1 is taken for the header: lines above it must begin with #");
   CHECK_THAT(refused(kOwn), Contains("t.csv: no rows"));
   CHECK_THAT(refused(kOwn + "\n \n"), Contains("t.csv: no rows"));
   CHECK_THAT(refused(""), Contains("t.csv: is empty"));
   CHECK_THAT(refused("\xef\xbb\xbf"), Contains("t.csv: is empty"));
   CHECK(refused("candidates,naiv_seconds,shared_seconds\n1,2,3\n") ==
-        "t.csv: line 1: no column tells the time of a request by naive; it has 'candidates', 'naiv_seconds', "
-        "'shared_seconds'; --columns naive=NAME:ms names it, where 'naive_seconds' or 'naive_ms' is not its name");
+        "t.csv: line 1: no column for the time of a request with naive; it has 'candidates', 'naiv_seconds', "
+        "'shared_seconds'; --columns naive=NAME:ms names it if it is not called 'naive_seconds' or 'naive_ms'");
   CHECK(refused("N,naive_seconds,shared_seconds\n1,2,3\n") ==
-        "t.csv: line 1: no column tells how many candidates a request has; it has 'N', 'naive_seconds', "
-        "'shared_seconds'; --columns candidates=NAME names it, where 'candidates' is not its name");
+        "t.csv: line 1: no column for the candidates per request; it has 'N', 'naive_seconds', "
+        "'shared_seconds'; --columns candidates=NAME names it if it is not called 'candidates'");
   CHECK_THAT(refused("candidates naive_seconds shared_seconds\n1 2 3\n"),
-             Contains("cells are separated by commas, semicolons or tabs, not by spaces"));
+             Contains("separate cells by commas, semicolons or tabs, not by spaces"));
   CHECK_THAT(refused(kOwn + "1,\"1,234\",2\n"),
-             Contains("t.csv: '1,234' in line 2 may be 1.234 or 1234, and no other number tells; write 1234.5"));
+             Contains("t.csv: '1,234' in line 2 may be 1.234 or 1234, and no other number decides it; write 1234.5"));
   CHECK_THAT(refused(kOwn + "1,\"0,5\",0.5\n"),
              Contains("t.csv: numbers have decimal points and decimal commas: '0.5'"));
   CHECK_THAT(refused("candidates,candidates,naive_seconds,shared_seconds\n1,1,2,3\n"),
-             Contains("t.csv: line 1: the column 'candidates' is there twice"));
-  CHECK_THAT(refused("hello\n"), Contains("t.csv: line 1: no column tells how many candidates"));
+             Contains("t.csv: line 1: the column 'candidates' appears twice"));
+  CHECK_THAT(refused("hello\n"), Contains("t.csv: line 1: no column for the candidates per request"));
   // Every message is one line, whatever is in the cell.
   CHECK(refused(kOwn + "1,2,\"a\nb\x1b[31m\"\n").find('\n') == std::string::npos);
 }

@@ -264,7 +264,7 @@ TEST_CASE("a new journal does not take the place of an unfinished run", "[journa
   const std::string name = folder.path().string();
   const std::string text = three_rounds(folder.path());
   CHECK_THROWS_WITH(JournalWriter::create(name, sample_head()),
-                    Contains("journal.jsonl: an unfinished run is there; --resume " + name));
+                    Contains("journal.jsonl: holds an unfinished run; --resume " + name));
   CHECK_THROWS_AS(JournalWriter::create(name, sample_head()), ConfigError);
   CHECK(contents(folder.path() / "journal.jsonl") == text);
   CHECK_THROWS_AS(JournalWriter::create(name + "/absent", sample_head()), IoError);

@@ -61,13 +61,14 @@ TEST_CASE("distributions are parsed, and what is none is refused by name", "[tra
     CHECK_THROWS_AS(parse_distribution(text, "--x"), ConfigError);
     CHECK_THROWS_WITH(parse_distribution(text, "--x"), Catch::StartsWith("--x: '" + text + "' " + problem));
   };
-  for (const char* text : {"", "abc", "12x", "nan", "inf", "1e999", "uniform:1,2"}) refused(text, "is no distribution");
+  for (const char* text : {"", "abc", "12x", "nan", "inf", "1e999", "uniform:1,2"})
+    refused(text, "is not a distribution");
   for (const char* text : {"-1", "1.5", "1e12"}) refused(text, "is out of range; a whole number from 0 to 1000000000");
   for (const char* text : {"lognormal:", "lognormal:5", "lognormal:5,", "lognormal:a,b", "lognormal:1,2,3"}) {
     refused(text, "is not lognormal:MEDIAN,P99");
   }
   for (const char* text : {"lognormal:0,5", "lognormal:-1,5", "lognormal:9,5", "lognormal:9,1e10"}) {
-    refused(text, "is no lognormal distribution; 0 < MEDIAN <= P99");
+    refused(text, "is not a lognormal distribution; 0 < MEDIAN <= P99");
   }
   refused("file:", "names no file");
 }
@@ -135,9 +136,8 @@ TEST_CASE("an empirical distribution draws the values of a file", "[traffic]") {
   CHECK(candidate.text() == "drawn from n_candidates of " + path);
 
   write_file(path, "n_candidates\n0\n0\n");
-  CHECK_THROWS_WITH(
-      sampler("file:" + path, 1, "n_candidates"),
-      "--x: nothing to draw from in " + path + "; n_candidates is 0, which means not recorded, in all of its rows");
+  CHECK_THROWS_WITH(sampler("file:" + path, 1, "n_candidates"),
+                    "--x: nothing to draw from in " + path + "; n_candidates is 0 (not recorded) in all of its rows");
   CHECK_THROWS_WITH(sampler("file:" + path), Catch::Contains(":1: no column history_len"));
   write_file(path, "n_candidates\n");
   CHECK_THROWS_WITH(sampler("file:" + path, 1, "n_candidates"), Catch::Contains("has no rows"));

@@ -134,7 +134,7 @@ TEST_CASE("rows out of order by less than a minute are sorted, and said", "[traf
   CHECK(log.size() == 3000);
   CHECK(log.skipped_rows() == 0);
   CHECK(said(log).find("rows out of order by up to ") != std::string::npos);
-  CHECK(said(log).find(", sorted (up to 1 min is)") != std::string::npos);
+  CHECK(said(log).find(": sorted (tolerated up to 1 min)") != std::string::npos);
   for (std::size_t i = 0; i < times.size(); ++i) REQUIRE(log.rows()[i].time_ns == std::llround(times[i] * 1e6));
   std::reverse(times.begin(), times.end());
   CHECK(in_order(LogFile(times).read()));
@@ -162,7 +162,7 @@ TEST_CASE("of a clock that jumps the row is named, and no other is left out", "[
   }
   CHECK_THAT(LogFile(changed(times, [](std::size_t i, double ms) { return ms + (i == 20 ? 3.6e6 : 0); })).error(),
              Catch::StartsWith(":22: timestamp_ms '3600") &&
-                 Catch::EndsWith("' is 1 h ahead of the rows around it; correct or remove it, or leave it out with "
+                 Catch::EndsWith("' is 1 h ahead of the rows around it; correct or remove it, or skip it with "
                                  "--skip-bad-rows"));
 }
 
@@ -199,7 +199,8 @@ TEST_CASE("one gap that holds nearly all of the span is named", "[traffic]") {
   CHECK(both.read(0.05).size() == 999);
   const Log parts = moved([](std::size_t i) { return i >= 400; }, 6 * 3600e3).read();
   CHECK(parts.size() == 1000);
-  CHECK(said(parts) == "one gap of 6 h holds nearly all of the log's 6 h, before line 402: rates are means over it");
+  CHECK(said(parts) ==
+        "one gap of 6 h holds nearly all of the log's 6 h, before line 402: rates are averages across it");
   // A pause of a third is one.
   CHECK(said(moved([](std::size_t i) { return i >= 400; }, 5e3).read()).empty());
 }
@@ -217,11 +218,11 @@ TEST_CASE("a log stamped to a tick tells it, and only such a one", "[traffic]") 
     CHECK_THAT(log.ticks().text,
                Catch::StartsWith("3,000 rows have ") &&
                    Catch::EndsWith(std::string(" distinct timestamps, all multiples of ") + one.multiples +
-                                   ": the log is stamped to " + one.tick + "; waits are not known"));
+                                   ": the log has a resolution of " + one.tick + "; waits are unknown"));
   }
   // Not from 0; nearly all; half of the rows; the timer of Windows.
   CHECK_THAT(LogFile(changed(quantised(1000), [](std::size_t, double ms) { return ms + 250.5; })).read().ticks().text,
-             Catch::Contains("all multiples of 1000 ms apart: the log is stamped to 1 s"));
+             Catch::Contains("all multiples of 1000 ms apart: the log has a resolution of 1 s"));
   CHECK_THAT(LogFile(changed(quantised(1000), [](std::size_t i, double ms) { return i == 77 ? ms + 3 : ms; }))
                  .read()
                  .ticks()
@@ -230,7 +231,7 @@ TEST_CASE("a log stamped to a tick tells it, and only such a one", "[traffic]") 
   const std::vector<double> fine = poisson(3000), coarse = quantised(1000);
   CHECK_THAT(
       LogFile(changed(fine, [&](std::size_t i, double ms) { return i % 2 == 0 ? ms : coarse[i]; })).read().ticks().text,
-      Catch::Contains("% of the rows at multiples of 1000 ms: the log is stamped to 1 s"));
+      Catch::Contains("% of the rows at multiples of 1000 ms: the log has a resolution of 1 s"));
   CHECK(LogFile(changed(fine, [](std::size_t, double ms) { return std::round(std::floor(ms / 15.625) * 15.625); }))
             .read()
             .ticks()
@@ -244,7 +245,7 @@ TEST_CASE("a log stamped to a tick tells it, and only such a one", "[traffic]") 
   std::vector<double> sparse;
   for (int i = 0; i < 500; ++i) sparse.push_back(1000.0 * std::floor(i * 618.034));
   CHECK(LogFile(sparse).read().ticks().text.empty());
-  CHECK(LogFile({7, 7, 7}).read().ticks().text == "all 3 rows have the same timestamp, 7: waits are not known");
+  CHECK(LogFile({7, 7, 7}).read().ticks().text == "all 3 rows have the same timestamp, 7: waits are unknown");
 }
 
 TEST_CASE("stamps are spread within their tick, in the order of the file", "[traffic]") {
@@ -284,8 +285,8 @@ TEST_CASE("stamps are spread within their tick, in the order of the file", "[tra
   LogOptions options;
   options.spread = Spread::random;
   CHECK(LogFile({7, 7, 7}).error({}, options) ==
-        "--spread-timestamps: all 3 rows have the same timestamp, 7: waits are not known; nothing tells over what time "
-        "they are to be spread");
+        "--spread-timestamps: all 3 rows have the same timestamp, 7: waits are unknown; the file gives no interval "
+        "to spread them over");
   CHECK(said(LogFile(poisson(300)).read({}, options)) == "no timestamps to spread: they are finer than 1 ms");
 }
 
@@ -298,7 +299,7 @@ TEST_CASE("more bad rows than a share are refused, with the first of them", "[tr
   CHECK_THROWS_WITH(read_log(read_format(path, kAll, 0.05), {}),
                     "--skip-bad-rows: 10 of 100 rows of " + path +
                         " are bad (10%), the first at line 5: history_len "
-                        "'x' is not a whole number; at most 5% are left out; --skip-bad-rows=10% leaves out these");
+                        "'x' is not a whole number; at most 5% may be skipped; --skip-bad-rows=10% skips these");
   CHECK(read_log(read_format(path, kAll, 0.1), {}).size() == 90);
   CHECK(read_log(read_format(path, kAll, 0.1), {}).skipped_rows() == 10);
 }

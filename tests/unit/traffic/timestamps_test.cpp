@@ -141,11 +141,11 @@ TEST_CASE("other numbers have the unit of the column's name, or that which is as
   CHECK(scale_of({"4.145"}, "timestamp_ms").by_name() == StampUnit::ms);
   CHECK(scale_of({"4.145"}, "timestamp_ms").said().empty());
   CHECK_THROWS_WITH(scale_of({"0.25", "7"}, "ts"),
-                    "log.csv: nothing tells the unit of 'ts', which begins with 0.25; --timestamps s, ms, us or ns "
-                    "says it");
+                    "log.csv: the unit of 'ts' is unknown; it begins with 0.25; set it: --timestamps s, ms, us or "
+                    "ns");
   const TimeScale asked = scale_of({"1722470400"}, "ts", StampUnit::ms);
   CHECK(ns_of(asked, "1722470400") == 1'722'470'400 * kMillisecondNs);
-  CHECK(asked.said() == "timestamps read as milliseconds, as --timestamps says");
+  CHECK(asked.said() == "timestamps read as milliseconds (--timestamps)");
   CHECK_FALSE(asked.by_name());
   CHECK_THROWS_WITH(scale_of({"2024-08-01"}, "ts", StampUnit::s), Catch::Contains("log.csv holds dates"));
 }
@@ -156,7 +156,7 @@ TEST_CASE("rows of another kind have a problem", "[traffic]") {
   CHECK(dates.said() == "timestamps read as dates (the first is 2024-08-01 00:00:00 UTC)");
   CHECK(scale_of({"2024-08-01 00:00"}, "ts").said() ==
         "timestamps read as dates (the first is 2024-08-01 00:00:00 UTC, as no zone is given)");
-  CHECK(dates.to_ns(stamp("5"), ns) == "is no date, as others are");
+  CHECK(dates.to_ns(stamp("5"), ns) == "is not a date, as others are");
   const TimeScale seconds = scale_of({"1722470400"}, "ts");
   CHECK(seconds.to_ns(stamp("2024-08-01"), ns) == "is a date where others are numbers");
   CHECK(seconds.to_ns(stamp("1722470400000"), ns) == "is epoch milliseconds by its size, where others are seconds");

@@ -134,10 +134,10 @@ TEST_CASE("a bad row is named with its line, column and value, or left out", "[t
       {"11,1,1", "3 cells: '11,1,1'; the header has 4"},
       {"11", "1 cell: '11'; the header has 4"},
       {"11,1,1,1,1", "5 cells: '11,1,1,1,1'; the header has 4"},
-      {"11,\"1,1,1", "the quote is not closed; quotes stand around a whole cell, and twice for one inside it"},
-      {"11,\"1\"2,1,1", "text behind a closing quote; quotes stand"},
-      {"11,1\"2,1,1", "a quote inside a cell that does not begin with one; quotes stand"},
-      {"11,a\r,1,1", "holds a carriage return within: '11,a"},
+      {"11,\"1,1,1", "the quote is not closed; quote the whole cell, and double quotes inside it"},
+      {"11,\"1\"2,1,1", "text behind a closing quote; quote the whole cell"},
+      {"11,1\"2,1,1", "a quote inside an unquoted cell; quote the whole cell"},
+      {"11,a\r,1,1", "has a carriage return inside: '11,a"},
       {std::string("11,a\0b,1,1", 10), "holds a NUL byte; a trace is text"},
       {"11," + std::string(kMaxLineBytes, 'u') + ",1,1", "the line is longer than 65536 bytes"},
       {"11," + std::string(10 * kMaxLineBytes, 'u') + ",1,1", "the line is longer than 65536 bytes"}};
@@ -175,18 +175,18 @@ TEST_CASE("a trace without what it needs is refused", "[traffic]") {
   };
   const std::string columns = "; a trace has the columns timestamp_ms, user_id, history_len, n_candidates";
   CHECK(error("") == ": is empty" + columns);
-  CHECK(error(kHeader) == ": has no rows; a trace has a row per request");
-  CHECK(error(kHeader.substr(0, kHeader.size() - 1)) == ": has no rows; a trace has a row per request");
+  CHECK(error(kHeader) == ": has no rows; a trace has one row per request");
+  CHECK(error(kHeader.substr(0, kHeader.size() - 1)) == ": has no rows; a trace has one row per request");
   const std::string others = columns + "; --columns gives them other names";
   CHECK(error("1,2,3,4\n") == ":1: no column timestamp_ms among '1,2,3,4'" + others);
   CHECK(error("timestamp_ms,user_id,n_candidates\n1,1,1\n") ==
         ":1: no column history_len among 'timestamp_ms,user_id,n_candidates'" + others);
-  CHECK(error("user_id," + kHeader) == ":1: the column user_id is there twice");
+  CHECK(error("user_id," + kHeader) == ":1: the column user_id appears twice");
   CHECK(error(std::string(kMaxLineBytes + 1, 'x')).starts_with(":1: the line is longer than 65536 bytes"));
   const TextFile bad(kHeader + "x,1,1,1\ny,1,1,1\n");
   CHECK(config_error([&] { read_log(bad.format(true), {}); }) ==
         bad.path +
-            ": none of its 2 rows is good; line 2: timestamp_ms 'x' is not a number or date; a trace has a row "
+            ": none of its 2 rows is good; line 2: timestamp_ms 'x' is not a number or date; a trace has one row "
             "per request");
 
   const TemporaryFolder folder;
@@ -194,7 +194,7 @@ TEST_CASE("a trace without what it needs is refused", "[traffic]") {
                     Catch::Contains("cannot be opened: No such"));
   CHECK_THROWS_AS(read_format(folder.path() / "no.csv", kAll, std::nullopt), IoError);
   CHECK_THROWS_WITH(read_format(folder.path(), kAll, std::nullopt), Catch::Contains("is a folder"));
-  CHECK_THROWS_WITH(read_format("/dev/null", kAll, std::nullopt), Catch::Contains("is no regular file"));
+  CHECK_THROWS_WITH(read_format("/dev/null", kAll, std::nullopt), Catch::Contains("is not a regular file"));
 }
 
 TEST_CASE("traces as other programs write them are read", "[traffic]") {
@@ -250,7 +250,7 @@ TEST_CASE("traces as other programs write them are read", "[traffic]") {
       Catch::Contains("t.csv: numbers have decimal points and decimal commas: '0.5' in line 2, '1,5' in line 3"));
   CHECK_THAT(problem("timestamp_ms user_id history_len n_candidates\n1 a 5 1\n"), Catch::Contains("not by spaces"));
   CHECK_THAT(problem("timestamp_ms,user_id,history_len,n_candidates\r1,a,5,1\r"),
-             Catch::Contains("end in a carriage return alone"));
+             Catch::Contains("end in a lone carriage return"));
   CHECK_THAT(problem("PK\x03\x04 and more of it"), Catch::Contains("is an Excel workbook"));
 }
 
@@ -302,12 +302,11 @@ TEST_CASE("columns of a trace have the names that they are given", "[traffic]") 
   const ColumnNames own = {{"timestamp", "ts"}, {"user", "uid"}, {"history", "h"}, {"candidates", "n"}};
   const Log read = read_log(read_format(log.path, kAll, std::nullopt, own), {});
   CHECK(read.span_s() == 2.5005);
-  CHECK(read.reading().front() ==
-        "timestamps read as milliseconds, as nothing tells their unit; --timestamps says another");
+  CHECK(read.reading().front() == "timestamps read as milliseconds, for lack of a unit; --timestamps sets another");
   CHECK_THAT(config_error([&] {
                read_log(read_format(log.path, kAll, std::nullopt, {own.begin() + 1, own.end()}), {});
              }),
-             Catch::Contains("nothing tells the unit of 'ts'"));
+             Catch::Contains("the unit of 'ts' is unknown"));
   write_file(log.path, "when;uid;h;n\n2024-08-01 12:00:00,25;a;20;3\n2024-08-01 12:00:01,5;b;30;1\n");
   const ColumnNames dates = {{"timestamp", "when"}, {"user", "uid"}, {"history", "h"}, {"candidates", "n"}};
   CHECK(read_log(read_format(log.path, kAll, std::nullopt, dates), {}).span_s() == 1.25);
@@ -389,7 +388,7 @@ TEST_CASE("timestamps are in timestamp_ms, or else in the one column whose name 
   CHECK(stamps("Time (s)", "\"2024-08-01 12:00:00,5\"") == "2024-08-01 12:00:00.5");
   const TextFile two("ts,time" + rest);
   CHECK(config_error([&] { two.format(); }) ==
-        two.path + ":1: the columns ts and time are both times; --columns timestamp=ts takes the first");
+        two.path + ":1: the columns ts and time are both times; --columns timestamp=ts picks the first");
 }
 
 }  // namespace kvcast::traffic

@@ -100,7 +100,7 @@ TEST_CASE("a trace without a rate is the trace", "[traffic]") {
 TEST_CASE("candidates that a trace does not record are asked for, and drawn", "[traffic]") {
   const LogFile log("1,1,10,3\n2,2,10,0\n3,3,10,0\n");
   CHECK_THROWS_WITH(Workload(log.options()), Catch::StartsWith(log.path + ":3: n_candidates is 0, which means not "
-                                                                          "recorded; --candidates says"));
+                                                                          "recorded; give them with --candidates"));
   WorkloadOptions options = log.options();
   options.candidates = parse_distribution("40", "--candidates");
   const Workload filled(options);
@@ -314,9 +314,9 @@ TEST_CASE("what a workload lacks is asked for by its flag", "[traffic]") {
   refused(changed([](auto& o) { o.zipf = -1; }), "--zipf: '-1' is out of range");
   refused(changed([](auto& o) { o.growth = -1; }), "--growth: '-1' is out of range");
   refused(changed([](auto& o) { o.history_scale = 0; }), "--history-scale: '0' is out of range");
-  refused(changed([](auto& o) { o.timestamps = "min"; }), "--timestamps: 'min' is no unit; s, ms, us or ns");
-  refused(changed([](auto& o) { o.spread = "yes"; }), "--spread-timestamps: 'yes' is not known; random, even or none");
-  refused(changed([](auto& o) { o.trace = "x"; }), "--history: a trace has histories of its own");
+  refused(changed([](auto& o) { o.timestamps = "min"; }), "--timestamps: 'min' is not a unit; s, ms, us or ns");
+  refused(changed([](auto& o) { o.spread = "yes"; }), "--spread-timestamps: 'yes' is unknown; random, even or none");
+  refused(changed([](auto& o) { o.trace = "x"; }), "--history: a trace has its own histories");
   refused(changed([](auto& o) { o.trace = "x", o.arrivals = "y", o.history.reset(); }), "--arrivals: a trace has");
   CHECK_THROWS_AS(Workload(changed([](auto& o) { o.trace = "/no/such", o.history.reset(); })), IoError);
 }
