@@ -187,6 +187,53 @@ TEST_CASE("the head is timed alone and behind every scheme, and a self-check tim
   CHECK(checked.checks_passed);
 }
 
+TEST_CASE("contention is the time beside other workers over the time alone, and throughput that of all workers",
+          "[app][run][workers]") {
+  World world;
+  // Beside each other a candidate of naive takes twice as long, a scoring pass three times, a prefill as long as alone.
+  for (const char* const name : {"naive", "shared"}) world.times[name + std::string("/alone")] = world.times[name];
+  world.times["naive"].score = [](std::int64_t n) { return 0.020 * static_cast<double>(n); };
+  world.times["shared"].score = [](std::int64_t n) { return 0.003 * static_cast<double>(n); };
+  Config config = config_of(R"("candidates": [1, 10])", R"("budget": "60s")");
+  config.run.workers = 2;
+  config.run.threads = 1;
+  const RunResult result = world.run(config);
+  CAPTURE(result.failure);
+  REQUIRE(result.checks_passed);
+  REQUIRE(result.report.cases.size() == 1);
+  CHECK(result.report.cases[0].shape->workers == 2);
+  const Point& ten = result.report.cases[0].points.at(1);
+  const SchemePoint &naive = ten.schemes.at(0), &shared = ten.schemes.at(1);
+  REQUIRE(naive.contention);
+  REQUIRE(shared.contention);
+  CHECK(naive.contention->value == Approx(2));
+  CHECK(shared.contention->value == Approx(0.039 / 0.019));
+  CHECK(*naive.requests_per_s == Approx(2 / 0.2));
+  CHECK(*naive.candidates_per_s == Approx(10 * 2 / 0.2));
+  CHECK(*shared.candidates_per_s == Approx(10 * 2 / 0.039));
+  CHECK(shared.speedup->value == Approx(0.2 / 0.039));
+}
+
+TEST_CASE("layouts are an axis of the grid, as far as there are CPUs", "[app][run][workers]") {
+  World world;
+  for (const char* const name : {"naive", "shared"}) world.times[name + std::string("/alone")] = world.times[name];
+  Config config = config_of(R"("candidates": [1, 10])", R"("budget": "60s")");
+  config.sweep.workers = {1, 2};
+  config.sweep.threads = {1, 2};
+  config.run.cpus = 2;
+  const RunResult result = world.run(config);
+  std::vector<std::pair<std::int64_t, std::int64_t>> layouts;
+  for (const Case& one : result.report.cases) {
+    layouts.emplace_back(one.shape->workers, one.shape->threads);
+    for (const SchemePoint& row : one.points.at(1).schemes) {
+      CHECK(row.contention.has_value() == (one.shape->workers > 1));
+      if (row.contention) CHECK(row.contention->value == Approx(1));
+    }
+  }
+  CHECK(layouts == std::vector<std::pair<std::int64_t, std::int64_t>>{{1, 1}, {1, 2}, {2, 1}});
+  CHECK(busy_cpus(config) == 2);
+}
+
 TEST_CASE("a session that fails ends the run with its words, and what it measured can be taken up again",
           "[app][run]") {
   const testing::TemporaryFolder folder;

@@ -27,5 +27,10 @@ TEST_CASE("what an engine cannot do is named with the engine, and kvcast's own d
   can = {};
   can.changes_history = false;
   CHECK(why_not(can) == "other keeps to one history, and --cold takes another's");
+  can = {};
+  can.serves_workers = false;
+  CHECK(why_not(can).empty());
+  config.run.workers = 2;
+  CHECK(why_not(can) == "other serves one request at a time");
   CHECK_FALSE(builtin_engine().info().name.empty());
 }
