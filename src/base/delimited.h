@@ -19,7 +19,7 @@ struct Record {
 
   /// No row: blank, or cells that are all empty, as spreadsheets leave them below a table.
   bool blank() const noexcept;
-  /// Takes off empty cells at the end beyond `most`, likewise.
+  /// Also removes empty cells at the end beyond `most`.
   void trim_to(std::size_t most);
 };
 
