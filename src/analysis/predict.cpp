@@ -96,7 +96,8 @@ Prediction Predictor::at(std::int64_t candidates) const {
     Estimate speedup{static_cast<double>(candidates) / relative_(candidates), std::nullopt};
     speedup.ci95 = model_ != nullptr ? by_form(candidates, speedup.value) : between(candidates);
     if (model_ != nullptr && speedup.ci95 && speedup.ci95->hi > kMaxSpan * speedup.ci95->lo) {
-      prediction.reason = "uncertain by more than a factor of " + format_significant(kMaxSpan, 2) + ": measure N nearby";
+      prediction.reason =
+          "uncertain by more than a factor of " + format_significant(kMaxSpan, 2) + ": measure N nearby";
       return prediction;
     }
     prediction.speedup = speedup;

@@ -93,7 +93,8 @@ std::vector<StoredOutputs> compare_stored_outputs(const Opened& opened, const Ju
     if (!tensor.numbers) {
       one.why_not = "dtype " + tensor.dtype + " is not read";
     } else if (tensor.shape != wanted) {
-      one.why_not = "shape " + shape_text(tensor.shape) + " is not " + shape_text(wanted) + ", the shape of the candidates";
+      one.why_not =
+          "shape " + shape_text(tensor.shape) + " is not " + shape_text(wanted) + ", the shape of the candidates";
     }
     if (!one.why_not.empty()) continue;
     const std::vector<float> stored = file.stored_outputs(name);

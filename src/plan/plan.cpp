@@ -139,8 +139,9 @@ void add_case(Plan& plan, const Config& config, const Costs& costs, const Fittin
         const SchemeCost& holder = scheme.runs_on ? costs.schemes[*scheme.runs_on] : scheme;
         const auto bytes = [&](std::int64_t count) { return holder.bytes(count) + tokens(count); };
         const std::int64_t fits = largest_within(fitting.left[s], n, bytes);
-        point.reason = "needs " + gib(bytes(n)) + " of memory besides the rest, " + gib(std::max(0.0, fitting.left[s])) +
-                       " left" + (fits > 0 ? ": enough for N = " + std::to_string(fits) : "");
+        point.reason = "needs " + gib(bytes(n)) + " of memory besides the rest, " +
+                       gib(std::max(0.0, fitting.left[s])) + " left" +
+                       (fits > 0 ? ": enough for N = " + std::to_string(fits) : "");
       } else if (whole) {
         point.estimated_s = scheme.prefill_s + scheme.candidates_s(n);
       } else if (scheme.has_prefill) {

@@ -657,6 +657,5 @@ TEST_CASE("what cannot be fitted says why", "[analysis][fit]") {
         "only N = 1 was timed, which says nothing about r");
   auto apart = samples;
   for (Sample& sample : apart) sample.round += sample.scheme == "naive" ? 100 : 0;
-  CHECK(analysis::unfittable(apart, "shared") ==
-        "shared and naive share no N in the same round");
+  CHECK(analysis::unfittable(apart, "shared") == "shared and naive share no N in the same round");
 }
