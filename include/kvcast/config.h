@@ -46,7 +46,7 @@ struct RunConfig {
   std::int64_t cpus = 0;                  ///< that a layout of a grid may take; 0 until resolved as below
   std::int64_t threads = 0;               ///< of a worker; 0 until resolved means "the CPUs this process may use"
   std::int64_t seed = 1;
-  bool trim = true;  ///< last layer of the history computes K and V only, in every scheme
+  bool trim = true;  ///< the last history layer computes only K and V, in every scheme
 };
 
 /// A grid: one case per combination. Empty lists stand for the model's own value.
@@ -60,9 +60,9 @@ struct SweepConfig {
 struct MeasureConfig {
   double budget_s = 20.0;             ///< wall time of the whole command
   double precision = 0.02;            ///< stop when every speed-up's interval is narrower (half-width / value)
-  bool cold = false;                  ///< every timing is another user's, with nothing of it in the caches
+  bool cold = false;                  ///< every timing is another user's, with empty caches
   bool pin = false;                   ///< each thread stays on one CPU
-  bool profile = false;               ///< also report where the time of each pass goes
+  bool profile = false;               ///< also report where each pass spends its time
   std::int64_t max_memory_bytes = 0;  ///< 0 until resolved means "what the machine has available"
 };
 
@@ -72,8 +72,8 @@ struct Config {
   SweepConfig sweep;
   RunConfig run;
   MeasureConfig measure;
-  /// What of an imported model neither the file nor anybody said, with the value taken: "heads 4". No field: not in the
-  /// JSON.
+  /// Properties of an imported model that neither the file nor the user gave, with the assumed value: "heads 4". Not a
+  /// field: not in the JSON.
   std::vector<std::string> assumed = {};
 };
 
@@ -85,7 +85,7 @@ struct FieldInfo {
   std::string allowed;                    ///< in words: "at least 1", "causal, history-blind, ..."
   std::string default_value;              ///< as text
   std::string doc;                        ///< one sentence, with the unit
-  bool advanced;                          ///< most people never set it
+  bool advanced;                          ///< rarely set
   std::vector<std::string> choices = {};  ///< all values, where they are a closed list; of a list its items
   bool is_path = false;                   ///< names a file
 };
@@ -99,7 +99,7 @@ struct Assignment {
   std::string path, value, origin;
 };
 
-/// PATH=VALUE as --set takes it. Other text has no path, which the reader of assignments refuses.
+/// PATH=VALUE as --set takes it. Text of another form gets an empty path; load_config() then refuses it.
 Assignment parse_set(const std::string& text);
 
 /// Facts of this machine that validation and defaults need. Injected so that loading a config is a pure function.
@@ -133,7 +133,7 @@ std::int64_t busy_cpus(const Config& config);
 std::vector<std::int64_t> parse_list(const std::string& text, const std::string& origin);
 /// A number or a percentage: "0.05", "5%". Errors: ConfigError naming `origin`.
 double parse_fraction(const std::string& text, const std::string& origin);
-/// A number of per cent, "40" or "40%", as a fraction in (0,1). What could be meant as either ("0.4") needs its %.
+/// A percentage, "40" or "40%", as a fraction in (0,1). An ambiguous number ("0.4") needs its %.
 /// Errors: ConfigError naming `origin`.
 double parse_percent(const std::string& text, const std::string& origin);
 /// Seconds of "50ms", above 0. Errors: ConfigError naming `origin`.
@@ -148,8 +148,8 @@ double parse_number(const std::string& text, const std::string& origin);
 struct ConfigDifference {
   std::string path, in_a, in_b;  ///< "model.dim"; the values as in JSON
 };
-/// Fields that differ, in the order of the config, but for measure.max_memory: what a machine has available is another
-/// from minute to minute.
+/// Fields that differ, in the order of the config, except measure.max_memory: available memory changes from minute to
+/// minute.
 std::vector<ConfigDifference> config_differences(const Config& a, const Config& b);
 
 struct PresetInfo {

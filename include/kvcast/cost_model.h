@@ -90,22 +90,22 @@ std::int64_t kv_cache_bytes(const WorkShape& shape);
 /// Bytes of K and V that naive holds for one sequence at a time: those of its largest layer.
 std::int64_t naive_kv_bytes(const WorkShape& shape);
 
-/// What one timed pass asks of the machine: what the terms of a surface multiply.
+/// The work of one timed pass: the factors of the terms of a surface.
 struct PassWork {
   FlopParts flops;
-  double weight_bytes = 0;  ///< weights gone through, as often as they are
-  double kv_bytes = 0;      ///< keys and values of the history, as often as candidates read or copy them
-  double team_layers = 0;   ///< of naive: layer runs in which all threads wait for each other
+  double weight_bytes = 0;  ///< weights read, counted each time
+  double kv_bytes = 0;      ///< keys and values of the history, counted each time candidates read or copy them
+  double team_layers = 0;   ///< of naive: layers run by all threads together, which wait for each other
   double passes = 0;        ///< walks through the layers
-  double walk_bytes = 0;    ///< weights, keys and values of one walk: what a cache would have to hold
+  double walk_bytes = 0;    ///< weights, keys and values of one walk: the cache size that would hold them
 };
 
-/// How a scheme walks through its work. Functions of the shape, because a surface predicts shapes that nobody ran.
+/// How a scheme walks through its work. Functions of the shape, because a surface predicts unmeasured shapes.
 struct SchemePasses {
   std::string name;
   /// The prefill, timed apart (Sample::prefill_s); empty: the scheme has none.
   std::function<PassWork(const WorkShape& shape)> history;
-  /// What N candidates take beyond it.
+  /// The work of N candidates on top of it.
   std::function<PassWork(const WorkShape& shape, std::int64_t candidates)> candidates;
   std::int64_t block = 0;  ///< candidates that walk through the layers together; 0: all
 };

@@ -1,4 +1,4 @@
-// How a scheme ran: what engines tell and reports keep.
+// How a scheme ran, as engines report it.
 #pragma once
 
 #include <string>
@@ -21,7 +21,7 @@ struct Names<Execution> {
       {Execution::unknown, ""}, {Execution::within, "within"}, {Execution::across, "across"}};
 };
 
-/// The way that a scheme took at an N.
+/// How a scheme ran at one N.
 struct HowRun {
   Execution execution = Execution::unknown;
   std::string detail;  ///< for people: "2 stacked", "b_m 10", "8 new"; empty: none

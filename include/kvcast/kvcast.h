@@ -26,18 +26,18 @@ ToolInfo tool_info();
 /// Errors: ConfigError when that many threads cannot run here.
 MachineInfo machine_info(std::int64_t threads);
 
-/// SIMD targets that this build has and this CPU can run, best first: what run.isa may be, besides "auto".
+/// SIMD targets that this build has and this CPU can run, best first: the values of run.isa, besides "auto".
 std::vector<std::string> isa_names();
-/// Makes kernels and dense products run on this target. To be called once, before any work of this process.
-/// Errors: ConfigError when the name is none of isa_names(), or work has been done already.
+/// Makes kernels and dense products run on this target. Call once, before any other work of this process.
+/// Errors: ConfigError for a name that is not in isa_names(), or after other work.
 void select_isa(const std::string& name);
 
-/// What a safetensors file says of its model, as JSON text for parse_config: the sizes that follow from its tensors,
-/// and the model and seed of the config that it was exported with. heads: those that will be used where the file does
-/// not say. Errors: ConfigError, IoError.
+/// The model of a safetensors file, as JSON text for parse_config: the sizes that follow from its tensors, and the
+/// model and seed of the config it was exported with. heads: used where the file does not record them. Errors:
+/// ConfigError, IoError.
 std::string imported_config(const std::string& file, std::int64_t heads = ModelConfig{}.heads);
-/// Reads every value that this config takes from its imported file. What is to be said of it: what was assumed, and
-/// tensors that nothing reads. Errors: ConfigError naming a tensor and the place of what is not finite; IoError.
+/// Reads every value that this config takes from its imported file. Returns notes on assumptions and on unused tensors.
+/// Errors: ConfigError naming a tensor and the place of what is not finite; IoError.
 std::vector<Warning> check_import(const Config& config);
 
 /// One line of the scheme list.
@@ -47,13 +47,13 @@ struct SchemeInfo {
 };
 std::vector<SchemeInfo> schemes();
 
-/// What a run does beside measuring its plan.
+/// Options of a run besides its plan.
 struct RunOptions {
   std::optional<Shard> shard;
   bool self_check = false;     ///< every scheme also under a second name: the ratio of the two must be 1
-  std::string journal_folder;  ///< where every round is kept as soon as it is over; empty = nowhere
+  std::string journal_folder;  ///< where finished rounds are kept; empty = nowhere
 };
-/// What will be measured, in what way, and what it should cost.
+/// One point of the plan: how it will be measured, and its estimated cost.
 struct PlannedPoint {
   std::int64_t case_index = 0;  ///< into Plan::cases
   TimingId scheme;
@@ -83,16 +83,16 @@ struct Plan {
   std::int64_t min_rounds = 3;
   std::int64_t max_rounds = 0;
   std::int64_t memory_bytes = 0;        ///< estimated peak
-  std::int64_t whole_check_rounds = 0;  ///< rounds in which the whole checks are run
+  std::int64_t whole_check_rounds = 0;  ///< rounds that include the whole checks
 };
 /// Pure. Errors: ConfigError when the mask cannot share and a sharing scheme is asked for, or when weights and one
 /// naive candidate do not fit max_memory.
-/// A shard is a part of the grid: its cases are dealt by their work, the same on every machine.
+/// A shard is a part of the grid; cases are dealt to shards by their work, the same way on every machine.
 Plan make_plan(const Config& config, const MachineInfo& machine, const RunOptions& options = {});
 
-/// What a long command tells its caller. All callbacks may be empty; they run on the calling thread.
+/// Progress of a long command. All callbacks may be empty; they run on the calling thread.
 struct Observer {
-  std::function<void(const std::string& stage)> on_stage;  ///< "weights", "checks", "warm-up", ...
+  std::function<void(const std::string& stage)> on_stage;  ///< "preparing weights", "checking outputs", ...
   std::function<void(double fraction, double eta_s, const std::string& current)> on_progress;  ///< while measuring
   /// While a log is read; share: nullopt where its length is not known.
   std::function<void(const std::string& file, std::optional<double> share)> on_read;
@@ -101,12 +101,12 @@ struct Observer {
 
 struct RunResult {
   Report report;
-  bool interrupted = false;   ///< stop_requested said so; the report holds what was measured
+  bool interrupted = false;   ///< stopped; the report has what was measured
   bool checks_passed = true;  ///< equality and composition
   std::string failure;        ///< one line when a check failed
 };
-/// Checks equality, warms up, measures by the plan, fits. The main job. `machine` and `plan` are those of this machine
-/// and config; --budget counts from the call less what finding them out took. A journal is closed, not removed:
+/// Checks equality, warms up, measures by the plan, fits. `machine` and `plan` must belong to this machine and config;
+/// --budget counts from the call, less the time that determining them took. The journal is closed, not removed: call
 /// discard_journal() once the report is written.
 /// Errors: ConfigError; CheckError when nothing could be measured; IoError when the journal cannot be written.
 RunResult run(const Config& config, const MachineInfo& machine, const Plan& plan, const RunOptions& options,
@@ -121,22 +121,22 @@ struct Unfinished {
   std::int64_t rounds = 0;
   double measured_s = 0;
 };
-/// Errors: IoError; ConfigError when there is nothing to resume, when another process is at it, or when the build
-/// differs from the one that began it. Does no work, so that select_isa() may follow.
+/// Errors: IoError; ConfigError when there is nothing to resume, when another process is using it, or when the
+/// build differs from the one that began it. Does no work: select_isa() may follow.
 Unfinished read_unfinished(const std::string& folder);
-/// Errors: ConfigError when `machine` is not the one that began it.
+/// Errors: ConfigError when the run began on another machine.
 void refuse_other_machine(const Unfinished& unfinished, const MachineInfo& machine);
-/// Takes up a run where its journal ends. Errors: those of run().
+/// Resumes a run where its journal ends. Errors: those of run().
 RunResult resume(const Unfinished& unfinished, const MachineInfo& machine, const Observer& observer);
-/// The report is written, so that the journal has done its work. Errors: none; what cannot be removed stays.
+/// Removes the journal, once the report is written. Errors: none; a file that cannot be removed stays.
 void discard_journal(const std::string& folder);
 
 struct FitOptions {
   std::vector<std::int64_t> candidates;              ///< N to predict
   std::vector<std::int64_t> history_length, layers;  ///< of the predictions by the surface; empty = those measured
-  std::optional<double> holdout;                     ///< share of the points of a grid that is left out, in (0, 1)
-  std::uint64_t seed = 1;                            ///< of which
-  bool extrapolate = false;                          ///< predict also beyond four times the largest measured N
+  std::optional<double> holdout;                     ///< share of a grid's points to hold out, in (0, 1)
+  std::uint64_t seed = 1;                            ///< of the held-out points
+  bool extrapolate = false;                          ///< also predict beyond four times the largest measured N
   ColumnNames columns;                               ///< of a CSV of your own
 };
 /// Fits anew, without measuring: samples.csv, report.json (with the samples.csv beside it), a folder that has them,
@@ -149,24 +149,24 @@ Report fit(const std::string& path, const FitOptions& options);
 Report merge(const std::vector<std::string>& folders);
 
 struct CompareOptions {
-  double threshold = 0.05;   ///< how much slower is a regression
-  bool any_machine = false;  ///< compare although the machines differ
-  std::string across;  ///< points that differ in this alone: "schemes", "shape" or a field of it; empty: in nothing
+  double threshold = 0.05;   ///< slowdown that counts as a regression
+  bool any_machine = false;  ///< compare even if the machines differ
+  std::string across;        ///< the one field in which points differ: "schemes", "shape" or a field of it; empty: none
 };
-/// Report A (before) against B (after). With `across` b may be a, or empty: what one report has, against each other.
-/// Errors: IoError; ConfigError when the machines differ, nothing is in both, nothing differs in `across`, or more
-/// does.
+/// Report A (before) against B (after). With `across`, b may be a or empty: the points of one report against each
+/// other. Errors: IoError; ConfigError when the machines differ, no point is in both, or the points do not differ in
+/// exactly `across`.
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
 /// Values of CompareOptions::across.
 std::vector<std::string> across_fields();
-/// What a comparison says, in a sentence.
+/// The result of a comparison in a sentence.
 std::string comparison_answer(const Comparison& comparison);
 /// table, json, csv or md. colour, details: as below. Errors: ConfigError when the format is unknown.
 std::string render(const Comparison& comparison, const std::string& format, bool colour = false, bool details = false);
 
 /// Sizes the queue from timings (whatever fit() reads), or from options.r with an empty path. The report is that of
 /// fit(), with its sizing; without timings it holds nothing else. Pure but for reading.
-/// Errors: IoError; ConfigError naming the flag where a budget needs what neither timings nor options tell.
+/// Errors: IoError; ConfigError naming the flag when timings and options together lack what a budget needs.
 Report size(const std::string& path, const SizingOptions& options);
 /// The answer in a sentence.
 std::string sizing_answer(const Sizing& sizing);
@@ -177,13 +177,13 @@ std::string sizing_answer(const Sizing& sizing);
 Report simulate(const TrafficOptions& options, const Observer& observer = {});
 /// The requests of a workload as a trace. Errors: those of simulate().
 void write_trace(const WorkloadOptions& workload, const std::string& path, const Observer& observer = {});
-/// Serves requests on this machine's engine and simulates the same ones with times of the very passes that they take.
-/// The report holds both and how they differ. Errors: those of simulate() and run().
+/// Serves requests on this machine's engine and simulates the same ones with timings of exactly their passes. The
+/// report has both and their differences. Errors: those of simulate() and run().
 Report replay(const Config& config, const ReplayRequest& request, const Observer& observer);
 /// The answer in a sentence.
 std::string traffic_answer(const Traffic& traffic);
-/// Whether the figures are the program's, the workers keep up, what was searched for was found, and the P99 asked for
-/// is shown to be met.
+/// Whether the figures are usable, the workers keep up, the search found a value, and the P99 budget is shown to be
+/// met.
 bool traffic_holds(const Traffic& traffic);
 
 struct SkippedScheme {
@@ -198,8 +198,8 @@ struct StoredOutputs {
   bool agrees = false;
   std::string why_not;  ///< why they were not compared; else empty
 };
-/// What the file's own outputs are off by, and what was assumed of its model; empty when none is. warnings: the notes
-/// on the import.
+/// How far the file's own outputs are off, and the assumptions about its model; empty when none are off. warnings: the
+/// notes on the import.
 std::string disagreement(const std::vector<StoredOutputs>& stored, const std::vector<Warning>& warnings);
 struct VerifyResult {
   CaseShape shape;
@@ -210,7 +210,7 @@ struct VerifyResult {
   std::vector<StoredOutputs> stored;  ///< of an imported file
   std::int64_t candidates = 0;
   std::vector<SkippedScheme> skipped;  ///< schemes of the list that were not compared, and why
-  bool interrupted = false;            ///< stop_requested said so; the rest is incomplete
+  bool interrupted = false;            ///< stopped; the rest is incomplete
 };
 /// Errors of every scheme of the list against float64 and naive, on as many candidates (4 to 64) as the shape allows;
 /// of `config` it reads the model, types, append, threads, seed, trim and max_memory. Under a mask that cannot share,
@@ -231,29 +231,29 @@ std::vector<FormatInfo> sizing_formats();
 /// Those of render_traffic(): "table", "json" (the whole report), "csv", "md".
 std::vector<FormatInfo> traffic_formats();
 
-/// The report in one format. Of a table: what answers first, on one screen, or with `details` all of it; colour: what
-/// stands out has ANSI colours, and no column moves. No other format heeds either. Pure. Errors: ConfigError when the
+/// The report in one format. A table shows the first screen only, or with `details` all; colour: highlights
+/// get ANSI colours, without moving columns. Other formats have neither. Pure. Errors: ConfigError when the
 /// format is unknown.
 std::string render(const Report& report, const std::string& format, bool colour = false, bool details = false);
-/// The sizing of a report that has one. Likewise.
+/// The sizing of a report that has one. As render().
 std::string render_sizing(const Report& report, const std::string& format, bool colour = false, bool details = false);
-/// The traffic of a report that has some. Likewise.
+/// The traffic of a report that has some. As render().
 std::string render_traffic(const Report& report, const std::string& format, bool colour = false, bool details = false);
-/// A proof as "table" or "json". Likewise.
+/// A proof as "table" or "json". As render().
 std::string render(const VerifyResult& result, const std::string& format, bool colour = false, bool details = false);
 
 /// comparison_answer() of two reports across the one field that they differ in; empty where there is none, more than
 /// one, or the two cannot be compared. Errors: IoError.
 std::string difference_in_words(const std::string& a, const std::string& b);
 
-/// A report under the name that a page calls it by where nothing tells it from the others.
+/// A report with its fallback name on a page, for when nothing else distinguishes it.
 struct NamedReport {
   std::string name;
   Report report;
-  std::string compared{};  ///< with the first, in words; empty: nothing is said
+  std::string compared{};  ///< with the first, in words; empty: not compared
 };
-/// One self-contained HTML page of several reports, laid over each other, each titled by what it differs in: shape or
-/// schemes. Pure. Of one it is render(report, "html") but for the name.
+/// One self-contained HTML page of several reports, laid over each other, each titled by its difference: shape or
+/// schemes. Pure. For a single report it is render(report, "html") except for the name.
 std::string render_page(const std::vector<NamedReport>& reports);
 
 /// A report as it was written: a folder's report.json, or the file. Neither measures nor fits. Errors: IoError;
@@ -261,7 +261,7 @@ std::string render_page(const std::vector<NamedReport>& reports);
 Report load_report(const std::string& path);
 
 /// Files by name with their contents into `folder` (made if missing), each to a temporary name and renamed, so that all
-/// of them are there or none. Returns the paths. Errors: IoError.
+/// of them appear, or none. Returns the paths. Errors: IoError.
 std::vector<std::string> write_files(const std::vector<std::pair<std::string, std::string>>& files,
                                      const std::string& folder);
 

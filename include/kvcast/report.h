@@ -1,4 +1,4 @@
-// What came out. Plain data under the contract `kvcast.report/2` (docs/design.md); unknown is nullopt, never 0.
+// The results. Plain data under the contract `kvcast.report/2` (docs/design.md); unknown is nullopt, never 0.
 #pragma once
 
 #include <cstdint>
@@ -35,7 +35,7 @@ struct MachineInfo {
   std::optional<double> read_gb_per_s;       ///< DRAM read over them, measured
 };
 
-/// The shape of a case, and what of its run decides the work.
+/// The shape of a case, and the settings of its run that determine the work.
 struct CaseShape : Shape {
   std::string dtype, kv_dtype;
   std::int64_t threads = 0;  ///< of a worker
@@ -64,11 +64,11 @@ struct Names<Status> {
 /// Why a measurement ended.
 enum class StoppedBy {
   unknown,
-  precision,  ///< every speed-up is as precise as was wanted
+  precision,  ///< every speed-up reached the target precision
   budget,
-  rounds,  ///< as many as there are at most
+  rounds,  ///< the maximum number of rounds
   interrupt,
-  end,  ///< of a log that is replayed
+  end,  ///< of the replayed log
 };
 template <>
 struct Names<StoppedBy> {
@@ -105,7 +105,7 @@ struct SchemeEquivalence {
   /// The same against the ranking by float64, of the first Equivalence::ranked_candidates at `reference_shape`.
   std::optional<double> reference_top_k_overlap, reference_kendall_tau;
   bool agrees = false;
-  /// As vs_reference, with everything in fp32, where the run's types are not: their rounding can hide a lost key.
+  /// As vs_reference, but computed in fp32 where the run is not: bf16 rounding can hide a lost key.
   std::optional<ErrorPair> vs_reference_fp32{};
 };
 
@@ -114,7 +114,7 @@ struct LayerSamples {
   std::int64_t layers = 0;   ///< all of the shape
   std::int64_t outputs = 0;  ///< positions whose outputs were recomputed, of all layers together
   std::int64_t keys = 0;     ///< positions whose K and V were recomputed, of all layers together
-  double error = 0;          ///< the largest, in units of what rounding explains: above 1 is a fault
+  double error = 0;          ///< the largest, relative to what rounding explains: above 1 is a fault
   std::string where;         ///< "V at position 4,096 of layer 3"
   bool agrees = false;
 };
@@ -126,27 +126,27 @@ struct Equivalence {
   std::int64_t ranked_candidates = 0;               ///< ranked by float64 too; 0 where sharing is not valid
   std::optional<double> tolerance_reference;        ///< absolute, at reference_shape
   std::optional<double> tolerance_naive;            ///< absolute, at the full shape
-  std::optional<double> bound_reference;            ///< absolute, what naive itself is held to against float64
+  std::optional<double> bound_reference;            ///< absolute, allowed for naive itself against float64
   std::optional<double> tolerance_fp32{};           ///< of vs_reference_fp32; nullopt where the run is in fp32
   std::int64_t top_k = 0;
   std::string reference_shape;             ///< "full" or "L=…, layers=…": where float64 was run
-  std::optional<LayerSamples> layers;      ///< null in a report that is older than these samples
+  std::optional<LayerSamples> layers;      ///< null in reports older than these samples
   std::vector<SchemeEquivalence> schemes;  ///< one per scheme that ran
   bool agrees = false;
 };
 
-/// What the last timing of a scheme at one N left behind, judged when all was timed. Its outputs were spoilt before it,
-/// so a pass that left work out has none.
+/// Outputs of the last timing of a scheme at one N, judged after all timings. They were overwritten with garbage before
+/// it, so a pass that skips work leaves wrong ones.
 struct TimedOutputs {
-  std::string scheme;           ///< as it was timed: "shared", "shared+head", "head"
+  std::string scheme;           ///< as timed: "shared", "shared+head", "head"
   std::int64_t candidates = 0;  ///< in the pass that was timed
   std::string what;             ///< "outputs", or "scores" of the ranking head
-  std::int64_t user = 0;        ///< of the users that --cold rotates through; 0: the first, or the only one
+  std::int64_t user = 0;        ///< which of the users that --cold rotates through; 0: the first, or only one
   std::int64_t judged = 0;      ///< candidates that were compared, first and last of the pass among them
   std::int64_t worst = 0;       ///< of them, the one with the largest error, counted from 0
   double max_abs = 0;           ///< its error
   double allowed = 0;
-  std::string against;  ///< who computed the same before anything was timed: "naive", another scheme; "float64"
+  std::string against;  ///< what it is compared with, computed before any timing: "naive", another scheme; "float64"
   bool agrees = false;
 };
 
@@ -156,7 +156,7 @@ struct StaleError {
   ErrorPair output;
   std::string read_at;               ///< "candidate" or "last position"
   std::string shape;                 ///< "full" or "L=…, layers=…": where it was computed
-  std::int64_t candidates = 0;       ///< each error is the largest of so many
+  std::int64_t candidates = 0;       ///< each error is the largest over this many
   std::int64_t worst_candidate = 0;  ///< whose output has it
 };
 
@@ -224,28 +224,28 @@ struct ObservedSpeedup {
   Estimate speedup;
 };
 
-/// What a model says of one point.
+/// A model's prediction for one point.
 struct Prediction {
   std::optional<std::int64_t> history_length, layers;  ///< nullopt: those of the case
   std::int64_t candidates = 0;
-  /// What was measured at this N, where it was; else what `by` says, with an interval for the fit's own uncertainty and
-  /// its error at points left out. nullopt: unknown, for `reason`.
+  /// The measurement at this N if there is one; else the prediction of `by`, with an interval for the fit's uncertainty
+  /// and its error at held-out points. nullopt: unknown, for `reason`.
   std::optional<Estimate> speedup;
   std::optional<double> naive_seconds, scheme_seconds;  ///< for all N candidates
   Source source = Source::unknown;  ///< measured (this point is in the data), interpolated or extrapolated
-  std::string by;                   ///< what said it: "timings", "interpolation", "surface" or the name of a model
-  std::optional<double> held_out_error_pct;  ///< RMS error of that model at points left out
-  std::string reason{};                      ///< why nothing is said of this N; empty where something is
+  std::string by;                   ///< its origin: "timings", "interpolation", "surface" or the name of a model
+  std::optional<double> held_out_error_pct;  ///< RMS error of that model at held-out points
+  std::string reason{};                      ///< why there is no prediction; empty when there is one
 };
 
-/// What the r that one N implies is made of: r_N = (N/S - 1)/(N - 1). The parts without the head add up to it.
+/// The parts of the r that one N implies, r_N = (N/S - 1)/(N - 1). All but the head add up to it.
 struct RShare {
   std::int64_t candidates = 0;
   double r = 0;                       ///< implied by this N
   double arithmetic = 0;              ///< FLOPs of a candidate at the speed of many
   std::optional<double> weights, kv;  ///< streaming the weights once per pass, reading the cached keys and values
   std::optional<double> head;         ///< on top of r: a ranking head per candidate; nullopt when none was timed
-  double overhead = 0;                ///< what is left: fixed cost per pass, and a prefill unlike naive's share
+  double overhead = 0;                ///< the rest: fixed cost per pass, and a prefill that differs from naive's share
 };
 struct Explanation {
   double r_design_note = kDesignNoteR;  ///< the design note's figure
@@ -262,18 +262,18 @@ struct Fit {
   std::optional<Estimate> r;
   std::optional<double> rho, r_flops, r_squared;
   /// Limit of the speed-up by the model in use; nullopt where no model holds, where the cost of one more candidate is
-  /// not known to a factor of two, and where a speed-up was measured beyond it.
+  /// uncertain by a factor of two, and where a measured speed-up exceeds it.
   std::optional<double> asymptote;
   std::optional<std::int64_t> candidates_for_90;  ///< N with 90% of it; nullopt: beyond known_to
-  /// Largest N that anything is said of: four times the largest measured one, or that one where no model holds or where
-  /// the time does not grow up to it. nullopt: nothing is fitted.
+  /// Largest N with an answer: four times the largest measured one, or only that one where no model holds or the time
+  /// does not grow. nullopt: nothing is fitted.
   std::optional<std::int64_t> known_to;
   std::vector<FittedModel> models;        ///< in the order of the list; the first gives r
   std::string preferred;                  ///< name of a model, "neither" or "untested"
   std::int64_t rounds = 0;                ///< whole rounds used
   std::int64_t excluded_pairs = 0;        ///< pairs left out for their canary
   std::optional<double> lack_of_fit_pct;  ///< spread of the N about the one-parameter law beyond their noise
-  bool identifiable = false;  ///< these N tell what the model in use says of one more candidate from 0 and its double
+  bool identifiable = false;  ///< these N separate the model's cost of one more candidate from 0 and from its double
   std::string verdict;        ///< one sentence: which model describes the timings, if any, and whether r is known
   std::string next;           ///< one sentence: what to measure next; empty when nothing is missing
   std::vector<std::string> slowdowns;     ///< where sharing is slower than naive, and by how much
@@ -283,12 +283,12 @@ struct Fit {
 
   /// By name; null when it was not fitted.
   const FittedModel* model(const std::string& name) const;
-  /// What describes the speed-ups, and so speaks of N that were not measured: the preferred model, the first where none
-  /// could be tested; null where none does.
+  /// The model that predicts unmeasured N: the preferred one, or the first where none could be tested; null where none
+  /// describes the timings.
   const FittedModel* in_use() const;
 };
 
-/// A model of the list with its formulas and parameters, their values unknown: NaN. Without a name where there is none.
+/// A model of the list with its formulas and parameters, whose values are NaN. An empty name when there is none.
 FittedModel unfitted_model(const std::string& name);
 /// Speed-up at N by a fitted model. Errors: none; NaN for a model that this version does not have.
 double modelled_speedup(const FittedModel& model, double candidates);
@@ -311,8 +311,8 @@ struct Profile {
   std::string scheme, pass;     ///< pass: "prefill", "scoring" or "forward"
   std::int64_t candidates = 0;  ///< in the pass
   double seconds = 0;           ///< of the pass, median
-  std::int64_t dispatches = 0;  ///< parallel regions and products that were started
-  double dispatch_seconds = 0;  ///< that many times an empty region, measured; it is inside the steps
+  std::int64_t dispatches = 0;  ///< parallel regions and products started
+  double dispatch_seconds = 0;  ///< that many empty regions, measured; included in the steps
   std::vector<ProfileStep> steps;
 };
 

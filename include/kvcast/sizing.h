@@ -1,4 +1,4 @@
-// How many candidates a request may have: what is asked, and the answer with its reasons (docs/method.md §22).
+// How many candidates a request may have: the budgets, and the answer with its reasons (docs/method.md §22).
 #pragma once
 
 #include <cstdint>
@@ -12,46 +12,46 @@
 
 namespace kvcast {
 
-/// Limits of the budgets of src/analysis/budgets, one each. What is not set constrains nothing.
+/// One limit for each budget of src/analysis/budgets; an unset one constrains nothing.
 struct SizingLimits {
-  std::optional<double> p99_s;           ///< 99% of the requests are answered within, waiting included
+  std::optional<double> p99_s;           ///< P99 latency, queueing included
   std::optional<double> memory_bytes;    ///< of one process: weights, workers, cached users
-  std::optional<double> requests_per_s;  ///< that arrive, at random
+  std::optional<double> requests_per_s;  ///< target rate, random arrivals
 };
 
-/// How a budget is asked for and told; what N candidates take of it is known to analysis alone.
+/// How a budget is given and shown; only analysis knows how much of it N candidates use.
 struct BudgetInfo {
-  const char* name;        ///< in reports; with -- in front its flag
+  const char* name;        ///< in reports; with "--" in front, its flag
   const char *type, *doc;  ///< of the flag
   const char* unit;        ///< of the limit
-  /// The limit in that unit, of what was typed. Errors: ConfigError naming `origin`.
+  /// Parses what was typed into that unit. Errors: ConfigError naming `origin`.
   double (*parse)(const std::string& text, const std::string& origin);
   std::optional<double> SizingLimits::*limit;
-  bool timed = true;                           ///< rests on times, which r alone does not tell; else on the shape alone
-  bool floor = false;                          ///< the limit is the least that is enough; else the most that is allowed
-  const char* title;                           ///< for people
-  const char* brief = title;                   ///< before its limit, in the answer
-  const char* one = "one candidate takes";     ///< before what that is, where it fails
-  const char *against = title, *head = brief;  ///< what N is shown against, and that column
-  const char* below = "";                      ///< under the table of budgets, of what is used
+  bool timed = true;                        ///< depends on times, which r alone does not give; else only on the shape
+  bool floor = false;                       ///< the limit is a minimum, else a maximum
+  const char* title;                        ///< for people
+  const char* brief = title;                ///< before its limit, in the answer
+  const char* one = "one candidate takes";  ///< introduces the value that misses the limit
+  const char *against = title, *head = brief;  ///< in charts against N; the column's head
+  const char* below = "";                      ///< note under the table of budgets
 
   std::string flag() const { return "--" + std::string(name); }
 };
-/// All budgets, in the order in which they are told; of two that give the same N the first binds.
+/// All budgets in display order; of two that give the same N, the first binds.
 const std::vector<BudgetInfo>& sizing_budgets();
 /// By name; null when there is none.
 const BudgetInfo* find_budget(const std::string& name);
 
-/// Budgets, and what no report tells.
+/// Budgets, and what a report does not contain.
 struct SizingOptions : SizingLimits {
   std::string scheme = "shared";
   std::optional<std::int64_t> history_length, layers;  ///< which shape; nullopt: the report's largest
   std::vector<std::int64_t> candidates;                ///< N to show beside the answer
 
-  /// Requests served at a time, each by the run's threads; nullopt: as many as were measured.
+  /// Requests served in parallel, each on the run's threads; nullopt: as measured.
   std::optional<std::int64_t> workers;
   std::int64_t users_cached = 0;          ///< users whose KV cache is kept between requests
-  std::optional<double> min_improvement;  ///< least 1 - 1/speedup that is worth it, in (0,1)
+  std::optional<double> min_improvement;  ///< minimum 1 - 1/speedup that is worth it, in (0,1)
   std::optional<double> drop;             ///< throughput that naive costs the ranker, in (0,1); nullopt: measured
   std::optional<double> target_drop;      ///< what it may cost with sharing, in (0,1)
   std::optional<double> price_per_hour;   ///< of one machine, any currency
@@ -59,18 +59,18 @@ struct SizingOptions : SizingLimits {
   std::optional<double> r;                  ///< instead of a report
   std::optional<double> naive_candidate_s;  ///< naive's time of one candidate, with r
   double tail = 1;                          ///< P99 over mean of the service time, with r; 1: constant
-  std::string shape;                        ///< preset or file with the shape that the measurements do not tell
-  bool extrapolate = false;                 ///< say something of N beyond four times the largest measured one
+  std::string shape;                        ///< preset or file with the shape, where the measurements record none
+  bool extrapolate = false;                 ///< also answer beyond four times the largest measured N
   ColumnNames columns;                      ///< of a CSV of your own
 };
 
-/// What the answer rests on, and where N goes when it is 10% less or more. Whole numbers move by at least 1.
+/// An input of the answer, and N when that input is 10% less or more. Whole numbers change by at least 1.
 struct SizingInput {
   std::string name, unit;
   double value = 0;
   std::optional<Interval> ci95;
   Source source = Source::unknown;
-  /// Expected N then, of min_improvement the least N; nullopt: no limit, or never.
+  /// The expected N in that case (for min_improvement the smallest N); nullopt: no limit, or never.
   std::optional<std::int64_t> candidates_less, candidates_more;
 };
 
@@ -78,20 +78,20 @@ struct SizingInput {
 struct SizingBudget {
   std::string name, unit;  ///< as BudgetInfo
   double limit = 0;
-  std::optional<double> used;          ///< at the expected N; of a floor what there would be
+  std::optional<double> used;          ///< at the expected N; for a floor, what is available
   std::optional<double> headroom_pct;  ///< of the limit, left over at the expected N
   std::optional<std::int64_t> expected_candidates,
       conservative_candidates;  ///< largest N by it alone; nullopt: any, or unknown
-  bool feasible = true;         ///< one candidate at least
+  bool feasible = true;         ///< allows at least one candidate
   bool binding = false;
   Source source = Source::unknown;
 };
 
-/// A change towards budgets that can be met, smallest first; relative to what stands.
+/// A change that helps to meet the budgets, smallest first; relative to the current value.
 struct SizingChange {
   std::string input, unit;
   double from = 0, to = 0;
-  bool suffices = true;  ///< alone; else all those that do not are needed together
+  bool suffices = true;  ///< on its own; the changes that do not suffice are needed together
 };
 
 struct SizingPoint {
@@ -130,7 +130,7 @@ struct SizingAdvice {
   Source source = Source::unknown;      ///< of the improvement here
 };
 
-/// What it takes to bring one throughput drop down to another (docs/model.md §3).
+/// What reducing one throughput drop to another takes (docs/model.md §3).
 struct DropTarget {
   std::string name;
   double naive_drop = 0, target_drop = 0;
@@ -162,7 +162,7 @@ struct SizingMemory {
   Source source = Source::unknown;
 };
 
-/// The answer where one thing varies and the rest stays.
+/// The answer as one input varies.
 struct SizingFrontier {
   std::string axis, unit;  ///< "history_length", or a budget's
   double at = 0;
@@ -174,7 +174,7 @@ struct SizingFrontier {
   Source source = Source::unknown;
 };
 
-/// What another value of a parameter does to N.
+/// N for another value of a parameter.
 struct SizingParameter {
   std::string name, from, to;
   std::optional<std::int64_t> expected_candidates;
@@ -189,7 +189,7 @@ struct SizingAlternative {
   Source source = Source::unknown;
 };
 
-/// What a rate of requests takes at one N.
+/// The fleet for a request rate at one N.
 struct SizingFleet {
   std::int64_t candidates = 0;
   std::string scheme;
@@ -199,13 +199,13 @@ struct SizingFleet {
   Source source = Source::unknown;
 };
 
-/// What another program needs to size again, at one history length: the same formulas on these numbers give the same N.
+/// The numbers for another program to repeat the sizing at one history length with the same formulas.
 struct SizingModel {
   std::optional<std::int64_t> history_length, layers;
   Source source = Source::unknown;
-  /// Measured times of a request, and speed-ups, at these N. Between them times, and naive candidates N/S, go straight
-  /// in N, or where no form describes them their logs in ln N; beyond them the lines below, scaled to meet the
-  /// outermost. Empty: the lines are all there is.
+  /// Measured times of a request, and speed-ups, at these N. Between them times, and naive candidates N/S, are linear
+  /// in N, or where no model describes them log-log linear; beyond them the lines below, scaled to meet the outermost.
+  /// Empty: only the lines.
   std::vector<double> measured_candidates, measured_s, measured_speedup;
   bool straight = true, speedup_straight = true;
   double prefill_s = 0, candidate_s = 0;  ///< of the time of a request; naive candidates where times are unknown

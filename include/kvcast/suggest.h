@@ -1,4 +1,4 @@
-// Slips of the finger.
+// Suggestions for typos.
 #pragma once
 
 #include <string>

@@ -1,4 +1,4 @@
-// What a signal that ends the process must not leave behind.
+// Temporary files and folders, removed when a signal ends the process.
 #pragma once
 
 #include <memory>
@@ -6,10 +6,10 @@
 
 namespace kvcast {
 
-/// While the handle lives, `path` is a folder made for what is not there yet.
+/// While the handle lives, `path` is a folder made for files yet to come.
 std::shared_ptr<const void> temporary_folder(const std::string& path);
 
-/// Removes the files that are half written now, and the temporary folders as far as they are empty.
+/// Removes half-written files, and temporary folders that are empty.
 /// Async-signal-safe.
 void remove_temporaries() noexcept;
 

@@ -1,4 +1,4 @@
-// What a timing timed.
+// The identity of a timing.
 #pragma once
 
 #include <compare>
@@ -9,8 +9,8 @@
 
 namespace kvcast {
 
-/// The identity of a timing within a case and an N: of a sample, of a planned point, of a pass of an engine. Files and
-/// screens show text(); nothing else is made of it or read from it.
+/// Identifies a timing within a case and an N: a sample, a planned point or a pass of an engine. Files and screens show
+/// text(), the only form that is written or read.
 struct TimingId {
   std::string scheme;      ///< as the config names it, a micro-batch included; empty: the ranking head alone
   bool with_head = false;  ///< the ranking head runs behind it, in the same time

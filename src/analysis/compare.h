@@ -34,13 +34,13 @@ std::vector<std::string> machine_differences(const Report& a, const Report& b, c
 ///   speedup_ratio: the speed-ups over naive (pair_rounds), B over A.
 /// regression: normalised_ratio (time_ratio where that is unknown) above 1 + threshold with its interval above 1, or
 /// speedup_ratio below 1/(1 + threshold) with its interval below 1. improvement: the mirror image, at a point that is
-/// no regression. Neither where a pair says what differs.
+/// no regression. Neither in a pair across a field.
 /// Source: Yuen, "The two-sample trimmed t for unequal population variances", Biometrika 61 (1974).
 Comparison compare(const Report& a, const Report& b, const std::vector<CasePair>& pairs, double threshold,
                    bool one_clock = true);
 
-/// Every scheme of A's cases beside every other of B's, likewise; of two that both have, once. naive only where nothing
-/// else is there: the speed-up says that. Of one report (&a == &b) by the rounds that both ran in, a pair each.
+/// As compare(), for every scheme of A's cases against every other of B's; once if both have both. naive only where
+/// there is nothing else, since the speed-up already compares with it. Within one report (&a == &b) paired by round.
 Comparison compare_schemes(const Report& a, const Report& b, const std::vector<CasePair>& pairs);
 
 }  // namespace kvcast::analysis

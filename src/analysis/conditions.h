@@ -17,29 +17,30 @@ namespace kvcast::analysis {
 /// the first to the last; 0 when its slope is not significant at 1% (Student t). Unknown below eight rounds.
 void diagnose(Conditions& conditions, const std::vector<Case>& cases);
 
-/// What is seen of others while something was timed.
+/// Signs of other load during timings.
 struct Interference {
   double foreign_pct = 0, steal_pct = 0;  ///< of all CPUs' time: by other processes, by the hypervisor
-  double missing = 0;                     ///< of the CPU time that the threads asked for, what was not there
+  double missing = 0;                     ///< share of the CPU time that the threads needed and did not get
   double slow = 0;                        ///< share of the timings beside a slow canary
   double spread = 0;  ///< how far repeats of the same disagree: their 90th over their 10th percentile; 0: unknown
   bool check_failed = false;
 };
 
-/// Who used the CPUs so much that the timings are not the program's: "other processes used 83% of the CPUs"; empty
-/// where the figures hold. Pure.
+/// Who disturbed the timings so much that they are useless: "other processes used 83% of the CPUs"; empty where the
+/// figures hold. Pure.
 ///
-/// What decides is whether ratios hold: a machine that is busy slows both schemes of a round alike as long as their
-/// requests are long beside the time slices of its scheduler, and short ones not at all alike. So the figures are given
-/// up where others are seen to interfere and rounds disagree:
-///  - interference: of the CPU time that the run's threads ask for, 15% was not there (other processes and the
-///    hypervisor, less what the threads leave over), or a fifth of the timings ran beside a slow canary;
+/// The question is whether ratios hold: a busy machine slows both schemes of a round equally as long as their requests
+/// are long against the time slices of its scheduler, and short requests unequally. The figures are discarded when
+/// there is interference and rounds disagree:
+///  - interference: the threads missed 15% of the CPU time they needed (taken by other processes and the hypervisor,
+///  less
+///    what the threads leave idle), or a fifth of the timings ran while the canary was slow;
 ///  - disagreement: at the middle point the 90th percentile of the ratios over naive (without naive: of the times) is
 ///    2.5 times the 10th, or a composition or a scheme under two names failed its check.
-/// With fewer than three rounds nothing tells whether they agree: then half of the CPU time decides, and four fifths
-/// always do.
+/// Fewer than three rounds cannot show disagreement: then half of the CPU time missing is enough. Four fifths always
+/// are.
 std::string interference(const Report& report);
-/// By the same rule, of other timings than those of a run.
+/// The same rule for timings other than those of a run.
 std::string interference(const Interference& seen);
 
 }  // namespace kvcast::analysis

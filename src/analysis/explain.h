@@ -12,7 +12,7 @@
 
 namespace kvcast::analysis {
 
-/// Where the rates come from. Neither: only arithmetic and overhead can be told.
+/// Where the rates come from. Neither: only arithmetic and overhead are known.
 struct ExplainRates {
   const Surface* surface = nullptr;        ///< fitted to this scheme; not owned
   std::optional<double> read_bytes_per_s;  ///< DRAM read of the machine

@@ -112,7 +112,7 @@ Estimate slope_of(const Fitted& fitted, const Uncertainty& uncertainty) {
   return estimate;
 }
 
-/// Whether what a form has beyond the law is told apart from nothing.
+/// Whether the part of a form beyond the law differs from zero.
 bool more_than_law(const Fitted& fitted, const Uncertainty& uncertainty) {
   const std::optional<StandardError> error = uncertainty.of(*fitted.form, fitted.form->beyond_law);
   return error && std::abs(fitted.form->beyond_law(*uncertainty.constants(*fitted.form))) > error->half_width();

@@ -18,13 +18,13 @@ std::string unfittable(const TimingTable& table, const std::string& scheme);
 /// Fits both forms of docs/model.md §2 to one scheme's speed-ups over naive.
 ///
 /// Data: naive and scheme timings paired by (round, N), each brought to N candidates. Where an N has both whole and
-/// assembled (or scaled) rows, those that stand for the point serve all rounds of that N (prevailing). Pairs that a
+/// assembled (or extrapolated) rows, one kind serves all rounds of that N (prevailing). Pairs that a
 /// canary refutes are left out (pair_rounds). The speed-up of an N is the trimmed mean of its log ratios.
 ///
 /// One-parameter form S = N/(1+(N-1) r): r > 0 by weighted least squares on log speed-ups (fit_forms). The
 /// interval is Student t on log(1+(M-1) r), the log time at the largest N, M: for a single N it is the interval of the
-/// speed-up, carried over; a lower end of 0 says that these N do not tell r from 0. Its error: Uncertainty, by blocks
-/// of rounds, by N, or by the scatter about the form, whichever the data have. N = 1 says nothing about r.
+/// speed-up, carried over; a lower end of 0 means that these N cannot separate r from 0. Its error: Uncertainty, by
+/// blocks of rounds, by N, or by the scatter about the form, whichever the data have. N = 1 says nothing about r.
 /// lack_of_fit_pct is 100τ of fit_forms.
 ///
 /// Affine form S = cN/(a+bN): a/c and b/c >= 0 by relative least squares on the same speed-ups, c the naive time of a
@@ -36,14 +36,14 @@ std::string unfittable(const TimingTable& table, const std::string& scheme);
 /// one-parameter form, so where it holds, "affine" comes by chance in less than 5% of runs. Below three distinct N > 1
 /// the form is "untested".
 /// A form that is off by more than 10% beyond the noise of a measured N does not describe the data, whatever it
-/// predicts: then the other one is preferred, or "neither", which says nothing beyond the measured N.
+/// predicts: then the other one is preferred, or "neither", which predicts nothing beyond the measured N.
 ///
 /// asymptote, candidates_for_90 and identifiable are of the preferred form (the one-parameter form where untested).
 /// known_to is four times the largest N; that N itself where no form holds, or where the interval of the cost of one
-/// more candidate does not exclude 0: times that do not grow say nothing of where they begin to.
+/// more candidate does not exclude 0: flat times do not show where growth begins.
 ///
 /// `work_r`: r by FLOPs (kvcast::r_flops), echoed into the result; NaN when unknown. Units: seconds.
-/// Fields that the data cannot give are nullopt. predictions and explanation are left to others.
+/// Fields that the data cannot give are nullopt. Does not set predictions and explanation.
 /// Source: docs/model.md §2; Efron and Stein, "The jackknife estimate of variance", Annals of Statistics 9 (1981).
 Fit fit_scheme(const TimingTable& table, const std::string& scheme, double work_r);
 

@@ -33,8 +33,7 @@ Estimate observed_speedup(const Level& level);
 /// c: naive seconds of one candidate, the geometric mean over N of trimmed means over rounds. Needs a level.
 double naive_candidate_seconds(const std::vector<Level>& levels);
 
-/// A level as its trimmed mean sees it: by pseudo-values (statistics.h), since trimming itself jumps when a value is
-/// left out.
+/// A level by pseudo-values of its trimmed mean (statistics.h), since trimming jumps when a value is left out.
 struct PseudoLevel {
   double candidates = 0;
   std::vector<std::int64_t> rounds;
@@ -42,13 +41,13 @@ struct PseudoLevel {
 };
 std::vector<PseudoLevel> pseudo_levels(const std::vector<Level>& levels);
 
-/// Trimmed mean log speed-ups with their variances. A variance of a few rounds is itself a guess, and weights that
+/// Trimmed mean log speed-ups with their variances. A variance from a few rounds is uncertain, and weights that
 /// follow it make the interval of r too narrow: simulated at 5 to 12 rounds and equal noise at five N, it covers
-/// 92-93%. So the variance of a pair is drawn towards its median over N, which counts as 20 degrees of freedom, and not
-/// believed below it, nor below 0.5%²: a timer does not repeat to better than half a percent. An N noisier than most
-/// still counts less.
+/// 92-93%. The variance of a pair is therefore shrunk towards its median over N, which counts as 20 degrees of freedom,
+/// and is never taken below it, nor below 0.5%², since no timer repeats better than that. An N noisier than most still
+/// counts less.
 std::vector<LogPoint> log_points(const std::vector<Level>& levels);
-/// Likewise without the rounds in [first, last].
+/// The same without the rounds in [first, last].
 std::vector<LogPoint> log_points(const std::vector<PseudoLevel>& levels, std::int64_t first, std::int64_t last);
 
 }  // namespace kvcast::analysis

@@ -14,23 +14,21 @@
 
 namespace kvcast::analysis {
 
-/// What is said of any N, by a fit that is fit_scheme's of the same samples and scheme and has an r.
+/// Predictions for any N from a fit with an r, by fit_scheme of the same samples and scheme.
 ///
-/// At a measured N: the speed-up and the median times that were measured, with their intervals. Between measured N the
-/// curves through them (curve.h), beyond them the preferred form (the one-parameter form where it is untested), scaled
-/// to meet the outermost N. Nothing beyond the fit's known_to (any N when
-/// asked to `extrapolate` and a form tells anything beyond the measured N), nor where the interval spans more than a
-/// factor of 16: `reason` says why.
+/// At a measured N: the measured speed-up and median times, with their intervals. Between measured N the curves through
+/// them (curve.h), beyond them the preferred form (the one-parameter form where it is untested), scaled to meet the
+/// outermost N. No prediction, with a `reason`, beyond the fit's known_to (unless `extrapolate` is set and a form
+/// reaches beyond the measured N), and where the interval spans more than a factor of 16.
 ///
 /// Interval where a form holds, on log S: two half-widths at right angles, ±√(f² + e²).
 ///   f: Student-t half-width of the fit itself at this N, by the design that gives r its interval (Uncertainty).
-///   e: what the form was off by at N that it had not seen: t(K)·RMS of the K leave-one-out errors. Beyond the smallest
-///      or largest N the RMS is not taken below the error at that very edge, and e grows by as much again for every
-///      log distance as wide as that from the edge to the N beside it: over such a distance the edge itself was
-///      predicted.
-/// Its upper end beyond the largest N, M, is at most N/M times that at M: no request gets cheaper by more candidates.
-/// Where no N can be left out (a single N > 1), e is unknown; so there is an interval at measured N only.
-/// Where none holds: between two measured N, from the lower to the upper end of what they have.
+///   e: the error of the form at N that it had not seen: t(K)·RMS of the K leave-one-out errors. Beyond the smallest or
+///      largest N the RMS is at least the error at that edge, and e grows by the same amount for every log distance as
+///      wide as that from the edge to its neighbour, the distance over which the edge itself was predicted.
+/// Beyond the largest N, M, its upper end is at most N/M times that at M: more candidates never make a request cheaper.
+/// Where no N can be left out (a single N > 1), e is unknown, and only measured N have an interval.
+/// Where no form holds: between two measured N, from the lower to the upper end of their intervals.
 class Predictor {
  public:
   Predictor(const TimingTable& table, const Fit& fit, bool extrapolate);
@@ -38,7 +36,7 @@ class Predictor {
   Prediction at(std::int64_t candidates) const;
   /// Naive candidates that a request takes, N/S.
   const Curve& relative() const { return relative_; }
-  /// Largest N that anything is said of.
+  /// Largest N with a prediction.
   std::int64_t reach() const { return reach_; }
 
  private:

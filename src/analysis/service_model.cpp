@@ -16,7 +16,7 @@
 namespace kvcast::analysis {
 namespace {
 
-/// N at which half-widths are told: every measured N with the N before it, so that each has its own; from the first
+/// N at which half-widths are reported: every measured N with the N before it, so that each has its own; from the first
 /// that anything is known of each about a quarter above the one before, up to 10^6 and no further than the reach.
 std::vector<std::int64_t> counts_to_tell(const std::vector<std::int64_t>& measured, bool straight, std::int64_t reach) {
   const std::int64_t first = straight ? 1 : measured.front();

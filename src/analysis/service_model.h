@@ -26,18 +26,19 @@ struct ServiceFit {
   std::int64_t min_measured = 1, max_measured = 1;  ///< N of the data
   std::vector<std::int64_t> measured;               ///< N with timings
   std::vector<ScalableInput> inputs;                ///< its constants
-  std::int64_t known_to = kMaxCandidates;           ///< largest N that anything is said of
+  std::int64_t known_to = kMaxCandidates;           ///< largest N with an answer
 };
 
 /// Speed-up as by predict(): as measured, between measured N by the curve through them, beyond by the preferred form.
 ///
-/// Time of the scheme, and of naive, likewise by a curve of its own through the medians of its timings (curve.h),
-/// beyond them by its line a + bN (a, b >= 0); with a single N by the form of the fit. Not by the form throughout: that
-/// is of ratios, and carries naive's departures from cN (it stacks short sequences) into the scheme's time.
+/// The times of the scheme and of naive also follow their own curves through the medians of their timings (curve.h),
+/// beyond them the line a + bN (a, b >= 0); with a single N the form of the fit. The form is not used throughout
+/// because it describes ratios: it would carry naive's departures from cN (it stacks short sequences) into the scheme's
+/// time.
 ///
-/// Interval of ln(time): at a measured N its own, for the next run. Between and beyond, where the line holds, what it
-/// was off by at each N when it was fitted without it, widening beyond the data as in predict(), and what rounds of
-/// this run say of the next run, at right angles; unknown below four N. Where the line does not hold: up to the upper
+/// Interval of ln(time): at a measured N its own, for the next run. Between and beyond, where the line holds, its
+/// leave-one-N-out errors, widening beyond the data as in predict(), combined at right angles with the spread between
+/// runs that the rounds imply; unknown below four N. Where the line does not hold: up to the upper
 /// end of the next measured N. Unknown with a single round, or where S has none.
 ///
 /// Residuals are every usable timing, no round left out, over the curve at its N. nullopt when the fit has no r.

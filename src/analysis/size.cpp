@@ -433,7 +433,7 @@ std::vector<SizingFleet> fleet(const SizingCase& given, const std::vector<Sizing
   return rows;
 }
 
-/// N at which bytes of a worker are told, so that lines between them are exact: what has no bend is left out.
+/// N at which the bytes of a worker are reported: every bend, so that lines between them are exact.
 void tell_worker(SizingModel& model, const MemoryModel& memory) {
   // Blocks of candidates end below this; beyond it only inputs and outputs grow.
   constexpr std::int64_t kLast = 2048;
@@ -476,7 +476,7 @@ SizingModel model_of(const SizingCase& given, const SizingProblem& problem, cons
   return model;
 }
 
-/// What is beyond the measured N no line in N, nor one with a cost per block, cannot be told.
+/// A service time that is neither a line in N nor one with a cost per block beyond the measured N cannot be reported.
 std::vector<SizingModel> models(const SizingCase& given) {
   std::vector<SizingModel> rows;
   const auto add = [&](const SizingProblem& problem, std::optional<std::int64_t> length, const Source& source) {

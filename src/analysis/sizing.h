@@ -80,11 +80,11 @@ double bytes_of(const SizingProblem& problem, std::int64_t candidates);
 
 struct Budget;  // an entry of budgets/budget.h
 
-/// Largest N by one stated budget; 0: not one candidate; known_to: that many at least, kMaxCandidates: no limit. By
-/// bisection between the measured N, the largest stretch first: there nothing that a budget limits falls with N.
+/// Largest N by one stated budget; 0: not even one candidate; known_to: at least that many; kMaxCandidates: no limit.
+/// By bisection between the measured N, the largest stretch first: within a stretch no budgeted quantity falls with N.
 std::int64_t largest(const SizingProblem& problem, const Budget& budget, bool conservative);
-/// Smallest N up to known_to for which `holds`, which may be true in some stretches between measured N and not in
-/// others, but in a stretch once true stays true; nullopt: none.
+/// Smallest N up to known_to for which `holds`; nullopt: none. Within a stretch between measured N, `holds` must stay
+/// true once true; across stretches it may change.
 std::optional<std::int64_t> smallest(const SizingProblem& problem, const std::function<bool(std::int64_t)>& holds);
 
 struct Solution {
@@ -94,7 +94,7 @@ struct Solution {
   std::optional<std::int64_t> least;         ///< smallest N with min_improvement; nullopt: not asked for, or none
   bool feasible = true;                      ///< 1 <= expected, and least <= expected where it was asked for
 };
-/// expected: the smallest of largest() over the stated budgets, known_to without one; conservative likewise.
+/// expected and conservative: the smallest of largest() over the stated budgets, known_to without any.
 Solution solve(const SizingProblem& problem);
 
 /// Fewest workers with which N candidates meet the budgets that rest on times; nullopt: no number does.

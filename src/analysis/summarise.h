@@ -14,7 +14,7 @@
 
 namespace kvcast::analysis {
 
-/// Work and memory of one scheme by N. Given by whoever knows the schemes; an empty function means unknown.
+/// Work and memory of one scheme by N, provided by the caller; an empty function means unknown.
 struct SchemeWork {
   std::string scheme;
   std::function<double(std::int64_t candidates)> flops;           ///< for all N candidates
@@ -24,7 +24,7 @@ struct SchemeWork {
 /// naive: N·naive_flops, and one layer of one sequence at a time.
 SchemeWork baseline_work(const WorkShape& shape);
 
-/// Reason of a point that has no samples and of which nobody says why.
+/// Reason of a point without samples or another reason.
 inline constexpr const char* kNotMeasured = "not measured";
 
 /// Why one scheme did not run at one N.

@@ -8,19 +8,19 @@
 
 namespace kvcast::analysis {
 
-/// Measured times of naive and of the scheme, ascending by N: why no form describes them.
+/// Measured times of naive and of the scheme, ascending by N; they show why no form fits.
 struct Times {
   std::vector<Curve::Anchor> naive, scheme;
 };
 
 /// Fills verdict, next and slowdowns from the rest of `fit`.
 ///
-/// verdict: one sentence: the form that describes the timings and how far the one-parameter law is off; that neither
-/// does, with what breaks them (naive in batches, a jump, a bend); or why r is not known.
+/// verdict: one sentence: the form that describes the timings and how far the one-parameter law is off; or that neither
+/// does, and the reason (naive in batches, a jump, a bend); or why r is unknown.
 /// next: one sentence with the most useful thing to measure next; empty when nothing is missing. N are rounded up to
 /// 1, 2 or 5 times a power of ten.
-/// slowdowns: the N at which naive is the faster one beyond the interval of the speed-up (or at all, where a single
-/// timing gives none), in percent of its throughput; then the N from which sharing wins by the affine form.
+/// slowdowns: the N at which naive is faster by more than the interval of the speed-up (or at all, for a single
+/// timing), in percent of its throughput; then the N from which sharing wins by the affine form.
 void put_into_words(Fit& fit, const Times& times);
 
 }  // namespace kvcast::analysis

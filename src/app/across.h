@@ -9,17 +9,17 @@
 
 namespace kvcast::app {
 
-/// "schemes", "shape" or a field of it, of what a person calls it ("scheme", "L", "layout"). Errors: ConfigError naming
-/// what there is.
+/// "schemes", "shape" or a field of it, from a common name for it ("scheme", "L", "layout"). Errors: ConfigError
+/// listing the fields.
 std::string across_field(const std::string& name);
 
-/// Cases of A and B that differ in `field` alone, each with its value; for "schemes" those of the same shape. Of one
-/// report (&a == &b) every two once. any_machine: threads make no difference. Errors: ConfigError where there are none,
-/// which says what is alike or what else differs. both: how to call the two reports.
+/// Cases of A and B that differ in `field` alone, each with its value; for "schemes" those of the same shape. Within
+/// one report (&a == &b), every pair once. any_machine: threads may differ. Errors: ConfigError without any pair,
+/// naming what is equal or what else differs. both: the name of the two reports in messages.
 std::vector<analysis::CasePair> pairs_across(const Report& a, const Report& b, const std::string& field,
                                              bool any_machine, const std::string& both);
 
-/// The one thing that all cases of two reports differ in; empty: nothing, or more than one.
+/// The one field in which all cases of two reports differ; empty: none, or several.
 std::string field_between(const Report& a, const Report& b);
 
 }  // namespace kvcast::app

@@ -1,4 +1,4 @@
-// What a log whose clock ticks tells of waits, for simulate and replay.
+// Whether a log's clock is fine enough to know waits, for simulate and replay.
 #pragma once
 
 #include "traffic/service.h"
@@ -6,10 +6,10 @@
 
 namespace kvcast::app {
 
-/// Requests that a coarse clock stamps alike seem to come at once, so that each waits for the others: a wait is known
-/// to a tick. Says so in summary.reading where a tick is near the time of a mean request, which is one that is found
-/// where histories are cached. Errors: ConfigError where it is longer, enough requests share their timestamp, and
-/// options.spread does not say what to do.
+/// Requests with the same coarse timestamp seem to arrive together and to wait for each other, so waits are known only
+/// to within a tick. Adds a note to summary.reading where a tick is close to the time of a mean request (one that hits,
+/// with a cache). Errors: ConfigError where it is longer, enough requests share their timestamp, and options.spread is
+/// not set.
 void require_known_waits(traffic::WorkloadSummary& summary, const WorkloadOptions& options,
                          const traffic::ServiceTable& table, bool cached);
 

@@ -10,14 +10,13 @@ namespace kvcast::app {
 /// Environment variables that change what dense products run on.
 std::vector<Warning> notes_on_environment();
 
-/// Those, and bf16 without the instructions for it; what notes_on_import() says; tokens that an imported file did not
-/// have.
+/// Those, notes_on_import(), bf16 without hardware for it, and tokens missing from an imported file.
 std::vector<Warning> notes_on(const Problem& problem);
 
-/// What was assumed of an imported model, and tensors of the file that nothing reads.
+/// Assumptions about an imported model, and unused tensors of the file.
 std::vector<Warning> notes_on_import(const Config& config, const ImportedCase& imported);
 
-/// "heads 4, mask causal": what was assumed, positions too; empty when nothing was.
+/// "heads 4, mask causal": the assumptions, positions included; empty without any.
 std::string assumed_text(const Config& config);
 
 }  // namespace kvcast::app

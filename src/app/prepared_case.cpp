@@ -202,7 +202,7 @@ void PreparedCase::expect(const MachineInfo& machine, std::int64_t cases, const 
       if (naive != nullptr) naive->user = user;
       expect_by(id, naive_max, static_cast<std::int64_t>(user), by_naive);
     }
-    if (stop_requested()) {  // loops that are told to end leave out what they like
+    if (stop_requested()) {  // loops that are stopped skip work
       after_.reset();
       return;
     }

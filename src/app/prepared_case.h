@@ -27,25 +27,25 @@ class PreparedCase {
 
   /// Runs every scheme and lets the engine pick its fastest form. stop_requested ends it early.
   void tune(const std::function<bool()>& stop_requested) { session_->tune(problem_.candidates(), stop_requested); }
-  /// The next rounds are those of this plan, of which the N are the same.
+  /// Takes over a new plan with the same N for the next rounds.
   void adopt(const Plan& plan);
   /// Every scheme against float64 and naive, also when naive itself is not to be timed; in the form that will be timed.
-  /// nullopt when stop_requested said so.
+  /// nullopt when stopped.
   std::optional<Equivalence> check(const MachineInfo& machine, std::int64_t cases,
                                    const std::function<bool()>& stop_requested);
-  /// The outputs that an imported file holds against naive, as far as check() went; set by it.
+  /// The imported file's own outputs against naive, as far as check() got; set by check().
   const std::vector<StoredOutputs>& stored_outputs() const { return stored_; }
-  /// Computes what will be judged after the timing, by naive as far as the time for it goes, else by a scheme whose
-  /// keys and values check() has just left behind. Nothing is judged when stop_requested said so.
+  /// Computes the outputs to expect after the timing: by naive as far as its time allows, else by a scheme whose keys
+  /// and values check() has just left behind. Nothing is judged when stopped.
   void expect(const MachineInfo& machine, std::int64_t cases, const std::function<bool()>& stop_requested);
-  /// What the last timing of every scheme left behind at every N, against that. Scores of a ranking head take a moment
-  /// and are left out when stop_requested says so.
+  /// Compares the outputs of the last timing of every scheme at every N with these. Scores of a ranking head take a
+  /// moment and are left out when stopped.
   std::vector<TimedOutputs> after_timing(double tolerance, const std::function<bool()>& stop_requested) const;
   /// The schemes as measure sees them, and the ranking head alone and behind each; they refer to this object.
   std::vector<measure::Workload> workloads();
-  /// What the chosen form of a scheme does at N; nullopt when there is nothing to tell.
+  /// How the chosen form of a scheme runs N candidates.
   HowRun how_run(const TimingId& id, std::int64_t candidates) const;
-  /// What every scheme took of the process's memory when it was made; empty where the system does not tell.
+  /// Memory that creating each scheme took; empty where the system does not report it.
   const std::vector<ResidentMemory>& memory() const { return memory_; }
   std::vector<Profile> profiles(const std::function<bool()>& stop_requested);
   const Problem& problem() const { return problem_; }
@@ -63,7 +63,7 @@ class PreparedCase {
   void make_head(const Plan& plan);
   void switch_to(Prepared& prepared, std::size_t user) const;
   equality::Opened opened() const { return {engine_, problem_, *session_}; }
-  /// Those that are judged beside each other, naive first: made for it where it is not timed.
+  /// The schemes to compare, naive first: created for this where it is not timed.
   std::vector<equality::Judged> judged(std::int64_t batch);
   void expect_by(const TimingId& id, std::int64_t most, std::int64_t user, const std::vector<std::int64_t>& picked);
   measure::Workload workload_of(Prepared& prepared, bool with_head);
@@ -86,11 +86,11 @@ class PreparedCase {
   std::vector<std::vector<float>> users_;  ///< histories to rotate through in cold mode; the first is the problem's
 };
 
-/// What a run of one case times: the schemes that its config asks for, in a self-check each of them twice.
+/// The schemes that a run of one case times: those of its config, each twice in a self-check.
 std::vector<SchemeInstance> measured_instances(const Config& config, const RunOptions& options);
 
-/// Users whose requests follow one another in cold mode. The caches are emptied between them, so that more would
-/// change nothing but the memory.
+/// Users whose requests alternate in cold mode. The caches are emptied between them, so more users would only take more
+/// memory.
 inline constexpr std::size_t kColdUsers = 4;
 
 /// Bytes that cold mode takes beyond the schemes: histories of other users, memory that empties the caches.

@@ -277,7 +277,7 @@ class Run {
   }
 
   void take_rounds(std::int64_t batch, const std::vector<std::unique_ptr<app::PreparedCase>>& cases) {
-    stage("measuring");
+    stage("warming up");
     std::vector<measure::Workload> workloads;
     for (const auto& one : cases) {
       for (measure::Workload& load : one->workloads()) workloads.push_back(std::move(load));

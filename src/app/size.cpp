@@ -188,7 +188,7 @@ std::optional<analysis::SizingProblem> by_flops(const analysis::SizingProblem& p
   analysis::SizingProblem scaled = problem;
   analysis::scale_times(scaled, history_flops(after) / history_flops(before),
                         candidate_flops(after) / candidate_flops(before), naive_flops(after) / naive_flops(before));
-  scaled.service.half = {};  // nobody knows how far FLOPs are off
+  scaled.service.half = {};  // the error of scaling by FLOPs is unknown
   if (scaled.memory) scaled.memory = memory_of(to, instance_of(scheme));
   return scaled;
 }
@@ -570,7 +570,7 @@ class Sizer {
       }
     }
     if (case_ != nullptr && shapes_.has_surface()) {
-      given_.notes.push_back("other L and layers: the surface over the grid, scaled to agree with this shape at N = " +
+      given_.notes.push_back("other L and layers: from the surface over the grid, scaled to match this shape at N = " +
                              number(answer()));
     }
     add_dtype();

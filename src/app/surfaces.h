@@ -14,7 +14,7 @@ namespace kvcast::app {
 /// describes the scheme.
 std::optional<analysis::SurfaceFamily> surface_family(const Report& report, const std::string& label);
 
-/// Why no grid gives a surface of a scheme; empty where one may.
+/// Why no grid can give a surface of this scheme; empty where one may.
 std::string why_no_surface(const Report& report, const std::string& label);
 
 /// Timings over the fitted times of their own shapes, ascending, of all cases together.
@@ -24,8 +24,8 @@ struct PooledResiduals {
 PooledResiduals pooled_residuals(const Report& report, const std::string& label);
 
 /// Fits a surface to every fitted scheme, where the cases are shapes of one family (they differ in L and layers only)
-/// and there are enough of them; predicts what `options` asks for; says of every fit what its r is made of. Replaces
-/// what the report has of both. Pure.
+/// and there are enough of them; adds the predictions that `options` requests; explains the r of every fit. Replaces
+/// both in the report. Pure.
 void fit_surfaces(Report& report, std::vector<analysis::TimingTable> tables, const FitOptions& options);
 
 }  // namespace kvcast::app

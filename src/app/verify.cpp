@@ -178,7 +178,7 @@ class Verification {
     return instance.entry->bytes(model_shape(config_), scheme_size(config_, instance.options, n_));
   }
 
-  // False: told to stop.
+  // False when stopped.
   bool judge() {
     const std::int64_t exported = export_file_.empty() ? 0 : exported_candidates(config_, n_);
     stage("preparing weights");

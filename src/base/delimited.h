@@ -19,7 +19,7 @@ struct Record {
 
   /// No row: blank, or cells that are all empty, as spreadsheets leave them below a table.
   bool blank() const noexcept;
-  /// Takes off empty cells at the end beyond `most`, likewise.
+  /// Also removes empty cells at the end beyond `most`.
   void trim_to(std::size_t most);
 };
 
@@ -64,26 +64,27 @@ struct Heading {
   bool empty() const { return names.empty(); }  ///< there is none
 };
 /// The first line that is neither blank nor a comment, nor `sep=;`, which spreadsheets take; or the comment right above
-/// rows of as many cells, as numpy writes names. Separated by what makes as many cells of it as of the row below, and
-/// the most: commas, semicolons, tabs, bars, or full-width ones of the first two.
+/// rows of as many cells, as numpy writes names. The separator
+/// is the one that gives it as many cells as the row below, and the most: comma, semicolon, tab, bar, or the full-width
+/// forms of the first two.
 Heading read_heading(std::string_view text);
 
-/// Why a heading of one cell has no columns: "cells are separated by spaces; …"; "" when nothing tells.
+/// Why a heading of one cell has no columns: "cells are separated by spaces; …"; "" when unknown.
 std::string why_one_cell(const Heading& heading);
 
-/// How a file writes its numbers. Between thousands: the other one of '.' and ',', spaces, and apostrophes.
+/// How a file writes its numbers. Thousands separators: the other one of '.' and ',', spaces, apostrophes.
 struct Notation {
   char decimal = '.';
-  bool grouped = false;  ///< there are marks between thousands
+  bool grouped = false;  ///< with thousands separators
 };
 
-/// Finds the notation of all numbers of a file: '1,234' is one or a thousand, and other cells tell.
+/// Finds the notation of all numbers of a file: '1,234' is one or a thousand, depending on the other cells.
 class NotationFinder {
  public:
   /// whole: of a column of whole numbers.
   void see(std::string_view cell, bool whole, std::int64_t line);
-  /// `problem` says why there is none: both notations are there, or nothing tells which; it is empty otherwise.
-  /// Semicolons come from where the comma is for decimals, which decides what nothing else does.
+  /// On failure `problem` has the reason: both notations occur, or neither can be excluded; otherwise empty. As a last
+  /// resort, semicolons between cells mean decimal commas.
   Notation find(std::string_view separator, std::string& problem) const;
 
  private:

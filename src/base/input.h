@@ -6,13 +6,13 @@
 
 namespace kvcast {
 
-/// What stands for standard input where a file is asked for.
+/// Stands for standard input in place of a file.
 inline constexpr const char* kStandardInput = "-";
 inline bool is_standard_input(const std::string& path) { return path == kStandardInput; }
-/// As messages call it.
+/// The name in messages.
 inline std::string input_name(const std::string& path) { return is_standard_input(path) ? "standard input" : path; }
 
-/// A file that is open, closed with its last owner: a copy is an owner of its own of the same file.
+/// An open file. A copy owns the same file independently; the last owner closes it.
 class Descriptor {
  public:
   Descriptor() = default;
@@ -30,14 +30,14 @@ class Descriptor {
   int number_ = -1;
 };
 
-/// Opened for reading; standard input for "-". errno says why it is not open.
+/// Opened for reading; standard input for "-". On failure not open, with errno.
 Descriptor open_input(const std::string& path);
 
-/// A new file without a name in $TMPDIR or /tmp, for reading and writing. errno says why it is not open.
+/// A new file without a name in $TMPDIR or /tmp, for reading and writing. On failure not open, with
+/// errno.
 Descriptor nameless_file();
 
-/// As many bytes as there are up to `bytes`, fewer only at the end; -1, and errno, when they cannot be read. From where
-/// the file stands.
+/// Reads up to `bytes` from the current position, fewer only at the end. -1, and errno, on failure.
 std::ptrdiff_t read_some(const Descriptor& file, char* into, std::size_t bytes);
 
 /// All of them. False, and errno, when they cannot be written.

@@ -41,8 +41,8 @@ class Rescue {
   std::exception_ptr error_;
 };
 
-// OMP_MAX_ACTIVE_LEVELS=0 makes every team one thread, without a word. oneDNN deals its work to the number it asked
-// for, so that all but the first share would be left out. Each thread that leads a team has a limit of its own.
+// OMP_MAX_ACTIVE_LEVELS=0 silently runs every region on one thread. oneDNN deals its work to the number of threads it
+// requested, so all but the first share would be skipped. Each thread that opens a region has its own limit.
 void allow_teams() {
   if (omp_get_max_active_levels() < 1) omp_set_max_active_levels(1);
 }
@@ -65,7 +65,7 @@ void on_each_thread(int threads, TaskFunction function, const void* closure) {
 #pragma omp parallel num_threads(threads)
   {
     const LibraryThreads alone(1);
-    // The team may come out smaller than asked for (OMP_THREAD_LIMIT): everyone's part is still done.
+    // There may be fewer threads than requested (OMP_THREAD_LIMIT); every part is still done.
     for (int thread = omp_get_thread_num(); thread < threads; thread += omp_get_num_threads()) {
       rescue.run(function, closure, 0, thread);
     }
@@ -103,7 +103,7 @@ void* wait_for_the_others(void* latch) {
   return nullptr;
 }
 
-// Threads that a team of so many gets. A smaller one would leave out what oneDNN deals to the others.
+// Threads that a region of this size gets. Fewer would skip the work that oneDNN deals to the missing ones.
 int team_of(int threads) {
   detail::allow_teams();
   int size = 0;
@@ -125,7 +125,7 @@ std::string team_problem(int threads) {
   if (const std::size_t stack = asked_stack(); stack > 0) pthread_attr_setstacksize(&attributes, stack);
   std::size_t stack = 0;
   pthread_attr_getstacksize(&attributes, &stack);
-  // All at once, as a team has them.
+  // All at once, as in a parallel region.
   std::latch all_made(1);
   std::vector<pthread_t> made;
   made.reserve(static_cast<std::size_t>(threads));

@@ -17,8 +17,9 @@ void on_each_thread(int threads, TaskFunction function, const void* closure);
 }  // namespace detail
 
 /// Runs body(task, thread) for task in [0, tasks), tasks handed out in order to `threads` threads, thread in
-/// [0, threads). Does not allocate; what body throws is thrown again by the caller's thread. With one thread it is a
-/// plain loop, so it may be called from inside a task of an outer parallel_for. Tasks are left out once stopping().
+/// [0, threads). Does not allocate; exceptions of body are rethrown on the caller's thread. With one thread it is a
+/// plain loop, so it may be called from inside a task of an outer parallel_for. Skips the remaining tasks once
+/// stopping().
 template <typename Body>
 void parallel_for(int threads, std::int64_t tasks, const Body& body) {
   if (threads == 1 || tasks <= 1) {
@@ -31,8 +32,8 @@ void parallel_for(int threads, std::int64_t tasks, const Body& body) {
       &body);
 }
 
-/// Runs body(thread) once for each thread in [0, threads), at the same time as far as the team has threads. Libraries
-/// that ask OpenMP for its thread count are told 1 inside, so that each thread works alone.
+/// Runs body(thread) once for each thread in [0, threads), concurrently as far as there are OpenMP threads. Inside,
+/// OpenMP reports a thread count of 1 to libraries, which keeps each thread to itself.
 template <typename Body>
 void on_each_thread(int threads, const Body& body) {
   detail::on_each_thread(
@@ -40,12 +41,12 @@ void on_each_thread(int threads, const Body& body) {
       &body);
 }
 
-/// Why teams of `threads` cannot run here; empty when they can. To be asked before the first team of a size: OpenMP
-/// ends the process where a thread cannot be made, and runs fewer without a word where it is told to. Makes the threads
-/// once, with stacks as large as OpenMP's, and ends them.
+/// Why `threads` threads cannot run in parallel here; empty when they can. Call before the first region of a size:
+/// OpenMP ends the process when it cannot start a thread, and silently runs fewer under some settings. Starts the
+/// threads once, with stacks as large as OpenMP's, and ends them.
 std::string team_problem(int threads);
 
-/// Ties thread t of teams of `threads` to CPU cpus[t], for as long as the process lives. cpus: at least `threads`.
+/// Pins thread t of `threads` to CPU cpus[t] for the life of the process. cpus: at least `threads`.
 /// False when the system refuses or cannot.
 bool pin_threads(int threads, const std::vector<int>& cpus);
 

@@ -1,4 +1,4 @@
-// How far a file that takes long is read: a log of gigabytes says so while it is.
+// Progress of reading a long file, such as a log of gigabytes.
 #pragma once
 
 #include <cstdint>
@@ -11,8 +11,8 @@ namespace kvcast {
 /// share: of the file; nullopt where its length is not known.
 using OnRead = std::function<void(const std::string& file, std::optional<double> share)>;
 
-/// While it lives, tell_reading() calls `told`, which must outlive it. Empty: nobody is told. One at a time in a
-/// process, on the thread that reads.
+/// While it lives, tell_reading() calls `told`, which must outlive it and may be empty. One at a time in a process, on
+/// the reading thread.
 class ReadingScope {
  public:
   explicit ReadingScope(const OnRead& told);
@@ -21,7 +21,7 @@ class ReadingScope {
   ReadingScope& operator=(const ReadingScope&) = delete;
 };
 
-/// To be called every block or so. all: bytes; 0: not known.
+/// Call about once per block. all: bytes; 0: unknown.
 void tell_reading(const std::string& file, std::uint64_t done, std::uint64_t all);
 
 }  // namespace kvcast

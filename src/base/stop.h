@@ -1,13 +1,12 @@
-// A request to stop empties the loops of a pass: one that takes minutes ends at once, and its outputs are worth
-// nothing.
+// A request to stop cuts the loops of a pass short: even a long pass ends at once, with worthless outputs.
 #pragma once
 
 #include <functional>
 
 namespace kvcast {
 
-/// While it lives, stopping() asks `requested`, which must outlive it, may be called by any thread, and once true stays
-/// so. Empty: nobody stops anything. One at a time in a process.
+/// While it lives, stopping() returns `requested()`, which must outlive it, be callable from any thread, and stay true
+/// once true. Empty: never stops. One at a time in a process.
 class StopScope {
  public:
   explicit StopScope(const std::function<bool()>& requested);
@@ -16,7 +15,7 @@ class StopScope {
   StopScope& operator=(const StopScope&) = delete;
 };
 
-/// Whether loops may skip what is left of their work. Who uses their results asks afterwards.
+/// Whether loops may skip the rest of their work. Check it again before using their results.
 bool stopping() noexcept;
 
 }  // namespace kvcast

@@ -12,7 +12,7 @@ namespace kvcast {
 /// Source: optimal string alignment distance (Boytsov, "Indexing methods for approximate dictionary searching", 2011).
 std::size_t edit_distance(std::string_view a, std::string_view b);
 
-/// The name closest to `word` when it is close enough to be a slip of the finger, else empty.
+/// The name closest to `word` when it is close enough to be a typo, else empty.
 std::string nearest_name(std::string_view word, const std::vector<std::string>& names);
 
 /// "did you mean 'dim'?" when a name is close to `word`, else "allowed: dim, heads, ...".

@@ -1,4 +1,4 @@
-// Threads that stay: a team's primitives and its OpenMP pool belong to the thread that made them.
+// Permanent worker threads: oneDNN primitives and an OpenMP pool belong to the thread that created them.
 #pragma once
 
 #include <condition_variable>
@@ -20,8 +20,8 @@ class WorkerPool {
   WorkerPool& operator=(const WorkerPool&) = delete;
 
   /// Runs job(worker) on every thread at once and returns when all are done. `watch`, when there is one, is called on
-  /// the calling thread every 50 ms meanwhile. What a job throws first is thrown again behind the others; what watch
-  /// throws is thrown again too, once the jobs are done.
+  /// the calling thread every 50 ms meanwhile. The first exception of a job, or one of watch, is rethrown once
+  /// all jobs are done.
   void run(const std::function<void(std::size_t worker)>& job, const std::function<void()>& watch = {});
 
  private:

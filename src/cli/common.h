@@ -96,7 +96,7 @@ class FormatOption {
   bool details_ = false;
 };
 
-/// --force: a folder that holds a finished result is written to only when asked for.
+/// --force: overwriting a finished result must be requested.
 class ForceOption {
  public:
   explicit ForceOption(CLI::App& app);
@@ -129,12 +129,12 @@ class OutputFolder {
   std::vector<std::shared_ptr<const void>> temporary_;
 };
 
-/// Nobody reads stdout any more, as behind `| head`: no error to speak of.
+/// The reader of stdout is gone, as with `| head`: not reported as an error.
 class ClosedPipe {};
 
 /// Writes to stdout and flushes. Errors: ClosedPipe; IoError when bytes are lost otherwise (full disk).
 void write_stdout(std::string_view text);
-/// Writes to stderr; a lost message is nobody's error.
+/// Writes to stderr; a lost message is no error.
 void write_stderr(std::string_view text);
 /// Names the environment variables that have no effect here, on a line of stderr.
 void write_ignored_variables();
@@ -145,7 +145,7 @@ void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.
 void print_error(std::string_view message);
 
-/// Writes the report's files; the paths. Where that fails `text` goes to stdout, so that what was measured is not lost.
+/// Writes the report's files; the paths. If that fails, `text` goes to stdout to save the measurement.
 /// Errors: IoError.
 std::vector<std::string> write_report_files(const Report& report, const std::string& folder, const std::string& text);
 
@@ -155,10 +155,10 @@ std::vector<std::string> write_report_files(const Report& report, const std::str
 void print_report(const Report& report, const std::string& text, bool has_warnings,
                   const std::optional<std::string>& output, bool quiet);
 
-/// Of a command that shows a report of timings: kExitCheck, and a line on stderr, where they say nothing.
+/// For commands that show a report of timings: kExitCheck, with a line on stderr, when they are unusable.
 int exit_code(const Report& report);
 
-/// Opens /dev/null in place of closed standard streams, so that no file of ours takes their numbers.
+/// Opens /dev/null in place of closed standard streams, so that no opened file takes their numbers.
 void reserve_standard_streams();
 /// SIGINT, SIGTERM and, unless it is ignored, SIGHUP end the process with 128 + n; no half-written file stays. SIGPIPE
 /// and SIGXFSZ become write errors.
@@ -166,9 +166,9 @@ void install_signal_handlers();
 /// The signal that arrived, 0 when none did.
 int pending_signal();
 
-/// While it lives, the first signal is only remembered: the command has something to save and asks pending_signal().
-/// The second ends it all the same, and so does the first where the command goes on for almost two seconds; it then
-/// says `hint` where the file `journal` is there. One at a time.
+/// While it lives, the first signal is only recorded: the command polls pending_signal() and saves its work. A second
+/// signal ends the process, and so does the first if the command runs for almost two more seconds; `hint` is then
+/// printed if the file `journal` exists. One at a time.
 class SavesOnSignal {
  public:
   explicit SavesOnSignal(const std::string& journal = "", const std::string& hint = "");

@@ -12,10 +12,8 @@ class CompareCommand : public Command {
   explicit CompareCommand(CLI::App& app)
       : Command(app.add_subcommand("compare", "Compare a run with an earlier one; exit 4 when it got slower")),
         format_(*app_, {"table", "json", "csv", "md"}) {
-    app_->add_option("A", a_, "Before: folder, report.json, samples.csv, or your own CSV")
-        ->required()
-        ->option_text(" ");
-    app_->add_option("B", b_, "After; --across without it compares within A")->option_text(" ");
+    app_->add_option("A", a_, "Before: folder, report.json, samples.csv, or your CSV")->required()->option_text(" ");
+    app_->add_option("B", b_, "After; optional with --across, which then compares within A")->option_text(" ");
     app_->add_option("--across", across_, "Compare what differs in one field: schemes, shape, dtype, threads, ..")
         ->type_name("FIELD");
     threshold_option_ =

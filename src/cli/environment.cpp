@@ -31,7 +31,7 @@ std::string_view name_of(const char* entry) {
   return text.substr(0, text.find('='));
 }
 
-// Binding (libgomp ties the first thread to one CPU before main, and then sees no more than that), the depth of teams,
+// Binding (libgomp pins the first thread to one CPU before main, and then sees only that one), nested parallelism,
 // and what oneDNN does beside computing: text on stdout, dumps, times of its own, other arithmetic. The names of
 // instruction sets stay, and are in the report; so does what a profiler needs to read generated code.
 bool is_ignored(std::string_view name) {

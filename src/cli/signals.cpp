@@ -16,7 +16,7 @@
 namespace kvcast::cli {
 namespace {
 
-// What must hear a request to stop, write and end has so long; then it is ended from here. Users, timeout(1) and
+// How long a command may take to notice the signal, save and end before this handler ends it. Users, timeout(1) and
 // Kubernetes expect the first signal to do.
 constexpr suseconds_t kPatienceUs = 800'000;
 constexpr time_t kPatienceS = 1;

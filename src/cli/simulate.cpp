@@ -16,7 +16,7 @@ class SimulateCommand : public Command {
       : Command(app.add_subcommand("simulate", "Latency, throughput and cache hits of your traffic, simulated")),
         format_(*app_, format_names(traffic_formats())),
         force_(*app_) {
-    app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, your own CSV, or -")
+    app_->add_option("PATH", options_.report, "Timings: folder, report.json, samples.csv, journal, your CSV, or -")
         ->option_text(" ");
     traffic_.attach(*app_, true);
     const auto add = [&](const char* flag, auto& value, const char* type, const char* doc) {

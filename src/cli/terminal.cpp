@@ -72,7 +72,7 @@ void Progress::update(double fraction, double eta_s, const std::string& current)
   if (style_ == Style::lines) {
     const bool first = line_fraction_ < 0;
     if (!first && (now - last_ < kLineInterval || part < line_fraction_ + kLineStep)) return;
-    write_stderr(fmt::format("{:3}%, {} left, {}\n", percent, time_left(eta_s), current));
+    write_stderr(fmt::format("measuring {:3}%, {} left, {}\n", percent, time_left(eta_s), current));
     line_fraction_ = part;
     last_ = now;
     return;

@@ -28,7 +28,7 @@ void TrafficArguments::attach(CLI::App& app, bool timings) {
   more("--requests", requests_, "N", "At most this many requests [trace: once through; else 1000000]");
   add("--candidates", candidates_, "DIST", "N, where a trace has none: 200, lognormal:200,900, file:TRACE");
   app.add_flag("--replace-candidates", workload_.replace_candidates,
-               "Override the candidates of the trace by --candidates")
+               "Override the candidates of the trace with --candidates")
       ->group(kMoreOptions);
   add("--history", history_, "DIST", "Synthetic: L of a user's first request; same forms as --candidates");
   more("--growth", growth_, "N", "Synthetic: tokens a history gains between two requests [1]");

@@ -1,4 +1,4 @@
-// What simulate and replay ask alike: which requests, and what is kept between them.
+// Options that simulate and replay share: the requests, and the cache between them.
 #pragma once
 
 #include <optional>

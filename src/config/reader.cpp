@@ -56,7 +56,7 @@ std::vector<std::string> top_names() {
 std::string suggest_path(const std::string& path) {
   std::vector<std::string> paths;
   for (const Field& field : config::fields()) {
-    // "dim" for "model.dim" is the commonest slip, and a large edit distance.
+    // "dim" for "model.dim" is the most common mistake, and a large edit distance.
     if (config::leaf_of(field.path) == config::leaf_of(path)) return "did you mean '" + field.path + "'?";
     paths.push_back(field.path);
   }

@@ -1,5 +1,5 @@
-// What timed passes left behind, against what the same candidates gave before anything was timed. Pure but for spoiling
-// and copying rows.
+// Outputs of timed passes against those of the same candidates before any timing. Pure except for overwriting and
+// copying rows.
 #pragma once
 
 #include <cstddef>
@@ -25,18 +25,18 @@ class AfterTiming {
   /// Of them, those that are judged at this N, one of `counts`.
   const std::vector<std::int64_t>& candidates_of(std::int64_t count) const { return of_count_.at(count); }
 
-  /// Output of a candidate behind this user's history, [dim], and which scheme computed it. A later one takes the place
-  /// of an earlier one.
+  /// Sets the expected output of a candidate after this user's history, [dim], and the scheme that computed it. A later
+  /// call replaces an earlier one.
   void expect(std::int64_t user, std::int64_t candidate, const float* output, const std::string& by);
 
   /// Overwrites with NaN the rows of the candidates that are judged. rows: [count][width].
   void spoil(float* rows, std::int64_t count, std::int64_t width) const;
-  /// Takes the outputs of a pass, [count][dim], in place of those of an earlier pass of the same timing, N and user.
+  /// Keeps the outputs of a pass, [count][dim], replacing those of an earlier pass of the same timing, N and user.
   void keep(const TimingId& id, std::int64_t count, std::int64_t user, const float* outputs);
-  /// Takes the scores that the ranking head made of x, [count][dim].
+  /// Keeps the ranking head's scores of x, [count][dim].
   void keep_scores(const TimingId& id, std::int64_t count, const float* x, const float* scores);
 
-  /// Outputs that are expected and were kept. tolerance: Equivalence::tolerance_naive.
+  /// Judges the kept outputs that have an expected one. tolerance: Equivalence::tolerance_naive.
   std::vector<TimedOutputs> judge_outputs(double tolerance) const;
   /// Scores against the head in float64, at first and last of every pass.
   std::vector<TimedOutputs> judge_scores(const RankingHeadShape& head, std::uint64_t seed, int threads) const;

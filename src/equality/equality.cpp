@@ -91,7 +91,7 @@ std::vector<double> joined(const Outputs& rows) {
   return all;
 }
 
-// What outputs of the first candidates may be off from the exact ones; nullopt: told to stop.
+// How far outputs of the first candidates may be from the exact ones; nullopt when stopped.
 std::optional<double> allowed_error(const Problem& problem, std::span<const double> exact,
                                     const std::function<bool()>& stop_requested) {
   const Config& config = problem.config();
@@ -145,7 +145,7 @@ class Check {
       if (stopped() || !judge(s)) return std::nullopt;
     }
     if (!shape_.in_fp32() && !judge_in_fp32()) return std::nullopt;
-    if (stopped()) return std::nullopt;  // loops that are told to end leave out what they like
+    if (stopped()) return std::nullopt;  // loops that are stopped skip work
     return std::move(result_);
   }
 
@@ -229,7 +229,7 @@ class Check {
     return true;
   }
 
-  // False: told to stop.
+  // False when stopped.
   bool judge(std::size_t s) {
     SchemeEquivalence row;
     row.scheme = schemes_[s].id().text();
@@ -283,7 +283,7 @@ class Check {
   }
 
   // Where rounding to bf16 hides a key, the logic of the schemes is judged once more with everything in fp32, on the
-  // problem of the reference. False: told to stop.
+  // problem of the reference. False when stopped.
   bool judge_in_fp32() {
     const auto most = static_cast<std::size_t>(std::max(referenced_, kFp32Candidates));
     Outputs truth = truth_;

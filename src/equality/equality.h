@@ -29,16 +29,16 @@ struct Opened {
 
 /// Errors of every scheme against float64 and against the first, which must be the baseline. `checked` candidates,
 /// spread over a scheme's batch, are compared at the full shape. reference_flops: what the reference may cost.
-/// nullopt when stop_requested (polled between schemes) said so.
+/// nullopt when stopped; stop_requested is polled between schemes.
 std::optional<Equivalence> check(const Opened& opened, const std::vector<Judged>& schemes, std::int64_t checked,
                                  double reference_flops, const std::function<bool()>& stop_requested);
 
-/// What the outputs of the first candidates should be, and by how much a sound engine's may be off.
+/// The true outputs of the first candidates, and the allowed error of a sound engine.
 struct Truth {
   std::vector<double> outputs;  ///< [count][dim], float64 under the mask
   double allowed = 0;
 };
-/// Each candidate runs its whole sequence. nullopt: told to stop.
+/// Runs the whole sequence of each candidate. nullopt when stopped.
 std::optional<Truth> truth_of(const Problem& problem, std::int64_t count, const std::function<bool()>& stop_requested);
 /// Largest |value - truth|; NaN is the worst. Shapes: both [n].
 double largest_error(std::span<const float> values, std::span<const double> truth);
@@ -49,7 +49,7 @@ std::vector<float> tokens_of(const Problem& problem, std::span<const std::int64_
 std::vector<float> outputs_of(Session& session, const TimingId& id, std::span<const float> candidates,
                               std::int64_t dim);
 
-/// Makes each part of `worst` the larger of its own and that of `error`; NaN stays.
+/// Raises each part of `worst` to that of `error` where it is larger; NaN stays.
 void take_worse(ErrorPair& worst, const ErrorPair& error);
 /// Errors of one vector; max_rel over the largest |truth|. Shapes: both [n].
 ErrorPair vector_error(std::span<const double> values, std::span<const double> truth);

@@ -13,7 +13,7 @@ namespace kvcast::equality {
 inline constexpr const char* kReferenceOutputs = "outputs.reference";
 
 /// Each outputs.* of the file, by name, against naive on the first candidates, at most those that `naive` is made for.
-/// Empty without import or outputs, and when stop_requested said so. Errors: IoError.
+/// Empty without import or outputs, and when stopped. Errors: IoError.
 std::vector<StoredOutputs> compare_stored_outputs(const Opened& opened, const Judged& naive,
                                                   const std::function<bool()>& stop_requested);
 

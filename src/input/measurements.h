@@ -8,11 +8,11 @@
 
 namespace kvcast::input {
 
-/// What was measured, with samples in every case that has some. `path`:
+/// Reads measurements, with samples in every case that has some. `path`:
 /// - a folder: its report.json with the samples.csv beside it; else its journal.jsonl; else its samples.csv.
 /// - `*.json`: a report. Without a samples.csv beside it the medians of its points are taken for samples, one each of
-///   round 0, which the warning `no-samples` says.
-/// - `*.jsonl`: a journal; the warning `unfinished-run` says so. Its cases have shape and samples only.
+///   round 0, with the warning `no-samples`.
+/// - `*.jsonl`: a journal, with the warning `unfinished-run`. Its cases have shape and samples only.
 /// - `*.csv`: see read_csv.
 /// - any other name, and `-` for standard input: a journal when its first line is the head of one, a report when it
 ///   begins with `{`, else a CSV.

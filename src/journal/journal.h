@@ -1,5 +1,5 @@
-// The append-only journal of a run, `journal.jsonl` (docs/report.md): what was asked for and planned, then every
-// round as soon as it is over, so that a killed run loses only the round it was in.
+// The append-only journal of a run, `journal.jsonl` (docs/report.md): the request and the plan, then every
+// finished round at once: a killed run loses only its current round.
 #pragma once
 
 #include <cstdint>
@@ -14,7 +14,7 @@ namespace kvcast::journal {
 
 inline constexpr const char* kSchema = "kvcast.journal/1";
 
-/// The first line: all that a run needs to be taken up again.
+/// The first line: all that is needed to resume the run.
 struct JournalHead {
   ToolInfo tool;
   MachineInfo machine;

@@ -238,7 +238,7 @@ bool pin([[maybe_unused]] int threads) {
 std::int64_t eviction_bytes() {
   constexpr std::int64_t kLeast = std::int64_t{128} << 20;
 #ifdef _SC_LEVEL3_CACHE_SIZE
-  // A virtual machine may be told of all caches of a socket, of which its cores reach one.
+  // A virtual machine may report all caches of a socket although its cores reach only one.
   return std::clamp<std::int64_t>(2 * sysconf(_SC_LEVEL3_CACHE_SIZE), kLeast, 2 * kLeast);
 #else
   return kLeast;

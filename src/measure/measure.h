@@ -18,16 +18,16 @@ struct Workload {
   bool has_prefill = false;
   std::int64_t case_index = 0;  ///< of the plan
   Scoring scoring{};            ///< its candidates, and room for their results; the count is the step's
-  bool checked_whole = true;    ///< takes part in the check of assembled and scaled times
-  /// Outside of every timing, and each may be empty. Before a pass in cold mode: makes the request another user's.
-  /// Before and behind a scoring pass: spoils its results, so that work that was left out shows; takes them to be
-  /// judged when all is timed. `judged`: the session spoils what a prefill makes, too.
+  bool checked_whole = true;    ///< takes part in the check of assembled and extrapolated times
+  /// Called outside of the timings; each may be empty. next_user: before a pass in cold mode, switches to another user.
+  /// spoil_outputs: before a scoring pass, overwrites its results to expose skipped work. keep_outputs: after it, keeps
+  /// them to be judged after all timings. `judged`: the session also spoils the results of a prefill.
   std::function<void()> next_user{};
   std::function<void(std::int64_t candidates)> spoil_outputs{}, keep_outputs{};
   bool judged = false;
 };
 
-/// Its passes once, outside of any round. Seconds.
+/// Times one pass, outside of any round. Seconds.
 double prefill(const Workload& load);
 double score(const Workload& load, std::int64_t candidates);
 
@@ -36,12 +36,12 @@ struct CaseSample : Sample {
   std::int64_t case_index = 0;
 };
 
-/// The outside world, so that tests can put their own in its place.
+/// The outside world, replaced in tests.
 struct Environment {
   std::function<double()> now;     ///< seconds on the clock of deadlines; passes are timed by their session
   std::function<double()> canary;  ///< runs a short FMA burst, returns its speed, GFLOP/s
-  /// Empties the caches. When there is one, the mode is cold: it is called before every timing, behind next_user, and a
-  /// sample is a single pass.
+  /// Empties the caches. Set only in cold mode: called before every timing, after next_user; a sample is then a single
+  /// pass.
   std::function<void()> evict{};
 };
 
@@ -50,11 +50,11 @@ struct Options {
   double deadline = 0;  ///< on `now`'s clock; no timing starts after it, and no round that would end after it
   std::function<bool()> stop_requested;
   double warm_up_s = 0;             ///< at most this long before the first round; 0 = no warm-up
-  std::vector<CaseSample> earlier;  ///< of the rounds before, when a run is taken up again
+  std::vector<CaseSample> earlier;  ///< of the rounds before, in a resumed run
   std::int64_t first_round = 0;     ///< how many those are
-  /// Called after each round with all there is so far: true when it is precise enough.
+  /// Called after each round with all samples so far; true ends the run: precise enough.
   std::function<bool(const std::vector<CaseSample>&)> precise_enough;
-  /// Called after each whole round with its samples. What it throws ends the run.
+  /// Called after each whole round with its samples. An exception ends the run.
   std::function<void(std::int64_t round, const std::vector<CaseSample>& samples)> on_round;
   std::function<void(double fraction, double eta_s, const std::string& current)> on_progress;
 };
@@ -68,9 +68,9 @@ struct Result {
   bool steady = false;  ///< the warm-up ended because its times no longer fell
 };
 
-/// Sets every canary_ratio over the upper quartile of the canary speeds, which is returned; 0 when none is known. The
-/// quartile stands for the undisturbed machine: the maximum may be a turbo state that a loaded CPU does not hold, and
-/// the median fails when a neighbour is busy half of the time.
+/// Sets every canary_ratio over the upper quartile of the canary speeds, and returns it; 0 when none is known. The
+/// quartile stands for the undisturbed machine: the maximum may be a turbo state that a loaded CPU does not sustain,
+/// and the median fails when a neighbour is busy half of the time.
 double set_canary_ratios(std::vector<CaseSample>& samples);
 
 /// Timings shorter than this are repeated until they fill it, and a sample is their mean.

@@ -57,7 +57,7 @@ struct Chart {
     bool measured = true;                           ///< marks; else a line by a model
   };
   std::string title, x, y;
-  std::vector<Series> series;
+  std::vector<Series> series = {};
   bool log_x = true, log_y = true;
 };
 
@@ -72,7 +72,7 @@ struct Section {
 struct Document {
   std::string answer;                        ///< one sentence, first in every format; empty: none
   Emphasis answer_level = Emphasis::strong;  ///< bad: a check failed, or no figure can be used
-  std::vector<Section> sections;
+  std::vector<Section> sections = {};
 };
 
 }  // namespace kvcast::report

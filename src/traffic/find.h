@@ -9,9 +9,9 @@
 
 namespace kvcast::traffic {
 
-/// What a simulation at one value tells.
+/// The result of a simulation at one value.
 struct Probe {
-  std::optional<Estimate> p99_s;  ///< nullopt: saturated, or too few requests to tell; neither meets a limit
+  std::optional<Estimate> p99_s;  ///< nullopt: saturated, or too few requests; neither meets a limit
 };
 
 struct Search {
@@ -19,16 +19,16 @@ struct Search {
   std::string unit;
   bool largest = true;           ///< or the smallest
   double start = 1;              ///< where to look first
-  double least = 0, most = 1e9;  ///< nothing is looked for beyond; both are met exactly
-  double step = 0;               ///< values are whole multiples of it, but for least and most; 0: any
-  double tolerance = 0;          ///< done when the value and what fails are this share of the larger apart, or a step
+  double least = 0, most = 1e9;  ///< bounds of the search, both reachable exactly
+  double step = 0;               ///< values are whole multiples of it, except least and most; 0: any
+  double tolerance = 0;          ///< stop when the value and fails_at differ by this share of the larger, or by a step
 };
 
 /// Doubles or halves from `start` until one value meets limit_s and one does not, then bisects. A value meets it when
-/// its expected p99 is no longer; the interval goes into the answer. The value and `fails_at` have both been asked, so
-/// that they hold even where noise keeps p99 from rising steadily; with the same random numbers at every value (see
-/// simulate_once) it hardly does. Without a value that meets it: value nullopt, fails_at the easiest value, p99_s what
-/// it takes there. Without one that does not: the value is the bound and fails_at nullopt.
+/// its expected p99 is within the limit; the interval goes into the answer. Both the value and `fails_at` have been
+/// simulated, so they hold even where noise makes p99 non-monotonic, which is rare with the same random numbers at
+/// every value (see simulate_once). If no value meets it: value nullopt, fails_at the easiest value, p99_s the one
+/// there. If every value meets it: the value is the bound and fails_at nullopt.
 TrafficFind find_limit(const Search& search, double limit_s, const std::function<Probe(double value)>& probe);
 
 }  // namespace kvcast::traffic

@@ -20,7 +20,7 @@ struct UserRequests {
 };
 
 /// Request i takes pages[i], and hits if its user was held since request before[i]; kNone when no cache could have it.
-/// At most `most` requests; of more nothing is known.
+/// Records at most `most` requests; beyond that it is incomplete.
 class Recording {
  public:
   static constexpr std::uint32_t kNone = UserIndex::kNone;
@@ -57,12 +57,12 @@ class Recording {
   double first_s_ = 0, last_s_ = 0;
 };
 
-/// Longest stream that is recorded: 12 bytes a request and some 80 a user, and 20 a request more while what they tell
-/// is computed.
+/// Longest stream that is recorded: 12 bytes per request and some 80 per user, and 20 more per request during the
+/// evaluation.
 inline constexpr std::int64_t kMaxOffline = std::int64_t{1} << 22;
 
-/// `requests` with their next_use under these pages and this time to live. same: the same requests, which are read at
-/// once; at most kMaxOffline.
+/// `requests` with their next_use under these pages and this time to live. same: the same requests, read at once; at
+/// most kMaxOffline.
 std::unique_ptr<RequestSource> foreseen(std::unique_ptr<RequestSource> requests, RequestSource& same,
                                         const UserCacheOptions& options, std::int64_t max_history);
 

@@ -30,8 +30,8 @@ struct TimeBuckets {
   }
 };
 
-/// Each bucket knows its ends, and how many are at the lower one, so that a time that many requests take is told to the
-/// last bit: that of a constant service, to which waits only add.
+/// Each bucket knows its ends, and how many are at the lower one, so that a time that many requests take is exact to
+/// the last bit: that of a constant service, to which waits only add.
 template <int kBits, typename Count>
 class Histogram {
  public:

@@ -18,8 +18,8 @@ namespace {
 constexpr std::size_t kFirstRows = 1024;
 // Of more rows that are far out of order it is not their clocks that are wrong.
 constexpr double kMaxStrays = 0.05;
-// A gap is told of when it holds this share of the span; with fewer rows chance makes such gaps. A few rows on one side
-// of it have a wrong clock.
+// A gap is reported when it holds this share of the span; with fewer rows chance makes such gaps. A few rows on one
+// side of it have a wrong clock.
 constexpr double kGapShare = 0.9, kFewRows = 0.01;
 constexpr std::size_t kGapRows = 8;
 // What no log of requests is but by the wrong unit: that many per second, or a moment of fewer.

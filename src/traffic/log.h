@@ -1,4 +1,4 @@
-// A log as it is used: the rows of a trace in order of time, what was wrong with it, and what its clock tells.
+// A log ready for use: the rows of a trace in order of time, its faults, and the resolution of its clock.
 #pragma once
 
 #include <cstdint>
@@ -14,11 +14,11 @@
 
 namespace kvcast::traffic {
 
-/// Rows are sorted when they are out of order by no more than this: logs are written when a request ends, by several
-/// threads. What is further off is a wrong clock, or no log of one clock.
+/// Rows out of order by no more than this are sorted: several threads write a log as their requests end. Rows further
+/// off come from a wrong clock, or from several clocks.
 inline constexpr std::int64_t kSortWithinNs = 60 * kSecondNs;
 
-/// What to do with rows that the clock of the log was too coarse for.
+/// What to do with rows that share a timestamp because the clock of the log is coarse.
 enum class Spread { ask, random, even, none };
 
 struct LogOptions {
@@ -30,7 +30,7 @@ struct LogOptions {
 /// A clock that ticks: timestamps that are multiples of something.
 struct Ticks {
   double seconds = 0;  ///< 0: none; infinity: one timestamp for all
-  std::string text;    ///< where enough rows share a timestamp for waits to be unknown: how that shows; else empty
+  std::string text;    ///< the evidence, where so many rows share a timestamp that waits are unknown; else empty
 };
 
 class Log {
@@ -43,14 +43,14 @@ class Log {
   std::int64_t unrecorded() const noexcept { return unrecorded_; }            ///< rows with 0 candidates
   std::int64_t unrecorded_line() const noexcept { return unrecorded_line_; }  ///< the first of them
   const Ticks& ticks() const noexcept { return ticks_; }
-  /// How it was read where a reader may have expected something else, in words.
+  /// How it was read, where that may surprise, in words.
   const std::vector<std::string>& reading() const noexcept { return reading_; }
 
   double since_first_s(std::size_t row) const noexcept {
     return static_cast<double>(rows()[row].time_ns - rows().front().time_ns) / 1e9;
   }
   double span_s() const noexcept { return since_first_s(rows().size() - 1); }
-  /// Time after which a log that repeats begins anew: its span and one mean gap.
+  /// Period of a repeated log: its span plus one mean gap.
   double period_s() const noexcept {
     const auto n = static_cast<double>(size());
     return size() > 1 ? span_s() * (n / (n - 1)) : 0;
@@ -69,7 +69,7 @@ class Log {
 
 /// Reads, checks and sorts all rows. Errors: those of the readers; ConfigError, unless bad rows are skipped, for rows
 /// whose clock is far off, naming the line; ConfigError when there are no rows, when most are out of order, when
-/// nothing tells the unit of the timestamps or it seems wrong, or when there is nothing to spread them over.
+/// the unit of the timestamps is unknown or seems wrong, or when there is nothing to spread them over.
 Log read_log(const TraceFormat& format, const LogOptions& options);
 
 }  // namespace kvcast::traffic

@@ -1,4 +1,4 @@
-// One request, and where requests come from. What a trace, a synthetic workload, a simulator and a replay share.
+// One request, and a source of requests, shared by traces, synthetic workloads, simulator and replay.
 #pragma once
 
 #include <cstddef>
@@ -14,13 +14,13 @@ struct Request {
   std::uint64_t user = 0;    ///< any number
   std::int64_t history = 0;  ///< tokens that the user has, before any limit
   std::int64_t candidates = 0;
-  /// Number in order of arrival of the request that finds what this one leaves, if nobody evicts it; never when there
-  /// is none, or nothing tells (see foreseen).
+  /// Number, in order of arrival, of the request that would hit what this one leaves in the cache; never when there is
+  /// none or it is unknown (see foreseen).
   std::int64_t next_use = kNever;
   static constexpr std::int64_t kNever = std::numeric_limits<std::int64_t>::max();
 };
 
-/// Requests in order of arrival, from the first on. Takes memory that does not grow with their number.
+/// Requests in order of arrival, from the first on. Memory does not grow with their number.
 class RequestSource {
  public:
   virtual ~RequestSource() = default;

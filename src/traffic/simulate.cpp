@@ -168,7 +168,7 @@ class Queue {
 
   bool shortest_;
   std::vector<Place> places_;  ///< a ring through `before` and `after`; place 0 is its beginning and end
-  std::uint32_t free_ = 0;     ///< of places that nobody has, through `after`
+  std::uint32_t free_ = 0;     ///< list of free places, linked by `after`
   std::int64_t size_ = 0;
   std::priority_queue<Entry> by_time_;
 };
@@ -731,7 +731,7 @@ double about(double value) {
   return std::ceil(value / unit * (1 - 1e-9)) * unit;
 }
 
-/// What the replications say together, each figure with the interval that can be told.
+/// The figures of all replications together, each with its interval where there is one.
 class Figures {
  public:
   /// parts: of a log, where they are known.

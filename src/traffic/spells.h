@@ -1,4 +1,4 @@
-// How long times come together: the requests beyond a time that are a worker's one bad minute tell as much as one.
+// Clustering of long times: many slow requests in one bad minute of a worker carry the information of one.
 #pragma once
 
 #include <cstdint>
@@ -8,23 +8,23 @@
 
 namespace kvcast::traffic {
 
-/// Counts of a run that is divided into spells, parts that begin as the system was before: in each bucket of times, how
-/// many requests there are, how many spells have their longest time there, and how the square of a spell's requests
-/// beyond it grows there. 20 kB, whatever the number of spells.
+/// Counts of a run divided into spells, parts that each begin in the same state of the system. For each bucket of
+/// times: the requests, the spells whose longest time is there, and the growth of the square of a spell's requests
+/// beyond it. 20 kB for any number of spells.
 class Spells {
  public:
   Spells();
-  /// A request of the spell that goes on.
+  /// A request of the current spell.
   void add(double seconds) noexcept;
-  /// The spell ends; nothing when it has no request.
+  /// Ends the spell; ignored without a request.
   void end() noexcept;
-  /// Those of another run, both with their last spell ended.
+  /// Adds the counts of another run; the last spell of both must have ended.
   void add(const Spells& other) noexcept;
 
-  /// Requests beyond a time for one that is independent of the others, at least 1: E[m²]/E[m] of the requests m that a
-  /// spell has beyond it, and no less than what the number of those spells alone says. Their m vary as much as those of
-  /// a reflected Brownian motion above a level, E[m²]/E[m]² = 4, or not at all where each has one. A run that has seen
-  /// only small spells would else think that there are no larger ones.
+  /// Requests beyond a time per independent one, at least 1: E[m²]/E[m] of the requests m that a spell has beyond it,
+  /// and at least what the number of those spells implies. Their m vary as much as those of a reflected Brownian motion
+  /// above a level, E[m²]/E[m]² = 4, or not at all where each has one. Without this minimum, a run with only small
+  /// spells would suggest that no larger ones exist.
   double requests_per_event(double seconds) const noexcept;
 
  private:
@@ -34,7 +34,7 @@ class Spells {
   };
 
   std::vector<Sums> sums_;
-  std::vector<std::int64_t> here_;  ///< of the spell that goes on
+  std::vector<std::int64_t> here_;  ///< of the current spell
   std::size_t least_, most_ = 0;    ///< its buckets
 };
 

@@ -19,7 +19,7 @@ namespace kvcast::traffic {
 inline constexpr std::int64_t kMaxTokens = 1'000'000'000;
 /// Largest line of a trace, in bytes.
 inline constexpr std::size_t kMaxLineBytes = 65536;
-/// Block of a reader that is alone.
+/// Block size of a single reader.
 inline constexpr std::size_t kReadBytes = std::size_t{1} << 18;
 
 enum class TraceColumn { timestamp, user, history, candidates, ignored };
@@ -29,7 +29,7 @@ struct TraceFormat;
 /// A file that is open for reading at any offset.
 class TraceFile {
  public:
-  /// Errors: IoError, also for what is no regular file (its head is read twice).
+  /// Errors: IoError, also for anything but a regular file (its head is read twice).
   explicit TraceFile(const std::string& path) : TraceFile(path, {}) {}
   explicit TraceFile(const TraceFormat& format);
   TraceFile(const TraceFile&) = delete;
@@ -46,24 +46,23 @@ class TraceFile {
   std::uint64_t bytes_ = 0;
 };
 
-/// What the header line says, and what a reader is to do with the rows.
+/// The header line, and how to read the rows.
 struct TraceFormat {
-  std::string file;                  ///< as messages call it
+  std::string file;                  ///< its name in messages
   std::vector<TraceColumn> columns;  ///< of each cell of a row
   Heading heading;
   Notation numbers;
   ColumnNames names;                ///< of its columns, where they have others
-  bool timestamps_guessed = false;  ///< their column was found by what its name says
+  bool timestamps_guessed = false;  ///< their column was guessed from its name
   Descriptor plain;                 ///< open where it is read instead of the file (plain_copy())
-  /// Largest share of the rows that may be bad and is left out; nullopt: no row may.
+  /// Share of the rows that may be bad and are then skipped; nullopt: none.
   std::optional<double> skip_bad_rows;
 
   std::string name(TraceColumn column) const;  ///< of a column, printable
 };
-/// needed: columns that the file must have; any other is not read, nor checked. columns: their names in this file, by
-/// kTraceRoles, where they have others. Timestamps without such a name are in timestamp_ms, or else in the one column
-/// whose name says so (timestamps.h). Errors: IoError; ConfigError "<file>:1: ..." naming the column that is missing or
-/// there twice.
+/// needed: columns that the file must have; others are neither read nor checked. columns: their names in this file, by
+/// kTraceRoles, where they differ. Without one, timestamps are in timestamp_ms, or else in the one column with the name
+/// of a timestamp (timestamps.h). Errors: IoError; ConfigError "<file>:1: ..." naming the missing or repeated column.
 TraceFormat read_format(const std::string& file, const std::vector<TraceColumn>& needed,
                         std::optional<double> skip_bad_rows, const ColumnNames& columns = {});
 
@@ -74,7 +73,7 @@ struct TraceRow {
   std::int64_t line = 0;  ///< of the file, from 1
 };
 
-/// Rows that were left out.
+/// Skipped rows.
 struct BadRows {
   std::int64_t count = 0, line = 0;  ///< line: of the first
   std::string problem;               ///< of the first

@@ -142,7 +142,7 @@ struct UserCache::Impl {
 
   std::int64_t page_tokens, bytes_per_page, max_history, capacity = 0;  // capacity: pages
   double ttl;
-  bool present;  // a cache of 0 bytes refuses nobody: it is not there
+  bool present;  // a cache of 0 bytes does not exist, so it counts no refusals
   std::unique_ptr<EvictionPolicy> policy;
   double now = 0;
   std::int64_t held_pages = 0, live_pages = 0;  // held: with what has expired, whose room is not needed yet

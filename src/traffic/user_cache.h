@@ -1,4 +1,4 @@
-// Which users' keys and values are kept between requests: by a policy (policies/), with a time to live, in whole pages.
+// The users' keys and values kept between requests: by a policy (policies/), with a time to live, in whole pages.
 #pragma once
 
 #include <cstddef>
@@ -53,8 +53,8 @@ constexpr std::int64_t pages_of(std::int64_t tokens, std::int64_t page_tokens) n
 /// Bytes that a history takes: whole pages, each of whole bytes. As many as int64 holds when it is more.
 std::int64_t page_bytes(std::int64_t tokens, std::int64_t page_tokens, double bytes_per_token);
 
-/// A time of O(1) per call and what the policy takes, memory in proportion to the users held (48 bytes, 16 to 32 of the
-/// hash table, and the policy's).
+/// O(1) per call plus the policy's time; memory in proportion to the users held (48 bytes, 16 to 32 of the hash table,
+/// and the policy's).
 class UserCache {
  public:
   /// max_history 0: no limit. options.policy is one of the list.
@@ -63,24 +63,22 @@ class UserCache {
   UserCache& operator=(UserCache&&) noexcept;
   ~UserCache();
 
-  /// What the cache has for a request that is served from `now` on; counts it and makes its user the newest. Of an
-  /// entry that is not ready yet (see keep) it finds what was there before. What has expired or changed is dropped.
-  /// `now` never falls. The time to live runs from the last find, and the room of what has expired is taken first;
-  /// until then its user is known as expired.
+  /// Looks up a request served from `now` on; counts it and makes its user the newest. For an entry that is not ready
+  /// yet (see keep) it finds the previous content. Drops what has expired or changed. `now` never falls. The time to
+  /// live runs from the last find; expired entries are evicted first, and until then their users count as expired.
   Lookup find(const Request& request, double now) noexcept;
-  /// Keeps the history of this request, evicting whom the policy names until it fits; usable from `ready` on, or from
-  /// when the same history was to be ready already.
-  /// False when it is not kept: alone larger than the cache, itself the one to go, or nothing. Errors:
-  /// std::length_error beyond 2^31 users.
+  /// Keeps the history of this request, evicting by the policy until it fits; usable from `ready` on, or earlier when
+  /// the same history was already due to be ready. False when it is not kept: larger than the whole cache, itself the
+  /// first to evict, or empty. Errors: std::length_error beyond 2^31 users.
   bool keep(const Request& request, double ready);
   const CacheCounts& counts() const noexcept;
-  /// Starts the counts anew, not the contents.
+  /// Resets the counts, not the contents.
   void reset_counts() noexcept;
-  /// Who hears of every user whose history is no longer held, from within find and keep: whoever holds real memory.
+  /// Sets a callback for every user whose history is dropped, called from within find and keep, to free real memory.
   void on_drop(std::function<void(std::uint64_t user)> hear);
 
-  /// Fetches ahead what find() will read of this user: the hash table so many requests before, then its entry. A fetch
-  /// from memory takes several of them.
+  /// Prefetches what find() will read for this user: first the hash-table slot, then the entry, this many requests
+  /// ahead. One fetch from memory takes as long as several requests.
   static constexpr std::size_t kSlotAhead = 16, kEntryAhead = 8;
   void prefetch_slot(std::uint64_t user) const noexcept;
   void prefetch_entry(std::uint64_t user) const noexcept;

@@ -14,7 +14,7 @@
 
 namespace kvcast::traffic {
 
-/// What a first pass over a workload tells.
+/// Summary of a first pass over a workload.
 struct WorkloadSummary {
   std::int64_t requests = 0, users = 0;
   std::string log_file;                         ///< of a trace or of arrivals; empty: none
@@ -39,13 +39,13 @@ class Workload {
   /// The same files under other options (rate, candidates, ...); they are not read again. Errors: as the constructor.
   Workload with(const WorkloadOptions& options) const;
 
-  /// The requests of one replication, the same for the same number. A trace has the same rows in every replication:
-  /// what differs is what is drawn, the time shifts of its copies and the users that a part of a copy keeps.
+  /// The requests of one replication, the same for the same number. A trace has the same rows in every replication;
+  /// only the drawn values, the time shifts of its copies and the users kept by a partial copy differ.
   /// The workload must outlive the source, and may serve many threads.
   std::unique_ptr<RequestSource> requests(std::uint64_t replication) const;
-  /// How many there are of replication 0, without going through them.
+  /// The number of requests in replication 0, without reading them.
   std::int64_t count() const;
-  /// Of replication 0, by going through it. Quantiles are to 0.2%. Errors: ConfigError when there are no requests.
+  /// Summary of replication 0, by reading it. Quantiles within 0.2%. Errors: ConfigError when there are no requests.
   WorkloadSummary summary() const;
 
  private:

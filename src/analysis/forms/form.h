@@ -1,4 +1,4 @@
-// What a cost model is: how it is fitted to the speed-ups of a scheme, and what it says of any N. THE list of them.
+// A cost model: how it is fitted to the speed-ups of a scheme, and its time at any N. THE list of them.
 #pragma once
 
 #include <cstddef>
@@ -11,7 +11,7 @@
 
 namespace kvcast::analysis {
 
-/// What the forms are fitted to: one N.
+/// One N, as the forms are fitted to it.
 struct LogPoint {
   double candidates = 0, log_speedup = 0;
   double variance = 0;  ///< squared standard error of log_speedup, not below its floor
@@ -20,7 +20,7 @@ struct LogPoint {
 /// Values of a form's constants, in units of one naive candidate. Those beyond its parameters are the fit's own.
 using Constants = std::vector<double>;
 
-/// A constant as a report tells it.
+/// A constant as reported.
 struct FormParameter {
   const char *name, *symbol, *unit;
   /// A time, so given in seconds: its value times the seconds of one naive candidate.
@@ -36,18 +36,18 @@ struct CostForm {
   const char *formula, *limit, *for_90;
   std::vector<FormParameter> parameters;
   std::size_t free_constants;  ///< that least squares chooses
-  std::size_t least;           ///< distinct N that it can be fitted to
-  std::size_t reported_from;   ///< distinct N from which it is reported: fewer would fit it whatever they are
-  bool one_says_nothing;       ///< N = 1 fits it whatever its constants are
+  std::size_t least;           ///< minimum number of distinct N to fit it
+  std::size_t reported_from;   ///< minimum number of distinct N to report it: any fewer fit perfectly
+  bool one_says_nothing;       ///< every choice of constants fits N = 1
 
-  /// Constants by least squares, without their bounds: noise may carry an estimate over a bound, and an estimate cut at
-  /// one has no spread. nullopt where the points are too few. points: ascending N.
+  /// Constants by least squares without their bounds: noise may push an estimate over a bound, and clipping it there
+  /// would hide its spread. nullopt with too few points. points: ascending N.
   std::optional<Constants> (*fit)(const std::vector<LogPoint>& points);
   /// By the same least squares, within their bounds.
   std::optional<Constants> (*bounded)(const std::vector<LogPoint>& points);
-  /// What least squares makes small at one N.
+  /// The residual that least squares minimises, at one N.
   double (*residual)(const Constants& constants, const LogPoint& point);
-  /// N/S(N) > 0 for constants within their bounds; others are brought there.
+  /// N/S(N) > 0; constants outside of their bounds are clipped.
   double (*time)(const Constants& constants, double candidates);
   /// Time of one more candidate where N is large: 1 over it is the limit of the speed-up.
   double (*slope)(const Constants& constants);
@@ -61,9 +61,9 @@ struct CostForm {
 
 /// Distinct N > 1 from which a form can be tested.
 inline constexpr std::size_t kMinTestedN = 3;
-/// How much smaller an error at points left out must be for a model to be preferred to a simpler one.
+/// A model is preferred to a simpler one when its error at held-out points is below this share of the other's.
 inline constexpr double kClearlySmaller = 0.8;
-/// Errors below this, in percent, are rounding: two forms that both fit exactly are not told apart by it.
+/// Errors below this, in percent, are rounding: it does not distinguish two forms that both fit exactly.
 inline constexpr double kExactPct = 1e-6;
 
 /// Symbol of the seconds of one naive candidate, among the parameters of a model that has times.
@@ -73,7 +73,7 @@ inline constexpr const char* kNaiveSymbol = "c";
 /// constant gives r.
 const std::vector<CostForm>& cost_forms();
 
-/// The smallest N in [1, most] of which `reached` holds, as it does of `most` and of every N behind the first.
+/// The smallest N in [1, most] for which `reached` holds. It must hold for `most` and for every N after the first.
 template <typename Reached>
 std::int64_t first_candidates(std::int64_t most, const Reached& reached) {
   std::int64_t below = 0;
@@ -86,7 +86,7 @@ std::int64_t first_candidates(std::int64_t most, const Reached& reached) {
 
 /// By name; null when there is none.
 const CostForm* find_form(const std::string& name);
-/// What the parameters of a report were made of. model: of this form.
+/// The constants behind the parameters of a report. model: of this form.
 Constants constants_of(const CostForm& form, const FittedModel& model);
 
 const CostForm& law_form();

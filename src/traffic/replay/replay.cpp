@@ -26,7 +26,7 @@ void refuse(bool refused, const std::string& field, const std::string& problem, 
   if (refused) throw ConfigError(field, problem, hint);
 }
 
-// What the engine could run but nobody could answer requests with, or what the replay would silently leave out.
+// Models that the engine runs but that cannot serve requests, and options that the replay would silently ignore.
 void refuse_model(const ModelConfig& model) {
   refuse(model.mask != Mask::causal && model.mask != Mask::history_blind, "model.mask",
          to_string(model.mask) + " does not allow keeping a history between requests", "causal or history-blind");
@@ -65,7 +65,7 @@ namespace {
 
 // From so long before an arrival on a worker does not sleep: waking up takes up to that.
 constexpr double kSpin = 1e-3;
-// Longest sleep, so that a stop is heard.
+// Longest sleep, to notice a stop in time.
 constexpr double kNap = 0.05;
 
 }  // namespace

@@ -55,8 +55,8 @@ struct ReplayedRequest {
   Lookup lookup;
   double start_s = 0, end_s = 0;  ///< on the clock of the arrivals
   std::int64_t worker = 0;
-  /// Needed primitives that only this order of requests asks for; found a part that another worker was at, and so
-  /// copied what it could and took a longer pass. Neither is in the model, so neither is clean.
+  /// late: needed primitives that only this order of requests needs. busy: found a part in use by another worker,
+  /// copied what it could and took a longer pass. The model has neither, so neither is clean.
   bool late = false, busy = false;
   bool clean = false;  ///< its window is, too
 };

@@ -38,7 +38,7 @@ struct ReplayState {
   std::int64_t dim;
   ReplayOptions options;
   std::vector<Request> requests;  ///< arrivals from 0 on
-  bool cut = false;               ///< of those asked for: the others arrive behind the budget
+  bool cut = false;               ///< fewer than requested: the others arrive after the budget
   std::unique_ptr<Service> service;
   double bytes_per_token = 0;
 
@@ -56,7 +56,7 @@ struct ReplayState {
   std::unique_ptr<WorkerPool> worker_pool;  ///< last: its threads end before what they use
 };
 
-/// What the CPUs did between two readings, in per cent of their time; nullopt where the system does not tell.
+/// Other use of the CPUs between two readings, in percent of their time; nullopt where the system does not report it.
 struct Disturbance {
   std::optional<double> steal_pct;    ///< taken by the hypervisor
   std::optional<double> foreign_pct;  ///< spent by other processes

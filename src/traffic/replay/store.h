@@ -53,13 +53,13 @@ class SlotPool {
 /// What a request holds while it is served.
 struct Visit {
   Lookup lookup;
-  /// The policy found a part that another request is at: writing behind it, or reading where this one has to write. Of
-  /// that the whole granules are copied, which nobody writes to, or it is gone already and nothing is; lookup
-  /// says so, the policy's counts do not.
+  /// The policy found a part in use by another request, which writes behind it or reads where this one has to write.
+  /// Its whole granules, which nobody writes to, are copied, or nothing if it is gone already; `lookup` reflects that,
+  /// the policy's counts do not.
   bool busy = false;
   std::unique_ptr<Slot> slot;      ///< with room for the history; null when all is found
   std::unique_ptr<Slot> outgrown;  ///< the slot before, with too little room
-  Slot* shared = nullptr;          ///< somebody else's: all of the history, or when busy what is copied
+  Slot* shared = nullptr;          ///< owned by another: all of the history, or when busy the part to copy
 
   UserKv& kv() const noexcept { return slot ? *slot->kv : *shared->kv; }
   /// Where the first lookup.known tokens are to be copied from; null when they are there.

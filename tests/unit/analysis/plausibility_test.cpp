@@ -101,10 +101,9 @@ TEST_CASE("times per candidate and rates are told from times of requests", "[pla
   const auto found = implausible(analysis::tabulate(timings(per(naive), per(shared), kCounts, 0)), "shared");
   REQUIRE(found);
   CHECK(found->problem == "naive takes 4 ms at N=1 and 4 ms at N=100, shared takes 4.53 ms at N=1 and 75 us at N=100");
-  CHECK(
-      found->question ==
-      "a request does not get cheaper with more candidates, and a time covers all N: are these per candidate, or "
-      "rates?");
+  CHECK(found->question ==
+        "a request does not get cheaper with more candidates, and a time covers all N: are these per candidate, or "
+        "rates?");
 }
 
 TEST_CASE("columns that look swapped are asked about", "[plausibility]") {

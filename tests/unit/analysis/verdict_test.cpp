@@ -165,7 +165,8 @@ TEST_CASE("what to measure next", "[analysis][verdict]") {
         "measure N=50 as well: testing the model takes three N above 1");
   CHECK(fit_at({1, 10, 100}, 0.001, 0.0009, 0.0011, "untested").next ==
         "measure N=1000 as well: testing the model takes three N above 1");
-  CHECK(fit_at({1, 2, 3}, 0.3, 0.29, 0.31, "untested").next == "measure N=5 as well: testing the model takes three N above 1");
+  CHECK(fit_at({1, 2, 3}, 0.3, 0.29, 0.31, "untested").next ==
+        "measure N=5 as well: testing the model takes three N above 1");
   CHECK(fit_at(kCounts, 0.0016, 0.0015, 0.0017).next ==
         "measure N=1000, about 1/r: most of the curve lies beyond N=100");
   CHECK(fit_at({5, 10, 50, 100}, 0.0085, 0.008, 0.009).next == "measure N=1: it isolates the fixed cost of sharing");

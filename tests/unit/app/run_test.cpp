@@ -118,7 +118,7 @@ TEST_CASE("asking what passes take leaves the budget to the rounds, however many
   Observer observer;
   double asked_until = 0;
   observer.on_stage = [&](const std::string& stage) {
-    if (stage == "measure") asked_until = world.time;
+    if (stage == "warming up") asked_until = world.time;
   };
   for (const double slower : {1.0, 30.0}) {
     world.time = asked_until = 0;

@@ -189,7 +189,7 @@ TEST_CASE("one gap that holds nearly all of the span is named", "[traffic]") {
   CHECK_THAT(last.error(),
              Catch::StartsWith(":1001: timestamp_ms '") &&
                  Catch::Contains("one gap of 365 d holds nearly all of the log's 365 d, and only 1 row is "
-                                 "behind it; correct or remove it"));
+                                 "after it; correct or remove it"));
   CHECK(last.read(0.05).size() == 999);
   CHECK(last.read(0.05).requests_per_s() == Approx(150).epsilon(0.1));
   const LogFile first = moved([](std::size_t i) { return i < 3; }, -year);
