@@ -268,7 +268,7 @@ function makeWhatIf() {
     const set = (key, scale = 1, otherwise = null) => (to) => { asked[key] = to === null ? otherwise : to * scale; showWhatIf(result); };
     const around = (value, typical) => [(value || typical) / 30, (value || typical) * 30];
     const limit = (id, label, unit, key, scale, typical) => sliderField(id, label, unit, known(asked[key]) ? asked[key] / scale : null, around(asked[key] / scale, typical), set(key, scale));
-    const whole = (id, label, key, min) => fieldOf(id, label, numberInput(id, asked[key], {min, step: '1', max: '1000000000'}, set(key, 1, Number(min))));
+    const whole = (id, label, key, min, max) => fieldOf(id, label, numberInput(id, asked[key], {min, max, step: '1'}, set(key, 1, Number(min))));
     fields.replaceChildren(...[
       sized.length > 1 && choiceField('wi-report', 'Report', sized.map((each) => each.label), sized.indexOf(one), (i) => start(sized[i])),
       sizing.models.length > 1 && choiceField('wi-length', 'History length L', sizing.models.map((each) => `${integer(each.history_length)} (${each.source})`), whatIf.model,
@@ -279,8 +279,8 @@ function makeWhatIf() {
         if (to !== null) set('r_factor')(Math.abs(to / r - 1) < 1e-5 ? 1 : to / r);
       }),
       timed && fieldOf('wi-rate', 'Requests per second', numberInput('wi-rate', asked.requests_per_s, {}, (to) => set('requests_per_s')(to || null))),
-      whole('wi-workers', 'Workers', 'workers', '1'),
-      hasMemory && whole('wi-users', 'Cached users', 'users_cached', '0'),
+      whole('wi-workers', 'Workers', 'workers', '1', '100000'),
+      hasMemory && whole('wi-users', 'Cached users', 'users_cached', '0', '1000000000'),
       element('div', {class: 'buttons'}, listening(element('button', {type: 'button', id: 'wi-reset'}, 'As sized'), 'click', () => { start(one); byId('wi-reset').focus(); })),
     ].filter(Boolean));
     showWhatIf(result);
