@@ -84,7 +84,7 @@ function eachScheme(value, add) {
   }
 }
 
-/// 1, 2 and 5 of every decade, the 1 alone over many decades; of bytes powers of 2.
+/// 1, 2 and 5 of every decade, the 1 alone over many decades; of bytes and tokens powers of 2.
 const ticksOf = (values) => (scale) => {
   const ticks = values(scale.min, scale.max).filter((value) => value >= scale.min * (1 - 1e-9) && value <= scale.max * (1 + 1e-9));
   if (ticks.length > 1) scale.ticks = ticks.map((value) => ({value}));
@@ -95,12 +95,12 @@ const stepped = (from, to, step, digits = [1]) => {
   return all;
 };
 const logTicks = ticksOf((min, max) => stepped(min, max, 10, Math.log10(max / min) > 3.3 ? [1] : [1, 2, 5]));
-const byteTicks = ticksOf((min, max) => stepped(min, max, 2 ** Math.max(1, Math.ceil(Math.log2(max / min) / 7))));
+const binaryTicks = ticksOf((min, max) => stepped(min, max, 2 ** Math.max(1, Math.ceil(Math.log2(max / min) / 7))));
 const axis = (title, type = 'logarithmic', format = plain, more = {}) => ({
   type,
   title: {display: true, text: title, color: soft()},
   grid: {color: (at) => at.tick && at.tick.value === 0 ? soft() : isDark() ? '#2b333c' : '#e3e7eb'},
-  afterBuildTicks: type !== 'logarithmic' ? undefined : format === bytes ? byteTicks : logTicks,
+  afterBuildTicks: type !== 'logarithmic' ? undefined : format === bytes ? binaryTicks : logTicks,
   ticks: {
     color: soft(), maxRotation: 0, autoSkipPadding: 6,
     callback(value) { return type === 'category' ? this.getLabelForValue(value) : format === bytes ? bytes(value, plain) : format(value); },
@@ -108,7 +108,7 @@ const axis = (title, type = 'logarithmic', format = plain, more = {}) => ({
   ...more,
 });
 const byN = () => axis('candidates N');
-const byLength = () => axis('history length L, tokens');
+const byLength = () => axis('history length L, tokens', 'logarithmic', plain, {afterBuildTicks: binaryTicks});
 const linear = (title, more) => axis(title, 'linear', plain, more);
 const times = (value) => `${plain(value)}x`;
 
@@ -309,7 +309,7 @@ function nByLengthChart() {
     const rows = lengthsOf(sizing), {scheme} = sizing;
     if (rows.length > 1) addLines(sets, one, rows, 'at', [['expected_candidates', 'expected N', scheme], ['conservative_candidates', 'conservative N', scheme, dashed]]);
   }
-  return {id: 'n-length', title: 'N by L', sets, note: 'Largest N within the budgets of the sizing.', x: byLength(), y: axis('candidates N')};
+  return {id: 'n-length', title: 'N by L', sets, note: 'Largest N within the budgets of the sizing.', x: byLength(), y: axis('candidates N', 'logarithmic', plain, rangeOf(sets))};
 }
 
 function memoryChart() {

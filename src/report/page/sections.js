@@ -1,5 +1,8 @@
 // A document as elements: sections of tables, texts and notices, whatever they are about.
 
+/// Titles begin with a capital; symbols and types stay as they are.
+const titled = (words) => /^[a-z]{2}[a-z ]/.test(words) ? words[0].toUpperCase() + words.slice(1) : words;
+
 /// {title, heads: [{name, right, group}], rows: [[{text, emphasis}]], note}: a table in a box of its own that scrolls.
 function tableOf({title, heads, rows, note}) {
   const side = (i, more = '') => `${heads[i].right ? 'n' : ''} ${more}`.trim() || false;
@@ -16,7 +19,7 @@ function tableOf({title, heads, rows, note}) {
     body.append(element('tr', {}, ...cells));
   }
   const head = element('thead', {}, ...(heads.some((one) => one.group) ? [groups, names] : [names]));
-  const table = element('table', {}, ...(title ? [element('caption', {}, title)] : []), head, body);
+  const table = element('table', {}, ...(title ? [element('caption', {}, titled(title))] : []), head, body);
   const box = element('div', {class: 'scroll', tabindex: '0', role: 'region', 'aria-label': title || 'Table'}, table);
   return note ? element('div', {}, box, element('p', {class: 'soft'}, note)) : box;
 }
@@ -40,7 +43,7 @@ const kBlocks = {table: tableOf, text: textOf, notice: noticeOf};
 function sectionOf({title, details, blocks}) {
   const made = blocks.flatMap((block) => Object.keys(kBlocks).filter((kind) => block[kind]).map((kind) => kBlocks[kind](block[kind])));
   if (!made.length) return '';
-  return title ? element('details', {open: !details}, element('summary', {}, element('h3', {}, title)), ...made) : element('div', {}, ...made);
+  return title ? element('details', {open: !details}, element('summary', {}, element('h3', {}, titled(title))), ...made) : element('div', {}, ...made);
 }
 const isNotice = (block) => Boolean(block.notice);
 /// What is wrong belongs to the top of the page.

@@ -231,7 +231,7 @@ function choiceField(id, label, names, chosen, changed) {
 
 /// The marginal r of the report, by the name that it has there.
 function rOf({one, sizing}, model) {
-  const c = one.report.cases.find((each) => ofCase(each, sizing)), fit = c && c.fits[sizing.scheme];
+  const c = one.report.cases.find((each) => ofCase(each, sizing)), fit = c && Object.hasOwn(c.fits, sizing.scheme) && c.fits[sizing.scheme];
   if (!known(model.speedup_candidate)) {
     const block = known(model.block_s) ? model.block_s / model.block_candidates : 0;
     return {r: (model.candidate_s + block) / model.naive_candidate_s, name: "One more candidate over naive's"};
