@@ -97,7 +97,7 @@ const stepped = (from, to, step, digits = [1]) => {
 const logTicks = ticksOf((min, max) => stepped(min, max, 10, Math.log10(max / min) > 3.3 ? [1] : [1, 2, 5]));
 const binaryTicks = ticksOf((min, max) => stepped(min, max, 2 ** Math.max(1, Math.ceil(Math.log2(max / min) / 7))));
 const axis = (title, type = 'logarithmic', format = plain, more = {}) => ({
-  type,
+  type, inBytes: format === bytes,
   title: {display: true, text: title, color: soft()},
   grid: {color: (at) => at.tick && at.tick.value === 0 ? soft() : isDark() ? '#2b333c' : '#e3e7eb'},
   afterBuildTicks: type !== 'logarithmic' ? undefined : format === bytes ? binaryTicks : logTicks,
@@ -480,7 +480,8 @@ let charts = [];
 const valueOf = (point) => 'value' in point ? point.value : point.y;
 function csvRows({sets, x, y}) {
   const number = (at) => typeof at === 'string' ? Number(at.replace(/,/g, '')) : at;
-  return [['series', x.title.text, y.title.text, 'low', 'high'],
+  const head = ({title, inBytes}) => title.text + (inBytes ? ', bytes' : '');
+  return [['series', head(x), head(y), 'low', 'high'],
     ...sets.filter((set) => !set.noLegend).flatMap((set) => set.data.map((point) => [set.label, number(point.x), valueOf(point), point.lo, point.hi]))];
 }
 function figuresOf(spec) {
@@ -507,11 +508,10 @@ function legendOf(chart, spec) {
   return list;
 }
 
-function tooltipOf({dataset, raw}) {
-  const y = valueOf(raw), at = typeof raw.x === 'string' ? raw.x : significant(raw.x);
-  if (y === null) return `${dataset.label}, at ${at}`;
-  const ends = known(raw.lo) ? ` [${significant(raw.lo)}, ${significant(raw.hi)}]` : '';
-  return `${dataset.label}: ${significant(y, 'value' in raw ? 5 : 3)}${ends} at ${at}`;
+function tooltipOf(spec, {dataset, raw}) {
+  const words = (axis, value) => typeof value === 'string' ? value : axis.inBytes ? bytes(value) : significant(value, 'value' in raw ? 5 : 3);
+  const value = valueOf(raw), ends = known(raw.lo) ? ` [${words(spec.y, raw.lo)}, ${words(spec.y, raw.hi)}]` : '';
+  return `${dataset.label}${value === null ? ',' : `: ${words(spec.y, value)}${ends}`} at ${words(spec.x, raw.x)}`;
 }
 
 function drawChart(spec, place) {
@@ -531,7 +531,7 @@ function drawChart(spec, place) {
       animation: false, responsive: true, maintainAspectRatio: false,
       interaction: {mode: 'nearest', intersect: false},
       scales: {x: spec.x, y: spec.y},
-      plugins: {legend: {display: false}, tooltip: {filter: (item) => !item.dataset.noLegend, callbacks: {title: () => '', label: tooltipOf}}},
+      plugins: {legend: {display: false}, tooltip: {filter: (item) => !item.dataset.noLegend, callbacks: {title: () => '', label: (item) => tooltipOf(spec, item)}}},
     },
   });
   plot.before(legendOf(chart, spec));

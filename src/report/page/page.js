@@ -46,7 +46,7 @@ if (shapes.length > 1) {
   byId('shape-label').hidden = false;
 }
 
-/// Charts are drawn at the width of paper, and light; all tables are open.
+/// Charts are drawn and tables laid out at the width of paper, in light colours; all tables are open.
 let closed = [];
 function print(now) {
   if (printing === now) return;
@@ -54,6 +54,8 @@ function print(now) {
   if (now) closed = [...document.querySelectorAll('#tables details:not([open])')];
   for (const one of closed) one.open = now;
   document.documentElement.classList.toggle('printing', now);
+  // Only what is wider than paper breaks within words.
+  for (const box of document.querySelectorAll('.scroll')) box.classList.toggle('squeezed', now && box.scrollWidth > box.clientWidth);
   drawCharts();
 }
 addEventListener('beforeprint', () => print(true));
