@@ -523,12 +523,14 @@ function drawChart(spec, place) {
   const plot = element('div', {class: 'plot'}, canvas);
   place.append(element('figure', {class: spec.wide ? 'wide' : false, 'data-chart': spec.id},
       element('figcaption', {}, element('h2', {}, spec.title), csv), element('p', {}, spec.note), plot, details));
+  // Nothing draws again once paper is laid out.
+  if (printing) Object.assign(canvas, {width: plot.clientWidth, height: plot.clientHeight});
   const chart = new Chart(canvas, {
     type: spec.type || 'scatter',
     data: {labels: spec.labels, datasets: spec.sets},
     plugins: [errorBars],
     options: {
-      animation: false, responsive: true, maintainAspectRatio: false,
+      animation: false, responsive: !printing, maintainAspectRatio: false,
       interaction: {mode: 'nearest', intersect: false},
       scales: {x: spec.x, y: spec.y},
       plugins: {legend: {display: false}, tooltip: {filter: (item) => !item.dataset.noLegend, callbacks: {title: () => '', label: (item) => tooltipOf(spec, item)}}},

@@ -26,7 +26,7 @@ function tableOf({title, heads, rows, note}) {
 
 function textOf({label, items, emphasis}) {
   const name = label ? [element('b', {}, label)] : [];
-  if (items.length > 1 && items.some((item) => item.length > 50)) {
+  if (items.length > 1 && items.some((item) => item.length > 80)) {
     return element('div', {class: emphasis || false}, ...name, element('ul', {}, ...items.map((item) => element('li', {}, item))));
   }
   return element('p', {class: emphasis || false}, ...name, (label ? ' ' : '') + items.join(' · '));
@@ -45,7 +45,7 @@ function sectionOf({title, details, blocks}) {
   if (!made.length) return '';
   return title ? element('details', {open: !details}, element('summary', {}, element('h3', {}, titled(title))), ...made) : element('div', {}, ...made);
 }
-const isNotice = (block) => Boolean(block.notice);
-/// What is wrong belongs to the top of the page.
-const noticesOf = (document) => document.sections.flatMap((section) => section.blocks.filter(isNotice).map((block) => block.notice));
-const sectionsOf = (document) => document.sections.map((section) => sectionOf({...section, blocks: section.blocks.filter((block) => !isNotice(block))}));
+/// What is wrong belongs to the top of the page, unless it is a detail.
+const atTop = (section) => (block) => Boolean(block.notice) && !section.details;
+const noticesOf = ({sections}) => sections.flatMap((section) => section.blocks.filter(atTop(section)).map((block) => block.notice));
+const sectionsOf = ({sections}) => sections.map((section) => sectionOf({...section, blocks: section.blocks.filter((block) => !atTop(section)(block))}));
