@@ -255,7 +255,9 @@ std::vector<const ComparedPoint*> telling_points(const Comparison& comparison) {
 Document comparison_document(const Comparison& comparison) {
   const auto& points = comparison.points;
   const bool across = !comparison.across.empty(), shapes = several_shapes(comparison);
-  Document document{comparison_answer(comparison),
+  // No name of a type or scheme gets a capital.
+  const std::string answer = comparison_answer(comparison);
+  Document document{across ? answer + "." : sentence(answer),
                     comparison.regression        ? Emphasis::bad
                     : !comparison.doubts.empty() ? Emphasis::warning
                                                  : Emphasis::strong,

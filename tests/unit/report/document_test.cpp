@@ -25,9 +25,11 @@ Document small_document() {
   document.sections.push_back(
       {"first",
        false,
-       {Table{"sizes", {{"name"}, number_head("bytes"), number_head("time", "of one")}, {{{"a"}, bytes_cell(2048.0), seconds_cell(0.0625)}}, "a note"},
-        Text{"label", {"one item", "another"}},
-        Notice{Emphasis::warning, "slow", "it is slow", "make it fast", 3}}});
+       {Table{"sizes",
+              {{"name"}, number_head("bytes"), number_head("time", "of one")},
+              {{{"a"}, bytes_cell(std::optional(2048.0)), seconds_cell(0.0625)}},
+              "a note"},
+        Text{"label", {"one item", "another"}}, Notice{Emphasis::warning, "slow", "it is slow", "make it fast", 3}}});
   document.sections.push_back({"rest", true, {Text{"more", {"of it"}}}});
   return document;
 }
@@ -109,10 +111,11 @@ TEST_CASE("colours move no column", "[report][document]") {
 }
 
 TEST_CASE("Markdown has the answer, the notices and every section", "[report][document]") {
-  CHECK(render_markdown(small_document(), "Title") ==
-        "## Title\n\n**Yes.**\n\n> **slow**: it is slow (2 more like it) — make it fast\n>\n\n### first\n\n**sizes**\n\n"
-        "| name | bytes | of one: time |\n| --- | --: | --: |\n| a | 2.00 KiB | 62.5 ms |\n\na note\n\n"
-        "- label: one item; another\n\n### rest\n\n- more: of it\n");
+  CHECK(
+      render_markdown(small_document(), "Title") ==
+      "## Title\n\n**Yes.**\n\n> **slow**: it is slow (2 more like it) — make it fast\n>\n\n### first\n\n**sizes**\n\n"
+      "| name | bytes | of one: time |\n| --- | --: | --: |\n| a | 2.00 KiB | 62.5 ms |\n\na note\n\n"
+      "- label: one item; another\n\n### rest\n\n- more: of it\n");
 }
 
 TEST_CASE("a document as JSON has every block and no value that is unknown", "[report][document]") {
@@ -137,7 +140,8 @@ TEST_CASE("a document as JSON has every block and no value that is unknown", "[r
 
 TEST_CASE("a plot has every measured point, the curve and both ends of its axes", "[report][plot]") {
   Chart chart{"speed-up", "N", "speed-up"};
-  chart.series = {{"shared", {{1, 1}, {10, 5.3}, {100, 9.2}}, true}, {"affine", {{1, 1}, {10, 5.3}, {100, 9.2}}, false}};
+  chart.series = {{"shared", {{1, 1}, {10, 5.3}, {100, 9.2}}, true},
+                  {"affine", {{1, 1}, {10, 5.3}, {100, 9.2}}, false}};
   const std::string plot = plot_text(chart);
   const std::string body = plot.substr(0, plot.find("+---"));
   CHECK(std::count(body.begin(), body.end(), 'o') == 3);
