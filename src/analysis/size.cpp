@@ -288,12 +288,13 @@ SizingFrontier frontier(const std::string& axis, const std::string& unit, double
   return row;
 }
 
-/// A queue that is conservative at a longer history is conservative at a shorter one, whose interval may be wider: only
-/// the sized shape has its own. rows: of ascending lengths.
-void carry_safe(std::vector<SizingFrontier>& rows) {
+/// A queue that is conservative at a longer history is conservative at a shorter one, whose interval may be wider. The
+/// sized length keeps its own, which is the answer. rows: of ascending lengths.
+void carry_conservative(std::vector<SizingFrontier>& rows, const std::optional<std::int64_t>& sized) {
   for (std::size_t i = rows.size(); i-- > 1;) {
     SizingFrontier &shorter = rows[i - 1], &longer = rows[i];
     if (!shorter.conservative_candidates || !longer.conservative_candidates) continue;
+    if (sized && shorter.at == static_cast<double>(*sized)) continue;
     const std::int64_t carried =
         std::min(*longer.conservative_candidates, shorter.expected_candidates.value_or(kMaxCandidates));
     shorter.conservative_candidates = std::max(*shorter.conservative_candidates, carried);
@@ -324,7 +325,7 @@ std::vector<SizingFrontier> by_length(const SizingCase& given, const Solution& s
     }
     rows.push_back(std::move(row));
   }
-  carry_safe(rows);
+  carry_conservative(rows, given.history_length);
   return rows;
 }
 
@@ -446,11 +447,24 @@ void tell_worker(SizingModel& model, const MemoryModel& memory) {
   }
 }
 
+/// a of the line a + b N which, scaled to meet the last measured N, is the time beyond it. Not the prefill where a
+/// measured time is shorter than the line's constant, and not the scaled one of a shape that FLOPs scale.
+double line_constant(const ServiceModel& service) {
+  if (service.measured.empty()) return service.prefill_s;
+  constexpr std::int64_t kFar = 1000;
+  const std::int64_t last = service.measured.back();
+  const double there = service.seconds(last), added = (service.seconds(last + kFar) - there) / kFar;
+  if (!(added > 0)) return service.prefill_s;
+  const double constant = *service.candidate_s * (there / added - static_cast<double>(last));
+  // The last bits are rounding.
+  return std::abs(constant - service.prefill_s) <= 1e-9 * there ? service.prefill_s : constant;
+}
+
 SizingModel model_of(const SizingCase& given, const SizingProblem& problem, const Source& source) {
   SizingModel model;
   model.layers = given.layers;
   model.source = source;
-  model.prefill_s = problem.service.prefill_s;
+  model.prefill_s = line_constant(problem.service);
   model.candidate_s = *problem.service.candidate_s;
   if (problem.service.block_s > 0) {
     model.block_s = problem.service.block_s;

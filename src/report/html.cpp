@@ -1,5 +1,5 @@
-// report.html: one file with the reports as JSON, the page's own script and Chart.js. What it shows is made in the
-// page.
+// report.html: one file with the reports and what is said of them as JSON, the page's own script and Chart.js. Charts
+// are made in the page from the reports, all else from the documents.
 #include <algorithm>
 #include <cstddef>
 #include <string>
@@ -11,9 +11,12 @@
 #include "report/conclusion.h"
 #include "report/format.h"
 #include "report/json.h"
+#include "report/layout.h"
 #include "report/page/page.h"
+#include "report/render/document_json.h"
 #include "report/shape.h"
 #include "report/text.h"
+#include "report/views/run.h"
 
 namespace kvcast {
 namespace report {
@@ -34,12 +37,64 @@ std::string for_script(const std::string& json) {
   return text;
 }
 
+/// "L=64/128, d=32, layers=2, fp32": what the cases have; many values as a count.
+std::string shapes_text(const std::vector<Case>& cases) {
+  constexpr std::size_t kShown = 4;
+  std::vector<std::string> parts;
+  for (const char* field : {"history_length", "dim", "heads", "layers", "dtype", "kv_dtype"}) {
+    std::vector<std::string> values;
+    for (const Case& one : cases) {
+      if (!one.shape || (field == std::string("kv_dtype") && one.shape->kv_dtype == one.shape->dtype)) continue;
+      const std::string words = shape_words(*one.shape, field);
+      if (std::find(values.begin(), values.end(), words) == values.end()) values.push_back(words);
+    }
+    if (values.empty()) continue;
+    std::string text = values.front();
+    for (std::size_t i = 1; i < std::min(values.size(), kShown); ++i)
+      text += "/" + values[i].substr(values[i].find('=') + 1);
+    if (values.size() > kShown) text += "/... (" + integer(static_cast<std::int64_t>(values.size())) + ")";
+    parts.push_back(text);
+  }
+  return one_line(join(parts, ", "));
+}
+
+/// What was measured, sized or simulated, and on what.
+std::string subject(const Report& report) {
+  std::vector<std::string> parts;
+  if (report.machine) {
+    parts.push_back(one_line(report.machine->cpu_model) + ", " + one_line(report.machine->isa) + ", " +
+                    counted(report.machine->threads, "thread"));
+  } else if (!report.cases.empty()) {
+    parts.emplace_back("timings from elsewhere");
+  }
+  if (const std::string shapes = shapes_text(report.cases); !shapes.empty()) parts.push_back(shapes);
+  if (report.traffic) {
+    parts.push_back(integer(report.traffic->requests) + " requests of " + integer(report.traffic->users) + " users, " +
+                    one_line(report.traffic->workload));
+  }
+  return parts.empty() ? "from r alone" : join(parts, " · ");
+}
+
+/// The ceiling of each fit of a case, by scheme.
+Json ceilings(const Case& one) {
+  Json result = Json::object();
+  for (const Fit& fit : one.fits) result[valid_utf8(fit.scheme)] = ceiling(fit);
+  return result;
+}
+
 std::string named_json(const std::string& name, const std::string& title, const std::string& compared,
                        const Report& report) {
-  return "{\"name\": " + Json(valid_utf8(name)).dump() + ", \"title\": " + Json(valid_utf8(title)).dump() +
-         ", \"compared\": " + Json(valid_utf8(compared)).dump() +
-         ", \"conclusion\": " + Json(valid_utf8(conclusion(report))).dump() + ", \"report\": " + render_json(report) +
-         "}";
+  Json rest = {{"name", valid_utf8(name)},         {"title", valid_utf8(title)},
+               {"compared", valid_utf8(compared)}, {"subject", valid_utf8(subject(report))},
+               {"ceilings", Json::array()},        {"document", document_json(report_document(report))}};
+  for (const Case& one : report.cases) rest["ceilings"].push_back(ceilings(one));
+  std::string text = rest.dump();
+  text.pop_back();
+  return text + ", \"report\": " + render_json(report) + "}";
+}
+
+std::string data_json(const std::string& reports) {
+  return "{\"r_design_note\": " + Json(kDesignNoteR).dump() + ", \"reports\": [" + reports + "]}";
 }
 
 /// Marks are looked for in the page alone, not in what went in before.
@@ -94,7 +149,7 @@ std::vector<std::string> titles_of(const std::vector<NamedReport>& reports) {
 
 }  // namespace
 
-std::string render_html(const Report& report) { return page_of("[" + named_json("", "", "", report) + "]"); }
+std::string render_html(const Report& report) { return page_of(data_json(named_json("", "", "", report))); }
 
 }  // namespace report
 
@@ -103,9 +158,9 @@ std::string render_page(const std::vector<NamedReport>& reports) {
   std::string data;
   for (std::size_t i = 0; i < reports.size(); ++i) {
     const NamedReport& one = reports[i];
-    data += (data.empty() ? "[" : ",\n") + report::named_json(one.name, titles[i], one.compared, one.report);
+    data += (data.empty() ? "" : ",\n") + report::named_json(one.name, titles[i], one.compared, one.report);
   }
-  return report::page_of((data.empty() ? "[" : data) + "]");
+  return report::page_of(report::data_json(data));
 }
 
 }  // namespace kvcast

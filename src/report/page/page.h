@@ -1,4 +1,4 @@
-// The parts of the HTML report, embedded at configure time: cmake/KvcastPage.cmake.
+// The parts of the HTML report, embedded at configure time: cmake/KvcastPage.cmake, which joins the scripts.
 #pragma once
 
 #include <string>

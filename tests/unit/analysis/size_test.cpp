@@ -167,7 +167,31 @@ TEST_CASE("inputs move N by what they are", "[sizing]") {
   CHECK(input(held, "users_cached").candidates_less == 11);
 }
 
-TEST_CASE("what is safe at a longer history is safe at a shorter one", "[sizing]") {
+TEST_CASE("the line of a model leads on from the last measured N", "[sizing]") {
+  SizingCase given = round_case();
+  ServiceModel& service = given.problem.service;
+  // By a line of constant 10 ms, scaled to meet 36 ms at N=20; a request of 8 ms was measured too, so the prefill is no
+  // longer than that.
+  service.measured = {1, 20};
+  service.prefill_s = 0.008;
+  service.candidate_s = 0.001;
+  service.candidates_s = [](std::int64_t n) {
+    return n == 1 ? 0 : 0.036 * (0.010 + 0.001 * static_cast<double>(n)) / 0.030 - 0.008;
+  };
+  given.max_measured = 20;
+  const auto told = [&] { return size_case(given).models.at(0); };
+  CHECK_THAT(told().prefill_s, WithinRel(0.010, 1e-9));
+  // At another shape FLOPs scale the prefill and the candidates apart.
+  scale_times(given.problem, 3, 2, 1);
+  const SizingModel model = told();
+  for (const double n : {21.0, 80.0, 1e6}) {
+    const auto line = [&](double at) { return model.prefill_s + model.candidate_s * at; };
+    CHECK_THAT(model.measured_s.back() * line(n) / line(20),
+               WithinRel(given.problem.service.seconds(static_cast<std::int64_t>(n)), 1e-9));
+  }
+}
+
+TEST_CASE("what is conservative at a longer history is conservative at a shorter one", "[sizing]") {
   SizingCase given = round_case();
   given.problem.p99_s = 0.1;
   const auto at_length = [&](double length, double factor, Steps half) {
@@ -184,6 +208,14 @@ TEST_CASE("what is safe at a longer history is safe at a shorter one", "[sizing]
   // Unknown is neither safe nor not.
   given.lengths[0].problem.service.half = {};
   CHECK_FALSE(safe(0));
+  // The answer is that of the sized shape, whatever a longer one has.
+  given.history_length = 64;
+  given.problem.service.half = {{1}, {0.9}};
+  given.lengths = {at_length(32, 0.9, {{1}, {1.2}}), at_length(64, 1, {{1}, {0.9}}),
+                   at_length(128, 1.01, {{1}, {0.1}})};
+  CHECK(safe(1) == size_case(given).conservative_candidates);
+  CHECK(*safe(2) > *safe(1));
+  CHECK(safe(0) == safe(1));
 }
 
 TEST_CASE("alternatives and frontiers beyond the measured N are extrapolated", "[sizing]") {

@@ -8,7 +8,10 @@
 #include "catch.h"
 #include "fixed_report.h"
 #include "kvcast/kvcast.h"
+#include "report/conclusion.h"
 #include "report/page/page.h"
+#include "report/render/document_json.h"
+#include "report/views/run.h"
 #include "small_report.h"
 
 namespace kvcast::report {
@@ -44,7 +47,9 @@ std::string file(const std::string& path) {
 TEST_CASE("the page holds its parts as they are in the tree", "[report]") {
   CHECK(page_parts().html == file("src/report/page/page.html"));
   CHECK(page_parts().css == file("src/report/page/page.css"));
-  CHECK(page_parts().js == file("src/report/page/page.js"));
+  for (const char* name : {"base", "sections", "charts", "what_if", "page"}) {
+    CHECK(page_parts().js.find(file("src/report/page/" + std::string(name) + ".js")) != std::string::npos);
+  }
   const std::string page = render(small_report(), "html");
   for (const std::string* part : {&page_parts().css, &page_parts().js, &page_parts().chart_js}) {
     CHECK(page.find(*part) != std::string::npos);
@@ -80,21 +85,45 @@ TEST_CASE("no text of a report ends the script that holds it", "[report]") {
   CHECK(count(page, "</script>") == 3);
   const std::string data = data_of(page);
   CHECK(data.find('<') == std::string::npos);
-  const auto read = nlohmann::json::parse(data);
+  const auto read = nlohmann::json::parse(data).at("reports");
   REQUIRE(read.size() == 2);
   CHECK(read[0].at("name") == kHostile);
   CHECK(read[0].at("report").at("machine").at("cpu_model") == kHostile);
 }
 
-TEST_CASE("the page has the report as report.json has it, and its conclusion", "[report]") {
+TEST_CASE("the page has the report as report.json has it, and what is said of it", "[report]") {
   const Report report = golden::fixed_report();
-  const auto read = nlohmann::json::parse(data_of(render(report, "html")));
+  const auto data = nlohmann::json::parse(data_of(render(report, "html")));
+  CHECK(data.at("r_design_note") == kDesignNoteR);
+  const auto& read = data.at("reports");
   REQUIRE(read.size() == 1);
   CHECK(read[0].at("report") == nlohmann::json::parse(render(report, "json")));
-  const std::string markdown = render(report, "md");
-  CHECK_FALSE(read[0].at("conclusion").get<std::string>().empty());
-  CHECK(markdown.find("**" + read[0].at("conclusion").get<std::string>() + "**") != std::string::npos);
-  CHECK(nlohmann::json::parse(data_of(render_page({}))).empty());
+  CHECK(read[0].at("document") == nlohmann::json::parse(document_json(report_document(report)).dump()));
+  CHECK_FALSE(read[0].at("document").at("answer").get<std::string>().empty());
+  REQUIRE(read[0].at("ceilings").size() == report.cases.size());
+  const Fit& fit = report.cases[0].fits[0];
+  CHECK(read[0].at("ceilings")[0].at(fit.scheme) == ceiling(fit));
+  CHECK(nlohmann::json::parse(data_of(render_page({}))).at("reports").empty());
+}
+
+TEST_CASE("the head of the page names the machine and the shape", "[report]") {
+  const auto subject = [](const Report& report) {
+    return nlohmann::json::parse(data_of(render(report, "html"))).at("reports")[0].at("subject").get<std::string>();
+  };
+  Report report = small_report();
+  report.machine.emplace();
+  report.machine->cpu_model = "A CPU\n";
+  report.machine->isa = "AVX2";
+  report.machine->threads = 2;
+  REQUIRE(report.cases[0].shape);
+  const std::string length = std::to_string(report.cases[0].shape->history_length);
+  CHECK(subject(report).find("A CPU, AVX2, 2 threads") == 0);
+  CHECK(subject(report).find("L=" + length + ", ") != std::string::npos);
+  CHECK(subject(report).find("layers=4, fp32") != std::string::npos);
+  report.cases.push_back(report.cases[0]);
+  report.cases[1].shape->history_length = 512;
+  CHECK(subject(report).find("L=" + length + "/512, ") != std::string::npos);
+  CHECK(subject(Report{}) == "from r alone");
 }
 
 TEST_CASE("reports are called by what they differ in", "[report]") {
@@ -102,7 +131,8 @@ TEST_CASE("reports are called by what they differ in", "[report]") {
     std::vector<NamedReport> named;
     for (const Report& one : reports) named.push_back({"name", one});
     std::vector<std::string> found;
-    for (const auto& one : nlohmann::json::parse(data_of(render_page(named)))) found.push_back(one.at("title"));
+    for (const auto& one : nlohmann::json::parse(data_of(render_page(named))).at("reports"))
+      found.push_back(one.at("title"));
     return found;
   };
   using Titles = std::vector<std::string>;
@@ -130,7 +160,7 @@ TEST_CASE("reports are called by what they differ in", "[report]") {
 }
 
 TEST_CASE("a name that is no UTF-8 is made so", "[report]") {
-  const auto read = nlohmann::json::parse(data_of(render_page({{"a\xff", small_report()}})));
+  const auto read = nlohmann::json::parse(data_of(render_page({{"a\xff", small_report()}}))).at("reports");
   CHECK(read[0].at("name") == "a\xef\xbf\xbd");
 }
 
