@@ -201,12 +201,12 @@ Table first_table(const Case& one) {
     }
   }
   const std::size_t all = rows.size();
+  const auto last = [&](const std::string& scheme) {
+    const auto found =
+        std::find_if(one.points.rbegin(), one.points.rend(), [&](const Point& point) { return timed(point, scheme); });
+    return found == one.points.rend() ? nullptr : &*found;
+  };
   if (rows.size() > kFirstRows && named) {
-    const auto last = [&](const std::string& scheme) {
-      const auto found = std::find_if(one.points.rbegin(), one.points.rend(),
-                                      [&](const Point& point) { return timed(point, scheme); });
-      return found == one.points.rend() ? nullptr : &*found;
-    };
     std::erase_if(rows, [&](const auto& row) { return row.second != main && row.first != last(row.second); });
   }
   for (std::size_t over = rows.size(); over > kFirstRows; --over) {
@@ -214,7 +214,7 @@ Table first_table(const Case& one) {
     std::size_t best = 0;
     double narrowest = 0;
     for (std::size_t i = 1; i + 1 < rows.size(); ++i) {
-      if (rows[i].second != main) continue;
+      if (rows[i].second != main || rows[i].first == last(main)) continue;
       const auto low = static_cast<double>(rows[i - 1].first->candidates);
       const double gap = static_cast<double>(rows[i + 1].first->candidates) / low;
       if (best == 0 || gap < narrowest) best = i, narrowest = gap;
