@@ -42,14 +42,14 @@ std::int64_t page_bytes(std::int64_t tokens, std::int64_t page_tokens, double by
 }
 
 struct UserCache::Impl {
-  Impl(const UserCacheOptions& options, double bytes_per_token, std::int64_t max_history)
+  Impl(const UserCacheOptions& options, double bytes_per_token, std::int64_t longest)
       : page_tokens(options.page_tokens),
         bytes_per_page(bytes_of_page(options.page_tokens, bytes_per_token)),
-        max_history(max_history),
+        max_history(longest),
         ttl(options.ttl_s.value_or(std::numeric_limits<double>::infinity())),
         present(options.bytes > 0),
         policy(find_policy(options.policy)->make()) {
-    assert(options.page_tokens >= 1 && options.bytes >= 0 && max_history >= 0 && bytes_per_token >= 0 && ttl >= 0);
+    assert(options.page_tokens >= 1 && options.bytes >= 0 && longest >= 0 && bytes_per_token >= 0 && ttl >= 0);
     if (present) capacity = bytes_per_page > 0 ? options.bytes / bytes_per_page : kMaxBytes;
   }
 
