@@ -23,7 +23,6 @@ std::string with_spaces(std::string text) {
   return text;
 }
 
-
 /// Lines of at most `room` columns, broken between words; a longer word is cut.
 std::vector<std::string> wrapped(const std::string& text, std::size_t room) {
   std::vector<std::string> lines = {""};
