@@ -61,9 +61,23 @@ std::optional<double> median_of(const SchemePoint* row) {
   return row != nullptr && row->seconds ? std::optional(row->seconds->median) : std::nullopt;
 }
 
+/// "2 workers of 1 thread"; of one worker its threads.
+std::string layout(const CaseShape& shape) {
+  const std::string each = counted(shape.threads, "thread");
+  return shape.workers > 1 ? counted(shape.workers, "worker") + " of " + each : each;
+}
+bool several_layouts(const std::vector<Case>& cases) {
+  return std::any_of(cases.begin(), cases.end(), [&](const Case& one) {
+    const std::optional<CaseShape>& first = cases.front().shape;
+    return one.shape && first && (one.shape->workers != first->workers || one.shape->threads != first->threads);
+  });
+}
+
 /// "L=128, layers=4"; empty where nothing is known.
 std::string place(const Case& one) {
-  return one.shape ? "L=" + integer(one.shape->history_length) + ", layers=" + integer(one.shape->layers) : "";
+  if (!one.shape) return "";
+  const std::string text = "L=" + integer(one.shape->history_length) + ", layers=" + integer(one.shape->layers);
+  return one.shape->workers > 1 ? text + ", " + layout(*one.shape) : text;
 }
 
 /// Texts with the N that they hold for, neighbours that are alike together.
@@ -98,7 +112,7 @@ Text brief_shape(const CaseShape& shape) {
           {"L=" + integer(shape.history_length) + " d=" + integer(shape.dim) + " layers=" + integer(shape.layers),
            one_line_or_dash(shape.dtype) +
                (shape.kv_dtype != shape.dtype ? ", KV " + one_line_or_dash(shape.kv_dtype) : ""),
-           counted(shape.threads, "thread"), "mask " + one_line_or_dash(shape.mask)},
+           layout(shape), "mask " + one_line_or_dash(shape.mask)},
           Emphasis::faint};
 }
 
@@ -110,8 +124,7 @@ Text shape_line(const CaseShape& shape) {
   if (shape.candidate_from_layer > 0) model += fmt::format(" candidate_from_layer={}", shape.candidate_from_layer);
   if (shape.head_width > 0) model += fmt::format(" head={}x{}", shape.head_layers, shape.head_width);
   Text text{"shape",
-            {std::move(model), one_line_or_dash(shape.dtype), counted(shape.threads, "thread"),
-             "mask " + one_line_or_dash(shape.mask)},
+            {std::move(model), one_line_or_dash(shape.dtype), layout(shape), "mask " + one_line_or_dash(shape.mask)},
             Emphasis::faint};
   if (shape.kv_dtype != shape.dtype) text.items[1] += ", KV " + one_line_or_dash(shape.kv_dtype);
   if (!shape.trim) text.items.push_back("trim off");
@@ -236,16 +249,30 @@ Table first_table(const Case& one) {
   return table;
 }
 
+/// What workers cost each other, at the largest N that has it.
+Text contention_line(const Case& one) {
+  Text text{"contention", {}};
+  for (const std::string& name : scheme_names(one)) {
+    const auto last = std::find_if(one.points.rbegin(), one.points.rend(), [&](const Point& point) {
+      const SchemePoint* row = find(point, name);
+      return row != nullptr && row->contention.has_value();
+    });
+    if (last == one.points.rend()) continue;
+    const std::optional<Estimate>& found = find(*last, name)->contention;
+    text.items.push_back(one_line(name) + " " + factor_cell(found).text + " " + interval_cell(found).text +
+                         " at N=" + integer(last->candidates));
+  }
+  return text;
+}
+
 /// Of a grid: a row per shape and scheme, at its largest N.
 Table grid_table(const std::vector<Case>& cases, bool usable) {
-  Table table{"",
-              {number_head("L"),
-               number_head("layers"),
-               {"scheme"},
-               number_head("N"),
-               number_head("naive"),
-               number_head("time")},
-              {}};
+  Table table{"", {number_head("L"), number_head("layers")}, {}};
+  const bool layouts = several_layouts(cases);
+  if (layouts) table.heads.push_back({"layout"});
+  table.heads.push_back({"scheme"});
+  for (const char* name : {"N", "naive", "time"}) table.heads.push_back(number_head(name));
+  if (layouts) table.heads.push_back(number_head("candidates/s"));
   if (usable) {
     table.heads.push_back(number_head("speed-up"));
     table.heads.push_back({"95% interval"});
@@ -259,11 +286,16 @@ Table grid_table(const std::vector<Case>& cases, bool usable) {
         const SchemePoint* row = find(point, scheme);
         return row != nullptr && row->status != Status::skipped;
       });
-      std::vector<Cell> cells = {size(&CaseShape::history_length), size(&CaseShape::layers), text_cell(scheme)};
+      std::vector<Cell> cells = {size(&CaseShape::history_length), size(&CaseShape::layers)};
+      if (layouts) cells.push_back(text_cell(one.shape ? layout(*one.shape) : ""));
+      cells.push_back(text_cell(scheme));
       const bool any = last != one.points.rend();
       cells.push_back(any ? count_cell(last->candidates) : text_cell(""));
       cells.push_back(seconds_cell(any ? median_of(find(*last, kBaseline)) : std::nullopt));
       cells.push_back(seconds_cell(any ? median_of(find(*last, scheme)) : std::nullopt));
+      if (layouts) {
+        cells.push_back(number_cell(any ? find(*last, scheme)->candidates_per_s : std::nullopt, 4, "1/s"));
+      }
       for (Cell& cell : usable ? speedup_cells(any ? find(*last, scheme) : nullptr, true) : std::vector<Cell>()) {
         cells.push_back(std::move(cell));
       }
@@ -419,6 +451,11 @@ Table timings(const Case& one, bool usable) {
                number_head("×roofline")},
               {}};
   const bool sharing = usable && !sharing_names(one).empty();
+  const bool workers = usable && one.shape && one.shape->workers > 1;
+  if (workers) {
+    table.heads.push_back(number_head("contention"));
+    table.heads.push_back({"95% interval"});
+  }
   if (sharing) {
     table.heads.push_back(number_head("speed-up"));
     table.heads.push_back({"95% interval"});
@@ -431,6 +468,10 @@ Table timings(const Case& one, bool usable) {
       std::vector<Cell> cells = {count_cell(point.candidates), text_cell(row.scheme),
                                  number_cell(row.candidates_per_s, 4, "1/s"), seconds_cell(median_of(&row)),
                                  number_cell(row.time_over_minimum, 3, "ratio")};
+      if (workers) {
+        cells.push_back(factor_cell(row.contention));
+        cells.push_back(interval_cell(row.contention));
+      }
       if (sharing) {
         for (Cell& cell : baseline ? std::vector<Cell>(3) : speedup_cells(&row, true)) cells.push_back(std::move(cell));
         if (!baseline) {
@@ -445,6 +486,7 @@ Table timings(const Case& one, bool usable) {
     }
   }
   table.note = "×roofline: time over the theoretical minimum of the scheme's own work on this machine, 1 is ideal";
+  if (workers) table.note += "; contention: time beside the other workers over the time of one that is alone";
   if (sharing) table.note += "; cross-validated: the speed-up predicted by the fit to all the other N";
   return table;
 }
@@ -889,6 +931,7 @@ Document run_document(const Report& report) {
         if (!fit.slowdowns.empty()) first.blocks.push_back(Text{"slowdown", {one_line(fit.slowdowns.front())}});
       }
     }
+    if (Text text = contention_line(one); !text.items.empty()) first.blocks.push_back(std::move(text));
     if (Text text = how_timed(one); !text.items.empty()) first.blocks.push_back(std::move(text));
     if (Text text = drop_line(report, one); !text.items.empty()) first.blocks.push_back(std::move(text));
   }
