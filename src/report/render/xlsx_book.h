@@ -1,11 +1,10 @@
-// A workbook in the making: sheets whose cells take the values of columns, and its bytes.
+// A workbook in the making: sheets, their cells and charts, and its bytes.
 #pragma once
 
 #include <xlsxwriter.h>
 
 #include <cstdint>
 #include <filesystem>
-#include <initializer_list>
 #include <map>
 #include <optional>
 #include <string>
@@ -34,6 +33,24 @@ std::string absolute(At at);
 /// "B4".
 std::string relative(At at);
 
+/// How a cell looks. `number`: as number_format().
+struct Look {
+  std::string number = {};
+  bool bold = false, wrap = false, input = false, head = false, right = false;
+  double size = 0;           ///< of the font, points; 0: as it comes
+  std::uint32_t colour = 0;  ///< of the font; 0: black
+};
+
+/// A curve of a chart; x and y are ranges.
+struct Curve {
+  std::string name, x, y;
+  enum class Style { line, marks, other_marks, ends } style = Style::line;
+};
+struct Axis {
+  std::string name, format = "General";
+  bool log = false;
+};
+
 class Book;
 
 /// Cells are written by ascending row. Texts are never formulas.
@@ -41,34 +58,45 @@ class Sheet {
  public:
   Sheet(Book& book, lxw_worksheet* raw, std::string name) : book_(book), raw_(raw), name_(std::move(name)) {}
 
-  void value(At at, const Value& value, const std::string& unit = "");
+  /// Numbers with the format of `unit`. Nothing for what is unknown.
+  void value(At at, const Value& value, const std::string& unit = "") { put(at, value, {number_format(unit)}); }
   /// An input that people may change.
   void input(At at, const Value& value, const std::string& unit = "");
-  void text(At at, const std::string& text);
-  /// In bold; does not widen its column.
-  void title(At at, const std::string& text);
-  /// Likewise, not in bold.
-  void note(At at, const std::string& text);
-  void head(At at, const std::string& name, const std::string& unit = "");
+  void put(At at, const Value& value, Look look);
+  void head(At at, const std::string& name, const std::string& unit = "", bool right = false);
+  /// Text over the columns from `at` to `last`, wrapped, in a row as high as it needs.
+  void across(At at, std::uint16_t last, const std::string& text, const Look& look = {});
   /// `result` is what it comes to now, for readers that do not calculate; nullopt: an empty text.
   void formula(At at, const std::string& formula, std::optional<double> result, const std::string& unit = "");
+  /// In front of `at`, its size in pixels; nothing without curves.
+  void chart(At at, int x_offset, const std::string& title, const Axis& x, const Axis& y,
+             const std::vector<Curve>& curves);
 
   /// "=fit!$A$4:$A$9".
   std::string range(At first, At last) const;
   const std::string& name() const { return name_; }
   lxw_worksheet* raw() { return raw_; }
-  /// Widths of columns and the printed page, one of which may be as wide as the sheet. Once all cells are there.
-  void lay_out(bool one_page_wide);
+  /// At least so wide: before what is written across it, so that its height is right.
+  void widen(std::uint16_t column, std::size_t characters);
+  std::size_t width(std::uint16_t column) const;
+  /// A table with a filter whose heads stay in view and are repeated on every page.
+  void table(std::uint32_t head, std::uint32_t last_row, std::uint16_t last_column);
+  /// What is printed: rows and columns up to `last`, a page wide.
+  void print(At last);
+  /// Widths of columns. Once all cells are there.
+  void lay_out();
 
  private:
-  void put(At at, const Value& value, const std::string& unit, bool input);
-  void widen(std::uint16_t column, std::size_t characters);
-
   Book& book_;
   lxw_worksheet* raw_;
   std::string name_;
   std::map<std::uint16_t, std::size_t> widths_;
+  std::pair<std::uint32_t, double> height_;  ///< of the row that was written across last
 };
+
+/// Size of a chart, pixels, and the rows that it stands over.
+inline constexpr int kChartWidth = 460;
+inline constexpr std::uint32_t kChartRows = 17;
 
 /// Errors: IoError when the temporary files cannot be written. They are gone when the book is.
 class Book {
@@ -83,8 +111,10 @@ class Book {
   /// "model_r" for the cell of a sheet.
   void name(const std::string& name, const Sheet& sheet, At at);
   lxw_chart* chart(std::uint8_t type) { return workbook_add_chart(raw_, type); }
-  /// Made once; numbers, inputs and heads.
-  lxw_format* format(const std::string& number, bool bold = false, bool input = false, bool head = false);
+  /// Made once.
+  lxw_format* format(const Look& look);
+  /// Numbers that only charts need, in a hidden sheet; their range.
+  std::string hidden(const std::vector<double>& numbers);
   /// Finishes it.
   std::string bytes();
 
@@ -93,6 +123,8 @@ class Book {
   std::vector<Temporary> temporary_;  ///< it and its file
   lxw_workbook* raw_ = nullptr;
   std::map<std::string, lxw_format*> formats_;
+  std::optional<Sheet> hidden_;
+  std::uint32_t hidden_rows_ = 0;
 };
 
 }  // namespace kvcast::report
