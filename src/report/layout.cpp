@@ -48,7 +48,7 @@ std::string emphasised(const std::string& text, Emphasis emphasis) {
   for (std::size_t at = 0; at < text.size();) {
     const std::size_t end = std::min(text.find('\n', at), text.size());
     if (end > at) {
-      result += static_cast<char>(kFirstMark + static_cast<int>(emphasis)) + text.substr(at, end - at) + kEndMark;
+      result += static_cast<char>(kFirstMark + static_cast<int>(emphasis) - 1) + text.substr(at, end - at) + kEndMark;
     }
     if (end < text.size()) result += '\n';
     at = end + 1;

@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "kvcast/report.h"
+#include "report/document.h"
 
 namespace kvcast::report {
 
@@ -16,8 +17,6 @@ inline constexpr std::size_t kSchemeWidth = 12;
 
 // ---- text
 
-/// How a part of a text stands out on a terminal.
-enum class Emphasis { strong, bad, warning, faint };
 /// `text`, every line of it between marks that take no columns. They are control characters, which one_line() keeps out
 /// of text from outside.
 std::string emphasised(const std::string& text, Emphasis emphasis);
