@@ -3,35 +3,14 @@
 #include <algorithm>
 #include <cmath>
 #include <optional>
-#include <type_traits>
 
 #include "report/layout.h"
 
 namespace kvcast::report {
 namespace {
 
-constexpr std::size_t kLine = 130;           // characters that a line of text has room for, at least
-constexpr std::uint16_t kChartColumns = 8;   // of the usual width, that a chart stands over
-
-/// A cell of a spreadsheet holds one figure: an estimate is its value and its two ends.
-std::vector<Value> parts(const Cell& cell) {
-  const auto with_ends = [](double value, const std::optional<Interval>& ends) {
-    return ends ? std::vector<Value>{value, ends->lo, ends->hi} : std::vector<Value>{value};
-  };
-  return std::visit(
-      [&](const auto& value) -> std::vector<Value> {
-        using T = std::decay_t<decltype(value)>;
-        if constexpr (std::is_same_v<T, Estimate>) return with_ends(value.value, value.ci95);
-        if constexpr (std::is_same_v<T, SecondsSummary>) return with_ends(value.median, value.ci95);
-        if constexpr (std::is_same_v<T, Interval>) return {value.lo, value.hi};
-        if constexpr (std::is_same_v<T, double>) return {std::isfinite(value) ? Value{value} : Value{cell.text}};
-        if constexpr (std::is_same_v<T, bool> || std::is_same_v<T, std::int64_t> || std::is_same_v<T, std::string>) {
-          return {value};
-        }
-        return {cell.text};
-      },
-      cell.value);
-}
+constexpr std::size_t kLine = 130;          // characters that a line of text has room for, at least
+constexpr std::uint16_t kChartColumns = 8;  // of the usual width, that a chart stands over
 
 std::optional<double> number(const Value& value) {
   if (const auto* real = std::get_if<double>(&value)) return *real;
@@ -39,34 +18,37 @@ std::optional<double> number(const Value& value) {
   return std::nullopt;
 }
 
+/// A cell of a spreadsheet holds one figure: an estimate is its value and its two ends.
+std::vector<Value> parts(const Cell& cell) {
+  if (const auto* ends = std::get_if<Interval>(&cell.value)) return {ends->lo, ends->hi};
+  if (const auto* estimate = std::get_if<Estimate>(&cell.value)) {
+    if (!estimate->ci95) return {estimate->value};
+    return {estimate->value, estimate->ci95->lo, estimate->ci95->hi};
+  }
+  const bool scalar = number(cell.value) || std::holds_alternative<bool>(cell.value);
+  return {scalar ? cell.value : Value{cell.text}};
+}
+
 /// Cells from the column of a table, or one of them: where they have one unit they have one scale, so that they sort.
 struct Scale {
   double by = 1;
   std::string format;
 };
-Scale scale_of(const std::string& unit, const std::vector<double>& values) {
-  struct Step {
-    const char* name;
-    double size;
-  };
-  static const std::vector<Step> seconds = {{"ns", 1e-9}, {"us", 1e-6}, {"ms", 1e-3}, {"s", 1}};
-  static const std::vector<Step> bytes = {
-      {"B", 1}, {"KiB", 1024}, {"MiB", 1048576}, {"GiB", 1073741824}, {"TiB", 1099511627776}};
-  const std::vector<Step>* steps = unit == "s" ? &seconds : unit == "bytes" ? &bytes : nullptr;
-  if (steps == nullptr) return {1, number_format(unit)};
-  double logs = 0, count = 0;
-  for (const double value : values) {
-    if (!(std::abs(value) > 0)) continue;
-    logs += std::log(std::abs(value));
-    count += 1;
+Scale scale_of(const std::string& unit, std::vector<double> values) {
+  const bool time = unit == "s";
+  if (!time && unit != "bytes") return {1, number_format(unit)};
+  std::erase(values, 0.0);
+  std::sort(values.begin(), values.end());
+  const double typical = values.empty() ? 1 : std::abs(values[values.size() / 2]);
+  static const std::vector<std::string> times = {"s", "ms", "us", "ns"}, sizes = {"B", "KiB", "MiB", "GiB", "TiB"};
+  const auto& names = time ? times : sizes;
+  double by = 1;
+  std::size_t step = 0;
+  while (step + 1 < names.size() && (time ? typical * by < 1 : typical * by >= 1024)) {
+    by *= time ? 1000 : 1.0 / 1024;
+    ++step;
   }
-  const double typical = count > 0 ? std::exp(logs / count) : 1;
-  const Step* step = &steps->front();
-  for (const Step& one : *steps) {
-    if (typical >= one.size) step = &one;
-  }
-  return {1 / step->size,
-          std::string(step->size == 1 && steps == &bytes ? "#,##0" : "#,##0.000") + "\" " + step->name + "\""};
+  return {by, (time || step > 0 ? "#,##0.00\" " : "#,##0\" ") + names[step] + "\""};
 }
 
 /// A column of a table, over the columns of the sheet that its figures take.
