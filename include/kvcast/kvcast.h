@@ -158,8 +158,8 @@ struct CompareOptions {
 Comparison compare(const std::string& a, const std::string& b, const CompareOptions& options);
 /// What a comparison says, in a sentence.
 std::string comparison_answer(const Comparison& comparison);
-/// table, json, csv or md. colour: as below. Errors: ConfigError when the format is unknown.
-std::string render(const Comparison& comparison, const std::string& format, bool colour = false);
+/// table, json, csv or md. colour, details: as below. Errors: ConfigError when the format is unknown.
+std::string render(const Comparison& comparison, const std::string& format, bool colour = false, bool details = false);
 
 /// Sizes the queue from timings (whatever fit() reads), or from options.r with an empty path. The report is that of
 /// fit(), with its sizing; without timings it holds nothing else. Pure but for reading.
@@ -228,13 +228,16 @@ std::vector<FormatInfo> sizing_formats();
 /// Those of render_traffic(): "table", "json" (the whole report), "csv", "md".
 std::vector<FormatInfo> traffic_formats();
 
-/// The report in one format. colour: what stands out in a table has ANSI colours; no column moves, and no other format
-/// has any. Pure. Errors: ConfigError when the format is unknown.
-std::string render(const Report& report, const std::string& format, bool colour = false);
+/// The report in one format. Of a table: what answers first, on one screen, or with `details` all of it; colour: what
+/// stands out has ANSI colours, and no column moves. No other format heeds either. Pure. Errors: ConfigError when the
+/// format is unknown.
+std::string render(const Report& report, const std::string& format, bool colour = false, bool details = false);
 /// The sizing of a report that has one. Likewise.
-std::string render_sizing(const Report& report, const std::string& format, bool colour = false);
+std::string render_sizing(const Report& report, const std::string& format, bool colour = false, bool details = false);
 /// The traffic of a report that has some. Likewise.
-std::string render_traffic(const Report& report, const std::string& format, bool colour = false);
+std::string render_traffic(const Report& report, const std::string& format, bool colour = false, bool details = false);
+/// A proof as "table" or "json". Likewise.
+std::string render(const VerifyResult& result, const std::string& format, bool colour = false, bool details = false);
 
 /// comparison_answer() of two reports across the one field that they differ in; empty where there is none, more than
 /// one, or the two cannot be compared. Errors: IoError.

@@ -454,6 +454,7 @@ struct Comparison {
   std::string across;  ///< what may differ: "schemes", "shape" or a field of it; empty: nothing
   double threshold = 0;
   std::vector<std::string> differences;  ///< of machine, tool and config, in words
+  std::vector<std::string> doubts;       ///< what is asked of the timings of A or B before any of this is believed
   std::vector<ComparedPoint> points;
   bool regression = false;  ///< never across something: another type or scheme is no run that became slower
 };

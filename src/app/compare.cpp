@@ -93,6 +93,9 @@ Comparison compare(const std::string& a, const std::string& b, const CompareOpti
   }
   for (const auto& [name, report] : {std::pair("A", &before), std::pair("B", &after)}) {
     if (const std::string none = no_result(*report); !none.empty()) differences.push_back(name + (": " + none));
+    if (const std::string question = doubt(*report); !question.empty() && (!alone || *name == 'A')) {
+      comparison.doubts.push_back((alone ? "" : std::string(name) + ": ") + question);
+    }
   }
   comparison.differences = std::move(differences);
   return comparison;

@@ -12,6 +12,7 @@
 #include <cstdio>
 #include <cstring>
 #include <filesystem>
+#include <iterator>
 #include <system_error>
 #include <utility>
 
@@ -144,9 +145,13 @@ void ConfigArguments::refuse_unless_like(const Config& begun, const std::string&
 
 FormatOption::FormatOption(CLI::App& app, std::vector<std::string> names) : names_(std::move(names)) {
   app.add_option("--format", name_, fmt::format("On stdout: {} [table]", join(names_)))->type_name("NAME");
+  app.add_flag("--details", details_, "Show everything, not only what answers first");
 }
 
 void FormatOption::check() const {
+  if (details_ && name_ != "table") {
+    throw ConfigError("--details", "'" + one_line(name_) + "' leaves nothing out", "only with --format table");
+  }
   if (std::find(names_.begin(), names_.end(), name_) != names_.end()) return;
   throw ConfigError("--format", fmt::format("'{}' is unknown", name_), "allowed: " + join(names_));
 }
@@ -222,14 +227,30 @@ void write_ignored_variables() {
 }
 
 void write_warnings(const std::vector<Warning>& warnings) {
-  for (const Warning& warning : warnings) {
+  for (auto warning = warnings.begin(); warning != warnings.end(); ++warning) {
+    const auto alike = [&](const Warning& other) { return !other.code.empty() && other.code == warning->code; };
+    if (std::any_of(warnings.begin(), warning, alike)) continue;
+    const auto more = std::count_if(std::next(warning), warnings.end(), alike);
     // A report that is read back may say anything.
     write_stderr(coloured("warning: ", Colour::yellow) +
-                 one_line(warning.text + (warning.advice.empty() ? "" : "; " + warning.advice)) + "\n");
+                 one_line(warning->text + (more > 0 ? fmt::format(" ({} more like it)", more) : "") +
+                          (warning->advice.empty() ? "" : "; " + warning->advice)) +
+                 "\n");
   }
 }
 
 void write_paths(const std::vector<std::string>& paths) {
+  namespace fs = std::filesystem;
+  std::vector<std::string> names;
+  for (const std::string& path : paths) {
+    if (fs::path(path).parent_path() != fs::path(paths.front()).parent_path()) break;
+    names.push_back(fs::path(path).filename().string());
+  }
+  if (paths.size() > 1 && names.size() == paths.size()) {
+    const fs::path all = fs::path(paths.front()).parent_path() / ("{" + fmt::format("{}", fmt::join(names, ",")) + "}");
+    write_stderr("wrote " + one_line(all.string()) + "\n");
+    return;
+  }
   for (const std::string& path : paths) write_stderr("wrote " + one_line(path) + "\n");
 }
 
@@ -305,8 +326,6 @@ std::string human_bytes(std::int64_t bytes) {
   for (; value >= 1024 && unit + 1 < kUnits.size(); ++unit) value /= 1024;
   return fmt::format("{:.4g} {}", value, kUnits[unit]);
 }
-
-std::string human_error(const std::optional<double>& value) { return value ? fmt::format("{:.3g}", *value) : "-"; }
 
 std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,
                        const std::vector<bool>& left, Stream stream) {

@@ -82,16 +82,18 @@ class ConfigArguments {
   std::vector<Assignment> assignments_;
 };
 
-/// --format of one of `names`. Errors of check(): ConfigError.
+/// --format of one of `names`, and --details of the table. Errors of check(): ConfigError.
 class FormatOption {
  public:
   FormatOption(CLI::App& app, std::vector<std::string> names);
   const std::string& name() const { return name_; }
+  bool details() const { return details_; }
   void check() const;
 
  private:
   std::vector<std::string> names_;
   std::string name_ = "table";
+  bool details_ = false;
 };
 
 /// --force: a folder that holds a finished result is written to only when asked for.
@@ -136,9 +138,9 @@ void write_stdout(std::string_view text);
 void write_stderr(std::string_view text);
 /// Names the environment variables that have no effect here, on a line of stderr.
 void write_ignored_variables();
-/// "wrote PATH" of each on a line of stderr.
+/// "wrote PATH", of several in one folder "wrote DIR/{a,b}", on a line of stderr.
 void write_paths(const std::vector<std::string>& paths);
-/// Each on a line of stderr.
+/// Each kind on a line of stderr, with the number of those that are like it.
 void write_warnings(const std::vector<Warning>& warnings);
 /// "kvcast: <message>" on one line of stderr, whatever the message contains.
 void print_error(std::string_view message);
@@ -191,9 +193,6 @@ double parse_tail(const std::string& text);
 std::string human_seconds(double seconds);
 /// 1.5 GiB: a size for people.
 std::string human_bytes(std::int64_t bytes);
-/// Three significant digits of an error; "-" when unknown.
-std::string human_error(const std::optional<double>& value);
-
 /// Columns padded to their widest cell, for `stream`. `left` says which columns are text; the last column is never
 /// padded, so only its cells may be coloured.
 std::string text_table(const std::vector<std::string>& head, const std::vector<std::vector<std::string>>& rows,

@@ -43,7 +43,7 @@ class CompareCommand : public Command {
       throw ConfigError("--threshold", "nothing is a regression across " + across_, "one of the two");
     }
     const Comparison comparison = compare(a_, b_, options);
-    write_stdout(render(comparison, format_.name(), has_colour(Stream::out)));
+    write_stdout(render(comparison, format_.name(), has_colour(Stream::out), format_.details()));
     return comparison.regression ? kExitCheck : kExitOk;
   }
 

@@ -53,8 +53,8 @@ class FitCommand : public Command {
     options.extrapolate = extrapolate_;
     if (columns_) options.columns = parse_columns(*columns_, kTimingRoles, "--columns");
     const Report report = fit(path_, options);
-    print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
-                 quiet_);
+    print_report(report, render(report, format_.name(), has_colour(Stream::out), format_.details()),
+                 format_.name() == "table", output_, quiet_);
     return exit_code(report);
   }
 

@@ -29,8 +29,8 @@ class MergeCommand : public Command {
     format_.check();
     force_.check(output_);
     const Report report = merge(folders_);
-    print_report(report, render(report, format_.name(), has_colour(Stream::out)), format_.name() == "table", output_,
-                 quiet_);
+    print_report(report, render(report, format_.name(), has_colour(Stream::out), format_.details()),
+                 format_.name() == "table", output_, quiet_);
     return kExitOk;
   }
 

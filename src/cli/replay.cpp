@@ -54,7 +54,8 @@ class ReplayCommand : public Command {
     Progress progress(quiet_);
     const Report report = replay(config, request, progress.observer());
     progress.finish();
-    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
+    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out), format_.details()), false,
+                 output_, quiet_);
     if (folder) folder->keep();
     if (pending_signal() != 0) {
       print_error("interrupted; what was served so far is reported");

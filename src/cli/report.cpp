@@ -19,18 +19,28 @@ class ReportCommand : public Command {
     app_->add_option("PATH", paths_, "Folders of runs, or report.json; several with --to html, on one page")
         ->required()
         ->option_text("...");
-    app_->add_option("--to", to_, "Formats to write: " + join_names() + " [md]")->type_name("LIST")->delimiter(',');
+    app_->add_option("--to", to_, "Formats to write: " + join_names() + "; or table, on stdout [md]")
+        ->type_name("LIST")
+        ->delimiter(',');
     app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; of several: .]")->type_name("DIR");
+    app_->add_flag("--details", details_, "With --to table: everything, not only what answers first");
     app_->add_flag("-q,--quiet", quiet_, "No names of written files on stderr");
     app_->footer(
         "With one format and -o - it goes to stdout.\n"
         "Examples:\n"
         "  kvcast report out --to md,csv\n"
         "  kvcast report out -o -\n"
+        "  kvcast report out --to table --details\n"
         "  kvcast report before after --to html -o both");
   }
 
   int execute() override {
+    const bool table = to_ == std::vector<std::string>{"table"};
+    if (details_ && !table) throw ConfigError("--details", "a file leaves nothing out", "only with --to table");
+    if (table && !output_ && paths_.size() == 1) {
+      write_stdout(render(load_report(paths_.front()), "table", has_colour(Stream::out), details_));
+      return kExitOk;
+    }
     const std::vector<FormatInfo> chosen = chosen_formats();
     const bool several = paths_.size() > 1;
     if (several && (chosen.size() != 1 || chosen.front().name != "html")) {
@@ -123,7 +133,7 @@ class ReportCommand : public Command {
   std::vector<std::string> paths_;
   std::vector<std::string> to_ = {"md"};
   std::optional<std::string> output_;
-  bool quiet_ = false;
+  bool quiet_ = false, details_ = false;
 };
 
 }  // namespace

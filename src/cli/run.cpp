@@ -185,7 +185,7 @@ class RunCommand : public Command {
 
     // Files first: they must not be lost when stdout is.
     std::vector<std::string> paths;
-    const std::string text = render(result.report, format_.name(), has_colour(Stream::out));
+    const std::string text = render(result.report, format_.name(), has_colour(Stream::out), format_.details());
     if (output) {
       try {
         paths = write_report_files(result.report, *output, text);

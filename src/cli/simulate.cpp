@@ -78,7 +78,8 @@ class SimulateCommand : public Command {
     const Report report = simulate(options, progress.observer());
     if (write_trace_) write_trace(options.workload, *write_trace_, progress.observer());
     progress.finish();
-    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
+    print_report(report, render_traffic(report, format_.name(), has_colour(Stream::out), format_.details()), false,
+                 output_, quiet_);
     if (traffic_holds(*report.traffic)) return kExitOk;
     print_error(traffic_answer(*report.traffic));
     return kExitCheck;

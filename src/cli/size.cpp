@@ -54,7 +54,8 @@ class SizeCommand : public Command {
     force_.check(output_, {path_});
     const Report report = size(path_, options());
     // Beside the table, too: it shows the sizing only.
-    print_report(report, render_sizing(report, format_.name(), has_colour(Stream::out)), false, output_, quiet_);
+    print_report(report, render_sizing(report, format_.name(), has_colour(Stream::out), format_.details()), false,
+                 output_, quiet_);
     if (report.sizing->feasible) return kExitOk;
     print_error(sizing_answer(*report.sizing));
     return kExitCheck;

@@ -13,25 +13,6 @@
 namespace kvcast::report {
 namespace {
 
-std::string without_trailing_spaces(std::string line) {
-  line.erase(line.find_last_not_of(' ') + 1);
-  return line;
-}
-
-// Stands for a space at which a paragraph must not break; one_line() keeps it out of other text.
-constexpr char kNoBreak = '\x01';
-
-// Marks of emphasis: one begins each kind, in the order of Emphasis, one ends them all.
-constexpr char kFirstMark = '\x02', kEndMark = '\x06';
-constexpr const char* kColours[] = {"1", "31", "33", "2"};
-
-std::string with_spaces(std::string text) {
-  std::replace(text.begin(), text.end(), kNoBreak, ' ');
-  return text;
-}
-
-bool is_mark(char c) { return c >= kFirstMark && c <= kEndMark; }
-
 /// Decimals that show `digits` significant ones of `value`.
 int decimals_for(double value, int digits) {
   if (value == 0 || !std::isfinite(value)) return 0;
@@ -42,36 +23,10 @@ int decimals_for(double value, int digits) {
 
 // ---- text
 
-std::string emphasised(const std::string& text, Emphasis emphasis) {
-  std::string result;
-  // By line: a pager forgets at its end.
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = std::min(text.find('\n', at), text.size());
-    if (end > at) {
-      result += static_cast<char>(kFirstMark + static_cast<int>(emphasis) - 1) + text.substr(at, end - at) + kEndMark;
-    }
-    if (end < text.size()) result += '\n';
-    at = end + 1;
-  }
-  return result;
-}
-
-std::string shown(const std::string& marked, bool colour) {
-  std::string result;
-  for (const char c : marked) {
-    if (!is_mark(c)) {
-      result += c;
-    } else if (colour) {
-      result += fmt::format("\x1b[{}m", c == kEndMark ? "0" : kColours[c - kFirstMark]);
-    }
-  }
-  return result;
-}
-
-std::size_t width(const std::string& text) { return columns_of(with_spaces(text)); }
+std::size_t width(const std::string& text) { return columns_of(text); }
 
 std::string prefix(const std::string& text, std::size_t columns) {
-  return text.substr(0, first_columns(with_spaces(text), columns).size());
+  return text.substr(0, first_columns(text, columns).size());
 }
 
 std::string one_line_or_dash(const std::string& text) { return text.empty() ? "-" : one_line(text); }
@@ -108,48 +63,6 @@ std::string padded(const std::string& text, std::size_t columns, bool right) {
 std::string sentence(std::string text) {
   if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
   return text + ".";
-}
-
-std::string paragraph(const std::string& label, const std::string& text, std::size_t indent) {
-  const std::size_t room = kWidth - indent;
-  std::vector<std::string> lines = {""};
-  std::size_t at = 0;
-  while (at < text.size()) {
-    const std::size_t end = std::min(text.find(' ', at), text.size());
-    std::string word = text.substr(at, end - at);
-    at = end + 1;
-    if (word.empty()) {
-      if (!lines.back().empty()) lines.back() += ' ';
-      continue;
-    }
-    std::string& line = lines.back();
-    const std::size_t gap = line.empty() ? 0 : 1;
-    if (width(line) + gap + width(word) <= room) {
-      line += std::string(gap, ' ') + word;
-      continue;
-    }
-    if (!line.empty()) lines.emplace_back();
-    while (width(word) > room) {
-      lines.back() = prefix(word, room);
-      word.erase(0, lines.back().size());
-      lines.emplace_back();
-    }
-    lines.back() = word;
-  }
-  std::string result;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    result += without_trailing_spaces(padded(i == 0 ? label : "", indent, false) + lines[i]) + "\n";
-  }
-  return result;
-}
-
-std::string paragraph_of_items(const std::string& label, const std::vector<std::string>& items, std::size_t indent) {
-  std::string text;
-  for (std::string item : items) {
-    std::replace(item.begin(), item.end(), ' ', kNoBreak);
-    text += (text.empty() ? "" : std::string(1, kNoBreak) + "| ") + item;
-  }
-  return with_spaces(paragraph(label, text, indent));
 }
 
 // ---- numbers
@@ -253,91 +166,28 @@ std::string machine_text(const MachineInfo& machine) {
   return text;
 }
 
+std::string stopped_text(const Conditions& conditions, const Config* config) {
+  switch (conditions.stopped_by) {
+    case StoppedBy::precision:
+      return "stopped: target precision " +
+             (config != nullptr ? "(±" + format_significant(100 * config->measure.precision, 3) + "%) " : "") +
+             "reached";
+    case StoppedBy::budget:
+      return "stopped: time budget spent";
+    case StoppedBy::rounds:
+      return "stopped: all rounds done";
+    case StoppedBy::interrupt:
+      return "stopped: interrupted";
+    case StoppedBy::end:
+      return "stopped: end of the log";
+    case StoppedBy::unknown:
+      break;
+  }
+  return "stopped: -";
+}
+
 std::string conditions_text(const Conditions& conditions) {
-  return counted(conditions.rounds, "round") + ", stopped by " + one_line_or_dash(to_string(conditions.stopped_by)) +
-         ", " + seconds(conditions.measured_s);
-}
-
-// ---- grid
-
-namespace {
-
-std::string plain_between_marks(const std::string& text) {
-  std::string result;
-  for (std::size_t at = 0; at < text.size();) {
-    const std::size_t end = static_cast<std::size_t>(
-        std::find_if(text.begin() + static_cast<std::ptrdiff_t>(at), text.end(), is_mark) - text.begin());
-    result += one_line(text.substr(at, end - at));
-    if (end < text.size()) result += text[end];
-    at = end + 1;
-  }
-  return result;
-}
-
-}  // namespace
-
-Grid::Grid(std::vector<Head> heads) : heads_(std::move(heads)) {
-  for (Head& head : heads_) {
-    head.top = plain_between_marks(head.top);
-    head.bottom = plain_between_marks(head.bottom);
-  }
-}
-
-void Grid::add(const std::vector<std::string>& cells) {
-  std::vector<std::string>& row = rows_.emplace_back();
-  for (const std::string& cell : cells) row.push_back(plain_between_marks(cell));
-}
-
-std::string Grid::text(const std::string& margin) const {
-  std::vector<std::size_t> widths;
-  std::size_t total = margin.size();
-  for (std::size_t c = 0; c < heads_.size(); ++c) {
-    std::size_t widest = std::max(width(heads_[c].top), width(heads_[c].bottom));
-    for (const auto& row : rows_) widest = std::max(widest, width(row[c]));
-    widths.push_back(widest);
-    total += widest;
-  }
-  const std::size_t gaps = heads_.size() - 1;
-  const std::string gap(total + 2 * gaps <= kWidth ? 2 : 1, ' ');
-  total += gap.size() * gaps;
-
-  const auto line = [&](const auto& cell) {
-    std::string result = margin;
-    for (std::size_t c = 0; c < heads_.size(); ++c) {
-      result += (c > 0 ? gap : "") + padded(cell(c), widths[c], heads_[c].right);
-    }
-    return without_trailing_spaces(result) + "\n";
-  };
-  std::string head;
-  if (std::any_of(heads_.begin(), heads_.end(), [](const Head& one) { return !one.top.empty(); })) {
-    head += line([&](std::size_t c) { return heads_[c].top; });
-  }
-  head += line([&](std::size_t c) { return heads_[c].bottom; });
-  std::string result = emphasised(head, Emphasis::strong);
-  result += margin + std::string(total - margin.size(), '-') + "\n";
-  for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
-  return result;
-}
-
-std::string Grid::markdown() const {
-  const auto line = [&](const auto& cell) {
-    std::string result = "|";
-    for (std::size_t c = 0; c < heads_.size(); ++c) {
-      std::string text = one_line(cell(c));  // no marks either
-      // Not a backslash: one before it would take that away again.
-      for (std::size_t at = 0; (at = text.find('|', at)) != std::string::npos;) text.replace(at, 1, "&#124;");
-      result += " " + text + " |";
-    }
-    return result + "\n";
-  };
-  std::string result = line([&](std::size_t c) {
-    const auto& [top, bottom, right] = heads_[c];
-    if (top.ends_with('-')) return top.substr(0, top.size() - 1) + bottom;  // one word, broken
-    return top + (top.empty() || bottom.empty() ? "" : " ") + bottom;
-  });
-  result += line([&](std::size_t c) { return std::string(heads_[c].right ? "--:" : "---"); });
-  for (const auto& row : rows_) result += line([&](std::size_t c) { return row[c]; });
-  return result;
+  return counted(conditions.rounds, "round") + ", " + stopped_text(conditions) + ", " + seconds(conditions.measured_s);
 }
 
 }  // namespace kvcast::report

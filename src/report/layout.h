@@ -1,4 +1,4 @@
-// The parts of a text for a terminal: words, numbers with units, paragraphs and grids; at most kWidth columns.
+// Words and numbers as every format shows them.
 #pragma once
 
 #include <cstdint>
@@ -8,20 +8,12 @@
 #include <vector>
 
 #include "kvcast/report.h"
-#include "report/document.h"
 
 namespace kvcast::report {
 
-inline constexpr std::size_t kWidth = 100;
 inline constexpr std::size_t kSchemeWidth = 12;
 
 // ---- text
-
-/// `text`, every line of it between marks that take no columns. They are control characters, which one_line() keeps out
-/// of text from outside.
-std::string emphasised(const std::string& text, Emphasis emphasis);
-/// The marks made ANSI colours, or taken out.
-std::string shown(const std::string& marked, bool colour);
 
 /// Columns that UTF-8 text takes on a terminal: two for what is wide, none for marks, of emphasis too.
 std::size_t width(const std::string& text);
@@ -39,11 +31,6 @@ std::string padded(const std::string& text, std::size_t columns, bool right);
 
 /// Words as a sentence: a capital in front, a full stop behind.
 std::string sentence(std::string text);
-/// `label` in a margin of `indent` columns, then `text` broken between words so that no line passes kWidth.
-std::string paragraph(const std::string& label, const std::string& text, std::size_t indent);
-/// Items with bars between them, broken only at the bars.
-std::string paragraph_of_items(const std::string& label, const std::vector<std::string>& items, std::size_t indent);
-
 // ---- numbers; "-" for what is unknown or not finite
 
 /// 1,234,567.
@@ -78,29 +65,7 @@ std::string bytes(std::int64_t value);
 /// A machine and what it did, each in a line of words.
 std::string machine_text(const MachineInfo& machine);
 std::string conditions_text(const Conditions& conditions);
-
-// ---- grid
-
-/// Columns as wide as their widest cell under two lines of heads. Heads and cells are made one_line() here; marks of
-/// emphasis stay.
-class Grid {
- public:
-  struct Head {
-    std::string top, bottom;
-    bool right;
-  };
-  explicit Grid(std::vector<Head> heads);
-  /// A cell per head.
-  void add(const std::vector<std::string>& cells);
-  bool empty() const { return rows_.empty(); }
-  /// Two spaces between columns, one where that is too wide.
-  std::string text(const std::string& margin) const;
-  /// As a table of GitHub's Markdown.
-  std::string markdown() const;
-
- private:
-  std::vector<Head> heads_;
-  std::vector<std::vector<std::string>> rows_;
-};
+/// Why a run ended: "stopped: target precision (±2%) reached". config: of the run; null where it is not known.
+std::string stopped_text(const Conditions& conditions, const Config* config = nullptr);
 
 }  // namespace kvcast::report

@@ -116,7 +116,7 @@ std::vector<std::string> write_report(const Report& report, const std::string& f
     for (const auto& format : formats) {
       if (*format.file == '\0') continue;
       try {
-        files.emplace_back(format.file, format.render(report));
+        files.emplace_back(format.file, format.render(report, {}));
       } catch (const IoError&) {
         failed = std::current_exception();
       }

@@ -117,6 +117,15 @@ class IncludesTest(unittest.TestCase):
         self.assertFalse(self.rules.violations("app", '#include "traffic/replay/replay.h"\n'))
         self.assertFalse(self.rules.violations("engine/builtin/kernels", "#include <vector>\n"))
 
+    def test_renderers_of_documents_know_nothing_of_what_they_are_about(self):
+        allowed = {"document.h", "layout.h", "json.h", "text.h"}
+        for name in ("terminal", "markdown", "plot", "document_json"):
+            for path in sorted((ROOT / "src" / "report" / "render").glob(f"{name}.*")):
+                seen = {include for _, include in INCLUDE.findall(path.read_text()) if include.startswith(("report/", "kvcast/"))}
+                extra = {include for include in seen
+                         if include.removeprefix("report/") not in allowed and not include.startswith("report/render/")}
+                self.assertEqual(extra, set(), path)
+
     def test_omp_pragmas_stay_in_base(self):
         for module, path in sources(self.rules):
             if module != "base":

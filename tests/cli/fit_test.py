@@ -93,8 +93,22 @@ class FitCommandTest(FitTest):
         self.assertEqual([p["source"] for p in fit["predictions"]], ["interpolated", "extrapolated"])
         table = self.kvcast("fit", "mine.csv", "-N", "1000", "--extrapolate")
         self.assertEqual(table.returncode, 0, table.stderr)
-        self.assertIn("fit of shared against naive: 16 rounds", table.stdout)
         self.assertIn("extrapolated", table.stdout)
+        self.assertNotIn("residual", table.stdout)
+        details = self.kvcast("fit", "mine.csv", "-N", "1000", "--extrapolate", "--details").stdout
+        for part in ("fit of shared", "16 rounds", "residuals of the speed-up", "extrapolated"):
+            self.assertIn(part, details)
+        self.assertEqual(details.splitlines()[-1], table.stdout.split("\n\n")[0].splitlines()[-1])
+        self.assert_refused(self.kvcast("fit", "mine.csv", "--details", "--format", "json"), 2, "--details", "table")
+
+    def test_a_report_is_shown_again(self):
+        brief = self.kvcast("report", self.run_dir, "--to", "table")
+        self.assertEqual((brief.returncode, brief.stderr), (0, ""))
+        self.assertLessEqual(brief.stdout.count("\n"), 25)
+        self.assertLessEqual(max(map(len, brief.stdout.splitlines())), 80)
+        details = self.kvcast("report", self.run_dir, "--to", "table", "--details")
+        self.assertGreater(details.stdout.count("\n"), 50)
+        self.assert_refused(self.kvcast("report", self.run_dir, "--details"), 2, "--details", "--to table")
 
     def test_refit_of_a_run_gives_its_fit(self):
         report = json.loads((self.run_dir / "report.json").read_text())
@@ -139,7 +153,9 @@ class FitCommandTest(FitTest):
         self.assertEqual(written, {"report.html", "report.json", "report.md", "report.xlsx", "samples.csv",
                                    "summary.csv"})
         self.assertEqual((self.dir / "out/deep/samples.csv").read_bytes(), (self.run_dir / "samples.csv").read_bytes())
-        self.assertEqual(len([line for line in result.stderr.splitlines() if line.startswith("wrote ")]), 6)
+        line, = [line for line in result.stderr.splitlines() if line.startswith("wrote ")]
+        self.assertRegex(line, r"^wrote out/deep/\{report\.json,.*\}$")
+        self.assertEqual(set(line.split("{")[1].rstrip("}").split(",")), written)
         quiet = self.kvcast("fit", self.run_dir, "-q")
         self.assertEqual((quiet.returncode, quiet.stderr), (0, ""))
 
@@ -287,7 +303,7 @@ class AcrossTest(FitTest):
                 self.assertRegex(back["answer"], rf"^{words[0]} is 1\.8\d?x slower at N=50 ")
                 self.assertFalse(back["regression"])
                 table = self.kvcast("compare", "a.csv", "b.csv", "--across", field).stdout
-                self.assertEqual(table.splitlines()[0], document["answer"])
+                self.assertEqual(" ".join(table.split("\n\n")[0].splitlines()), document["answer"] + ".")
                 self.assertIn(f"A {words[0]}, B {words[1]}\n", table)
                 rows = list(csv.DictReader(self.kvcast("compare", "a.csv", "b.csv", "--across", field, "--format", "csv")
                                            .stdout.splitlines()))

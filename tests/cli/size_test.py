@@ -115,11 +115,15 @@ class SizeTest(unittest.TestCase):
     def test_the_answer_comes_first(self):
         result = self.kvcast("gpu.csv", "--p99", "6ms")
         self.assertEqual(result.returncode, 0, result.stderr)
-        first = result.stdout.splitlines()[0]
+        first = " ".join(result.stdout.split("\n\n")[0].splitlines())
         self.assertRegex(first, r"^At P99 6\.00 ms score up to N = 5[01] \(conservative: \d+\); P99 latency binds")
-        self.assertLess(result.stdout.index("budgets"), result.stdout.index("alternatives"))
-        self.assertLess(result.stdout.index("alternatives"), result.stdout.index("sensitivity"))
-        self.assertTrue(all(len(line) <= 100 for line in result.stdout.splitlines()))
+        self.assertTrue(all(len(line) <= 80 for line in result.stdout.splitlines()))
+        self.assertLessEqual(result.stdout.count("\n"), 25)
+        details = self.kvcast("gpu.csv", "--p99", "6ms", "--details").stdout
+        self.assertLess(details.index("budgets"), details.index("alternatives"))
+        self.assertLess(details.index("alternatives"), details.index("sensitivity"))
+        self.assertTrue(all(len(line) <= 100 for line in details.splitlines()))
+        self.assertTrue(details.endswith("\n\n" + details.split("\n\n")[0] + "\n"))
         markdown = self.kvcast("gpu.csv", "--p99", "6ms", "--format", "md").stdout
         self.assertTrue(markdown.startswith("## Queue sizing\n\n**At P99 6.00 ms score up to N = 5"))
         self.assertIn("\n| budget | limit |", markdown)
@@ -151,8 +155,8 @@ class SizeTest(unittest.TestCase):
         """Expected and conservative N by L, and the lines of the table."""
         sizing = json.loads(self.kvcast("grid.csv", *args, "--format", "json").stdout)["sizing"]
         rows = [row for row in sizing["frontiers"] if row["axis"] == "history_length"]
-        table = self.kvcast("grid.csv", *args).stdout.split("N against history length\n")[1]
-        return sizing, rows, table.split("\n\n")[0].splitlines()[2:]
+        table = self.kvcast("grid.csv", *args, "--details").stdout.split("N against history length ==\n")[1]
+        return sizing, rows, table.strip("\n").split("\n\n")[0].split("-\n")[-1].splitlines()
 
     def test_n_falls_with_the_history_by_one_model(self):
         shapes = (["--layers", "2", "-L", "48"], ["--layers", "2", "-L", "64"], ["--layers", "1", "-L", "64"],
@@ -214,10 +218,10 @@ class SizeTest(unittest.TestCase):
         for args in (["--p99", "10ms"], ["--p99", "1us"], ["--qps", "1"], ["--min-improvement", "10"], []):
             with self.subTest(args=args):
                 table = self.kvcast("one", "--workers", 5, *args).stdout
-                self.assertIn(words, table.split("\nscheme shared")[0].replace("\n", " "))
-                self.assertLess(table[:table.index("5 workers of")].count("\n"), 4)
+                self.assertIn(words, " ".join(table.split("\nsized ")[0].split()))
+                self.assertLess(table[:table.index("5 workers of")].count("\n"), 5)
                 markdown = self.kvcast("one", "--workers", 5, *args, "--format", "md").stdout
-                self.assertIn(words, markdown.split("\n\n")[2])
+                self.assertIn("> " + words, markdown.split("\n\n")[2])
                 document = json.loads(self.kvcast("one", "--workers", 5, *args, "--format", "json").stdout)
                 self.assertEqual(len(document["sizing"]["caveats"]), 1)
                 self.assertEqual(json.loads(self.kvcast("one", "--workers", 4, *args, "--format", "json").stdout)
@@ -256,9 +260,12 @@ class SizeTest(unittest.TestCase):
                              "--users-cached", "100", "--drop", "40", "--target-drop", "20", "--price-per-hour", "2",
                              "-N", "7,70", "--extrapolate", "-o", "sized")
         self.assertEqual(result.returncode, 0, result.stderr)
-        self.assertIn("contention assumed none", result.stdout)
-        self.assertEqual([line for line in result.stdout.splitlines() if len(line) > 100], [])
-        self.assertIn("resident memory measured", result.stdout.replace("\n", " "))
+        self.assertLessEqual(result.stdout.count("\n"), 26)
+        self.assertEqual([line for line in result.stdout.splitlines() if len(line) > 80], [])
+        details = self.kvcast(self.run_dir, "--p99", "10s", "--memory", "2GiB", "--workers", "2", "--details").stdout
+        self.assertIn("contention assumed none", details)
+        self.assertEqual([line for line in details.splitlines() if len(line) > 100], [])
+        self.assertIn("resident memory measured", details.replace("\n", " "))
         report = json.loads((self.dir / "sized/report.json").read_text())
         schema = json.loads((SOURCE / "docs/report.schema.json").read_text())
         jsonschema.Draft202012Validator(schema).validate(report)

@@ -648,10 +648,16 @@ class SimulateTest(TrafficTest):
         self.assertIn(f" at {rate:,.0f}/s ", traffic["answer"])
 
     def test_two_hit_rates_are_told_apart(self):
-        text = self.kvcast("simulate", *flags(**{**self.BASE, "cache": "8GiB"})).stdout
-        self.assertIn("after the warm-up", text.splitlines()[0] + text.splitlines()[1])
+        text = self.kvcast("simulate", *flags(**{**self.BASE, "cache": "8GiB"}), "--details").stdout
+        self.assertIn("after the warm-up", " ".join(text.splitlines()[:3]))
         self.assertIn("hit rate, after the warm-up", text)
-        self.assertIn("what a cache finds, by its size, of all requests from an empty cache on", text)
+        self.assertRegex(text, r"(?s)hit rate by cache size.*All requests, .* from an empty cache on")
+
+    def test_the_first_screen_holds_the_answer(self):
+        for more in ({}, {"cache": "8GiB"}, {"p99": "50ms"}):
+            text = self.kvcast("simulate", *flags(**{**self.BASE, **more})).stdout
+            self.assertLessEqual(text.count("\n"), 24, text)
+            self.assertLessEqual(max(map(len, text.splitlines())), 80, text)
 
     @ON_ONE_THREAD
     def test_no_line_is_wider_than_a_terminal(self):
@@ -661,10 +667,11 @@ class SimulateTest(TrafficTest):
                      "로그 파일 " * 12 + ".csv"):
             self.trace((f"{i * 10},{i % 7},10,5" for i in range(600)), name)
             for args in (["--cache", "1MiB"], ["--p99", "1us"]):
-                text = self.kvcast("simulate", *flags(trace=name, service="1ms", token_time="10us", token_bytes="8KiB"),
-                                   *args).stdout
-                self.assertLessEqual(max(map(columns, text.splitlines())), 100, name)
-                self.assertGreater(max(map(columns, text.splitlines())), 80)
+                for details, width in ((["--details"], 100), ([], 80)):
+                    text = self.kvcast("simulate", *flags(trace=name, service="1ms", token_time="10us", token_bytes="8KiB"),
+                                       *args, *details).stdout
+                    self.assertLessEqual(max(map(columns, text.splitlines())), width, name)
+                    self.assertGreater(max(map(columns, text.splitlines())), width - 20)
 
     @ON_ONE_THREAD
     def test_no_exponents_in_sentences(self):
@@ -673,7 +680,7 @@ class SimulateTest(TrafficTest):
             exit_code = changed.pop("exit_code", 0)
             result = self.kvcast("simulate", *flags(**{**self.BASE, **changed}))
             self.assertEqual(result.returncode, exit_code, result.stderr)
-            self.assertNotRegex(result.stdout.split("time from arrival")[0] + result.stderr, r"\de[+-]?\d")
+            self.assertNotRegex(result.stdout.split("latency, queueing included")[0] + result.stderr, r"\de[+-]?\d")
 
     def test_the_shipped_traces(self):
         movies = self.of_trace(TRACES / "movietweetings.csv", history_scale=20, cache="4MiB", candidates=100)

@@ -42,7 +42,7 @@ class VerdictTest(unittest.TestCase):
     def fit(self, text, *args):
         (self.dir / "mine.csv").write_text(text)
         report = json.loads(self.kvcast("fit", "mine.csv", "--format", "json", *args).stdout)
-        table = self.kvcast("fit", "mine.csv", *args).stdout
+        table = self.kvcast("fit", "mine.csv", *args, "--details").stdout
         self.assertIsNone(EXPONENT.search(table), table)
         return report, report["cases"][0]["fits"]["shared"], table
 
@@ -215,7 +215,7 @@ class VerdictTest(unittest.TestCase):
         self.assertEqual(sizing["expected_candidates"], 40)
         self.assertIn("at least N = 40", sizing["answer"])
         self.assertLessEqual(max(row["candidates"] for row in sizing["points"]), 40)
-        table = self.kvcast("size", "mine.csv", "--p99", "1s").stdout.replace("\n", " ")
+        table = self.kvcast("size", "mine.csv", "--p99", "1s", "--details").stdout.replace("\n", " ")
         self.assertIn("--extrapolate", table)
         self.assertIn("at least 40", table)
         self.assertNotIn("no limit", table)
