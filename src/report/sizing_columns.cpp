@@ -105,7 +105,7 @@ const std::vector<Column<SizingInput>>& sizing_input_columns() {
       describe<T>("ci95", "", "its 95% interval", &T::ci95),
       describe<T>("source", "", kSourceDoc, &T::source),
       describe<T>("candidates_less", "candidates",
-                  "expected N when it is 10% less (of min_improvement the least N); null: no limit",
+                  "expected N when it is 10% less (of min_improvement the smallest N worth it); null: no limit",
                   &T::candidates_less),
       describe<T>("candidates_more", "candidates", "expected N when it is 10% more; null: no limit",
                   &T::candidates_more),

@@ -26,8 +26,7 @@ const std::vector<Column<Traffic>>& traffic_columns() {
                   &T::saturated),
       describe<T>("saturation", "", "how it shows", known(&T::saturation)),
       describe<T>("p99_limit_s", "s", "what 99% of the requests are to be answered within, if asked", &T::p99_limit_s),
-      describe<T>("offered_load_workers", "", "least that a perfect system needs in the busiest window",
-                  &T::offered_load_workers),
+      describe<T>("offered_load_workers", "", "lower bound on workers in the busiest window", &T::offered_load_workers),
       describe<T>("assumptions", "", "what the log or the report does not tell", &T::assumptions),
   };
   return columns;
@@ -40,7 +39,7 @@ const std::vector<Column<ServerOptions>>& server_columns() {
       describe<T>("order", "", "`fifo`, or `shortest`: the shortest service first", &T::order),
       describe<T>("batch_window_s", "s", "a free worker waits this long for more requests to serve together",
                   &T::batch_window_s),
-      describe<T>("batch_max", "", "most requests of a batch; 1: no batching", &T::batch_max),
+      describe<T>("batch_max", "", "max requests of a batch; 1: no batching", &T::batch_max),
   };
   return columns;
 }
@@ -162,7 +161,7 @@ const std::vector<Column<CapacityPoint>>& capacity_columns() {
       describe<T>("requests_per_s", "1/s", "rate of arrival", &T::requests_per_s),
       describe<T>("utilisation", "0..1", "of the workers", &T::utilisation),
       describe<T>("p99_s", "s", "from arrival to answer; null: saturated, or too few requests", &T::p99_s),
-      describe<T>("offered_load_workers", "", "least that a perfect system needs", &T::offered_load_workers),
+      describe<T>("offered_load_workers", "", "lower bound on workers", &T::offered_load_workers),
       describe<T>("saturated", "", "the workers fall behind", &T::saturated),
   };
   return columns;

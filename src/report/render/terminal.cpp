@@ -94,7 +94,9 @@ class Columns {
       std::size_t widest = 0;
       for (const auto& row : table.rows) widest = std::max(widest, width(one_line(row[c].text)));
       const std::string name = breakable(one_line(table.heads[c].name));
-      heads_.push_back(wrapped(name, std::max({widest, longest_word(name), std::size_t{9}})));
+      std::size_t room = std::max({widest, longest_word(name), std::size_t{9}});
+      while (wrapped(name, room).size() > 2) ++room;
+      heads_.push_back(wrapped(name, room));
       if (name.empty()) heads_.back().clear();
       for (const std::string& head : heads_.back()) widest = std::max(widest, width(head));
       widths_.push_back(widest);
@@ -283,9 +285,10 @@ class Renderer {
       }
       for (const Block& block : section.blocks) std::visit([&](const auto& one) { show(one); }, block);
     }
-    if (const std::string more = look_.details ? "" : left_out(document_, hidden_, room_ - kMargin); !more.empty()) {
+    if (const std::string more = look_.details ? "" : left_out(document_, hidden_, room_ - kMargin - 1);
+        !more.empty()) {
       screen_.gap();
-      screen_.paragraph("--details", " " + more, kMargin, Emphasis::faint);
+      screen_.paragraph("--details", more, kMargin + 1, Emphasis::faint);
     }
     if (screen_.lines() > kScreen) answer();
     return screen_.text();

@@ -93,6 +93,15 @@ Text machine_line(const MachineInfo& machine) {
            "DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s")}};
 }
 
+Text brief_shape(const CaseShape& shape) {
+  return {"shape",
+          {"L=" + integer(shape.history_length) + " d=" + integer(shape.dim) + " layers=" + integer(shape.layers),
+           one_line_or_dash(shape.dtype) +
+               (shape.kv_dtype != shape.dtype ? ", KV " + one_line_or_dash(shape.kv_dtype) : ""),
+           counted(shape.threads, "thread"), "mask " + one_line_or_dash(shape.mask)},
+          Emphasis::faint};
+}
+
 Text shape_line(const CaseShape& shape) {
   std::string model = fmt::format("L={} d={} heads={} kv_heads={} layers={} ffn={}x", shape.history_length, shape.dim,
                                   shape.heads, shape.kv_heads, shape.layers, shape.ffn_factor);
@@ -818,7 +827,7 @@ void add_case(Document& document, const Report& report, const Case& one, bool us
   if (one.machine && !(report.machine && alike(*report.machine, *one.machine))) {
     section.blocks.push_back(machine_line(*one.machine));
   }
-  if (one.shape && several) section.blocks.push_back(shape_line(*one.shape));
+  if (one.shape) section.blocks.push_back(shape_line(*one.shape));
   if (!one.points.empty()) section.blocks.push_back(timings(one, usable));
   for (Block& block : timing_notes(one)) section.blocks.push_back(std::move(block));
   add_section(document, std::move(section));
@@ -905,7 +914,7 @@ Document run_document(const Report& report) {
   }
   if (usable && report.cases.size() == 1) {
     const Case& one = report.cases.front();
-    if (one.shape) first.blocks.push_back(shape_line(*one.shape));
+    if (one.shape) first.blocks.push_back(brief_shape(*one.shape));
     if (Table table = first_table(one); !table.rows.empty()) first.blocks.push_back(std::move(table));
     for (const Fit& fit : one.fits) {
       if (&fit == main_fit(one) || (main_fit(one) == nullptr && &fit == &one.fits.front())) {

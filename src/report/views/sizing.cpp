@@ -197,32 +197,38 @@ Cell conservative_cell(const Sizing& sizing, const Row& row, const std::optional
 // ---- tables
 
 Table budgets(const Sizing& sizing) {
+  const std::string at = sizing.expected_candidates
+                             ? "used at N = " + integer(std::max<std::int64_t>(1, *sizing.expected_candidates))
+                             : "used";
+  return {
+      "",
+      {{"budget"}, number_head("limit"), number_head(at), number_head("headroom"), number_head("N by it alone"), {""}},
+      rows_of(sizing.budgets, [&](const SizingBudget& row) {
+        const auto headroom = row.headroom_pct ? std::optional(*row.headroom_pct / 100) : std::optional<double>();
+        return std::vector<Cell>{text_cell(shown_name(row.name)),
+                                 amount_cell(row.limit, row.unit),
+                                 amount_cell(row.used, row.unit),
+                                 share_cell(headroom, 1),
+                                 limit_cell(sizing.known_to, row.expected_candidates),
+                                 row.binding ? text_cell("binds", Emphasis::strong) : Cell{}};
+      })};
+}
+
+/// What each budget allows, were there no other.
+Table budgets_alone(const Sizing& sizing) {
   std::string note;
   for (const BudgetInfo& one : sizing_budgets()) {
     const bool stated = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
                                     [&](const SizingBudget& row) { return row.name == one.name; });
     if (stated && *one.below != '\0') note += (note.empty() ? "" : "; ") + std::string(one.below);
   }
-  const char* used = sizing.expected_candidates == 0 ? "at N = 1" : "at expected N";
-  return {"budgets",
-          {{"budget"},
-           number_head("limit"),
-           number_head(used),
-           number_head("headroom"),
-           number_head("expected", "N by it alone"),
-           number_head("conservative", "N by it alone"),
-           {""}},
+  return {"budgets, each alone",
+          {{"budget"}, number_head("limit"), number_head("expected N"), number_head("conservative N"), {"source"}},
           rows_of(sizing.budgets,
                   [&](const SizingBudget& row) {
-                    const auto headroom =
-                        row.headroom_pct ? std::optional(*row.headroom_pct / 100) : std::optional<double>();
-                    return std::vector<Cell>{text_cell(shown_name(row.name)),
-                                             amount_cell(row.limit, row.unit),
-                                             amount_cell(row.used, row.unit),
-                                             share_cell(headroom, 1),
+                    return std::vector<Cell>{text_cell(shown_name(row.name)), amount_cell(row.limit, row.unit),
                                              limit_cell(sizing.known_to, row.expected_candidates),
-                                             conservative_cell(sizing, row, sizing.known_to),
-                                             row.binding ? text_cell("binds", Emphasis::strong) : Cell{}};
+                                             conservative_cell(sizing, row, sizing.known_to), source_cell(row.source)};
                   }),
           note};
 }
@@ -236,9 +242,9 @@ std::string drop_known(const Sizing& sizing) {
   return text;
 }
 
-/// What a terminal shows of the points: at most eight, with those that the answer names.
+/// What a terminal shows of the points: at most six, with those that the answer names.
 std::vector<SizingPoint> telling_points(const Sizing& sizing) {
-  constexpr std::size_t kShown = 8;
+  constexpr std::size_t kShown = 6;
   std::vector<SizingPoint> shown = sizing.points;
   const auto named = [&](const SizingPoint& row) {
     return row.candidates == sizing.expected_candidates || row.candidates == sizing.min_candidates ||
@@ -264,9 +270,9 @@ Table points(const Sizing& sizing) {
   const auto any = [&](const auto& has) { return std::any_of(rows.begin(), rows.end(), has); };
   const bool timed = any([](const SizingPoint& row) { return row.scheme_s.has_value(); });
   const bool drop = any([](const SizingPoint& row) { return row.drop_exact.has_value(); });
-  Table table{"by N", {number_head("N"), number_head("speed-up"), number_head("improvement")}, {}};
+  Table table{"", {number_head("N"), number_head("speed-up"), number_head("improvement")}, {}};
   if (timed) {
-    for (const char* name : {"time", "P99", "naive's P99"}) table.heads.push_back(number_head(name));
+    for (const char* name : {"time", "P99", "naive P99"}) table.heads.push_back(number_head(name));
   }
   if (drop) {
     table.heads.push_back(number_head("naive", "throughput drop"));
@@ -638,6 +644,7 @@ Document sizing_document(const Report& report) {
     const std::string title = std::exchange(table.title, "");
     add_table(document, title, true, std::move(table));
   };
+  details(budgets_alone(sizing));
   details(changes(sizing));
   details(alternatives(sizing));
   if (!sizing.budgets.empty() || sizing.min_improvement) details(inputs(sizing));

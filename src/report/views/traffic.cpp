@@ -340,11 +340,14 @@ Document traffic_document(const Report& report) {
   for (const std::string& how : traffic.reading) first.blocks.push_back(Text{"log", {sentence(one_line(how))}});
   first.blocks.push_back(Text{"served", subject(traffic), Emphasis::faint});
   if (Text line = fleet(traffic); !line.items.empty()) first.blocks.push_back(std::move(line));
-  for (Table table : {latencies(traffic), replay(traffic)}) {
-    if (!table.rows.empty()) first.blocks.push_back(std::move(table));
+  // What was replayed has the latencies too, beside those simulated.
+  const bool replayed = !traffic.replay.empty();
+  if (Table table = replayed ? replay(traffic) : latencies(traffic); !table.rows.empty()) {
+    first.blocks.push_back(std::move(table));
   }
   if (!traffic.cdf.empty()) first.blocks.push_back(latency_chart(traffic));
   document.sections.push_back(std::move(first));
+  if (replayed) add_table(document, "latency", true, latencies(traffic));
   add_table(document, "what the fleet does", true, figures(traffic));
   add_table(document, "the requests", true, workload(traffic));
   add_table(document, "hit rate by cache size", true, hit_rates(traffic));

@@ -9,7 +9,6 @@
 #include "fitted_models.h"
 #include "kvcast/kvcast.h"
 #include "kvcast/words.h"
-#include "report/plot.h"
 
 using Catch::Contains;
 
@@ -135,51 +134,16 @@ TEST_CASE("a sizing that fails without a reason says so", "[report][conclusion]"
   CHECK(sizing_answer(sizing) == "infeasible: no budget is said to fail");
 }
 
-TEST_CASE("the plot has every measured N, the curve and both ends of its axes", "[report][plot]") {
-  const Case one = case_of(64, 0.1);
-  const std::string plot = speedup_plot(one, one.fits[0]);
-  const std::string body = plot.substr(0, plot.find("+---"));
-  CHECK(std::count(body.begin(), body.end(), 'o') == 3);
-  CHECK(std::count(plot.begin(), plot.end(), '.') > 30);
-  CHECK_THAT(plot, Contains("9.2x") && Contains("1.0x") && Contains("one-parameter form"));
-  std::size_t from = 0;
-  for (std::size_t end = plot.find('\n'); end != std::string::npos; from = end + 1, end = plot.find('\n', from)) {
-    CHECK(end - from <= 100);
-    if (end > from) CHECK(plot[end - 1] != ' ');
-  }
-  // Lowest row first N, highest row last N.
-  const std::string top = plot.substr(0, plot.find('\n', plot.find('\n') + 1));
-  CHECK(top.back() == 'o');
-  Case two = one;
-  two.points.pop_back();
-  CHECK(speedup_plot(two, two.fits[0]).empty());
-}
-
-TEST_CASE("the plot takes any report that can be read", "[report][plot]") {
-  Case one = case_of(64, 0.1);
-  const auto marks = [&] {
-    const std::string plot = speedup_plot(one, one.fits[0]);
-    const std::string body = plot.substr(0, plot.find("+---"));
-    return std::count(body.begin(), body.end(), 'o');
-  };
-  one.points[1].schemes[0].speedup->value = 1e300;
-  one.points[2].schemes[0].speedup->value = 1e-300;
-  CHECK(marks() == 3);  // their ratio is no double
-  for (const std::int64_t last : {std::int64_t{1}, std::int64_t{0}, INT64_MIN}) {
-    one.points[0].candidates = one.points[1].candidates = one.points[2].candidates = last;
-    CHECK(marks() == 0);  // an axis without length
-  }
-}
-
 TEST_CASE("Markdown begins with the conclusion and keeps tables whole", "[report][markdown]") {
   Report report;
   report.cases = {case_of(64, 0.1)};
+  report.cases[0].points[0].schemes[0].status = Status::skipped;
   report.cases[0].points[0].schemes[0].reason = "a | b <script>alert(1)</script>";
   report.warnings = {{"code", "text <b>", "advice"}};
   const std::string text = render(report, "md");
   CHECK_THAT(text, Catch::StartsWith("## kvcast\n\n**Sharing gives 9.17x"));
   CHECK_THAT(text, Contains("> **code**: text &lt;b> — advice"));
-  CHECK_THAT(text, Contains("skipped: a &#124; b &lt;script>alert(1)&lt;/script>"));
+  CHECK_THAT(text, Contains("> **skipped**: shared at N=1: a | b &lt;script>alert(1)&lt;/script>"));
   CHECK_THAT(text, !Contains("<script") && !Contains("<b>"));
 }
 

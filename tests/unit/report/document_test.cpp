@@ -27,7 +27,7 @@ Document small_document() {
        false,
        {Table{"sizes",
               {{"name"}, number_head("bytes"), number_head("time", "of one")},
-              {{{"a"}, bytes_cell(2048.0), seconds_cell(0.0625)}},
+              {{{"a"}, bytes_cell(std::optional(2048.0)), seconds_cell(0.0625)}},
               "a note"},
         Text{"label", {"one item", "another"}}, Notice{Emphasis::warning, "slow", "it is slow", "make it fast", 3}}});
   document.sections.push_back({"rest", true, {Text{"more", {"of it"}}}});

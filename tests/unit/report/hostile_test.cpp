@@ -187,15 +187,19 @@ TEST_CASE("whatever a report says stays text in every format", "[report][hostile
                                                            : render_traffic(report, format.name, false));
       }
     }
+    check_terminal(render_sizing(report, "table", false, true));
+    check_terminal(render_traffic(report, "table", false, true));
     // The colours are ours alone.
-    std::string coloured = render(report, "table", true);
-    for (const char* code : {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[33m"}) {
-      for (std::size_t at = 0; (at = coloured.find(code, at)) != std::string::npos;) {
-        coloured.erase(at, std::string(code).size());
+    for (const bool details : {false, true}) {
+      std::string coloured = render(report, "table", true, details);
+      for (const char* code : {"\x1b[0m", "\x1b[1m", "\x1b[2m", "\x1b[31m", "\x1b[33m"}) {
+        for (std::size_t at = 0; (at = coloured.find(code, at)) != std::string::npos;) {
+          coloured.erase(at, std::string(code).size());
+        }
       }
+      check_terminal(coloured);
+      CHECK(coloured == render(report, "table", false, details));
     }
-    check_terminal(coloured);
-    CHECK(coloured == render(report, "table", false));
     check_page(render_page({{text, report}, {text, report}}));
   }
 }
@@ -203,12 +207,29 @@ TEST_CASE("whatever a report says stays text in every format", "[report][hostile
 TEST_CASE("a comparison of reports with hostile names is plain text", "[report][hostile]") {
   for (const std::string& text : hostile_texts()) {
     Comparison comparison;
-    comparison.differences = {text};
+    comparison.differences = comparison.doubts = {text};
     ComparedPoint point;
     point.scheme = text;
     comparison.points = {point};
     CAPTURE(printable(text));
-    for (const char* format : {"table", "json", "csv"}) check(format, render(comparison, format));
+    for (const char* format : {"table", "json", "csv", "md"}) check(format, render(comparison, format));
+    check_terminal(render(comparison, "table", false, true));
+  }
+}
+
+TEST_CASE("a proof with hostile names is plain text", "[report][hostile]") {
+  for (const std::string& text : hostile_texts()) {
+    VerifyResult result;
+    result.shape.mask = result.shape.dtype = result.machine.isa = result.machine.dense_isa = text;
+    result.warnings = {{text, text, text}};
+    result.skipped = {{text, text}};
+    result.stored = {{text, 1, {}, 1, 1, false, text}, {text, 1, {}, 1, 1, false, ""}};
+    result.stale = StaleError{{{}}, {}, text, text};
+    result.equivalence.reference_shape = text;
+    result.equivalence.schemes.emplace_back().scheme = text;
+    result.equivalence.layers = LayerSamples{1, 1, 1, 1, text, false};
+    CAPTURE(printable(text));
+    for (const char* format : {"table", "json"}) check(format, render(result, format));
   }
 }
 

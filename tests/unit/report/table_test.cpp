@@ -25,17 +25,18 @@ std::vector<std::string> lines(const std::string& text) {
   return result;
 }
 
-std::string table(const Report& report) { return render(report, "table"); }
+std::string brief(const Report& report) { return render(report, "table"); }
+std::string table(const Report& report) { return render(report, "table", false, true); }
 
 std::size_t columns(const std::string& line) {
   return static_cast<std::size_t>(
       std::count_if(line.begin(), line.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xC0) != 0x80; }));
 }
 
-void check_plain_and_narrow(const std::string& text) {
+void check_plain_and_narrow(const std::string& text, std::size_t width = 100) {
   for (const auto& line : lines(text)) {
     INFO(line);
-    CHECK(columns(line) <= 100);
+    CHECK(columns(line) <= width);
     CHECK((line.empty() || line.back() != ' '));
     CHECK(std::none_of(line.begin(), line.end(),
                        [](char c) { return static_cast<unsigned char>(c) < 0x20 || c == '\x7f'; }));
@@ -67,11 +68,64 @@ std::vector<std::string> words(const std::string& line) {
 
 }  // namespace
 
-TEST_CASE("every speed-up stands beside its interval, its prediction and both times over the minimum", "[report]") {
+TEST_CASE("the first screen has the answer and a row per N, and names the rest", "[report]") {
+  Report report = small_report();
+  std::string text = brief(report);
+  CHECK(words(row_of(text, "50 ")) ==
+        std::vector<std::string>{"50", "2.00", "s", "62.5", "ms", "800.0", "32.0x", "[31.5,", "32.5]"});
+  CHECK_THAT(text, Contains("shape     L=256 d=256 layers=4 | fp32 | 2 threads | mask causal\n"));
+  CHECK_THAT(text, Contains("\n--details  setup, timings\n"));
+  CHECK_THAT(text, !Contains("roofline") && !Contains("kvcast"));
+  check_plain_and_narrow(text, 80);
+
+  // Of many N and schemes some, the largest among them; the other schemes at theirs.
+  const Point point = report.cases[0].points[0];
+  report.cases[0].points.clear();
+  for (std::int64_t n = 1; n <= 40; ++n) {
+    Point& one = report.cases[0].points.emplace_back(point);
+    one.candidates = n;
+    one.schemes.push_back(point.schemes[1]);
+    one.schemes.back().scheme = "packed";
+  }
+  report.warnings = {{"other-load", "other processes took 12%", "stop them"},
+                     {"drift", "it drifts", "again"},
+                     {"frequency", "the clock moved", ""}};
+  text = brief(report);
+  CHECK(lines(text).size() <= 24);
+  CHECK_THAT(text, Contains("8 of 80 rows; summary.csv has all") && Contains("40  packed") && Contains("40  shared"));
+  CHECK_THAT(text, !Contains("39  packed") && Contains("[other-load]") && Contains("1 more warning"));
+  check_plain_and_narrow(text, 80);
+}
+
+TEST_CASE("without a usable result there are no speed-ups, and it is said what to do", "[report]") {
+  Report report = small_report();
+  Fit fit;
+  fit.scheme = "shared";
+  fit.r = Estimate{0.0125, Interval{0.0121, 0.0129}};
+  fit.verdict = "model: affine";
+  fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, std::nullopt}}};
+  report.cases[0].fits = {fit};
+  report.warnings = {
+      {"no-result", "No usable result: other processes used 83% of the CPUs", "run again when it is free"}};
+  const std::string text = brief(report), all = table(report);
+  CHECK_THAT(text, Catch::StartsWith("No usable result: other processes used 83% of the CPUs.\n"));
+  CHECK_THAT(text, Contains("what to do  run again when it is free\n"));
+  for (const std::string& each : {text, all}) {
+    for (const char* part : {"32.0x", "0.0125", "model: affine", "142x", "speed-up"}) CHECK_THAT(each, !Contains(part));
+  }
+  CHECK_THAT(text, !Contains("62.5 ms"));
+  CHECK_THAT(all, Contains("62.5 ms"));
+}
+
+TEST_CASE("details have every speed-up beside its interval, its prediction and the time over the minimum", "[report]") {
   const std::string text = table(small_report());
-  CHECK(words(row_of(text, "naive")) == std::vector<std::string>{"50", "naive", "25.00", "0.500", "2.00", "s", "1.25"});
-  CHECK(words(row_of(text, "shared")) == std::vector<std::string>{"shared", "800.0", "16.0", "62.5", "ms", "1.25",
-                                                                  "1.75", "32.0x", "[31.5,", "32.5]", "31.8x"});
+  const std::string rows = text.substr(text.find("== timings =="));
+  CHECK(words(row_of(rows, "naive ")) ==
+        std::vector<std::string>{"50", "naive", "25.00", "2.00", "s", "1.25", "measured"});
+  CHECK(words(row_of(rows, "shared ")) == std::vector<std::string>{"50", "shared", "800.0", "62.5", "ms", "1.75",
+                                                                   "32.0x", "[31.5,", "32.5]", "96.9%", "31.8x",
+                                                                   "measured"});
+  CHECK_THAT(text, Contains("×roofline: time over the theoretical minimum") && Contains("cross-validated: "));
   check_plain_and_narrow(text);
 }
 
@@ -81,17 +135,19 @@ TEST_CASE("unknown prints as a dash", "[report]") {
   bare.scheme = "shared";
   small_shared(report) = bare;
   small_naive(report).time_over_minimum = std::nullopt;
-  CHECK(words(row_of(table(report), "shared")) ==
-        std::vector<std::string>{"shared", "-", "-", "-", "-", "-", "-", "-", "-"});
+  const std::string all = table(report);
+  CHECK(words(row_of(all.substr(all.find("== timings ==")), "shared ")) ==
+        std::vector<std::string>{"50", "shared", "-", "-", "-", "-", "-", "-", "-", "measured"});
 
   report = small_report();
   small_shared(report).speedup = Estimate{std::numeric_limits<double>::quiet_NaN(), std::nullopt};
   small_shared(report).predicted_speedup = std::numeric_limits<double>::infinity();
-  const std::string text = table(report);
-  CHECK_THAT(text, !Contains("nan") && !Contains("inf") && !Contains("-x"));
+  for (const std::string& text : {table(report), brief(report)}) {
+    CHECK_THAT(text, !Contains("nan") && !Contains("inf") && !Contains("-x"));
+  }
 }
 
-TEST_CASE("marks say how a time was obtained and the legend explains those in use", "[report]") {
+TEST_CASE("it is said how a time was obtained", "[report]") {
   Report report = small_report();
   CHECK_THAT(table(report), !Contains("assembled") && !Contains("extrapolated") && !Contains("skipped"));
 
@@ -104,22 +160,36 @@ TEST_CASE("marks say how a time was obtained and the legend explains those in us
   skipped.reason = "needs 15.36 GB";
   report.cases[0].points[0].schemes.push_back(skipped);
   report.cases[0].points.push_back({1000, {skipped}});
-  const std::string text = table(report);
-  CHECK_THAT(row_of(text, "naive"), Contains("naive s "));
-  CHECK_THAT(row_of(text, "shared"), Contains("shared c "));
-  CHECK_THAT(row_of(text, "shared-copy"), Contains("shared-copy - "));
-  CHECK_THAT(text, Contains("naive on 4 of 50"));
-  CHECK_THAT(text, Contains("skipped: shared-copy at N=50, 1,000: needs 15.36 GB"));
-  check_plain_and_narrow(text);
+  for (const std::string& text : {table(report), brief(report)}) {
+    CHECK_THAT(text, Contains("naive extrapolated from 4 of 50 candidates"));
+    CHECK_THAT(text, Contains("shared assembled: one prefill per round"));
+    CHECK_THAT(text, Contains("shared-copy at N=50, 1,000: needs 15.36 GB [skipped]"));
+  }
+  check_plain_and_narrow(table(report));
 }
 
 TEST_CASE("more digits appear where the interval needs them", "[report]") {
   Report report = small_report();
   small_shared(report).speedup = Estimate{32.012, Interval{32.001, 32.023}};
-  CHECK_THAT(table(report), Contains("32.01x  [32.00, 32.02]"));
+  CHECK_THAT(brief(report), Contains("32.01x  [32.00, 32.02]"));
 }
 
-TEST_CASE("the fit block shows every figure of the fit", "[report]") {
+TEST_CASE("warnings of one kind are one line, what failed comes first, the record last", "[report]") {
+  Report report = small_report();
+  report.warnings = {{"form", "shared: the affine model predicts better", "size by it"},
+                     {"drift", "it drifts at L=1", "run again"},
+                     {"drift", "it drifts at L=2", "run again"},
+                     {"drift", "it drifts at L=3", "run again"},
+                     {"composition", "a whole run took 1.2 times", "raise --budget"}};
+  const std::string text = brief(report);
+  CHECK_THAT(text, Contains("failed    a whole run took 1.2 times [composition]"));
+  CHECK_THAT(text, Contains("warning   it drifts at L=1 [drift] (2 more like it)"));
+  CHECK_THAT(text, !Contains("[form]") && Contains("1 more warning"));
+  CHECK(text.find("[composition]") < text.find("[drift]"));
+  CHECK_THAT(table(report), Contains("it drifts at L=3") && Contains("[form]"));
+}
+
+TEST_CASE("the fit is a line at first, and every figure of it in the details", "[report]") {
   Report report = small_report();
   Fit fit;
   fit.scheme = "shared";
@@ -134,21 +204,25 @@ TEST_CASE("the fit block shows every figure of the fit", "[report]") {
   fit.models[1].max_residual_pct = 1.1;
   fit.models[1].loo_error_pct = 0.8;
   fit.preferred = "affine";
+  fit.verdict = "model: affine (the one-parameter law misses N=5 by 26%)";
   fit.rounds = 12;
   fit.excluded_pairs = 1;
   report.cases[0].fits = {fit};
+  CHECK_THAT(brief(report), Contains("model     affine (the one-parameter law misses N=5 by 26%) |"));
+  CHECK_THAT(brief(report), Contains("r 0.0125 [0.0121, 0.0129]\n") && !Contains("R^2"));
   const std::string text = table(report);
   for (const char* part :
-       {"fit of shared against naive: 12 rounds, 1 pair excluded", "0.0125  95% [0.0121, 0.0129]", "0.0127", "0.00510",
-        "80.0x", "0.9991", "one-parameter      4.2%      3.1%", "affine             1.1%     0.80%",
-        "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "affine c*N/(a+b*N)", "preferred    affine"}) {
+       {"== fit of shared ==", "12 rounds | 1 pair excluded", "0.0125  [0.0121, 0.0129]", "0.0127", "0.00510", "80.0x",
+        "0.9991", "a 50.00 ms, b 0.5000 ms, c 40.00 ms", "affine c*N/(a+b*N)", "model in use"}) {
     CHECK_THAT(text, Contains(part));
   }
+  CHECK(words(row_of(text, "one-parameter")) ==
+        std::vector<std::string>{"one-parameter", "4.2%", "3.1%", "-", "-", "r", "0.0125"});
+  CHECK_THAT(row_of(text, "affine  "), Contains("1.1%") && Contains("0.80%"));
   check_plain_and_narrow(text);
 }
 
-TEST_CASE("the fit block says in words what it means, and shows residuals, predictions and the parts of r",
-          "[report]") {
+TEST_CASE("details say in words what the fit means, and show residuals, predictions and the parts of r", "[report]") {
   Report report = small_report();
   Fit fit;
   fit.scheme = "shared";
@@ -171,9 +245,8 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   report.cases[0].fits = {fit};
   const std::string text = table(report);
   for (const char* part :
-       {"  verdict      trust the affine form\n", "  next         measure N = 4000\n",
-        "  loses        N = 1: 1.8% slower\n               sharing wins from N = 3\n", "0.0114  [0.0111, 0.0117]",
-        "lack of fit  1.2%",
+       {"verdict   trust the affine form\n", "next      measure N = 4000\n",
+        "slowdown  N = 1: 1.8% slower\n          sharing wins from N = 3\n", "0.0114  [0.0111, 0.0117]", "1.2%",
         "why r: design note 0.150, measured 0.0125, FLOPs 0.00510; parts of the r of each N, by rates"}) {
     CHECK_THAT(text, Contains(part));
   }
@@ -185,19 +258,21 @@ TEST_CASE("the fit block says in words what it means, and shows residuals, predi
   };
   CHECK(words(row_after("residuals of")) ==
         std::vector<std::string>{"10", "9.55x", "[9.48,", "9.62]", "1.9%", "-0.12%", "-", "0.46%"});
-  CHECK(words(row_after("predictions\n")) == std::vector<std::string>{"own", "own", "200", "142x", "[139,", "146]",
-                                                                      "interpolated", "affine", "0.65%", "1,350", "s",
-                                                                      "9.50", "s"});
+  CHECK(words(row_after("\npredictions\n")) == std::vector<std::string>{"own", "own", "200", "142x", "[139,", "146]",
+                                                                        "1,350", "s", "9.50", "s", "interpolated",
+                                                                        "affine", "0.65%"});
   CHECK(words(row_after("why r")) ==
         std::vector<std::string>{"10", "0.00510", "0.00100", "0.00300", "-", "-", "0.000500"});
-  CHECK_THAT(text, Contains("2,000      25  4,000      452x  -"));
+  // What was asked for is on the first screen.
+  CHECK_THAT(brief(report), Contains("4,000") && Contains("452x") && !Contains("residuals of"));
   check_plain_and_narrow(text);
 }
 
 TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
   Report report = small_report();
-  CHECK_THAT(table(report), !Contains("stopped by") && !Contains("self-check") && !Contains("surface"));
+  CHECK_THAT(table(report), !Contains("stopped: ") && !Contains("self-check") && !Contains("surface"));
   report.shard = Shard{2, 3};
+  report.config->measure.precision = 0.02;
   report.conditions = Conditions{7, StoppedBy::precision, 118.5, 2.25, false, 1, 0.125, 1.5, 3.75, -0.4, std::nullopt};
   report.cases[0].self_check = {
       {"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
@@ -212,17 +287,19 @@ TEST_CASE("conditions, self-check and surfaces have their place", "[report]") {
   report.surfaces = {surface};
   const std::string text = table(report);
   for (const char* part :
-       {"part      2 of 3 of a grid", "run       7 rounds | stopped by precision | measured 118 s",
+       {"part      2 of 3 of a grid", "run       7 rounds | stopped: target precision (±2%) reached | measured 118 s",
         "2.25 s, not steady", "resumed 1 time |", "steal 0.12%", "other load 1.5%", "canary spread 3.8%",
-        "drift -0.40%", "outliers -", "all  1.001  [0.998, 1.004]  [0.996, 1.006]        holds 1", "DOES NOT HOLD 1",
-        "surface   of naive and shared: L 1,000 to 2,000, layers 0, N 0; effective cache 24.0 MiB",
-        "dense FLOPs   10.2 ps  FLOP    96.9%"}) {
+        "drift -0.40%", "outliers -", "[0.998, 1.004]  [0.996, 1.006]", "holds 1", "DOES NOT HOLD 1",
+        "== surface of naive and shared ==", "L 1,000 to 2,000 | layers 0 | N 0 | effective cache 24.0 MiB",
+        "dense FLOPs", "10.2 ps", "96.9%"}) {
     CHECK_THAT(text, Contains(part));
   }
+  report.conditions->stopped_by = StoppedBy::budget;
+  CHECK_THAT(table(report), Contains("stopped: time budget spent"));
   check_plain_and_narrow(text);
 }
 
-TEST_CASE("a grid of many shapes is summed up, a row per fit", "[report]") {
+TEST_CASE("a grid is a row per shape and scheme, and says how much is in the files", "[report]") {
   Report report = small_report();
   Fit fit;
   fit.scheme = "shared";
@@ -230,22 +307,23 @@ TEST_CASE("a grid of many shapes is summed up, a row per fit", "[report]") {
   fit.preferred = "affine";
   report.cases[0].fits = {fit};
   report.cases.resize(4, report.cases[0]);
-  CHECK_THAT(table(report), Contains("fit of shared against naive") && !Contains("summed up"));
+  CHECK_THAT(table(report), Contains("== fit of shared at L=256, layers=4 =="));
   report.cases.push_back(report.cases[0]);
   report.cases.back().shape->history_length = 1024;
   report.cases.back().equivalence = Equivalence{};
   MachineInfo other;
   other.cpu_model = "other CPU";
   report.cases.back().machine = other;
-  const std::string text = table(report);
-  CHECK_THAT(text, !Contains("fit of shared against naive") && Contains("5 shapes, summed up") &&
-                       Contains("--format csv") && Contains("DISAGREES in 1 shape"));
-  CHECK_THAT(text,
-             Contains("1,024       4  shared  0.0125  [0.0121, 0.0129]         50     32.0x  [31.5, 32.5]  affine"));
-  CHECK_THAT(text, !Contains("other CPU"));  // the report has a machine of its own
+  const std::string text = brief(report), all = table(report);
+  CHECK(words(row_of(text, "1,024")) ==
+        std::vector<std::string>{"1,024", "4", "shared", "50", "2.00", "s", "62.5", "ms", "32.0x", "[31.5,", "32.5]"});
+  CHECK_THAT(text, Contains("5 shapes with 5 points: every N in summary.csv") && Contains("DISAGREES in 1 shape"));
+  check_plain_and_narrow(text, 80);
+  CHECK_THAT(all, !Contains("== fit of shared") && Contains("== fits =="));
+  CHECK_THAT(all, Contains("0.0125  [0.0121, 0.0129]"));
+  CHECK_THAT(all, !Contains("other CPU"));  // the report has a machine of its own
   report.machine.reset();
   CHECK_THAT(table(report), Contains("machine   other CPU"));
-  check_plain_and_narrow(text);
 }
 
 TEST_CASE("a failed check is loud", "[report]") {
@@ -258,9 +336,11 @@ TEST_CASE("a failed check is loud", "[report]") {
                           std::nullopt, std::nullopt, std::nullopt, false}};
   report.cases[0].equivalence = equivalence;
   report.cases[0].composition = {{"shared", 5, {1.25, Interval{1.2, 1.3}}, false}};
+  CHECK_THAT(brief(report), Contains("failed    outputs DISAGREE"));
   const std::string text = table(report);
   CHECK_THAT(text, Contains("DISAGREES: 4 candidates checked, float64 at the full shape"));
-  CHECK_THAT(text, Contains("shared at N=5 DISAGREES: whole/assembled 1.250  95% [1.200, 1.300]"));
+  CHECK(words(text.substr(text.find("assembled"), text.find('\n', text.find("assembled")) - text.find("assembled"))) ==
+        std::vector<std::string>{"assembled", "1.250", "[1.200,", "1.300]", "DISAGREES"});
   CHECK_THAT(text, Contains("NaN"));
 }
 
@@ -292,7 +372,7 @@ TEST_CASE("the table says who judged how many, and what the check in fp32 found"
   CHECK_THAT(table(report), Contains("DISAGREES: off float64 by NaN at most"));
 }
 
-TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[report]") {
+TEST_CASE("the table stays plain text within its columns whatever it is given", "[report]") {
   Report report = small_report();
   const std::string hostile =
       "\x1b[31m\xc2\x9b"
@@ -354,10 +434,11 @@ TEST_CASE("the table stays plain text of 100 columns whatever it is given", "[re
   one.equivalence = equivalence;
   one.composition = {{hostile, 5, {1e-9, Interval{-1e300, 1e300}}, true}};
   report.cases.push_back(one);
-  check_plain_and_narrow(table(report));
-  const Case copy = report.cases[0];
-  report.cases.resize(5, copy);
-  check_plain_and_narrow(table(report));
+  for (const std::size_t cases : {2, 1, 5}) {
+    report.cases.resize(cases, Case(report.cases[0]));
+    check_plain_and_narrow(table(report));
+    check_plain_and_narrow(brief(report), 80);
+  }
 }
 
 }  // namespace kvcast::report

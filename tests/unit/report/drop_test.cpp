@@ -1,5 +1,3 @@
-#include "report/degradation_table.h"
-
 #include <optional>
 #include <string>
 #include <vector>
@@ -26,7 +24,7 @@ Degradation drop(std::int64_t length, std::int64_t candidates, const std::string
   return row;
 }
 
-std::string table(const Report& report) { return render(report, "table"); }
+std::string table(const Report& report) { return render(report, "table", false, true); }
 
 /// Whether a line has these words, apart from how they are spaced.
 bool has_row(const std::string& text, const std::vector<std::string>& words) {
@@ -59,9 +57,12 @@ TEST_CASE("the throughput drops of a case are in the table, those of others are 
                         drop(64, 10, "naive", 0.77)};
   const std::string text = table(report);
   CHECK(has_row(text, {"10", "naive", "3.00 ms", "5.00 ms", "40.0%", "[39.0%, 42.0%]"}));
-  CHECK(has_row(text, {"shared", "3.00 ms", "5.00 ms", "10.0%", "[9.0%, 12.0%]", "6.2%", "9.6%"}));
+  CHECK(has_row(text, {"10", "shared", "3.00 ms", "5.00 ms", "10.0%", "[9.0%, 12.0%]", "6.2%", "9.6%"}));
   CHECK(has_row(text, {"50", "naive", "50.0%"}));
   CHECK_THAT(text, !Contains("77.0%"));
+  CHECK_THAT(render(report, "table"),
+             Contains("drop      throughput of the ranking head behind shared -10.0% at N=10 |"));
+  CHECK_THAT(render(report, "table"), Contains("naive -50.0% at N=50\n"));
 }
 
 TEST_CASE("a large grid has the drops at the largest N of every shape", "[report][degradation]") {
@@ -91,9 +92,9 @@ TEST_CASE("what literal copies take of memory stands beside what sharing takes",
   memory = {{"shared", 50, 3 * kMiB, 2 * kMiB, kMiB}};
   CHECK_THAT(table(report), !Contains("resident"));
   memory.push_back({"shared-copy", 50, 53 * kMiB, 52 * kMiB, 50 * kMiB});
-  CHECK_THAT(table(report), Contains("resident  shared 3.00 MiB, shared-copy 53.0 MiB at N=50 (measured)\n"));
+  CHECK_THAT(table(report), Contains("resident  shared 3.00 MiB at N=50 | shared-copy 53.0 MiB at N=50 (measured)\n"));
   memory[0].candidates = 100;
-  CHECK_THAT(table(report), Contains("shared 3.00 MiB at N=100, shared-copy 53.0 MiB at N=50 (measured)\n"));
+  CHECK_THAT(table(report), Contains("shared 3.00 MiB at N=100 | shared-copy 53.0 MiB at N=50 (measured)\n"));
 }
 
 }  // namespace kvcast::report
