@@ -11,14 +11,15 @@
 
 #include "base/text.h"
 #include "kvcast/kvcast.h"
+#include "kvcast/words.h"
 #include "report/columns.h"
-#include "report/conclusion.h"
 #include "report/csv.h"
 #include "report/format.h"
 #include "report/layout.h"
 #include "report/render/xlsx_book.h"
 #include "report/render/xlsx_model.h"
 #include "report/render/xlsx_sections.h"
+#include "report/views/cells.h"
 #include "report/views/run.h"
 #include "report/views/sizing.h"
 #include "report/views/traffic.h"
@@ -41,13 +42,12 @@ void each_row(const Report& report, const std::function<void(const Case&, const 
   }
 }
 
-Cell cell(const Value& value, const std::string& unit = "") {
+/// A setting for people.
+Cell setting(const Value& value) {
+  if (const auto* count = std::get_if<std::int64_t>(&value)) return count_cell(*count);
+  if (const auto* flag = std::get_if<bool>(&value)) return text_cell(*flag ? "true" : "false");
   const auto* text = std::get_if<std::string>(&value);
-  return {text != nullptr ? one_line(*text) : "", value, unit};
-}
-template <typename T>
-Cell cell(const std::optional<T>& value, const std::string& unit = "") {
-  return value ? cell(Value{*value}, unit) : Cell{"-"};
+  return text_cell(text != nullptr ? one_line(*text) : "");
 }
 
 /// What differs from row to row, and what is the same in all.
@@ -65,31 +65,27 @@ std::pair<Table, Table> results(const Report& report) {
       varying.push_back(&column);
       table.heads.push_back({name});
     } else if (!values.empty() && !values.begin()->first.empty()) {
-      same.rows.push_back({cell(name), cell(values.begin()->second)});
+      same.rows.push_back({text_cell(name), setting(values.begin()->second)});
     }
   }
-  for (const Head& head : std::vector<Head>{{"N", true},
-                                            {"scheme"},
-                                            {"time", true},
-                                            {"candidates/s", true},
-                                            {"speed-up", true},
-                                            {"improvement", true},
-                                            {"status"}}) {
+  for (const Head& head : {number_head("N"), Head{"scheme"}, number_head("time"), number_head("candidates/s"),
+                           number_head("speed-up"), Head{"95%"}, number_head("improvement"), Head{"status"}}) {
     table.heads.push_back(head);
   }
+  const bool usable = no_result(report).empty();
   std::size_t rows = 0;
   each_row(report, [&](const Case& one, const Point& point, const SchemePoint& scheme) {
     if (++rows > kSummaryRows) return;
     auto& row = table.rows.emplace_back();
-    for (const auto* column : varying) row.push_back(cell(one.shape ? column->value(*one.shape) : Value{}));
-    const std::string status = to_string(scheme.status);
-    const auto time = scheme.seconds ? std::optional(scheme.seconds->median) : std::nullopt;
-    Cell speedup = cell(scheme.speedup, "ratio");
-    if (scheme.speedup) speedup.text = "x";
-    for (Cell& next : std::vector<Cell>{cell(point.candidates), cell(scheme.scheme), cell(time, "s"),
-                                        cell(scheme.candidates_per_s, "1/s"), speedup, cell(scheme.improvement, "0..1"),
-                                        cell(scheme.reason ? status + ": " + *scheme.reason : status)}) {
-      row.push_back(std::move(next));
+    for (const auto* column : varying) row.push_back(setting(one.shape ? column->value(*one.shape) : Value{}));
+    const auto speedup = usable ? scheme.speedup : std::nullopt;
+    const std::string reason = scheme.reason ? ": " + one_line(*scheme.reason) : "";
+    for (const Cell& next :
+         {count_cell(point.candidates), text_cell(one_line(scheme.scheme)),
+          seconds_cell(scheme.seconds ? std::optional(scheme.seconds->median) : std::nullopt),
+          number_cell(scheme.candidates_per_s, 4, "1/s"), factor_cell(speedup), interval_cell(speedup),
+          share_cell(speedup ? scheme.improvement : std::nullopt, 1), text_cell(to_string(scheme.status) + reason)}) {
+      row.push_back(next);
     }
   });
   if (rows > kSummaryRows) {
@@ -99,82 +95,54 @@ std::pair<Table, Table> results(const Report& report) {
   return {table, same};
 }
 
-/// A curve per scheme of one case.
-Chart chart_of(const Case& one, const std::string& title, const std::string& y,
-               const std::function<std::optional<double>(const SchemePoint&)>& value) {
-  Chart chart{title, "N, candidates", y};
-  std::map<std::string, Chart::Series> series;
-  for (const Point& point : one.points) {
-    for (const SchemePoint& scheme : point.schemes) {
-      const auto known = value(scheme);
-      if (known) series[scheme.scheme].points.emplace_back(static_cast<double>(point.candidates), *known);
-    }
-  }
-  for (auto& [name, one_series] : series) {
-    one_series.name = name;
-    one_series.measured = false;
-    chart.series.push_back(one_series);
-  }
-  return chart;
-}
-
-/// Sections of a document, those of its first view or its details.
-std::vector<Section> sections_of(const Document& document, bool details) {
-  std::vector<Section> found;
-  for (const Section& section : document.sections) {
-    if (section.details == details) found.push_back(section);
-  }
-  return found;
-}
-
 void write_answer(Sheet& sheet, std::uint16_t last, const Document& document) {
-  Look look;
+  CellLook look;
   look.bold = true;
   look.size = 14;
   if (document.answer_level == Emphasis::bad) look.colour = 0xC00000;
   sheet.across({0, 0}, last, document.answer.empty() ? "kvcast" : document.answer, look);
 }
 
-/// The answer over sections; those of the first view stand on the summary of a report without cases.
+/// The answer over what is not on the summary.
 void write_document(Book& book, Sheet& sheet, const Document& document, bool details_only) {
-  const auto sections = details_only ? sections_of(document, true) : document.sections;
+  std::vector<Section> sections;
+  for (const Section& section : document.sections) {
+    if (section.details || !details_only) sections.push_back(section);
+  }
   const std::uint16_t last = widen_for(sheet, sections);
   write_answer(sheet, last, document);
-  write_sections(book, sheet, 2, last, sections);
+  write_sections(book, sheet, last, sections);
 }
 
+/// Of a run what was measured where, every line and warning of its first view, and in place of its tables all rows; the
+/// first view of anything else.
 void write_summary(Book& book, Sheet& sheet, const Report& report) {
   const Document document = report_document(report);
+  const bool cases = !report.cases.empty();
   std::vector<Section> sections(1);
   auto& blocks = sections.front().blocks;
-  if (report.machine) blocks.push_back(Text{"machine", {machine_text(*report.machine)}});
-  if (report.conditions) blocks.push_back(Text{"conditions", {conditions_text(*report.conditions)}});
-  for (const Section& section : document.sections) {
+  std::vector<Block> charts;
+  for (const Section& section : run_document(report).sections) {
     for (const Block& block : section.blocks) {
-      if (const auto* notice = std::get_if<Notice>(&block); notice != nullptr && !report.cases.empty()) {
-        blocks.push_back(*notice);
-      }
+      const auto* text = std::get_if<Text>(&block);
+      if (std::holds_alternative<Chart>(block)) charts.push_back(block);
+      const bool line = text != nullptr && (!section.details || text->label == "machine" || text->label == "run");
+      if (line || std::holds_alternative<Notice>(block)) blocks.push_back(block);
     }
   }
-  if (report.cases.empty()) {
-    for (Section& section : sections_of(document, false)) sections.push_back(std::move(section));
-  } else {
+  if (cases) {
     auto [table, same] = results(report);
     blocks.push_back(std::move(table));
     blocks.push_back(std::move(same));
-    const Case* main = main_case(report);
-    const Case& one = main != nullptr ? *main : report.cases.front();
-    const std::string shape =
-        one.shape ? ", L=" + integer(one.shape->history_length) + ", layers=" + integer(one.shape->layers) : "";
-    blocks.push_back(chart_of(one, "Speed-up over naive" + shape, "speed-up", [](const SchemePoint& scheme) {
-      return scheme.speedup ? std::optional(scheme.speedup->value) : std::nullopt;
-    }));
-    blocks.push_back(chart_of(one, "Candidates per second" + shape, "candidates/s",
-                              [](const SchemePoint& scheme) { return scheme.candidates_per_s; }));
+    blocks.insert(blocks.end(), charts.begin(), charts.end());
   }
-  const std::uint16_t last = widen_for(sheet, sections);
-  write_answer(sheet, last, document);
-  write_sections(book, sheet, 2, last, sections, !report.cases.empty());
+  for (const Section& section : document.sections) {
+    if (!cases && !section.details) sections.push_back(section);
+  }
+  const std::uint16_t last = widen_for(sheet, sections, cases ? 95 : 130);
+  const auto right = static_cast<std::uint16_t>(last + (cases ? kChartColumns : 0));
+  write_answer(sheet, right, document);
+  write_sections(book, sheet, right, sections, cases ? std::optional(last) : std::nullopt);
 }
 
 // ---- raw data: the columns of the CSV files
@@ -276,7 +244,8 @@ void write_config(Sheet& sheet, const Report& report) {
     }
   }
   sheet.table(0, row, 1);
-  sheet.print({row, 1});
+  worksheet_set_portrait(sheet.raw());
+  sheet.print({row, 1}, 1);
 }
 
 }  // namespace
@@ -297,7 +266,7 @@ std::string render_xlsx(const Report& report) {
   sheet("traffic", report.traffic.has_value(),
         [&](Sheet& to) { write_document(book, to, traffic_document(report), !cases); });
   sheet("model", has_live_model(report), [&](Sheet& to) { write_live_model(book, to, report); });
-  sheet("details", cases, [&](Sheet& to) { write_document(book, to, run_document(report), false); });
+  sheet("details", cases, [&](Sheet& to) { write_document(book, to, run_document(report), true); });
   sheet("config", true, [&](Sheet& to) { write_config(to, report); });
   sheet("points", cases, [&](Sheet& to) { write_points(to, report); });
   sheet("samples", cases, [&](Sheet& to) { write_samples(to, report); });

@@ -24,7 +24,7 @@ namespace fs = std::filesystem;
 constexpr std::size_t kMaxUnits = 32767;
 constexpr std::int64_t kExactIntegers = std::int64_t{1} << 53;
 constexpr std::size_t kNarrow = 9, kWide = 44;
-constexpr double kFont = 11, kMaxHeight = 409;  // points
+constexpr double kFont = 11, kLineHeight = 1.37, kMaxHeight = 409;  // points
 // 2000-01-01: a report has no date, and the same report gives the same bytes.
 constexpr std::time_t kCreated = 946684800;
 
@@ -81,12 +81,12 @@ std::string absolute(At at) { return fmt::format("${}${}", column_name(at.column
 std::string relative(At at) { return fmt::format("{}{}", column_name(at.column), at.row + 1); }
 
 void Sheet::input(At at, const Value& value, const std::string& unit) {
-  Look look{number_format(unit)};
+  CellLook look{number_format(unit)};
   look.input = true;
   put(at, value, look);
 }
 
-void Sheet::put(At at, const Value& value, Look look) {
+void Sheet::put(At at, const Value& value, CellLook look) {
   const auto number = [&](double of, std::size_t characters) {
     worksheet_write_number(raw_, at.row, at.column, of, book_.format(look));
     widen(at.column, characters);
@@ -97,6 +97,7 @@ void Sheet::put(At at, const Value& value, Look look) {
     look.number.clear();
     worksheet_write_string(raw_, at.row, at.column, safe.c_str(), book_.format(look));
     widen(at.column, report::width(safe));
+    if (look.wrap) heighten(at.row, safe, static_cast<double>(width(at.column)), look);
   } else if (const auto* flag = std::get_if<bool>(&value)) {
     worksheet_write_boolean(raw_, at.row, at.column, *flag ? 1 : 0, nullptr);
   } else if (const auto* integer = std::get_if<std::int64_t>(&value)) {
@@ -111,36 +112,40 @@ void Sheet::put(At at, const Value& value, Look look) {
 }
 
 void Sheet::head(At at, const std::string& name, const std::string& unit, bool right) {
-  Look look;
+  CellLook look;
   look.bold = look.head = look.wrap = true;
   look.right = right;
   const std::string text = cell_text(unit.empty() ? name : name + " [" + unit + "]");
-  worksheet_write_string(raw_, at.row, at.column, text.c_str(), book_.format(look));
-  for (std::size_t at_word = 0, end; at_word < text.size(); at_word = end + 1) {
-    end = std::min(text.find(' ', at_word), text.size());
-    widen(at.column, report::width(text.substr(at_word, end - at_word)) + 2);  // the arrow of the filter
+  for (std::size_t start = 0, end = 0; start < text.size(); start = end + 1) {
+    end = std::min(text.find(' ', start), text.size());
+    widen(at.column, report::width(text.substr(start, end - start)) + 2);  // the arrow of the filter
   }
+  worksheet_write_string(raw_, at.row, at.column, text.c_str(), book_.format(look));
+  heighten(at.row, text, static_cast<double>(width(at.column)) - 2, look);
 }
 
-void Sheet::across(At at, std::uint16_t last, const std::string& text, const Look& look) {
+void Sheet::across(At at, std::uint16_t last, const std::string& text, CellLook look) {
   const std::string safe = cell_text(text);
-  Look wrapped = look;
-  wrapped.wrap = true;
+  look.wrap = true;
   double room = 0;
   for (std::uint16_t column = at.column; column <= last; ++column) room += static_cast<double>(width(column));
-  // No reader makes a row higher for what stands in several columns. Words do not fill their lines, bold ones are
-  // wider.
-  const double font = look.size > 0 ? look.size : kFont;
-  const double lines =
-      std::ceil(static_cast<double>(report::width(safe)) * (look.bold ? 1.2 : 1.1) * font / kFont / room);
-  if (height_.first != at.row) height_ = {at.row, 0};
-  height_.second = std::min(kMaxHeight, std::max(height_.second, lines * font * 1.37));
-  if (lines > 1 || look.size > 0) worksheet_set_row(raw_, at.row, height_.second, nullptr);
   if (last > at.column) {
-    worksheet_merge_range(raw_, at.row, at.column, at.row, last, safe.c_str(), book_.format(wrapped));
+    worksheet_merge_range(raw_, at.row, at.column, at.row, last, safe.c_str(), book_.format(look));
   } else {
-    worksheet_write_string(raw_, at.row, at.column, safe.c_str(), book_.format(wrapped));
+    worksheet_write_string(raw_, at.row, at.column, safe.c_str(), book_.format(look));
   }
+  heighten(at.row, safe, room, look);
+}
+
+void Sheet::heighten(std::uint32_t row, const std::string& text, double room, const CellLook& look) {
+  const double font = look.size > 0 ? look.size : kFont;
+  // Words do not fill their lines, and bold ones are wider.
+  const double columns = static_cast<double>(report::width(text)) * (look.bold ? 1.15 : 1.05) * font / kFont;
+  if (height_.first != row) height_ = {row, kFont * kLineHeight};
+  const double height = std::min(kMaxHeight, std::ceil(columns / room) * font * kLineHeight);
+  if (height <= height_.second) return;
+  height_.second = height;
+  worksheet_set_row(raw_, row, height, nullptr);
 }
 
 void Sheet::formula(At at, const std::string& formula, std::optional<double> result, const std::string& unit) {
@@ -170,17 +175,21 @@ void Sheet::chart(At at, int x_offset, const std::string& title, const Axis& x, 
       continue;
     }
     const bool ends = one.style == Curve::Style::ends;
-    lxw_chart_line none = {}, line = {};
-    lxw_chart_fill fill = {};
+    lxw_chart_line none = {};
     none.none = 1;
-    line.color = fill.color = ends ? 0x808080 : one.style == Curve::Style::marks ? 0x1F4E79 : 0xC55A11;
     chart_series_set_line(series, &none);
     chart_series_set_marker_type(series, ends ? LXW_CHART_MARKER_LONG_DASH : LXW_CHART_MARKER_CIRCLE);
     chart_series_set_marker_size(series, ends ? 5 : 7);
-    chart_series_set_marker_line(series, &line);
-    chart_series_set_marker_fill(series, &fill);
+    if (!ends) continue;
+    lxw_chart_line grey = {};
+    grey.color = 0x808080;
+    chart_series_set_marker_line(series, &grey);
   }
+  lxw_chart_font font = {};
+  font.size = kFont;
+  font.bold = 1;
   chart_title_set_name(chart, safe(title).c_str());
+  chart_title_set_name_font(chart, &font);
   for (const auto& [axis, wanted] : {std::pair{chart->x_axis, &x}, {chart->y_axis, &y}}) {
     chart_axis_set_name(axis, safe(wanted->name).c_str());
     chart_axis_set_num_format(axis, wanted->format.c_str());
@@ -215,13 +224,12 @@ void Sheet::table(std::uint32_t head, std::uint32_t last_row, std::uint16_t last
   worksheet_freeze_panes(raw_, head + 1, 0);
 }
 
-void Sheet::print(At last) {
+void Sheet::print(At last, std::uint16_t pages) {
   worksheet_print_area(raw_, 0, 0, last.row, last.column);
-  worksheet_fit_to_pages(raw_, 1, 0);
+  worksheet_fit_to_pages(raw_, 1, pages);
 }
 
 void Sheet::lay_out() {
-  worksheet_set_landscape(raw_);
   worksheet_set_paper(raw_, 9);  // A4
   worksheet_set_footer(raw_, "&L&A&R&P / &N");
   for (const auto& [column, characters] : widths_) {
@@ -264,6 +272,7 @@ Book::~Book() {
 Sheet Book::add(const std::string& name) {
   lxw_worksheet* sheet = workbook_add_worksheet(raw_, name.c_str());
   if (sheet == nullptr) throw IoError(folder_.string(), "cannot add sheet " + name);
+  worksheet_set_landscape(sheet);
   return {*this, sheet, name};
 }
 
@@ -271,7 +280,7 @@ void Book::name(const std::string& name, const Sheet& sheet, At at) {
   workbook_define_name(raw_, name.c_str(), fmt::format("={}!{}", sheet.name(), absolute(at)).c_str());
 }
 
-lxw_format* Book::format(const Look& look) {
+lxw_format* Book::format(const CellLook& look) {
   lxw_format*& format = formats_[fmt::format("{}|{}{}{}{}{}|{}|{}", look.number, look.bold, look.wrap, look.input,
                                              look.head, look.right, look.size, look.colour)];
   if (format != nullptr) return format;
@@ -284,6 +293,7 @@ lxw_format* Book::format(const Look& look) {
   if (look.wrap) {
     format_set_text_wrap(format);
     format_set_align(format, LXW_ALIGN_VERTICAL_TOP);
+    if (!look.right) format_set_indent(format, 1);
   }
   if (look.input) format_set_bg_color(format, 0xFFF2CC);
   if (look.head) {

@@ -34,7 +34,7 @@ std::string absolute(At at);
 std::string relative(At at);
 
 /// How a cell looks. `number`: as number_format().
-struct Look {
+struct CellLook {
   std::string number = {};
   bool bold = false, wrap = false, input = false, head = false, right = false;
   double size = 0;           ///< of the font, points; 0: as it comes
@@ -44,7 +44,7 @@ struct Look {
 /// A curve of a chart; x and y are ranges.
 struct Curve {
   std::string name, x, y;
-  enum class Style { line, marks, other_marks, ends } style = Style::line;
+  enum class Style { line, marks, ends } style = Style::line;
 };
 struct Axis {
   std::string name, format = "General";
@@ -62,10 +62,10 @@ class Sheet {
   void value(At at, const Value& value, const std::string& unit = "") { put(at, value, {number_format(unit)}); }
   /// An input that people may change.
   void input(At at, const Value& value, const std::string& unit = "");
-  void put(At at, const Value& value, Look look);
+  void put(At at, const Value& value, CellLook look);
   void head(At at, const std::string& name, const std::string& unit = "", bool right = false);
   /// Text over the columns from `at` to `last`, wrapped, in a row as high as it needs.
-  void across(At at, std::uint16_t last, const std::string& text, const Look& look = {});
+  void across(At at, std::uint16_t last, const std::string& text, CellLook look = {});
   /// `result` is what it comes to now, for readers that do not calculate; nullopt: an empty text.
   void formula(At at, const std::string& formula, std::optional<double> result, const std::string& unit = "");
   /// In front of `at`, its size in pixels; nothing without curves.
@@ -81,17 +81,20 @@ class Sheet {
   std::size_t width(std::uint16_t column) const;
   /// A table with a filter whose heads stay in view and are repeated on every page.
   void table(std::uint32_t head, std::uint32_t last_row, std::uint16_t last_column);
-  /// What is printed: rows and columns up to `last`, a page wide.
-  void print(At last);
+  /// What is printed: rows and columns up to `last`, a page wide and at most so many high; 0: any.
+  void print(At last, std::uint16_t pages = 0);
   /// Widths of columns. Once all cells are there.
   void lay_out();
 
  private:
+  /// No reader makes a row higher for a text over several columns, and some for none.
+  void heighten(std::uint32_t row, const std::string& text, double room, const CellLook& look);
+
   Book& book_;
   lxw_worksheet* raw_;
   std::string name_;
   std::map<std::uint16_t, std::size_t> widths_;
-  std::pair<std::uint32_t, double> height_;  ///< of the row that was written across last
+  std::pair<std::uint32_t, double> height_;  ///< of the row that was made higher last
 };
 
 /// Size of a chart, pixels, and the rows that it stands over.
@@ -112,7 +115,7 @@ class Book {
   void name(const std::string& name, const Sheet& sheet, At at);
   lxw_chart* chart(std::uint8_t type) { return workbook_add_chart(raw_, type); }
   /// Made once.
-  lxw_format* format(const Look& look);
+  lxw_format* format(const CellLook& look);
   /// Numbers that only charts need, in a hidden sheet; their range.
   std::string hidden(const std::vector<double>& numbers);
   /// Finishes it.

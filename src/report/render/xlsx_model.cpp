@@ -69,13 +69,14 @@ class Inputs {
       : book_(book), sheet_(sheet), row_(row), last_(last) {}
 
   void title(const std::string& text) {
-    Look look;
+    CellLook look;
     look.bold = true;
     look.size = 13;
     sheet_.across({row_++, 0}, last_, text, look);
     std::uint16_t column = 0;
     for (const char* const name : {"input", "value", "95% low", "95% high", "unit", "name", "what"}) {
-      sheet_.head({row_, column++}, name);
+      sheet_.head({row_, column}, name, "", column > 0 && column < 4);
+      ++column;
     }
     ++row_;
   }
@@ -356,7 +357,7 @@ void write_speedup(Book& book, Sheet& sheet, std::uint32_t& row, std::uint16_t l
   }
   const std::size_t measured_drops = heads.size();
   if (drop_at(report, one, std::nullopt, kBaseline) != nullptr) {
-    heads.push_back({"naive's drop, measured", "0..1", Style::other_marks});
+    heads.push_back({"naive's drop, measured", "0..1", Style::marks});
     heads.push_back({"drop, measured", "0..1", Style::marks});
   }
   const auto column = [](std::size_t at) { return static_cast<std::uint16_t>(at); };

@@ -4,13 +4,13 @@
 #include <cmath>
 #include <optional>
 
+#include "base/text.h"
 #include "report/layout.h"
 
 namespace kvcast::report {
 namespace {
 
-constexpr std::size_t kLine = 130;          // characters that a line of text has room for, at least
-constexpr std::uint16_t kChartColumns = 8;  // of the usual width, that a chart stands over
+constexpr std::size_t kBrief = 60;  // characters of an item that shares its line
 
 std::optional<double> number(const Value& value) {
   if (const auto* real = std::get_if<double>(&value)) return *real;
@@ -29,18 +29,23 @@ std::vector<Value> parts(const Cell& cell) {
   return {scalar ? cell.value : Value{cell.text}};
 }
 
-/// Cells from the column of a table, or one of them: where they have one unit they have one scale, so that they sort.
+/// A step of a unit that suits these numbers: cells of one unit in a column share it, so that they sort.
 struct Scale {
   double by = 1;
-  std::string format;
+  std::string suffix;
 };
-Scale scale_of(const std::string& unit, std::vector<double> values) {
-  const bool time = unit == "s";
-  if (!time && unit != "bytes") return {1, number_format(unit)};
+Scale scale_of(const Cell& cell, std::vector<double> values) {
+  const bool time = cell.unit == "s";
+  if (!time && cell.unit != "bytes") {
+    for (const char* const suffix : {"x", "/s"}) {
+      if (cell.text.ends_with(suffix)) return {1, suffix};
+    }
+    return {1, cell.unit == "%" ? "%" : ""};
+  }
   std::erase(values, 0.0);
   std::sort(values.begin(), values.end());
   const double typical = values.empty() ? 1 : std::abs(values[values.size() / 2]);
-  static const std::vector<std::string> times = {"s", "ms", "us", "ns"}, sizes = {"B", "KiB", "MiB", "GiB", "TiB"};
+  static const std::vector<std::string> times = {" s", " ms", " us", " ns"}, sizes = {" B", " KiB", " MiB", " GiB"};
   const auto& names = time ? times : sizes;
   double by = 1;
   std::size_t step = 0;
@@ -48,7 +53,26 @@ Scale scale_of(const std::string& unit, std::vector<double> values) {
     by *= time ? 1000 : 1.0 / 1024;
     ++step;
   }
-  return {by, (time || step > 0 ? "#,##0.00\" " : "#,##0\" ") + names[step] + "\""};
+  return {by, names[step]};
+}
+
+/// Shows `value`, scaled, with as many digits as the text of its cell has.
+std::string format_of(const Cell& cell, double value, const Scale& scale) {
+  const std::size_t first = cell.text.find_first_of("0123456789");
+  if (first == std::string::npos) return number_format(cell.unit);
+  const std::string digits = cell.text.substr(first, cell.text.find_first_not_of("0123456789.,", first) - first);
+  const std::size_t point = digits.find('.');
+  auto decimals = point == std::string::npos ? 0 : static_cast<int>(digits.size() - point - 1);
+  if (scale.by != 1 && value != 0) {
+    const std::size_t leading = std::min(digits.find_first_not_of("0.,"), digits.size());
+    const auto known = std::count_if(digits.begin() + static_cast<std::ptrdiff_t>(leading), digits.end(),
+                                     [](char c) { return c >= '0'; });
+    decimals = static_cast<int>(known) - 1 - static_cast<int>(std::floor(std::log10(std::abs(value))));
+  }
+  std::string format = cell.unit == "0..1" ? "0" : "#,##0";
+  if (decimals > 0) format += "." + std::string(static_cast<std::size_t>(std::min(decimals, 9)), '0');
+  if (cell.unit == "0..1") return format + "%";
+  return scale.suffix.empty() ? format : format + "\"" + scale.suffix + "\"";
 }
 
 /// A column of a table, over the columns of the sheet that its figures take.
@@ -76,8 +100,8 @@ std::vector<Span> spans(const Table& table) {
   return all;
 }
 
-Look look_of(Emphasis emphasis) {
-  Look look;
+CellLook look_of(Emphasis emphasis) {
+  CellLook look;
   look.bold = emphasis == Emphasis::strong || emphasis == Emphasis::bad;
   if (emphasis == Emphasis::bad) look.colour = 0xC00000;
   if (emphasis == Emphasis::warning) look.colour = 0x9C5700;
@@ -88,12 +112,12 @@ Look look_of(Emphasis emphasis) {
 /// Writes blocks below each other.
 class Writer {
  public:
-  Writer(Book& book, Sheet& sheet, std::uint32_t row, std::uint16_t last, bool beside)
-      : row(row), book_(book), sheet_(sheet), last_(last), beside_(beside), chart_row_(row) {}
+  Writer(Book& book, Sheet& sheet, std::uint16_t last, std::optional<std::uint16_t> beside)
+      : book_(book), sheet_(sheet), last_(last), beside_(beside) {}
 
   void title(const std::string& text, double size) {
     if (text.empty()) return;
-    Look look = look_of(Emphasis::strong);
+    CellLook look = look_of(Emphasis::strong);
     look.size = size;
     sheet_.across({row++, 0}, last_, text, look);
   }
@@ -101,15 +125,17 @@ class Writer {
   void operator()(const Table& table) {
     end_lines();
     if (table.rows.empty()) return;
+    if (beside_ && chart_row_ == 0) chart_row_ = row;
     title(table.title, 0);
     const auto columns = spans(table);
     std::uint16_t column = 0;
     for (std::size_t i = 0; i < columns.size(); ++i) {
       const Head& head = table.heads[i];
       const std::string name = head.group.empty() ? head.name : head.group + ": " + head.name;
-      static const char* const ends[] = {"", "95% low", "95% high"};
+      static const std::string ends[] = {"", " low", " high"};
+      const std::size_t from = columns[i].width == 2 ? 1 : 0;  // an interval
       for (std::size_t k = 0; k < columns[i].width; ++k) {
-        sheet_.head({row, column++}, k == 0 ? name : columns[i].width == 2 ? "to" : ends[k], "", head.right);
+        sheet_.head({row, column++}, name + ends[k + from], "", head.right || from > 0);
       }
     }
     ++row;
@@ -128,8 +154,11 @@ class Writer {
   void operator()(const Text& text) {
     const std::uint16_t first = text.label.empty() ? 0 : 1;
     if (first > 0) sheet_.across({row, 0}, 0, text.label, look_of(Emphasis::strong));
-    for (const auto& item : text.items) sheet_.across({row++, first}, last_, item, look_of(text.emphasis));
-    if (text.items.empty() && first > 0) ++row;
+    const bool brief = std::all_of(text.items.begin(), text.items.end(),
+                                   [](const std::string& item) { return width(item) <= kBrief; });
+    for (const auto& item : brief ? std::vector{join(text.items, " | ")} : text.items) {
+      sheet_.across({row++, first}, last_, item, look_of(text.emphasis));
+    }
     lines_ = Lines::texts;
   }
 
@@ -160,7 +189,7 @@ class Writer {
     }
     const Axis x{chart.x, "General", chart.log_x}, y{chart.y, "General", chart.log_y};
     if (beside_) {
-      sheet_.chart({chart_row_, static_cast<std::uint16_t>(last_ + 2)}, 0, chart.title, x, y, curves);
+      sheet_.chart({chart_row_, static_cast<std::uint16_t>(*beside_ + 2)}, 0, chart.title, x, y, curves);
       chart_row_ += kChartRows;
       return;
     }
@@ -182,44 +211,39 @@ class Writer {
     lines_ = Lines::none;
   }
 
-  void print() {
-    const std::uint16_t right = beside_ && chart_row_ > 0 ? kChartColumns : 0;
-    sheet_.print({std::max({row, beside_ ? chart_row_ : 0, 1U}) - 1, static_cast<std::uint16_t>(last_ + right)});
-  }
+  void print() { sheet_.print({std::max(row, chart_row_) - 1, last_}); }
 
-  std::uint32_t row;
+  std::uint32_t row = 2;
 
  private:
   void cell(std::uint16_t column, const Cell& cell, const Span& span, bool right) {
-    Look look = look_of(cell.emphasis);
+    CellLook look = look_of(cell.emphasis);
     const auto values = parts(cell);
     std::vector<double> own;
     for (const Value& value : values) {
       if (const auto figure = number(value)) own.push_back(*figure);
     }
-    const Scale scale = scale_of(cell.unit, span.mixed ? own : span.numbers);
-    for (Value value : values) {
+    const Scale scale = scale_of(cell, span.mixed ? own : span.numbers);
+    for (const Value& value : values) {
       const auto figure = number(value);
       look.right = right || figure;
       look.wrap = !figure;
-      look.number = scale.format;
-      if (figure && scale.by != 1) value = *figure * scale.by;
-      if (cell.unit == "ratio" && cell.text.ends_with('x')) look.number = "0.00\"x\"";
-      sheet_.put({row, column++}, value, look);
+      if (figure) look.number = format_of(cell, *figure * scale.by, scale);
+      sheet_.put({row, column++}, figure && scale.by != 1 ? Value{*figure * scale.by} : value, look);
     }
   }
 
   Book& book_;
   Sheet& sheet_;
   std::uint16_t last_;
-  bool beside_;
-  std::uint32_t chart_row_;
+  std::optional<std::uint16_t> beside_;
+  std::uint32_t chart_row_ = 0;  ///< of the next one
   enum class Lines { none, texts, chart } lines_ = Lines::none;
 };
 
 }  // namespace
 
-std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections) {
+std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections, std::size_t room) {
   std::uint16_t columns = 4;
   for (const Section& section : sections) {
     for (const Block& block : section.blocks) {
@@ -238,24 +262,24 @@ std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections) {
       columns = std::max(columns, column);
     }
   }
-  std::size_t room = 0;
-  for (std::uint16_t column = 0; column < columns || room < kLine; ++column) {
-    room += sheet.width(column);
+  std::size_t taken = 0;
+  for (std::uint16_t column = 0; column < columns || taken < room; ++column) {
+    sheet.widen(column, 0);
+    taken += sheet.width(column);
     columns = std::max(columns, static_cast<std::uint16_t>(column + 1));
   }
   return static_cast<std::uint16_t>(columns - 1);
 }
 
-std::uint32_t write_sections(Book& book, Sheet& sheet, std::uint32_t row, std::uint16_t last,
-                             const std::vector<Section>& sections, bool beside) {
-  Writer writer(book, sheet, row, last, beside);
+void write_sections(Book& book, Sheet& sheet, std::uint16_t last, const std::vector<Section>& sections,
+                    std::optional<std::uint16_t> beside) {
+  Writer writer(book, sheet, last, beside);
   for (const Section& section : sections) {
     writer.title(section.title, 13);
     for (const Block& block : section.blocks) std::visit([&](const auto& one) { writer(one); }, block);
     writer.end_lines();
   }
   writer.print();
-  return writer.row;
 }
 
 }  // namespace kvcast::report

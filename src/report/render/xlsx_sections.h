@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cstdint>
-#include <string>
+#include <optional>
 #include <vector>
 
 #include "report/document.h"
@@ -10,12 +10,15 @@
 
 namespace kvcast::report {
 
-/// Makes the columns as wide as the tables of these sections need; the last column that text may go on to.
-std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections);
+/// Makes the columns as wide as the tables of these sections need; the last of them, and of `room` characters.
+std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections, std::size_t room = 130);
 
-/// From `row` on; returns the row after a blank one. Charts stand below what is before them or, beside, behind column
-/// `last`. What is printed ends there.
-std::uint32_t write_sections(Book& book, Sheet& sheet, std::uint32_t row, std::uint16_t last,
-                             const std::vector<Section>& sections, bool beside = false);
+/// Columns that a chart stands over, of the usual width, and one before it.
+inline constexpr std::uint16_t kChartColumns = 9;
+
+/// From row 2 on, and what is printed. Text goes over the columns up to `last`. Charts stand below what is before them
+/// or, beside, behind column `beside` from the first table on.
+void write_sections(Book& book, Sheet& sheet, std::uint16_t last, const std::vector<Section>& sections,
+                    std::optional<std::uint16_t> beside = {});
 
 }  // namespace kvcast::report
