@@ -69,7 +69,7 @@ std::pair<Table, Table> results(const Report& report) {
     }
   }
   for (const Head& head : {number_head("N"), Head{"scheme"}, number_head("time"), number_head("candidates/s"),
-                           number_head("speed-up"), Head{"95%"}, number_head("improvement"), Head{"status"}}) {
+                           number_head("speed-up"), number_head("95%"), number_head("improvement"), Head{"status"}}) {
     table.heads.push_back(head);
   }
   const bool usable = no_result(report).empty();
@@ -268,7 +268,7 @@ std::string render_xlsx(const Report& report) {
   sheet("model", has_live_model(report), [&](Sheet& to) { write_live_model(book, to, report); });
   sheet("details", cases, [&](Sheet& to) { write_document(book, to, run_document(report), true); });
   sheet("config", true, [&](Sheet& to) { write_config(to, report); });
-  sheet("points", cases, [&](Sheet& to) { write_points(to, report); });
+  sheet("points", report.cases.size() > 1, [&](Sheet& to) { write_points(to, report); });
   sheet("samples", cases, [&](Sheet& to) { write_samples(to, report); });
   return book.bytes();
 }

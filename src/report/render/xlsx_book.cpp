@@ -54,7 +54,7 @@ std::string number_format(const std::string& unit) {
   if (unit == "s") return "[<0.001]0.000E+00;0.000000";
   if (unit == "1/s" || unit == "GFLOP/s" || unit == "GB/s") return "#,##0.00";
   if (unit == "FLOP") return "0.000E+00";
-  if (unit == "bytes") return "#,##0";
+  if (unit == "bytes" || unit == "candidates") return "#,##0";
   return "";
 }
 
@@ -121,7 +121,7 @@ void Sheet::head(At at, const std::string& name, const std::string& unit, bool r
     widen(at.column, report::width(text.substr(start, end - start)) + 2);  // the arrow of the filter
   }
   worksheet_write_string(raw_, at.row, at.column, text.c_str(), book_.format(look));
-  heighten(at.row, text, static_cast<double>(width(at.column)) - 2, look);
+  heighten(at.row, text, static_cast<double>(width(at.column)), look);
 }
 
 void Sheet::across(At at, std::uint16_t last, const std::string& text, CellLook look) {
@@ -141,8 +141,9 @@ void Sheet::heighten(std::uint32_t row, const std::string& text, double room, co
   const double font = look.size > 0 ? look.size : kFont;
   // Words do not fill their lines, and bold ones are wider.
   const double columns = static_cast<double>(report::width(text)) * (look.bold ? 1.15 : 1.05) * font / kFont;
+  const double lines = std::max(1.0, std::ceil(columns / room - 0.15));
   if (height_.first != row) height_ = {row, kFont * kLineHeight};
-  const double height = std::min(kMaxHeight, std::ceil(columns / room) * font * kLineHeight);
+  const double height = std::min(kMaxHeight, lines * font * kLineHeight);
   if (height <= height_.second) return;
   height_.second = height;
   worksheet_set_row(raw_, row, height, nullptr);

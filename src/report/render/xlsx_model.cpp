@@ -339,29 +339,26 @@ void write_speedup(Book& book, Sheet& sheet, std::uint32_t& row, std::uint16_t l
 
   struct Head {
     std::string name;
-    const char* unit = "ratio";
     Style style = Style::line;
   };
-  std::vector<Head> heads = {{"N", "candidates"},
-                             {"measured", "ratio", Style::marks},
-                             {"95% low", "ratio", Style::ends},
-                             {"95% high", "ratio", Style::ends}};
+  std::vector<Head> heads = {{"N"}, {"measured", Style::marks}, {"95% low", Style::ends}, {"95% high", Style::ends}};
   constexpr std::size_t kMeasured = 1, kModels = 4;
   for (const FittedModel& model : fit.models) heads.push_back({model.formula});
   heads.push_back({"r = 0.15 (design note)"});
   const std::size_t improvement = heads.size();
-  heads.push_back({"improvement", "0..1"});
+  heads.push_back({"improvement"});
   if (drop) {
-    heads.push_back({"drop, design note's rule", "0..1"});
-    heads.push_back({"drop, exact", "0..1"});
+    heads.push_back({"drop, design note's rule"});
+    heads.push_back({"drop, exact"});
   }
   const std::size_t measured_drops = heads.size();
   if (drop_at(report, one, std::nullopt, kBaseline) != nullptr) {
-    heads.push_back({"naive's drop, measured", "0..1", Style::marks});
-    heads.push_back({"drop, measured", "0..1", Style::marks});
+    heads.push_back({"naive's drop, measured", Style::marks});
+    heads.push_back({"drop, measured", Style::marks});
   }
   const auto column = [](std::size_t at) { return static_cast<std::uint16_t>(at); };
-  for (std::size_t i = 0; i < heads.size(); ++i) sheet.head({row, column(i)}, heads[i].name, heads[i].unit, true);
+  for (std::size_t i = 0; i < heads.size(); ++i)
+    sheet.head({row, column(i)}, heads[i].name, i == 0 ? "candidates" : "", true);
 
   std::set<std::int64_t> all = {1, 2, 5, 10, 20, 50, 100, 200, 500, 1000};
   for (const Point& point : one.points) all.insert(point.candidates);
@@ -441,7 +438,7 @@ void write_live_model(Book& book, Sheet& sheet, const Report& report) {
     write_live_sizing(book, sheet, row, last, *report.sizing, *model);
   }
   if (one != nullptr) write_speedup(book, sheet, row, last, report, *one, *main_fit(*one));
-  sheet.print({row, last});
+  sheet.print({row, last}, one != nullptr && row < 75 ? 1 : 0);
 }
 
 }  // namespace kvcast::report

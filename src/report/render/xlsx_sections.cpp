@@ -10,7 +10,8 @@
 namespace kvcast::report {
 namespace {
 
-constexpr std::size_t kBrief = 60;  // characters of an item that shares its line
+constexpr std::uint32_t kPageRows = 75;  // of a printed page, at least
+constexpr std::size_t kBrief = 60;       // characters of an item that shares its line
 
 std::optional<double> number(const Value& value) {
   if (const auto* real = std::get_if<double>(&value)) return *real;
@@ -25,8 +26,7 @@ std::vector<Value> parts(const Cell& cell) {
     if (!estimate->ci95) return {estimate->value};
     return {estimate->value, estimate->ci95->lo, estimate->ci95->hi};
   }
-  const bool scalar = number(cell.value) || std::holds_alternative<bool>(cell.value);
-  return {scalar ? cell.value : Value{cell.text}};
+  return {number(cell.value) ? cell.value : Value{cell.text}};
 }
 
 /// A step of a unit that suits these numbers: cells of one unit in a column share it, so that they sort.
@@ -211,7 +211,10 @@ class Writer {
     lines_ = Lines::none;
   }
 
-  void print() { sheet_.print({std::max(row, chart_row_) - 1, last_}); }
+  void print() {
+    const std::uint32_t rows = std::max(row, chart_row_);
+    sheet_.print({rows - 1, last_}, static_cast<std::uint16_t>((rows + kPageRows - 1) / kPageRows));
+  }
 
   std::uint32_t row = 2;
 
@@ -226,7 +229,7 @@ class Writer {
     const Scale scale = scale_of(cell, span.mixed ? own : span.numbers);
     for (const Value& value : values) {
       const auto figure = number(value);
-      look.right = right || figure;
+      look.right = right || figure || span.width > 1;
       look.wrap = !figure;
       if (figure) look.number = format_of(cell, *figure * scale.by, scale);
       sheet_.put({row, column++}, figure && scale.by != 1 ? Value{*figure * scale.by} : value, look);
