@@ -237,7 +237,8 @@ void write_config(Sheet& sheet, const Report& report) {
   const auto json = nlohmann::json::parse(render_json(parts));
   std::uint32_t row = 0;
   for (const char* const part : {"tool", "machine", "conditions", "config"}) {
-    const auto flat = json.value(part, nlohmann::json()).flatten();
+    if (json.at(part).is_null()) continue;
+    const auto flat = json.at(part).flatten();
     for (const auto& [path, value] : flat.items()) {
       sheet.value({++row, 0}, part + path);
       sheet.value({row, 1}, value_of(value));

@@ -286,6 +286,7 @@ lxw_format* Book::format(const CellLook& look) {
                                              look.head, look.right, look.size, look.colour)];
   if (format != nullptr) return format;
   format = workbook_add_format(raw_);
+  format_set_align(format, LXW_ALIGN_VERTICAL_TOP);
   if (!look.number.empty()) format_set_num_format(format, look.number.c_str());
   if (look.bold) format_set_bold(format);
   if (look.size > 0) format_set_font_size(format, look.size);
@@ -293,7 +294,6 @@ lxw_format* Book::format(const CellLook& look) {
   if (look.right) format_set_align(format, LXW_ALIGN_RIGHT);
   if (look.wrap) {
     format_set_text_wrap(format);
-    format_set_align(format, LXW_ALIGN_VERTICAL_TOP);
     if (!look.right) format_set_indent(format, 1);
   }
   if (look.input) format_set_bg_color(format, 0xFFF2CC);

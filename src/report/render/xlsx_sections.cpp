@@ -37,9 +37,8 @@ struct Scale {
 Scale scale_of(const Cell& cell, std::vector<double> values) {
   const bool time = cell.unit == "s";
   if (!time && cell.unit != "bytes") {
-    for (const char* const suffix : {"x", "/s"}) {
-      if (cell.text.ends_with(suffix)) return {1, suffix};
-    }
+    if (cell.unit == "1/s" && cell.text.find("/s") != std::string::npos) return {1, "/s"};
+    if (cell.unit == "ratio" && cell.text.ends_with('x')) return {1, "x"};
     return {1, cell.unit == "%" ? "%" : ""};
   }
   std::erase(values, 0.0);
@@ -142,7 +141,12 @@ class Writer {
     for (const auto& cells : table.rows) {
       column = 0;
       for (std::size_t i = 0; i < columns.size(); ++i) {
-        if (i < cells.size()) cell(column, cells[i], columns[i], table.heads[i].right);
+        const bool rest = i + 1 == columns.size() && !table.heads[i].right && columns[i].numbers.empty();
+        if (i < cells.size() && rest) {
+          sheet_.across({row, column}, std::max(column, last_), cells[i].text, look_of(cells[i].emphasis));
+        } else if (i < cells.size()) {
+          cell(column, cells[i], columns[i], table.heads[i].right);
+        }
         column = static_cast<std::uint16_t>(column + columns[i].width);
       }
       ++row;
@@ -257,8 +261,9 @@ std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections, std:
       std::uint16_t column = 0;
       const auto all = spans(*table);
       for (std::size_t i = 0; i < all.size(); ++i) {
+        // Text in the last column goes on over the others.
         for (const auto& row : table->rows) {
-          if (i < row.size()) sheet.widen(column, width(row[i].text));
+          if (i < row.size() && i + 1 < all.size()) sheet.widen(column, width(row[i].text));
         }
         column = static_cast<std::uint16_t>(column + all[i].width);
       }
