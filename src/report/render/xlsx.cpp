@@ -167,7 +167,7 @@ void finish_data(Sheet& sheet, At end) {
   const auto last = static_cast<std::uint16_t>(end.column - 1);
   const std::uint32_t row = std::min(end.row, kMaxRows - 1);
   sheet.table(0, row, last);
-  sheet.print({std::min(row, kPrintedRows), last});
+  sheet.print({std::min(row, kPrintedRows), last}, 1);
 }
 
 void write_points(Sheet& sheet, const Report& report) {

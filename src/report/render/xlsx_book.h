@@ -97,6 +97,8 @@ class Sheet {
   std::pair<std::uint32_t, double> height_;  ///< of the row that was made higher last
 };
 
+/// Rows that a printed page can take.
+inline constexpr std::uint32_t kPageRows = 75;
 /// Size of a chart, pixels, and the rows that it stands over.
 inline constexpr int kChartWidth = 460;
 inline constexpr std::uint32_t kChartRows = 17;

@@ -438,7 +438,7 @@ void write_live_model(Book& book, Sheet& sheet, const Report& report) {
     write_live_sizing(book, sheet, row, last, *report.sizing, *model);
   }
   if (one != nullptr) write_speedup(book, sheet, row, last, report, *one, *main_fit(*one));
-  sheet.print({row, last}, one != nullptr && row < 75 ? 1 : 0);
+  sheet.print({row, last}, static_cast<std::uint16_t>(1 + row / kPageRows));
 }
 
 }  // namespace kvcast::report

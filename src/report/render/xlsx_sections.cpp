@@ -1,6 +1,7 @@
 #include "report/render/xlsx_sections.h"
 
 #include <algorithm>
+#include <cctype>
 #include <cmath>
 #include <optional>
 
@@ -10,8 +11,8 @@
 namespace kvcast::report {
 namespace {
 
-constexpr std::uint32_t kPageRows = 75;  // of a printed page, at least
-constexpr std::size_t kBrief = 60;       // characters of an item that shares its line
+constexpr std::size_t kLastWidth = 13;
+constexpr std::size_t kBrief = 60;  // characters of an item that shares its line
 
 std::optional<double> number(const Value& value) {
   if (const auto* real = std::get_if<double>(&value)) return *real;
@@ -55,6 +56,11 @@ Scale scale_of(const Cell& cell, std::vector<double> values) {
   return {by, names[step]};
 }
 
+std::string in_format(std::string words) {
+  std::erase(words, '"');
+  return "\"" + words + "\"";
+}
+
 /// Shows `value`, scaled, with as many digits as the text of its cell has.
 std::string format_of(const Cell& cell, double value, const Scale& scale) {
   const std::size_t first = cell.text.find_first_of("0123456789");
@@ -70,8 +76,12 @@ std::string format_of(const Cell& cell, double value, const Scale& scale) {
   }
   std::string format = cell.unit == "0..1" ? "0" : "#,##0";
   if (decimals > 0) format += "." + std::string(static_cast<std::size_t>(std::min(decimals, 9)), '0');
+  // "at least 2,000"
+  const bool words = std::any_of(cell.text.begin(), cell.text.begin() + static_cast<std::ptrdiff_t>(first),
+                                 [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; });
+  if (words) format = in_format(cell.text.substr(0, first)) + format;
   if (cell.unit == "0..1") return format + "%";
-  return scale.suffix.empty() ? format : format + "\"" + scale.suffix + "\"";
+  return scale.suffix.empty() ? format : format + in_format(scale.suffix);
 }
 
 /// A column of a table, over the columns of the sheet that its figures take.
@@ -217,7 +227,7 @@ class Writer {
 
   void print() {
     const std::uint32_t rows = std::max(row, chart_row_);
-    sheet_.print({rows - 1, last_}, static_cast<std::uint16_t>((rows + kPageRows - 1) / kPageRows));
+    sheet_.print({rows - 1, last_}, static_cast<std::uint16_t>(1 + rows / kPageRows));
   }
 
   std::uint32_t row = 2;
@@ -262,8 +272,9 @@ std::uint16_t widen_for(Sheet& sheet, const std::vector<Section>& sections, std:
       const auto all = spans(*table);
       for (std::size_t i = 0; i < all.size(); ++i) {
         // Text in the last column goes on over the others.
+        const std::size_t most = i + 1 < all.size() ? std::string::npos : kLastWidth;
         for (const auto& row : table->rows) {
-          if (i < row.size() && i + 1 < all.size()) sheet.widen(column, width(row[i].text));
+          if (i < row.size()) sheet.widen(column, std::min(width(row[i].text), most));
         }
         column = static_cast<std::uint16_t>(column + all[i].width);
       }
