@@ -90,23 +90,11 @@ class Screen {
 class Columns {
  public:
   Columns(const Table& table, std::size_t room) : table_(table) {
-    for (std::size_t c = 0; c < table.heads.size(); ++c) {
-      std::size_t widest = 0;
-      for (const auto& row : table.rows) widest = std::max(widest, width(one_line(row[c].text)));
-      const std::string name = breakable(one_line(table.heads[c].name));
-      std::size_t room = std::max({widest, longest_word(name), std::size_t{9}});
-      while (wrapped(name, room).size() > 2) ++room;
-      heads_.push_back(wrapped(name, room));
-      if (name.empty()) heads_.back().clear();
-      for (const std::string& head : heads_.back()) widest = std::max(widest, width(head));
-      widths_.push_back(widest);
+    // Narrower heads, then narrower gaps, where it is too wide.
+    for (const auto& [head, gap] : {std::pair<std::size_t, std::size_t>{13, 2}, {9, 2}, {9, 1}}) {
+      lay_out(head, gap);
+      if (total() <= room) return;
     }
-    for (std::size_t c = 0; c < widths_.size(); c = last_of_group(c) + 1) {
-      const std::size_t last = last_of_group(c), wanted = width(one_line(table.heads[c].group));
-      const std::size_t span = span_of(c, last);
-      if (wanted > span) widths_[last] += wanted - span;
-    }
-    if (total() > room) gap_ = 1;
     // Words give way, then whatever is widest; what is cut shows a ~.
     while (total() > room && shrink(false, total() - room)) {
     }
@@ -156,6 +144,33 @@ class Columns {
   }
 
  private:
+  /// Heads on one line where they fit `head` columns or their cells, else on two, or more where words are long.
+  void lay_out(std::size_t head, std::size_t gap) {
+    gap_ = gap;
+    heads_.clear();
+    widths_.clear();
+    for (std::size_t c = 0; c < table_.heads.size(); ++c) {
+      std::size_t widest = 0;
+      for (const auto& row : table_.rows) widest = std::max(widest, width(one_line(row[c].text)));
+      const std::string name = breakable(one_line(table_.heads[c].name));
+      std::size_t room = std::max({widest, longest_word(name), head});
+      while (wrapped(name, room).size() > 2) ++room;
+      heads_.push_back(name.empty() ? std::vector<std::string>() : wrapped(name, room));
+      for (const std::string& line : heads_.back()) widest = std::max(widest, width(line));
+      widths_.push_back(widest);
+    }
+    for (std::size_t c = 0; c < widths_.size(); c = last_of_group(c) + 1) {
+      const std::size_t last = last_of_group(c), wanted = width(one_line(table_.heads[c].group));
+      const std::size_t span = span_of(c, last);
+      if (wanted > span) widths_[last] += wanted - span;
+    }
+  }
+  bool words(std::size_t column) const {
+    return std::none_of(table_.rows.begin(), table_.rows.end(), [&](const auto& row) {
+      const Value& value = row[column].value;
+      return !std::holds_alternative<std::monostate>(value) && !std::holds_alternative<std::string>(value);
+    });
+  }
   /// A long word may break at its hyphen: "cross-" over "validated".
   static std::string breakable(std::string name) {
     const std::size_t at = name.find('-');
@@ -187,14 +202,13 @@ class Columns {
     constexpr std::size_t kNarrowest = 4;
     std::size_t widest = widths_.size();
     for (std::size_t c = 0; c < widths_.size(); ++c) {
-      if (!all && table_.heads[c].right) continue;
+      if (!all && !words(c)) continue;
       if (widths_[c] > kNarrowest && (widest == widths_.size() || widths_[c] > widths_[widest])) widest = c;
     }
     if (widest == widths_.size()) return false;
     std::size_t next = kNarrowest;  // the widest but one
     for (std::size_t c = 0; c < widths_.size(); ++c) {
-      if (c != widest && (all || !table_.heads[c].right))
-        next = std::max(next, std::min(widths_[c], widths_[widest] - 1));
+      if (c != widest && (all || words(c))) next = std::max(next, std::min(widths_[c], widths_[widest] - 1));
     }
     widths_[widest] -= std::min(by, widths_[widest] - next);
     return true;
@@ -278,12 +292,17 @@ class Renderer {
     for (const Section& section : document_.sections) {
       if (!shown(section, look_)) continue;
       screen_.gap();
-      if (look_.details && !section.title.empty()) screen_.line(screen_.painted(title(section), Emphasis::strong));
+      // The answer is the title of what comes first.
+      fresh_ = (look_.details || &section != &document_.sections.front()) && !section.title.empty();
+      if (fresh_) screen_.line(screen_.painted(title(section), Emphasis::strong));
       margin_ = kMargin;
       for (const Block& block : section.blocks) {
         if (const auto* text = std::get_if<Text>(&block)) margin_ = std::max(margin_, width(text->label) + 2);
       }
-      for (const Block& block : section.blocks) std::visit([&](const auto& one) { show(one); }, block);
+      for (const Block& block : section.blocks) {
+        std::visit([&](const auto& one) { show(one); }, block);
+        fresh_ = false;
+      }
     }
     if (const std::string more = look_.details ? "" : left_out(document_, hidden_, room_ - kMargin - 1);
         !more.empty()) {
@@ -303,7 +322,7 @@ class Renderer {
   std::string title(const Section& section) const { return "== " + clipped(section.title, room_ - 6) + " =="; }
 
   void show(const Table& table) {
-    screen_.gap();
+    if (!fresh_) screen_.gap();
     screen_.table(table);
     screen_.gap();
   }
@@ -330,6 +349,7 @@ class Renderer {
   Screen screen_;
   std::vector<const Notice*> notices_;  // that are shown
   std::size_t hidden_ = 0, margin_ = kMargin;
+  bool fresh_ = false;  // a section's title is the last line
 };
 
 }  // namespace

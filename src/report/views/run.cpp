@@ -201,12 +201,12 @@ Table first_table(const Case& one) {
     }
   }
   const std::size_t all = rows.size();
+  const auto last = [&](const std::string& scheme) {
+    const auto found =
+        std::find_if(one.points.rbegin(), one.points.rend(), [&](const Point& point) { return timed(point, scheme); });
+    return found == one.points.rend() ? nullptr : &*found;
+  };
   if (rows.size() > kFirstRows && named) {
-    const auto last = [&](const std::string& scheme) {
-      const auto found = std::find_if(one.points.rbegin(), one.points.rend(),
-                                      [&](const Point& point) { return timed(point, scheme); });
-      return found == one.points.rend() ? nullptr : &*found;
-    };
     std::erase_if(rows, [&](const auto& row) { return row.second != main && row.first != last(row.second); });
   }
   for (std::size_t over = rows.size(); over > kFirstRows; --over) {
@@ -214,7 +214,7 @@ Table first_table(const Case& one) {
     std::size_t best = 0;
     double narrowest = 0;
     for (std::size_t i = 1; i + 1 < rows.size(); ++i) {
-      if (rows[i].second != main) continue;
+      if (rows[i].second != main || rows[i].first == last(main)) continue;
       const auto low = static_cast<double>(rows[i - 1].first->candidates);
       const double gap = static_cast<double>(rows[i + 1].first->candidates) / low;
       if (best == 0 || gap < narrowest) best = i, narrowest = gap;
@@ -422,7 +422,6 @@ Table timings(const Case& one, bool usable) {
   if (sharing) {
     table.heads.push_back(number_head("speed-up"));
     table.heads.push_back({"95% interval"});
-    table.heads.push_back(number_head("improvement"));
     table.heads.push_back(number_head("cross-validated"));
   }
   table.heads.push_back({"time is"});
@@ -433,9 +432,8 @@ Table timings(const Case& one, bool usable) {
                                  number_cell(row.candidates_per_s, 4, "1/s"), seconds_cell(median_of(&row)),
                                  number_cell(row.time_over_minimum, 3, "ratio")};
       if (sharing) {
-        for (Cell& cell : baseline ? std::vector<Cell>(4) : speedup_cells(&row, true)) cells.push_back(std::move(cell));
+        for (Cell& cell : baseline ? std::vector<Cell>(3) : speedup_cells(&row, true)) cells.push_back(std::move(cell));
         if (!baseline) {
-          cells.push_back(share_cell(row.improvement, 1));
           cells.push_back(row.predicted_speedup && std::isfinite(*row.predicted_speedup)
                               ? Cell{with_unit(row.predicted_speedup, 3, "x"), *row.predicted_speedup, "ratio"}
                               : text_cell(""));
@@ -626,10 +624,10 @@ Section fit_section(const Fit& fit, const std::string& at, const Case& one) {
 void add_predictions(Document& document, const std::string& title, const std::vector<Prediction>& list) {
   if (list.empty()) return;
   const bool shapes = std::any_of(list.begin(), list.end(), [](const auto& p) { return p.history_length || p.layers; });
-  Table table{"predictions", {}, {}};
+  Table table{"", {}, {}};
   if (shapes) table.heads = {number_head("L"), number_head("layers")};
   for (Head head : {number_head("N"), number_head("speed-up"), Head{"95% interval"}, number_head("naive"),
-                    number_head("scheme"), Head{"source"}, Head{"by"}, number_head("held-out error")}) {
+                    number_head("scheme"), Head{"source"}, Head{"by"}, number_head("error")}) {
     table.heads.push_back(std::move(head));
   }
   std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
@@ -652,7 +650,6 @@ void add_predictions(Document& document, const std::string& title, const std::ve
     }
   }
   Section section{title, false, {}};
-  table.title = title;
   section.blocks.push_back(std::move(table));
   for (const auto& [reason, counts] : reasons) {
     section.blocks.push_back(Text{"unknown", {"N=" + join(counts, ", ") + ": " + one_line(reason)}, Emphasis::warning});

@@ -197,40 +197,41 @@ Cell conservative_cell(const Sizing& sizing, const Row& row, const std::optional
 // ---- tables
 
 Table budgets(const Sizing& sizing) {
-  const std::string at = sizing.expected_candidates
-                             ? "used at N = " + integer(std::max<std::int64_t>(1, *sizing.expected_candidates))
-                             : "used";
-  return {
-      "",
-      {{"budget"}, number_head("limit"), number_head(at), number_head("headroom"), number_head("N by it alone"), {""}},
-      rows_of(sizing.budgets, [&](const SizingBudget& row) {
-        const auto headroom = row.headroom_pct ? std::optional(*row.headroom_pct / 100) : std::optional<double>();
-        return std::vector<Cell>{text_cell(shown_name(row.name)),
-                                 amount_cell(row.limit, row.unit),
-                                 amount_cell(row.used, row.unit),
-                                 share_cell(headroom, 1),
-                                 limit_cell(sizing.known_to, row.expected_candidates),
-                                 row.binding ? text_cell("binds", Emphasis::strong) : Cell{}};
-      })};
-}
-
-/// What each budget allows, were there no other.
-Table budgets_alone(const Sizing& sizing) {
   std::string note;
   for (const BudgetInfo& one : sizing_budgets()) {
     const bool stated = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
                                     [&](const SizingBudget& row) { return row.name == one.name; });
     if (stated && *one.below != '\0') note += (note.empty() ? "" : "; ") + std::string(one.below);
   }
+  const std::string at = sizing.expected_candidates
+                             ? "used at N=" + integer(std::max<std::int64_t>(1, *sizing.expected_candidates))
+                             : "used";
+  return {
+      "",
+      {{"budget"}, number_head("limit"), number_head(at), number_head("headroom"), number_head("N by it alone"), {""}},
+      rows_of(sizing.budgets,
+              [&](const SizingBudget& row) {
+                const auto headroom =
+                    row.headroom_pct ? std::optional(*row.headroom_pct / 100) : std::optional<double>();
+                return std::vector<Cell>{text_cell(shown_name(row.name)),
+                                         amount_cell(row.limit, row.unit),
+                                         amount_cell(row.used, row.unit),
+                                         share_cell(headroom, 1),
+                                         limit_cell(sizing.known_to, row.expected_candidates),
+                                         row.binding ? text_cell("binds", Emphasis::strong) : Cell{}};
+              }),
+      note};
+}
+
+/// What each budget allows, were there no other.
+Table budgets_alone(const Sizing& sizing) {
   return {"budgets, each alone",
           {{"budget"}, number_head("limit"), number_head("expected N"), number_head("conservative N"), {"source"}},
-          rows_of(sizing.budgets,
-                  [&](const SizingBudget& row) {
-                    return std::vector<Cell>{text_cell(shown_name(row.name)), amount_cell(row.limit, row.unit),
-                                             limit_cell(sizing.known_to, row.expected_candidates),
-                                             conservative_cell(sizing, row, sizing.known_to), source_cell(row.source)};
-                  }),
-          note};
+          rows_of(sizing.budgets, [&](const SizingBudget& row) {
+            return std::vector<Cell>{text_cell(shown_name(row.name)), amount_cell(row.limit, row.unit),
+                                     limit_cell(sizing.known_to, row.expected_candidates),
+                                     conservative_cell(sizing, row, sizing.known_to), source_cell(row.source)};
+          })};
 }
 
 /// Where naive's drop was measured.
@@ -275,8 +276,8 @@ Table points(const Sizing& sizing) {
     for (const char* name : {"time", "P99", "naive P99"}) table.heads.push_back(number_head(name));
   }
   if (drop) {
-    table.heads.push_back(number_head("naive", "throughput drop"));
-    table.heads.push_back(number_head("sharing", "throughput drop"));
+    table.heads.push_back(number_head("naive", "drop with"));
+    table.heads.push_back(number_head("sharing", "drop with"));
   }
   table.heads.push_back({"source"});
   table.rows = rows_of(rows, [&](const SizingPoint& row) {
@@ -456,7 +457,7 @@ Table returns(const Sizing& sizing) {
           rows_of(sizing.fractions,
                   [](const SizingFraction& row) {
                     return std::vector<Cell>{share_cell(row.fraction, 0), count_cell(row.candidates),
-                                             factor_cell(row.speedup, 3), share_cell(row.improvement, 2)};
+                                             factor_cell(row.speedup, 2), share_cell(row.improvement, 2)};
                   }),
           note};
 }

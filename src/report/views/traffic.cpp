@@ -295,28 +295,39 @@ Table windows(const Traffic& traffic) {
 }
 
 /// What was served by what.
-std::vector<std::string> subject(const Traffic& traffic) {
-  const ServerOptions& server = traffic.server;
+Text served(const Traffic& traffic) {
   std::vector<std::string> items = {integer(traffic.requests) + " requests of " + integer(traffic.users) +
                                         " users in " + seconds(traffic.duration_s) + " (" + one_line(traffic.workload) +
                                         ")",
-                                    counted(server.workers, "worker"),
-                                    server.order == ServeOrder::fifo ? "first come, first served" : "shortest first"};
-  if (server.batch_max > 1) {
-    items.push_back("batches of up to " + integer(server.batch_max) + " within " + seconds(server.batch_window_s));
-  }
+                                    counted(traffic.server.workers, "worker")};
   if (traffic.cache.bytes > 0) {
-    std::string cache =
-        "cache of " + bytes(traffic.cache.bytes) + " in pages of " + integer(traffic.cache.page_tokens) + " tokens";
-    if (traffic.cache.policy != "lru") cache += ", by the policy " + one_line(traffic.cache.policy);
-    if (traffic.cache.ttl_s) cache += ", dropped after " + seconds(*traffic.cache.ttl_s);
+    std::string cache = "cache of " + bytes(traffic.cache.bytes);
+    if (traffic.cache.policy != "lru") cache += " by the policy " + one_line(traffic.cache.policy);
     items.push_back(std::move(cache));
   }
-  std::string service = "service times " + one_line_or_dash(to_string(traffic.costs.source));
-  if (!traffic.costs.basis.empty()) service += " (" + one_line(traffic.costs.basis) + ")";
-  items.push_back(std::move(service));
   items.push_back("at least " + counted(traffic.offered_load_workers, "worker") + " in the busiest window");
-  return items;
+  return {"served", std::move(items), Emphasis::faint};
+}
+
+/// How, as far as it is not said in a line.
+Section service(const Traffic& traffic) {
+  const ServerOptions& server = traffic.server;
+  Text order{"order", {server.order == ServeOrder::fifo ? "first come, first served" : "shortest first"}};
+  if (server.batch_max > 1) {
+    order.items.push_back("batches of up to " + integer(server.batch_max) + " within " +
+                          seconds(server.batch_window_s));
+  }
+  Text times{"times", {one_line_or_dash(to_string(traffic.costs.source))}};
+  if (!traffic.costs.basis.empty()) times.items.push_back(one_line(traffic.costs.basis));
+  Section section{"service", true, {std::move(order), std::move(times)}};
+  if (traffic.cache.bytes > 0) {
+    Text cache{"cache",
+               {bytes(traffic.cache.bytes), "pages of " + integer(traffic.cache.page_tokens) + " tokens",
+                "policy " + one_line_or_dash(traffic.cache.policy)}};
+    if (traffic.cache.ttl_s) cache.items.push_back("dropped after " + seconds(*traffic.cache.ttl_s));
+    section.blocks.push_back(std::move(cache));
+  }
+  return section;
 }
 
 Chart latency_chart(const Traffic& traffic) {
@@ -338,7 +349,7 @@ Document traffic_document(const Report& report) {
   }
   // How the log was read comes before what follows from it.
   for (const std::string& how : traffic.reading) first.blocks.push_back(Text{"log", {sentence(one_line(how))}});
-  first.blocks.push_back(Text{"served", subject(traffic), Emphasis::faint});
+  first.blocks.push_back(served(traffic));
   if (Text line = fleet(traffic); !line.items.empty()) first.blocks.push_back(std::move(line));
   // What was replayed has the latencies too, beside those simulated.
   const bool replayed = !traffic.replay.empty();
@@ -347,6 +358,7 @@ Document traffic_document(const Report& report) {
   }
   if (!traffic.cdf.empty()) first.blocks.push_back(latency_chart(traffic));
   document.sections.push_back(std::move(first));
+  document.sections.push_back(service(traffic));
   if (replayed) add_table(document, "latency", true, latencies(traffic));
   add_table(document, "what the fleet does", true, figures(traffic));
   add_table(document, "the requests", true, workload(traffic));

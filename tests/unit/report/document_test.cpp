@@ -60,8 +60,18 @@ TEST_CASE("a terminal shows what answers, and with details all of it", "[report]
   const std::string brief = render_terminal(small_document(), {});
   CHECK(brief ==
         "Yes.\n\nsizes\n"
-        "             of one\n"
-        "name   bytes     time\n");
+        "                 of one\n"
+        "name     bytes     time\n"
+        "-----------------------\n"
+        "a     2.00 KiB  62.5 ms\n"
+        "a note\n\n"
+        "label     one item | another\n"
+        "warning   it is slow [slow] (2 more like it)\n"
+        "          -> make it fast\n\n"
+        "--details  rest\n");
+  const std::string all = render_terminal(small_document(), {false, true});
+  CHECK_THAT(all, Contains("== first ==\nsizes\n"));
+  CHECK_THAT(all, Contains("== rest ==\nmore      of it\n") && !Contains("--details"));
 }
 
 TEST_CASE("two notices are shown, the worst first, and the others are counted", "[report][document]") {

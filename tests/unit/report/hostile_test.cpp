@@ -43,7 +43,8 @@ std::vector<std::string> hostile_texts() {
 Json spoilt(const Json& json, const std::string& text, const std::string& name = "", bool in_config = false) {
   if (json.is_string()) {
     // Texts of a closed set are refused where they are read.
-    const bool closed = name == "status" || name == "stopped_by" || name == "order" || name.ends_with("source");
+    const bool closed = name == "status" || name == "execution" || name == "stopped_by" || name == "order" ||
+                        name == "what" || name.ends_with("source");
     const bool fixed = name == "schema" || closed || (in_config && name != "comment" && name != "import");
     return fixed ? json : Json(text);
   }
