@@ -1,7 +1,6 @@
 #include "report/render/xlsx_sections.h"
 
 #include <algorithm>
-#include <cctype>
 #include <cmath>
 #include <optional>
 
@@ -56,11 +55,6 @@ Scale scale_of(const Cell& cell, std::vector<double> values) {
   return {by, names[step]};
 }
 
-std::string in_format(std::string words) {
-  std::erase(words, '"');
-  return "\"" + words + "\"";
-}
-
 /// Shows `value`, scaled, with as many digits as the text of its cell has.
 std::string format_of(const Cell& cell, double value, const Scale& scale) {
   const std::size_t first = cell.text.find_first_of("0123456789");
@@ -77,11 +71,10 @@ std::string format_of(const Cell& cell, double value, const Scale& scale) {
   std::string format = cell.unit == "0..1" ? "0" : "#,##0";
   if (decimals > 0) format += "." + std::string(static_cast<std::size_t>(std::min(decimals, 9)), '0');
   // "at least 2,000"
-  const bool words = std::any_of(cell.text.begin(), cell.text.begin() + static_cast<std::ptrdiff_t>(first),
-                                 [](char c) { return std::isalpha(static_cast<unsigned char>(c)) != 0; });
-  if (words) format = in_format(cell.text.substr(0, first)) + format;
+  const std::string words = cell.text.substr(0, first);
+  if (words == "at least ") format = "\"" + words + "\"" + format;
   if (cell.unit == "0..1") return format + "%";
-  return scale.suffix.empty() ? format : format + in_format(scale.suffix);
+  return scale.suffix.empty() ? format : format + "\"" + scale.suffix + "\"";
 }
 
 /// A column of a table, over the columns of the sheet that its figures take.
