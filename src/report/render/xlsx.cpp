@@ -1,25 +1,19 @@
 // report.xlsx: the document as a workbook, the raw data beside it, and the cost model as formulas.
 #include <algorithm>
 #include <cstdint>
-#include <functional>
-#include <map>
 #include <nlohmann/json.hpp>
 #include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
-#include "base/text.h"
 #include "kvcast/kvcast.h"
-#include "kvcast/words.h"
 #include "report/columns.h"
-#include "report/csv.h"
 #include "report/format.h"
 #include "report/layout.h"
 #include "report/render/xlsx_book.h"
 #include "report/render/xlsx_model.h"
 #include "report/render/xlsx_sections.h"
-#include "report/views/cells.h"
 #include "report/views/run.h"
 #include "report/views/sizing.h"
 #include "report/views/traffic.h"
@@ -29,71 +23,9 @@ namespace {
 
 constexpr std::uint32_t kMaxRows = 1048576;   // of a sheet
 constexpr std::int64_t kManySamples = 20000;  // beyond, rows are not kept in memory
-constexpr std::size_t kSummaryRows = 1000;    // of the summary; all are in the sheet points
 constexpr std::uint32_t kPrintedRows = 40;    // of raw data: a page
 
-// ---- summary
-
-void each_row(const Report& report, const std::function<void(const Case&, const Point&, const SchemePoint&)>& visit) {
-  for (const Case& one : report.cases) {
-    for (const Point& point : one.points) {
-      for (const SchemePoint& scheme : point.schemes) visit(one, point, scheme);
-    }
-  }
-}
-
-/// A setting for people.
-Cell setting(const Value& value) {
-  if (const auto* count = std::get_if<std::int64_t>(&value)) return count_cell(*count);
-  if (const auto* flag = std::get_if<bool>(&value)) return text_cell(*flag ? "true" : "false");
-  const auto* text = std::get_if<std::string>(&value);
-  return text_cell(text != nullptr ? one_line(*text) : "");
-}
-
-/// What differs from row to row, and what is the same in all.
-std::pair<Table, Table> results(const Report& report) {
-  Table table, same{"Same in every row", {{"setting"}, {"value"}}};
-  std::vector<const Column<CaseShape>*> varying;
-  for (const auto& column : shape_columns()) {
-    std::map<std::string, Value> values;
-    for (const Case& one : report.cases) {
-      const Value value = one.shape ? column.value(*one.shape) : Value{};
-      values.emplace(csv_cell(value), value);
-    }
-    const std::string name = column.name + (column.unit.empty() ? "" : " [" + column.unit + "]");
-    if (values.size() > 1) {
-      varying.push_back(&column);
-      table.heads.push_back({name});
-    } else if (!values.empty() && !values.begin()->first.empty()) {
-      same.rows.push_back({text_cell(name), setting(values.begin()->second)});
-    }
-  }
-  for (const Head& head : {number_head("N"), Head{"scheme"}, number_head("time"), number_head("candidates/s"),
-                           number_head("speed-up"), number_head("95%"), number_head("improvement"), Head{"status"}}) {
-    table.heads.push_back(head);
-  }
-  const bool usable = no_result(report).empty();
-  std::size_t rows = 0;
-  each_row(report, [&](const Case& one, const Point& point, const SchemePoint& scheme) {
-    if (++rows > kSummaryRows) return;
-    auto& row = table.rows.emplace_back();
-    for (const auto* column : varying) row.push_back(setting(one.shape ? column->value(*one.shape) : Value{}));
-    const auto speedup = usable ? scheme.speedup : std::nullopt;
-    const std::string reason = scheme.reason ? ": " + one_line(*scheme.reason) : "";
-    for (const Cell& next :
-         {count_cell(point.candidates), text_cell(one_line(scheme.scheme)),
-          seconds_cell(scheme.seconds ? std::optional(scheme.seconds->median) : std::nullopt),
-          number_cell(scheme.candidates_per_s, 4, "1/s"), factor_cell(speedup), interval_cell(speedup),
-          share_cell(speedup ? scheme.improvement : std::nullopt, 1), text_cell(to_string(scheme.status) + reason)}) {
-      row.push_back(next);
-    }
-  });
-  if (rows > kSummaryRows) {
-    table.note = "The first " + integer(kSummaryRows) + " of " + integer(static_cast<std::int64_t>(rows)) +
-                 " rows; all are in the sheet points.";
-  }
-  return {table, same};
-}
+// ---- documents
 
 void write_answer(Sheet& sheet, std::uint16_t last, const Document& document) {
   CellLook look;
@@ -114,27 +46,31 @@ void write_document(Book& book, Sheet& sheet, const Document& document, bool det
   write_sections(book, sheet, last, sections);
 }
 
-/// Of a run what was measured where, every line and warning of its first view, and in place of its tables all rows; the
-/// first view of anything else.
+/// Of a run its lines and warnings, what was measured where, its charts and tables: of one shape that of all timings,
+/// in place of the few rows that a first screen has room for. The first view of anything else.
 void write_summary(Book& book, Sheet& sheet, const Report& report) {
   const Document document = report_document(report);
   const bool cases = !report.cases.empty();
+  bool one = report.cases.size() == 1;
   std::vector<Section> sections(1);
-  auto& blocks = sections.front().blocks;
-  std::vector<Block> charts;
-  for (const Section& section : run_document(report).sections) {
+  std::vector<Block> tables, charts;
+  const Document run = run_document(report);
+  for (const Section& section : run.sections) {
+    const bool first = &section == &run.sections.front();
     for (const Block& block : section.blocks) {
       const auto* text = std::get_if<Text>(&block);
-      if (std::holds_alternative<Chart>(block)) charts.push_back(block);
-      const bool line = text != nullptr && (!section.details || text->label == "machine" || text->label == "run");
-      if (line || std::holds_alternative<Notice>(block)) blocks.push_back(block);
+      if (std::holds_alternative<Chart>(block)) {
+        charts.push_back(block);
+      } else if (!std::holds_alternative<Table>(block)) {
+        const bool line = text == nullptr || !section.details || text->label == "machine" || text->label == "run";
+        if (line) sections.front().blocks.push_back(block);
+      } else if (section.details ? std::exchange(one, false) : !one || !first) {
+        tables.push_back(block);
+      }
     }
   }
-  if (cases) {
-    auto [table, same] = results(report);
-    blocks.push_back(std::move(table));
-    blocks.push_back(std::move(same));
-    blocks.insert(blocks.end(), charts.begin(), charts.end());
+  for (auto* blocks : {&tables, &charts}) {
+    sections.front().blocks.insert(sections.front().blocks.end(), blocks->begin(), blocks->end());
   }
   for (const Section& section : document.sections) {
     if (!cases && !section.details) sections.push_back(section);
@@ -180,9 +116,13 @@ void write_points(Sheet& sheet, const Report& report) {
     cells(sheet, at, summary_columns(), of);
   };
   line(nullptr, nullptr, nullptr, nullptr);
-  each_row(report, [&](const Case& one, const Point& point, const SchemePoint& scheme) {
-    if (++at.row < kMaxRows) line(shape_of(one), &point, &scheme, &report);
-  });
+  for (const Case& one : report.cases) {
+    for (const Point& point : one.points) {
+      for (const SchemePoint& scheme : point.schemes) {
+        if (++at.row < kMaxRows) line(shape_of(one), &point, &scheme, &report);
+      }
+    }
+  }
   finish_data(sheet, at);
 }
 

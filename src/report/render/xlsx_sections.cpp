@@ -146,7 +146,8 @@ class Writer {
       for (std::size_t i = 0; i < columns.size(); ++i) {
         const bool rest = i + 1 == columns.size() && !table.heads[i].right && columns[i].numbers.empty();
         if (i < cells.size() && rest) {
-          sheet_.across({row, column}, std::max(column, last_), cells[i].text, look_of(cells[i].emphasis));
+          sheet_.across({row, column}, std::max(column, beside_.value_or(last_)), cells[i].text,
+                        look_of(cells[i].emphasis));
         } else if (i < cells.size()) {
           cell(column, cells[i], columns[i], table.heads[i].right);
         }
@@ -154,7 +155,7 @@ class Writer {
       }
       ++row;
     }
-    if (!table.note.empty()) sheet_.across({row++, 0}, last_, table.note, look_of(Emphasis::faint));
+    if (!table.note.empty()) sheet_.across({row++, 0}, beside_.value_or(last_), table.note, look_of(Emphasis::faint));
     ++row;
   }
 
