@@ -506,13 +506,11 @@ Section gains(const Case& one) {
                             interval_cell(row->gain_over_shared)});
     }
   }
-  Table best{"best micro-batch of packed",
-             {number_head("N"), number_head("micro-batch"), number_head("the slowest takes")},
-             rows_of(one.micro_batches, [](const BestMicroBatch& row) {
-               return std::vector<Cell>{count_cell(row.candidates),
-                                        count_cell(row.micro_batch),
-                                        {with_unit(row.slowest_ratio, 3, "x"), row.slowest_ratio, "ratio"}};
-             })};
+  using T = BestMicroBatch;
+  const auto times = [](double ratio) { return Cell{with_unit(ratio, 3, "x"), ratio, "ratio"}; };
+  Table best = table_of<T>("best micro-batch of packed", one.micro_batches,
+                           {numbers<T>("N", &T::candidates, kCount), numbers<T>("micro-batch", &T::micro_batch, kCount),
+                            numbers<T>("the slowest takes", &T::slowest_ratio, times)});
   for (Table& each : std::vector<Table>{table, best}) {
     if (!each.rows.empty()) section.blocks.push_back(std::move(each));
   }
@@ -545,49 +543,35 @@ Table models(const Fit& fit) {
   std::vector<std::string> formulas;
   for (const FittedModel& model : fit.models)
     formulas.push_back(model_name(model.name) + " " + one_line(model.formula));
-  return {"models",
-          {{"model"},
-           number_head("max residual"),
-           number_head("cross-validated error"),
-           number_head("r of one more"),
-           {"95% interval"},
-           {"parameters"}},
-          rows_of(fit.models,
-                  [](const FittedModel& model) {
-                    std::string text;
-                    for (const FittedParameter& one : model.parameters) {
-                      text += (text.empty() ? "" : ", ") + one_line(one.symbol) + " " +
-                              (one.unit == "s" ? with_unit(one.value * 1e3, 4, " ms") : significant(one.value, 3));
-                    }
-                    return std::vector<Cell>{text_cell(model.name),
-                                             percent_cell(model.max_residual_pct),
-                                             percent_cell(model.loo_error_pct),
-                                             estimate_cell(model.marginal_r),
-                                             interval_cell(model.marginal_r),
-                                             text_cell(text)};
-                  }),
-          "speed-up: " + join(formulas, "; ")};
+  using T = FittedModel;
+  const auto parameters = [](const T& model) {
+    std::vector<std::string> all;
+    for (const FittedParameter& one : model.parameters) {
+      all.push_back(one_line(one.symbol) + " " +
+                    (one.unit == "s" ? with_unit(one.value * 1e3, 4, " ms") : significant(one.value, 3)));
+    }
+    return text_cell(join(all, ", "));
+  };
+  return table_of<T>("models", fit.models,
+                     {words("model", &T::name), numbers<T>("max residual", &T::max_residual_pct, kPercent),
+                      numbers<T>("cross-validated error", &T::loo_error_pct, kPercent),
+                      numbers<T>("r of one more", &T::marginal_r, kEstimate),
+                      cells<T>("95% interval", [](const T& row) { return interval_cell(row.marginal_r); }),
+                      cells<T>("parameters", parameters)},
+                     "speed-up: " + join(formulas, "; "));
 }
 
 Table explanation(const Fit& fit) {
+  using T = RShare;
   if (!fit.explanation) return {};
-  Table table{fmt::format("why r: design note {}, measured {}, FLOPs {}; parts of the r of each N, by {}",
-                          significant(fit.explanation->r_design_note, 3), estimate_cell(fit.r).text,
-                          significant(fit.r_flops, 3), one_line(fit.explanation->basis)),
-              {},
-              {}};
-  for (const char* name : {"N", "r", "arithmetic", "weights", "KV", "head", "overhead"}) {
-    table.heads.push_back(number_head(name));
-  }
-  table.rows = rows_of(fit.explanation->shares, [](const RShare& row) {
-    std::vector<Cell> cells = {count_cell(row.candidates)};
-    for (const std::optional<double>& part : {std::optional(row.r), std::optional(row.arithmetic), row.weights, row.kv,
-                                              row.head, std::optional(row.overhead)}) {
-      cells.push_back(number_cell(part, 3, "ratio"));
-    }
-    return cells;
-  });
-  return table;
+  return table_of<T>(fmt::format("why r: design note {}, measured {}, FLOPs {}; parts of the r of each N, by {}",
+                                 significant(fit.explanation->r_design_note, 3), estimate_cell(fit.r).text,
+                                 significant(fit.r_flops, 3), one_line(fit.explanation->basis)),
+                     fit.explanation->shares,
+                     {numbers<T>("N", &T::candidates, kCount), numbers<T>("r", &T::r, digits(3)),
+                      numbers<T>("arithmetic", &T::arithmetic, digits(3)),
+                      numbers<T>("weights", &T::weights, digits(3)), numbers<T>("KV", &T::kv, digits(3)),
+                      numbers<T>("head", &T::head, digits(3)), numbers<T>("overhead", &T::overhead, digits(3))});
 }
 
 Section fit_section(const Fit& fit, const std::string& at, const Case& one) {
@@ -623,24 +607,24 @@ Section fit_section(const Fit& fit, const std::string& at, const Case& one) {
 /// Predictions, and why some N have none.
 void add_predictions(Document& document, const std::string& title, const std::vector<Prediction>& list) {
   if (list.empty()) return;
-  const bool shapes = std::any_of(list.begin(), list.end(), [](const auto& p) { return p.history_length || p.layers; });
-  Table table{"", {}, {}};
-  if (shapes) table.heads = {number_head("L"), number_head("layers")};
-  for (Head head : {number_head("N"), number_head("speed-up"), Head{"95% interval"}, number_head("naive"),
-                    number_head("scheme"), Head{"source"}, Head{"by"}, number_head("error")}) {
-    table.heads.push_back(std::move(head));
+  using T = Prediction;
+  const auto or_own = [](const std::optional<std::int64_t>& size) { return count_cell(size, "own"); };
+  std::vector<Col<T>> columns;
+  if (std::any_of(list.begin(), list.end(), [](const T& p) { return p.history_length || p.layers; })) {
+    columns = {numbers<T>("L", &T::history_length, or_own), numbers<T>("layers", &T::layers, or_own)};
+  }
+  for (Col<T>& column : std::vector<Col<T>>{
+           numbers<T>("N", &T::candidates, kCount),
+           cells<T>(
+               "speed-up", [](const T& p) { return factor_cell(p.speedup); }, true),
+           cells<T>("95% interval", [](const T& p) { return interval_cell(p.speedup); }),
+           numbers<T>("naive", &T::naive_seconds, kSeconds), numbers<T>("scheme", &T::scheme_seconds, kSeconds),
+           words("source", &T::source), cells<T>("by", [](const T& p) { return text_cell(model_name(p.by)); }),
+           numbers<T>("error", &T::held_out_error_pct, kPercent)}) {
+    columns.push_back(std::move(column));
   }
   std::vector<std::pair<std::string, std::vector<std::string>>> reasons;
-  for (const Prediction& p : list) {
-    std::vector<Cell> cells;
-    if (shapes) cells = {count_cell(p.history_length, "own"), count_cell(p.layers, "own")};
-    for (Cell& cell : std::vector<Cell>{count_cell(p.candidates), factor_cell(p.speedup), interval_cell(p.speedup),
-                                        seconds_cell(p.naive_seconds), seconds_cell(p.scheme_seconds),
-                                        text_cell(to_string(p.source)), text_cell(model_name(p.by)),
-                                        percent_cell(p.held_out_error_pct)}) {
-      cells.push_back(std::move(cell));
-    }
-    table.rows.push_back(std::move(cells));
+  for (const T& p : list) {
     if (p.reason.empty()) continue;
     auto found = std::find_if(reasons.begin(), reasons.end(), [&](const auto& r) { return r.first == p.reason; });
     if (found == reasons.end()) found = reasons.insert(reasons.end(), {p.reason, {}});
@@ -650,7 +634,7 @@ void add_predictions(Document& document, const std::string& title, const std::ve
     }
   }
   Section section{title, false, {}};
-  section.blocks.push_back(std::move(table));
+  section.blocks.push_back(table_of("", list, columns));
   for (const auto& [reason, counts] : reasons) {
     section.blocks.push_back(Text{"unknown", {"N=" + join(counts, ", ") + ": " + one_line(reason)}, Emphasis::warning});
   }
@@ -659,61 +643,57 @@ void add_predictions(Document& document, const std::string& title, const std::ve
 
 Section profiles(const std::vector<Profile>& list, const std::string& at) {
   Section section{"profile" + at, true, {}};
+  using T = ProfileStep;
   for (const Profile& profile : list) {
-    Table table{
+    section.blocks.push_back(table_of<T>(
         one_line(profile.scheme) + ", " + one_line(profile.pass) + " pass" +
             (profile.candidates > 0 ? ", N=" + integer(profile.candidates) : "") + ": " + seconds(profile.seconds),
-        {{"step"}, number_head("time"), number_head("share")},
-        rows_of(profile.steps,
-                [](const ProfileStep& step) {
-                  return std::vector<Cell>{text_cell(step.name), seconds_cell(step.seconds), share_cell(step.share, 1)};
-                }),
+        profile.steps,
+        {words("step", &T::name), numbers<T>("time", &T::seconds, kSeconds), numbers<T>("share", &T::share, shares(1))},
         fmt::format("included: dispatch of {} regions and products, {} when they are empty",
-                    integer(profile.dispatches), seconds(profile.dispatch_seconds))};
-    section.blocks.push_back(std::move(table));
+                    integer(profile.dispatches), seconds(profile.dispatch_seconds))));
   }
   return section;
 }
 
-Section self_check(const std::vector<SelfCheck>& list, const std::string& at) {
-  Table table{"",
-              {{"scheme"}, number_head("N"), number_head("ratio"), {"95% interval"}, {"of all rows together"}, {""}},
-              rows_of(list,
-                      [](const SelfCheck& check) {
-                        const Estimate all{check.ratio.value, check.simultaneous};
-                        return std::vector<Cell>{
-                            text_cell(check.scheme),
-                            count_cell(check.candidates, "all"),
-                            number_cell(check.ratio.value, 4, "ratio"),
-                            interval_cell(check.ratio, 4),
-                            interval_cell(all, 4),
-                            check.contains_one ? Cell{"holds 1"} : Cell{"DOES NOT HOLD 1", {}, {}, Emphasis::bad}};
-                      }),
-              "every scheme timed under two names; the ratio of the two times is 1"};
-  Section section{"self-check" + at, true, {}};
-  if (!table.rows.empty()) section.blocks.push_back(std::move(table));
-  return section;
+Cell verdict_cell(bool good, const char* yes, const char* no) {
+  return good ? Cell{yes, true} : Cell{no, false, {}, Emphasis::bad};
 }
 
-Section composition(const Case& one, const std::string& at) {
-  Table table{"",
-              {{"scheme"}, number_head("N"), {"whole run over"}, number_head("ratio"), {"95% interval"}, {""}},
-              rows_of(one.composition, [&](const CompositionCheck& check) {
-                // A few candidates multiplied up, or a prefill and a scoring pass.
-                const bool scaled = std::any_of(one.points.begin(), one.points.end(), [&](const Point& point) {
-                  const SchemePoint* row = find(point, check.scheme);
-                  return row != nullptr && row->status == Status::extrapolated;
-                });
-                return std::vector<Cell>{text_cell(check.scheme),
-                                         count_cell(check.candidates),
-                                         {scaled ? "extrapolated" : "assembled"},
-                                         number_cell(check.ratio.value, 4, "ratio"),
-                                         interval_cell(check.ratio, 4),
-                                         check.agrees ? Cell{"agrees"} : Cell{"DISAGREES", {}, {}, Emphasis::bad}};
-              })};
-  Section section{"whole runs" + at, true, {}};
-  if (!table.rows.empty()) section.blocks.push_back(std::move(table));
-  return section;
+Table self_check(const std::vector<SelfCheck>& list) {
+  using T = SelfCheck;
+  const auto all = [](const T& row) { return interval_cell(Estimate{row.ratio.value, row.simultaneous}, 4); };
+  return table_of<T>(
+      "", list,
+      {words("scheme", &T::scheme),
+       numbers<T>("N", &T::candidates, [](const auto& count) { return count_cell(count, "all"); }),
+       numbers<T>(
+           "ratio", [](const T& row) { return row.ratio.value; }, digits(4)),
+       cells<T>("95% interval", [](const T& row) { return interval_cell(row.ratio, 4); }),
+       cells<T>("of all rows together", all),
+       cells<T>("", [](const T& row) { return verdict_cell(row.contains_one, "holds 1", "DOES NOT HOLD 1"); })},
+      "every scheme timed under two names; the ratio of the two times is 1");
+}
+
+Table composition(const Case& one) {
+  using T = CompositionCheck;
+  // A few candidates multiplied up, or a prefill and a scoring pass.
+  const auto over = [&](const T& check) {
+    return Cell{std::any_of(one.points.begin(), one.points.end(),
+                            [&](const Point& point) {
+                              const SchemePoint* row = find(point, check.scheme);
+                              return row != nullptr && row->status == Status::extrapolated;
+                            })
+                    ? "extrapolated"
+                    : "assembled"};
+  };
+  return table_of<T>(
+      "", one.composition,
+      {words("scheme", &T::scheme), numbers<T>("N", &T::candidates, kCount), cells<T>("whole run over", over),
+       numbers<T>(
+           "ratio", [](const T& row) { return row.ratio.value; }, digits(4)),
+       cells<T>("95% interval", [](const T& row) { return interval_cell(row.ratio, 4); }),
+       cells<T>("", [](const T& row) { return verdict_cell(row.agrees, "agrees", "DISAGREES"); })});
 }
 
 // ---- throughput drop of a ranker
@@ -724,34 +704,27 @@ bool of_case(const Degradation& row, const Case& one) {
 }
 
 Table drops(const std::vector<Degradation>& rows, bool shapes) {
-  Table table{"",
-              {},
-              {},
-              "head: the ranking head alone, and behind the scheme. Design note's rule: naive's drop over "
-              "the speed-up; exact: by throughput algebra"};
-  if (shapes) table.heads = {number_head("L"), number_head("layers")};
-  for (Head head :
-       {number_head("N"), Head{"scheme"}, number_head("alone", "head"), number_head("behind scheme", "head"),
-        number_head("drop"), Head{"95% interval"}, number_head("design note's rule"), number_head("exact")}) {
-    table.heads.push_back(std::move(head));
+  using T = Degradation;
+  const auto ends = [](const T& row) {
+    const auto& ci95 = row.drop.ci95;
+    return ci95 ? Cell{fmt::format("[{}, {}]", share(ci95->lo, 1), share(ci95->hi, 1)), *ci95, "0..1"} : text_cell("");
+  };
+  // Of naive there is none.
+  const auto rule = [](const std::optional<double>& drop) { return drop ? share_cell(drop, 1) : Cell{}; };
+  std::vector<Col<T>> columns;
+  if (shapes) columns = {numbers<T>("L", &T::history_length, kCount), numbers<T>("layers", &T::layers, kCount)};
+  for (Col<T>& column : std::vector<Col<T>>{
+           numbers<T>("N", &T::candidates, kCount), words("scheme", &T::scheme),
+           numbers<T>("alone", &T::head_s, kSeconds, "head"), numbers<T>("behind scheme", &T::with_s, kSeconds, "head"),
+           numbers<T>(
+               "drop", [](const T& row) { return row.drop.value; }, shares(1)),
+           cells<T>("95% interval", ends), numbers<T>("design note's rule", &T::drop_design_note, rule),
+           numbers<T>("exact", &T::drop_exact, rule)}) {
+    columns.push_back(std::move(column));
   }
-  for (const Degradation& row : rows) {
-    std::vector<Cell> cells;
-    if (shapes) cells = {count_cell(row.history_length), count_cell(row.layers)};
-    Cell ends = text_cell("");
-    if (row.drop.ci95) {
-      ends = {fmt::format("[{}, {}]", share(row.drop.ci95->lo, 1), share(row.drop.ci95->hi, 1)), *row.drop.ci95,
-              "0..1"};
-    }
-    for (Cell& cell : std::vector<Cell>{count_cell(row.candidates), text_cell(row.scheme), seconds_cell(row.head_s),
-                                        seconds_cell(row.with_s), share_cell(row.drop.value, 1), ends,
-                                        row.drop_design_note ? share_cell(row.drop_design_note, 1) : Cell{},
-                                        row.drop_exact ? share_cell(row.drop_exact, 1) : Cell{}}) {
-      cells.push_back(std::move(cell));
-    }
-    table.rows.push_back(std::move(cells));
-  }
-  return table;
+  return table_of("", rows, columns,
+                  "head: the ranking head alone, and behind the scheme. Design note's rule: naive's drop over the "
+                  "speed-up; exact: by throughput algebra");
 }
 
 /// Of every shape and scheme the row at its largest N.
@@ -794,20 +767,17 @@ void add_surface(Document& document, const Surface& surface) {
     data.items.push_back("effective cache " + bytes(*surface.cache_bytes));
   }
   section.blocks.push_back(std::move(data));
-  Table terms{"time of a pass, by term",
-              {{"pass"}, {"term"}, number_head("time per unit"), {"unit"}, number_head("max share")},
-              rows_of(surface.terms, [](const SurfaceTerm& term) {
-                return std::vector<Cell>{text_cell(term.pass), text_cell(term.name),
-                                         seconds_cell(term.seconds_per_unit), text_cell(term.unit),
-                                         share_cell(term.largest_share, 1)};
-              })};
-  Table errors{
-      "error of the time at points that the fit did not see",
-      {{"left out"}, number_head("points"), number_head("median"), number_head("90th percentile"), number_head("max")},
-      rows_of(surface.errors, [](const HoldoutErrors& error) {
-        return std::vector<Cell>{text_cell(error.left_out), count_cell(error.points), percent_cell(error.median_pct),
-                                 percent_cell(error.p90_pct), percent_cell(error.max_pct)};
-      })};
+  using T = SurfaceTerm;
+  Table terms = table_of<T>(
+      "time of a pass, by term", surface.terms,
+      {words("pass", &T::pass), words("term", &T::name), numbers<T>("time per unit", &T::seconds_per_unit, kSeconds),
+       words("unit", &T::unit), numbers<T>("max share", &T::largest_share, shares(1))});
+  using E = HoldoutErrors;
+  Table errors =
+      table_of<E>("error of the time at points that the fit did not see", surface.errors,
+                  {words("left out", &E::left_out), numbers<E>("points", &E::points, kCount),
+                   numbers<E>("median", &E::median_pct, kPercent), numbers<E>("90th percentile", &E::p90_pct, kPercent),
+                   numbers<E>("max", &E::max_pct, kPercent)});
   for (Table& table : std::vector<Table>{terms, errors}) {
     if (!table.rows.empty()) section.blocks.push_back(std::move(table));
   }
@@ -840,8 +810,8 @@ void add_case(Document& document, const Report& report, const Case& one, bool us
   if (one.equivalence) {
     document.sections.push_back(equality_section(*one.equivalence, one.after_timing, "equality" + at, true));
   }
-  add_section(document, composition(one, at));
-  add_section(document, self_check(one.self_check, at));
+  add_table(document, "whole runs" + at, true, composition(one));
+  add_table(document, "self-check" + at, true, self_check(one.self_check));
 }
 
 /// Fits of a grid too large to show each: a row per shape and scheme.

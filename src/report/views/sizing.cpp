@@ -2,8 +2,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <iterator>
 #include <optional>
-#include <set>
 #include <string>
 #include <utility>
 #include <vector>
@@ -29,7 +29,10 @@ Cell limit_cell(const std::optional<std::int64_t>& known_to, const std::optional
   return {limit_text(known_to, candidates), candidates ? Value(*candidates) : Value()};
 }
 
-Cell source_cell(Source source) { return text_cell(to_string(source)); }
+/// As the cell of a column.
+auto limits(const Sizing& sizing) {
+  return [&sizing](const std::optional<std::int64_t>& candidates) { return limit_cell(sizing.known_to, candidates); };
+}
 
 /// Of a budget or another input.
 std::string shown_name(const std::string& name) {
@@ -206,32 +209,29 @@ Table budgets(const Sizing& sizing) {
   const std::string at = sizing.expected_candidates
                              ? "used at N=" + integer(std::max<std::int64_t>(1, *sizing.expected_candidates))
                              : "used";
-  return {
-      "",
-      {{"budget"}, number_head("limit"), number_head(at), number_head("headroom"), number_head("N by it alone"), {""}},
-      rows_of(sizing.budgets,
-              [&](const SizingBudget& row) {
-                const auto headroom =
-                    row.headroom_pct ? std::optional(*row.headroom_pct / 100) : std::optional<double>();
-                return std::vector<Cell>{text_cell(shown_name(row.name)),
-                                         amount_cell(row.limit, row.unit),
-                                         amount_cell(row.used, row.unit),
-                                         share_cell(headroom, 1),
-                                         limit_cell(sizing.known_to, row.expected_candidates),
-                                         row.binding ? text_cell("binds", Emphasis::strong) : Cell{}};
-              }),
-      note};
+  using T = SizingBudget;
+  const auto binds = [](const T& row) { return row.binding ? text_cell("binds", Emphasis::strong) : Cell{}; };
+  return table_of<T>("", sizing.budgets,
+                     {cells<T>("budget", [](const T& row) { return text_cell(shown_name(row.name)); }),
+                      cells<T>(
+                          "limit", [](const T& row) { return amount_cell(row.limit, row.unit); }, true),
+                      cells<T>(
+                          at, [](const T& row) { return amount_cell(row.used, row.unit); }, true),
+                      numbers<T>("headroom", &T::headroom_pct, kHundredths),
+                      numbers<T>("N by it alone", &T::expected_candidates, limits(sizing)), cells<T>("", binds)},
+                     note);
 }
 
 /// What each budget allows, were there no other.
 Table budgets_alone(const Sizing& sizing) {
-  return {"budgets, each alone",
-          {{"budget"}, number_head("limit"), number_head("expected N"), number_head("conservative N"), {"source"}},
-          rows_of(sizing.budgets, [&](const SizingBudget& row) {
-            return std::vector<Cell>{text_cell(shown_name(row.name)), amount_cell(row.limit, row.unit),
-                                     limit_cell(sizing.known_to, row.expected_candidates),
-                                     conservative_cell(sizing, row, sizing.known_to), source_cell(row.source)};
-          })};
+  using T = SizingBudget;
+  const auto conservative = [&](const T& row) { return conservative_cell(sizing, row, sizing.known_to); };
+  return table_of<T>("budgets, each alone", sizing.budgets,
+                     {cells<T>("budget", [](const T& row) { return text_cell(shown_name(row.name)); }),
+                      cells<T>(
+                          "limit", [](const T& row) { return amount_cell(row.limit, row.unit); }, true),
+                      numbers<T>("expected N", &T::expected_candidates, limits(sizing)),
+                      cells<T>("conservative N", conservative, true), words("source", &T::source)});
 }
 
 /// Where naive's drop was measured.
@@ -267,230 +267,176 @@ std::vector<SizingPoint> telling_points(const Sizing& sizing) {
 
 /// Speed-up and time of a request, as far as they are known.
 Table points(const Sizing& sizing) {
-  const std::vector<SizingPoint> rows = telling_points(sizing);
-  const auto any = [&](const auto& has) { return std::any_of(rows.begin(), rows.end(), has); };
-  const bool timed = any([](const SizingPoint& row) { return row.scheme_s.has_value(); });
-  const bool drop = any([](const SizingPoint& row) { return row.drop_exact.has_value(); });
-  Table table{"", {number_head("N"), number_head("speed-up"), number_head("improvement")}, {}};
-  if (timed) {
-    for (const char* name : {"time", "P99", "naive P99"}) table.heads.push_back(number_head(name));
-  }
-  if (drop) {
-    table.heads.push_back(number_head("naive", "drop with"));
-    table.heads.push_back(number_head("sharing", "drop with"));
-  }
-  table.heads.push_back({"source"});
-  table.rows = rows_of(rows, [&](const SizingPoint& row) {
-    std::vector<Cell> cells = {count_cell(row.candidates), factor_cell(row.speedup), share_cell(row.improvement, 1)};
-    if (timed) {
-      cells.push_back(seconds_cell(row.scheme_s));
-      cells.push_back(seconds_cell(row.p99_s));
-      cells.push_back(seconds_cell(row.naive_p99_s));
-    }
-    if (drop) {
-      cells.push_back(share_cell(row.drop_naive, 1));
-      cells.push_back(share_cell(row.drop_exact, 1));
-    }
-    cells.push_back(source_cell(row.source));
-    if (row.candidates == sizing.expected_candidates) cells.front().emphasis = Emphasis::strong;
-    return cells;
-  });
-  return table;
+  using T = SizingPoint;
+  const std::vector<T> rows = telling_points(sizing);
+  const auto candidates = [&](const T& row) {
+    Cell cell = count_cell(row.candidates);
+    if (row.candidates == sizing.expected_candidates) cell.emphasis = Emphasis::strong;
+    return cell;
+  };
+  std::vector<Col<T>> columns = {cells<T>("N", candidates, true),
+                                 cells<T>(
+                                     "speed-up", [](const T& row) { return factor_cell(row.speedup); }, true),
+                                 numbers<T>("improvement", &T::improvement, shares(1))};
+  const auto add = [&](const char* name, std::optional<double> T::*member, const auto& make, const char* group = "") {
+    const auto has = [&](const T& row) { return (row.*member).has_value(); };
+    if (std::any_of(rows.begin(), rows.end(), has)) columns.push_back(numbers<T>(name, member, make, group));
+  };
+  add("time", &T::scheme_s, kSeconds);
+  add("P99", &T::p99_s, kSeconds);
+  add("naive P99", &T::naive_p99_s, kSeconds);
+  add("naive", &T::drop_naive, shares(1), "drop with");
+  add("sharing", &T::drop_exact, shares(1), "drop with");
+  columns.push_back(words("source", &T::source));
+  return table_of("", rows, columns);
 }
 
 Table changes(const Sizing& sizing) {
-  return {sizing.changes.empty() || sizing.changes.front().suffices ? "what would make it feasible, each alone"
-                                                                    : "what would make it feasible, all together",
-          {{"change"}, number_head("now"), number_head("needed")},
-          rows_of(sizing.changes, [](const SizingChange& row) {
-            return std::vector<Cell>{text_cell(change_text(row)), amount_cell(row.from, row.unit),
-                                     amount_cell(enough(row), row.unit)};
-          })};
+  using T = SizingChange;
+  const bool alone = sizing.changes.empty() || sizing.changes.front().suffices;
+  return table_of<T>(std::string("what would make it feasible, ") + (alone ? "each alone" : "all together"),
+                     sizing.changes,
+                     {cells<T>("change", [](const T& row) { return text_cell(change_text(row)); }),
+                      cells<T>(
+                          "now", [](const T& row) { return amount_cell(row.from, row.unit); }, true),
+                      cells<T>(
+                          "needed", [](const T& row) { return amount_cell(enough(row), row.unit); }, true)});
 }
 
 Table alternatives(const Sizing& sizing) {
-  return {"alternatives under the same budgets",
-          {{"change"}, number_head("expected N"), {"source"}},
-          rows_of(sizing.alternatives, [&](const SizingAlternative& row) {
-            return std::vector<Cell>{text_cell(row.change), limit_cell(sizing.known_to, row.expected_candidates),
-                                     source_cell(row.source)};
-          })};
+  using T = SizingAlternative;
+  return table_of<T>("alternatives under the same budgets", sizing.alternatives,
+                     {words("change", &T::change), numbers<T>("expected N", &T::expected_candidates, limits(sizing)),
+                      words("source", &T::source)});
 }
 
 Table inputs(const Sizing& sizing) {
-  return {"sensitivity: expected N with one input 10% lower or higher",
-          {{"input"},
-           number_head("value"),
-           {"95% interval"},
-           {"source"},
-           number_head("N at -10%"),
-           number_head("N at +10%")},
-          rows_of(sizing.inputs,
-                  [&](const SizingInput& row) {
-                    const auto then = [&](const std::optional<std::int64_t>& candidates) {
-                      return row.name == "min_improvement" ? count_cell(candidates, "never")
-                                                           : limit_cell(sizing.known_to, candidates);
-                    };
-                    return std::vector<Cell>{text_cell(shown_name(row.name)),
-                                             amount_cell(row.value, row.unit),
-                                             amount_interval_cell(row.ci95, row.unit),
-                                             source_cell(row.source),
-                                             then(row.candidates_less),
-                                             then(row.candidates_more)};
-                  }),
-          sizing.min_improvement ? "of the minimum improvement: the smallest N that is worth it" : ""};
+  using T = SizingInput;
+  const auto then = [&](std::optional<std::int64_t> T::*candidates) {
+    return [&sizing, candidates](const T& row) {
+      return row.name == "min_improvement" ? count_cell(row.*candidates, "never")
+                                           : limit_cell(sizing.known_to, row.*candidates);
+    };
+  };
+  return table_of<T>("sensitivity: expected N with one input 10% lower or higher", sizing.inputs,
+                     {cells<T>("input", [](const T& row) { return text_cell(shown_name(row.name)); }),
+                      cells<T>(
+                          "value", [](const T& row) { return amount_cell(row.value, row.unit); }, true),
+                      cells<T>("95% interval", [](const T& row) { return amount_interval_cell(row.ci95, row.unit); }),
+                      words("source", &T::source), cells<T>("N at -10%", then(&T::candidates_less), true),
+                      cells<T>("N at +10%", then(&T::candidates_more), true)},
+                     sizing.min_improvement ? "of the minimum improvement: the smallest N that is worth it" : "");
+}
+
+/// The points, where one of their members is known at all.
+template <typename Member>
+std::vector<SizingPoint> points_with(const Sizing& sizing, Member SizingPoint::*member) {
+  return !sizing.points.empty() && sizing.points.front().*member ? sizing.points : std::vector<SizingPoint>();
 }
 
 Table speedups(const Sizing& sizing) {
-  return {"speed-up by N",
-          {number_head("N"),
-           number_head("speed-up"),
-           {"95% interval"},
-           number_head("improvement"),
-           number_head("next candidate adds"),
-           {"source"}},
-          rows_of(sizing.points, [](const SizingPoint& row) {
-            return std::vector<Cell>{count_cell(row.candidates),
-                                     factor_cell(row.speedup, 4),
-                                     interval_cell(row.speedup, 4),
-                                     share_cell(row.improvement, 2),
-                                     factor_cell(std::optional(row.marginal_speedup), 4),
-                                     source_cell(row.source)};
-          })};
+  using T = SizingPoint;
+  return table_of<T>(
+      "speed-up by N", sizing.points,
+      {numbers<T>("N", &T::candidates, kCount),
+       cells<T>(
+           "speed-up", [](const T& row) { return factor_cell(row.speedup, 4); }, true),
+       cells<T>("95% interval", [](const T& row) { return interval_cell(row.speedup, 4); }),
+       numbers<T>("improvement", &T::improvement, shares(2)),
+       numbers<T>("next candidate adds", &T::marginal_speedup, factors(4)), words("source", &T::source)});
 }
 
 Table drops(const Sizing& sizing) {
-  Table table{"throughput drop by N",
-              {number_head("N"),
-               number_head("naive", "drop with"),
-               number_head("design note's rule", "drop with sharing"),
-               number_head("exact", "drop with sharing"),
-               {"source"}},
-              {},
-              drop_known(sizing)};
-  for (const SizingPoint& row : sizing.points) {
-    if (!sizing.points.front().drop_naive) break;
-    table.rows.push_back({count_cell(row.candidates), share_cell(row.drop_naive, 2),
-                          share_cell(row.drop_design_note, 2), share_cell(row.drop_exact, 2), source_cell(row.source)});
-  }
-  return table;
+  using T = SizingPoint;
+  return table_of<T>(
+      "throughput drop by N", points_with(sizing, &T::drop_naive),
+      {numbers<T>("N", &T::candidates, kCount), numbers<T>("naive", &T::drop_naive, shares(2), "drop with"),
+       numbers<T>("design note's rule", &T::drop_design_note, shares(2), "drop with sharing"),
+       numbers<T>("exact", &T::drop_exact, shares(2), "drop with sharing"), words("source", &T::source)},
+      drop_known(sizing));
 }
 
 Table times(const Sizing& sizing) {
-  Table table{"time of a request by N",
-              {number_head("N"),
-               number_head("mean", "sharing"),
-               number_head("P99", "sharing"),
-               number_head("P99, conservative", "sharing"),
-               number_head("utilisation", "sharing"),
-               number_head("mean", "naive"),
-               number_head("P99", "naive"),
-               number_head("utilisation", "naive"),
-               {"source"}},
-              {},
-              "P99 includes queueing where a rate is given; -: no steady state"};
-  for (const SizingPoint& row : sizing.points) {
-    if (!sizing.points.front().scheme_s) break;
-    table.rows.push_back({count_cell(row.candidates), seconds_cell(row.scheme_s), seconds_cell(row.p99_s),
-                          seconds_cell(row.p99_conservative_s), share_cell(row.utilisation, 1),
-                          seconds_cell(row.naive_s), seconds_cell(row.naive_p99_s),
-                          share_cell(row.naive_utilisation, 1), source_cell(row.source)});
-  }
-  return table;
+  using T = SizingPoint;
+  return table_of<T>(
+      "time of a request by N", points_with(sizing, &T::scheme_s),
+      {numbers<T>("N", &T::candidates, kCount), numbers<T>("mean", &T::scheme_s, kSeconds, "sharing"),
+       numbers<T>("P99", &T::p99_s, kSeconds, "sharing"),
+       numbers<T>("P99, conservative", &T::p99_conservative_s, kSeconds, "sharing"),
+       numbers<T>("utilisation", &T::utilisation, shares(1), "sharing"),
+       numbers<T>("mean", &T::naive_s, kSeconds, "naive"), numbers<T>("P99", &T::naive_p99_s, kSeconds, "naive"),
+       numbers<T>("utilisation", &T::naive_utilisation, shares(1), "naive"), words("source", &T::source)},
+      "P99 includes queueing where a rate is given; -: no steady state");
 }
 
 Table memory_by_n(const Sizing& sizing) {
-  Table table{
-      "memory of the process by N (computed)",
-      {number_head("N"), number_head(sizing.scheme), number_head("one cache per candidate"), number_head("naive")},
-      {}};
-  for (const SizingPoint& row : sizing.points) {
-    if (!sizing.points.front().memory_bytes) break;
-    table.rows.push_back({count_cell(row.candidates), bytes_cell(row.memory_bytes), bytes_cell(row.copies_memory_bytes),
-                          bytes_cell(row.naive_memory_bytes)});
-  }
-  return table;
+  using T = SizingPoint;
+  return table_of<T>("memory of the process by N (computed)", points_with(sizing, &T::memory_bytes),
+                     {numbers<T>("N", &T::candidates, kCount), numbers<T>(sizing.scheme, &T::memory_bytes, kBytes),
+                      numbers<T>("one cache per candidate", &T::copies_memory_bytes, kBytes),
+                      numbers<T>("naive", &T::naive_memory_bytes, kBytes)});
 }
 
 Table caches(const Sizing& sizing, const Report& report) {
+  using T = SizingMemory;
   std::string note;
   for (const Case& one : report.cases) {
     if (!one.shape || one.shape->history_length != sizing.history_length || one.shape->layers != sizing.layers)
       continue;
-    std::string measured;
+    std::vector<std::string> measured;
     for (const ResidentMemory& row : one.memory) {
-      measured += (measured.empty() ? "" : ", ") + one_line(row.scheme) + " " + bytes(row.resident_bytes) +
-                  " (computed: " + bytes(row.planned_bytes) + ", of it keys and values " + bytes(row.kv_bytes) +
-                  ") at N = " + integer(row.candidates);
+      measured.push_back(one_line(row.scheme) + " " + bytes(row.resident_bytes) +
+                         " (computed: " + bytes(row.planned_bytes) + ", of it keys and values " + bytes(row.kv_bytes) +
+                         ") at N = " + integer(row.candidates));
     }
-    if (!measured.empty()) note = "resident memory measured when each scheme was made: " + measured;
+    if (!measured.empty()) note = "resident memory measured when each scheme was made: " + join(measured, ", ");
   }
   const std::string copies = sizing.memory.empty() ? "" : " at N = " + integer(sizing.memory.front().candidates);
-  return {"keys and values of one user (computed; the first row is as it is)",
-          {{"type"},
-           number_head("KV heads"),
-           number_head("one cache for all N"),
-           number_head("users in a GiB"),
-           number_head("one cache per candidate" + copies),
-           number_head("naive: one layer")},
-          rows_of(sizing.memory,
-                  [](const SizingMemory& row) {
-                    return std::vector<Cell>{text_cell(row.kv_dtype),
-                                             count_cell(row.kv_heads),
-                                             bytes_cell(std::optional(row.user_bytes)),
-                                             number_cell(row.users_per_gib, 4),
-                                             bytes_cell(std::optional(row.copies_bytes)),
-                                             bytes_cell(std::optional(row.naive_bytes))};
-                  }),
-          note};
+  return table_of<T>("keys and values of one user (computed; the first row is as it is)", sizing.memory,
+                     {words("type", &T::kv_dtype), numbers<T>("KV heads", &T::kv_heads, kCount),
+                      numbers<T>("one cache for all N", &T::user_bytes, kBytes),
+                      numbers<T>("users in a GiB", &T::users_per_gib, digits(4, "")),
+                      numbers<T>("one cache per candidate" + copies, &T::copies_bytes, kBytes),
+                      numbers<T>("naive: one layer", &T::naive_bytes, kBytes)},
+                     note);
 }
 
 Table returns(const Sizing& sizing) {
+  using T = SizingFraction;
   std::string note;
   if (sizing.knee_candidates) {
     note = "knee at N = " + integer(*sizing.knee_candidates) +
            ": candidates take as long as the history; beyond it 1% more of them gain less than 0.5%";
   }
-  return {"where returns diminish",
-          {number_head("share" + (sizing.limit ? " of " + factor(*sizing.limit, 2) : " of the limit")),
-           number_head("from N"), number_head("speed-up"), number_head("improvement")},
-          rows_of(sizing.fractions,
-                  [](const SizingFraction& row) {
-                    return std::vector<Cell>{share_cell(row.fraction, 0), count_cell(row.candidates),
-                                             factor_cell(row.speedup, 2), share_cell(row.improvement, 2)};
-                  }),
-          note};
+  const std::string of = sizing.limit ? "share of " + factor(*sizing.limit, 2) : "share of the limit";
+  return table_of<T>(
+      "where returns diminish", sizing.fractions,
+      {numbers<T>(of, &T::fraction, shares(0)), numbers<T>("from N", &T::candidates, kCount),
+       numbers<T>("speed-up", &T::speedup, factors(2)), numbers<T>("improvement", &T::improvement, shares(2))},
+      note);
 }
 
 Table advice(const Sizing& sizing) {
-  return {"the design note's advice against this r",
-          {{"situation"},
-           number_head("N"),
-           {"advice"},
-           number_head("at r = 0.15", "improvement"),
-           number_head("here", "improvement"),
-           {"grade"}},
-          rows_of(sizing.advice, [](const SizingAdvice& row) {
-            std::string range = integer(row.min_candidates);
-            if (!row.max_candidates) range += "+";
-            if (row.max_candidates && *row.max_candidates != row.min_candidates) {
-              range += "-" + integer(*row.max_candidates);
-            }
-            Cell here;
-            here.text = row.improvement ? from_to(*row.improvement) : "-";
-            if (row.improvement) here.value = *row.improvement;
-            return std::vector<Cell>{text_cell(row.situation),
-                                     {range},
-                                     text_cell(row.seed_advice),
-                                     {from_to(row.seed_improvement), row.seed_improvement, "0..1"},
-                                     here,
-                                     text_cell(row.grade)};
-          })};
+  using T = SizingAdvice;
+  const auto range = [](const T& row) {
+    const bool one = row.max_candidates == row.min_candidates;
+    return Cell{integer(row.min_candidates) + (!row.max_candidates ? "+"
+                                               : one               ? ""
+                                                                   : "-" + integer(*row.max_candidates))};
+  };
+  const auto ends = [](const std::optional<Interval>& interval) {
+    return interval ? Cell{from_to(*interval), *interval, "0..1"} : text_cell("");
+  };
+  return table_of<T>("the design note's advice against this r", sizing.advice,
+                     {words("situation", &T::situation), cells<T>("N", range, true), words("advice", &T::seed_advice),
+                      numbers<T>("at r = 0.15", &T::seed_improvement, ends, "improvement"),
+                      numbers<T>("here", &T::improvement, ends, "improvement"), words("grade", &T::grade)});
 }
 
 Table targets(const Sizing& sizing) {
+  using T = DropTarget;
   std::vector<std::string> reach;
-  for (const DropTarget& target : sizing.drop_targets) {
+  for (const T& target : sizing.drop_targets) {
     std::vector<std::string> by_r;
     for (const DropReach& row : sizing.drop_reach) {
       if (row.target != target.name) continue;
@@ -498,104 +444,68 @@ Table targets(const Sizing& sizing) {
     }
     if (!by_r.empty()) reach.push_back(one_line(target.name) + ": " + join(by_r, "; "));
   }
-  return {
-      "from one throughput drop to another",
-      {{"target"},
-       {"drop"},
-       number_head("speed-up needed"),
-       number_head("end to end"),
-       number_head("max r"),
-       number_head("N at r = 0"),
-       number_head("N at r = 0.15"),
-       number_head("N here"),
-       {"reached"}},
-      rows_of(sizing.drop_targets,
-              [](const DropTarget& row) {
-                return std::vector<Cell>{
-                    text_cell(row.name),
-                    {share(row.naive_drop, 1) + " to " + share(row.target_drop, 1)},
-                    factor_cell(std::optional(row.speedup_needed), 2),
-                    factor_cell(std::optional(row.end_to_end), 2),
-                    number_cell(row.largest_r, 3, "ratio"),
-                    count_cell(row.min_candidates),
-                    count_cell(row.seed_candidates, "never"),
-                    count_cell(row.candidates, "never"),
-                    {row.reached ? "yes" : "no", row.reached, {}, row.reached ? Emphasis::none : Emphasis::warning}};
-              }),
-      reach.empty() ? "" : "N that a target takes by r: " + join(reach, ". ")};
+  const auto or_never = [](const std::optional<std::int64_t>& candidates) { return count_cell(candidates, "never"); };
+  const auto from_one_to_another = [](const T& row) {
+    return Cell{share(row.naive_drop, 1) + " to " + share(row.target_drop, 1)};
+  };
+  const auto reached = [](const T& row) {
+    return Cell{row.reached ? "yes" : "no", row.reached, {}, row.reached ? Emphasis::none : Emphasis::warning};
+  };
+  return table_of<T>(
+      "from one throughput drop to another", sizing.drop_targets,
+      {words("target", &T::name), cells<T>("drop", from_one_to_another),
+       numbers<T>("speed-up needed", &T::speedup_needed, factors(2)),
+       numbers<T>("end to end", &T::end_to_end, factors(2)), numbers<T>("max r", &T::largest_r, digits(3)),
+       numbers<T>("N at r = 0", &T::min_candidates, kCount), numbers<T>("N at r = 0.15", &T::seed_candidates, or_never),
+       numbers<T>("N here", &T::candidates, or_never), cells<T>("reached", reached)},
+      reach.empty() ? "" : "N that a target takes by r: " + join(reach, ". "));
 }
 
 Table frontier(const Sizing& sizing, const std::string& axis, const std::string& against, const char* head) {
-  std::vector<SizingFrontier> rows;
-  for (const SizingFrontier& row : sizing.frontiers) {
-    if (row.axis == axis) rows.push_back(row);
+  using T = SizingFrontier;
+  std::vector<T> rows;
+  std::copy_if(sizing.frontiers.begin(), sizing.frontiers.end(), std::back_inserter(rows),
+               [&](const T& row) { return row.axis == axis; });
+  std::vector<Col<T>> columns = {
+      cells<T>(
+          head, [](const T& row) { return amount_cell(row.at, row.unit); }, true),
+      cells<T>(
+          "expected N", [](const T& row) { return limit_cell(row.known_to, row.expected_candidates); }, true),
+      cells<T>(
+          "conservative N", [&](const T& row) { return conservative_cell(sizing, row, row.known_to); }, true),
+      numbers<T>("speed-up", &T::speedup, factors(2))};
+  if (std::any_of(rows.begin(), rows.end(), [](const T& row) { return row.drop_naive.has_value(); })) {
+    columns.push_back(numbers<T>("naive", &T::drop_naive, shares(2), "drop with"));
+    columns.push_back(numbers<T>("sharing", &T::drop_shared, shares(2), "drop with"));
   }
-  const bool drop = std::any_of(rows.begin(), rows.end(), [](const auto& row) { return row.drop_naive.has_value(); });
-  Table table{"N against " + against,
-              {number_head(head), number_head("expected N"), number_head("conservative N"), number_head("speed-up")},
-              {}};
-  if (drop) {
-    table.heads.push_back(number_head("naive", "drop with"));
-    table.heads.push_back(number_head("sharing", "drop with"));
-  }
-  table.heads.push_back({"source"});
-  table.rows = rows_of(rows, [&](const SizingFrontier& row) {
-    std::vector<Cell> cells = {amount_cell(row.at, row.unit), limit_cell(row.known_to, row.expected_candidates),
-                               conservative_cell(sizing, row, row.known_to), factor_cell(row.speedup, 2)};
-    if (drop) {
-      cells.push_back(share_cell(row.drop_naive, 2));
-      cells.push_back(share_cell(row.drop_shared, 2));
-    }
-    cells.push_back(source_cell(row.source));
-    return cells;
-  });
-  return table;
+  columns.push_back(words("source", &T::source));
+  return table_of("N against " + against, rows, columns);
 }
 
 Table parameters(const Sizing& sizing) {
-  return {"what another model or machine would change, largest first",
-          {{"parameter"},
-           number_head("from"),
-           number_head("to"),
-           number_head("expected N"),
-           number_head("change"),
-           {"source"}},
-          rows_of(sizing.parameters, [&](const SizingParameter& row) {
-            const auto change = row.change_pct ? std::optional(*row.change_pct / 100) : std::optional<double>();
-            return std::vector<Cell>{text_cell(row.name),   text_cell(row.from),
-                                     text_cell(row.to),     limit_cell(sizing.known_to, row.expected_candidates),
-                                     share_cell(change, 1), source_cell(row.source)};
-          })};
-}
-
-bool has_rate(const Sizing& sizing) {
-  return std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
-                     [](const SizingBudget& row) { return row.name == "qps"; });
+  using T = SizingParameter;
+  return table_of<T>("what another model or machine would change, largest first", sizing.parameters,
+                     {words("parameter", &T::name), words("from", &T::from), words("to", &T::to),
+                      numbers<T>("expected N", &T::expected_candidates, limits(sizing)),
+                      numbers<T>("change", &T::change_pct, kHundredths), words("source", &T::source)});
 }
 
 Table fleet(const Sizing& sizing) {
-  const bool cost = std::any_of(sizing.fleet.begin(), sizing.fleet.end(),
-                                [](const auto& row) { return row.cost_per_million.has_value(); });
-  Table table{has_rate(sizing) ? "fleet for the request rate" : "cost of requests",
-              {number_head("N"),
-               {"scheme"},
-               number_head("workers"),
-               number_head("cores"),
-               number_head("machines"),
-               number_head("utilisation")},
-              {},
-              has_rate(sizing) ? "-: no number of workers meets the latency; a machine is one like the measured one"
-                               : "no rate is given: machines like the measured one at full load, queueing ignored"};
-  if (cost) table.heads.push_back(number_head("cost per million requests"));
-  table.heads.push_back({"source"});
-  table.rows = rows_of(sizing.fleet, [&](const SizingFleet& row) {
-    std::vector<Cell> cells = {count_cell(row.candidates), text_cell(row.scheme),    count_cell(row.workers),
-                               count_cell(row.cores),      count_cell(row.machines), share_cell(row.utilisation, 1)};
-    if (cost) cells.push_back(number_cell(row.cost_per_million, 4));
-    cells.push_back(source_cell(row.source));
-    return cells;
-  });
-  return table;
+  using T = SizingFleet;
+  std::vector<Col<T>> columns = {
+      numbers<T>("N", &T::candidates, kCount),      words("scheme", &T::scheme),
+      numbers<T>("workers", &T::workers, kCount),   numbers<T>("cores", &T::cores, kCount),
+      numbers<T>("machines", &T::machines, kCount), numbers<T>("utilisation", &T::utilisation, shares(1))};
+  const auto priced = [](const T& row) { return row.cost_per_million.has_value(); };
+  if (std::any_of(sizing.fleet.begin(), sizing.fleet.end(), priced)) {
+    columns.push_back(numbers<T>("cost per million requests", &T::cost_per_million, digits(4, "")));
+  }
+  columns.push_back(words("source", &T::source));
+  const bool rate = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
+                                [](const SizingBudget& row) { return row.name == "qps"; });
+  return table_of(rate ? "fleet for the request rate" : "cost of requests", sizing.fleet, columns,
+                  rate ? "-: no number of workers meets the latency; a machine is one like the measured one"
+                       : "no rate is given: machines like the measured one at full load, queueing ignored");
 }
 
 /// What was sized, in a line.

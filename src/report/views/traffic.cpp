@@ -167,21 +167,29 @@ Cell ends_cell(const std::optional<Estimate>& value, const std::string& unit) {
   return amount_interval_cell(value ? value->ci95 : std::nullopt, unit);
 }
 
+// Columns of rows that have a name, and a unit.
+const auto named = [](const auto& row) { return text_cell(words(row.name)); };
+template <typename Row>
+Col<Row> amounts(const char* name, double Row::*member) {
+  return cells<Row>(
+      name, [=](const Row& row) { return amount_cell(row.*member, row.unit); }, true);
+}
+const auto kValue = [](const std::optional<Estimate>& value) { return value_cell(value, "s"); };
+const auto kRate = [](double per_second) { return amount_cell(per_second, "1/s"); };
+
 Table latencies(const Traffic& traffic) {
+  using T = TrafficLatency;
   std::vector<std::string> missing;
   if (traffic.saturated) missing.push_back("no steady state, so there are no percentiles");
-  for (const TrafficLatency& row : traffic.latencies) {
+  for (const T& row : traffic.latencies) {
     if (!row.missing.empty()) missing.push_back(words(row.name) + ": " + one_line(row.missing));
   }
-  return {"latency, queueing included",
-          {{""}, number_head("latency"), {"95% interval"}, number_head("queueing"), {"95% interval"}},
-          rows_of(traffic.latencies,
-                  [](const TrafficLatency& row) {
-                    return std::vector<Cell>{text_cell(words(row.name)), value_cell(row.total, "s"),
-                                             ends_cell(row.total, "s"), value_cell(row.wait, "s"),
-                                             ends_cell(row.wait, "s")};
-                  }),
-          join(missing, "; ")};
+  return table_of<T>("latency, queueing included", traffic.latencies,
+                     {cells<T>("", named), numbers<T>("latency", &T::total, kValue),
+                      cells<T>("95% interval", [](const T& row) { return ends_cell(row.total, "s"); }),
+                      numbers<T>("queueing", &T::wait, kValue),
+                      cells<T>("95% interval", [](const T& row) { return ends_cell(row.wait, "s"); })},
+                     join(missing, "; "));
 }
 
 /// What the fleet does, in a line.
@@ -196,73 +204,58 @@ Text fleet(const Traffic& traffic) {
 }
 
 Table figures(const Traffic& traffic) {
-  return {"", {{""}, number_head("value"), {"95% interval"}}, rows_of(traffic.figures, [](const TrafficFigure& row) {
-            // Beside the hit rates of caches of other sizes, which are of all requests.
-            const bool behind = row.name == "hit_rate" || row.name == "token_hit_rate";
-            return std::vector<Cell>{text_cell(words(row.name) + (behind ? ", after the warm-up" : "")),
-                                     value_cell(row.value, row.unit), ends_cell(row.value, row.unit)};
-          })};
+  using T = TrafficFigure;
+  const auto name = [](const T& row) {
+    // Beside the hit rates of caches of other sizes, which are of all requests.
+    const bool behind = row.name == "hit_rate" || row.name == "token_hit_rate";
+    return text_cell(words(row.name) + (behind ? ", after the warm-up" : ""));
+  };
+  return table_of<T>("", traffic.figures,
+                     {cells<T>("", name),
+                      cells<T>(
+                          "value", [](const T& row) { return value_cell(row.value, row.unit); }, true),
+                      cells<T>("95% interval", [](const T& row) { return ends_cell(row.value, row.unit); })});
 }
 
 Table replay(const Traffic& traffic) {
-  return {
-      "simulation against replay on the engine",
-      {{""}, number_head("replayed"), number_head("simulated"), number_head("off by"), number_head("allowed"), {""}},
-      rows_of(traffic.replay, [](const ReplayComparison& row) {
-        const auto allowed = row.tolerance_pct ? std::optional(*row.tolerance_pct / 100) : std::optional<double>();
-        return std::vector<Cell>{text_cell(words(row.name)),
-                                 amount_cell(row.replayed, row.unit),
-                                 amount_cell(row.simulated, row.unit),
-                                 share_cell(row.error_pct / 100, 1),
-                                 share_cell(allowed, 0),
-                                 row.within ? Cell{} : text_cell("outside", Emphasis::warning)};
-      })};
+  using T = ReplayComparison;
+  const auto outside = [](const T& row) { return row.within ? Cell{} : text_cell("outside", Emphasis::warning); };
+  return table_of<T>("simulation against replay on the engine", traffic.replay,
+                     {cells<T>("", named), amounts("replayed", &T::replayed), amounts("simulated", &T::simulated),
+                      numbers<T>("off by", &T::error_pct, kHundredths),
+                      numbers<T>("allowed", &T::tolerance_pct, kHundredths), cells<T>("", outside)});
 }
 
 Table workload(const Traffic& traffic) {
-  Table table{"", {{""}}, {}};
-  for (const char* name : {"mean", "P50", "P95", "P99", "max"}) table.heads.push_back(number_head(name));
-  table.rows = rows_of(traffic.columns, [](const WorkloadColumn& row) {
-    std::vector<Cell> cells = {text_cell(words(row.name))};
-    for (const double value : {row.mean, row.p50, row.p95, row.p99, row.max}) {
-      cells.push_back(amount_cell(value, row.unit));
-    }
-    return cells;
-  });
-  return table;
+  using T = WorkloadColumn;
+  return table_of<T>("", traffic.columns,
+                     {cells<T>("", named), amounts("mean", &T::mean), amounts("P50", &T::p50), amounts("P95", &T::p95),
+                      amounts("P99", &T::p99), amounts("max", &T::max)});
 }
 
 Table hit_rates(const Traffic& traffic) {
-  return {"",
-          {number_head("cache"), number_head("LRU", "requests"), number_head("Che", "requests"),
-           number_head("Belady", "requests"), number_head("bound", "requests"), number_head("LRU", "tokens")},
-          rows_of(traffic.hit_rates,
-                  [](const HitRatePoint& row) {
-                    return std::vector<Cell>{bytes_cell(std::optional(row.cache_bytes)),
-                                             share_cell(row.lru, 1),
-                                             share_cell(row.che, 1),
-                                             share_cell(row.belady, 1),
-                                             share_cell(row.bound, 1),
-                                             share_cell(row.lru_tokens, 1)};
-                  }),
-          "All requests, without queueing and from an empty cache on. Che: LRU by an approximation that takes users as "
-          "independent. Belady evicts whoever is needed last. Bound: no policy has more"};
+  using T = HitRatePoint;
+  return table_of<T>(
+      "", traffic.hit_rates,
+      {numbers<T>("cache", &T::cache_bytes, kBytes), numbers<T>("LRU", &T::lru, shares(1), "requests"),
+       numbers<T>("Che", &T::che, shares(1), "requests"), numbers<T>("Belady", &T::belady, shares(1), "requests"),
+       numbers<T>("bound", &T::bound, shares(1), "requests"), numbers<T>("LRU", &T::lru_tokens, shares(1), "tokens")},
+      "All requests, without queueing and from an empty cache on. Che: LRU by an approximation that takes users as "
+      "independent. Belady evicts whoever is needed last. Bound: no policy has more");
 }
 
 Table capacity(const Traffic& traffic) {
-  return {"",
-          {number_head("rate"),
-           number_head("utilisation"),
-           number_head("P99"),
-           {"95% interval"},
-           number_head("lower bound on workers")},
-          rows_of(traffic.capacity, [](const CapacityPoint& row) {
-            return std::vector<Cell>{amount_cell(row.requests_per_s, "1/s"), share_cell(row.utilisation, 1),
-                                     row.saturated ? text_cell("falls behind", Emphasis::bad)
-                                     : row.p99_s   ? value_cell(row.p99_s, "s")
-                                                   : text_cell("too few requests"),
-                                     ends_cell(row.p99_s, "s"), count_cell(row.offered_load_workers)};
-          })};
+  using T = CapacityPoint;
+  const auto p99 = [](const T& row) {
+    return row.saturated ? text_cell("falls behind", Emphasis::bad)
+           : row.p99_s   ? value_cell(row.p99_s, "s")
+                         : text_cell("too few requests");
+  };
+  return table_of<T>(
+      "", traffic.capacity,
+      {numbers<T>("rate", &T::requests_per_s, kRate), numbers<T>("utilisation", &T::utilisation, shares(1)),
+       cells<T>("P99", p99, true), cells<T>("95% interval", [](const T& row) { return ends_cell(row.p99_s, "s"); }),
+       numbers<T>("lower bound on workers", &T::offered_load_workers, kCount)});
 }
 
 std::string ordinal(std::size_t number) {
@@ -272,26 +265,20 @@ std::string ordinal(std::size_t number) {
 }
 
 Table windows(const Traffic& traffic) {
+  using T = TrafficWindow;
   const std::size_t all = traffic.windows.size(), step = (all + kShownWindows - 1) / kShownWindows;
-  std::vector<TrafficWindow> shown;
+  std::vector<T> shown;
   for (std::size_t i = 0; i < all; i += step) shown.push_back(traffic.windows[i]);
   std::string note = traffic.replications > 1 ? "First replication. " : "";
   note += "Lower bound on workers: arrivals times mean service time, rounded up";
   if (step > 1) note += ". Every " + ordinal(step) + " of " + integer(static_cast<std::int64_t>(all)) + " windows";
-  return {"",
-          {number_head("from"), number_head("arrivals"), number_head("completions"), number_head("waiting"),
-           number_head("hit rate"), number_head("P99"), number_head("lower bound on workers")},
-          rows_of(shown,
-                  [](const TrafficWindow& row) {
-                    return std::vector<Cell>{seconds_cell(row.start_s),
-                                             amount_cell(row.arrivals_per_s, "1/s"),
-                                             amount_cell(row.completions_per_s, "1/s"),
-                                             number_cell(row.queue, 3, "requests"),
-                                             share_cell(row.hit_rate, 1),
-                                             seconds_cell(row.p99_s),
-                                             count_cell(row.offered_load_workers)};
-                  }),
-          std::move(note)};
+  return table_of<T>(
+      "", shown,
+      {numbers<T>("from", &T::start_s, kSeconds), numbers<T>("arrivals", &T::arrivals_per_s, kRate),
+       numbers<T>("completions", &T::completions_per_s, kRate), numbers<T>("waiting", &T::queue, digits(3, "requests")),
+       numbers<T>("hit rate", &T::hit_rate, shares(1)), numbers<T>("P99", &T::p99_s, kSeconds),
+       numbers<T>("lower bound on workers", &T::offered_load_workers, kCount)},
+      std::move(note));
 }
 
 /// What was served by what.
