@@ -432,9 +432,10 @@ class XlsxTest(Base):
                         ET.fromstring(book.zip.read(file))
                 self.assertEqual(set(INPUTS) - set(book.names), set())
                 self.assertEqual("size_n" in book.names, name in ("size", "sized") and self.has_line(name))
-                for sheet in ("samples", "config"):
+                for sheet in ("summary", "details", "samples", "config"):
                     pane = next(book.trees[sheet].iter(MAIN + "pane"))
                     self.assertEqual(pane.get("state"), "frozen")
+                for sheet in ("samples", "config"):
                     self.assertEqual(len(list(book.trees[sheet].iter(MAIN + "autoFilter"))), 1)
 
     def test_the_summary_answers_first(self):

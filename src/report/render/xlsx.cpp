@@ -33,6 +33,7 @@ void write_answer(Sheet& sheet, std::uint16_t last, const Document& document) {
   look.size = 14;
   if (document.answer_level == Emphasis::bad) look.colour = 0xC00000;
   sheet.across({0, 0}, last, document.answer.empty() ? "kvcast" : document.answer, look);
+  worksheet_freeze_panes(sheet.raw(), 1, 0);
 }
 
 /// The answer over what is not on the summary.

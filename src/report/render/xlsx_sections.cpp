@@ -14,7 +14,7 @@ constexpr std::size_t kLastWidth = 13;
 constexpr std::size_t kBrief = 60;  // characters of an item that shares its line
 
 std::optional<double> number(const Value& value) {
-  if (const auto* real = std::get_if<double>(&value)) return *real;
+  if (const auto* real = std::get_if<double>(&value); real != nullptr && std::isfinite(*real)) return *real;
   if (const auto* integer = std::get_if<std::int64_t>(&value)) return static_cast<double>(*integer);
   return std::nullopt;
 }
