@@ -9,7 +9,7 @@
 #include "fixed_report.h"
 #include "kvcast/kvcast.h"
 #include "report/format.h"
-#include "report/xlsx_book.h"
+#include "report/render/xlsx_book.h"
 #include "small_report.h"
 #include "unit/files.h"
 
