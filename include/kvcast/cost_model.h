@@ -36,7 +36,7 @@ double r_from_speedup(double candidates, double measured_speedup);
 /// Added cost over base cost of a throughput drop D in [0,1): D/(1-D).
 double cost_ratio_of_drop(double drop);
 
-/// The seed's linear rule: D_shared = D_naive / Speedup.
+/// The design note's linear rule: D_shared = D_naive / Speedup.
 double drop_design_note(double naive_drop, double speedup);
 
 /// Exact throughput algebra: D_shared = 1 / (1 + Speedup (1-D_naive)/D_naive).

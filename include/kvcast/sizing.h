@@ -123,8 +123,8 @@ struct SizingAdvice {
   std::string situation;
   std::int64_t min_candidates = 1;
   std::optional<std::int64_t> max_candidates;  ///< nullopt: open
-  std::string seed_advice;
-  Interval seed_improvement;            ///< at r = 0.15, at the two ends
+  std::string design_note_advice;
+  Interval design_note_improvement;     ///< at r = 0.15, at the two ends
   std::optional<Interval> improvement;  ///< here; nullopt where some of these N are beyond what is known
   std::string grade;                    ///< of the improvement here; empty where it is unknown
   Source source = Source::unknown;      ///< of the improvement here
@@ -135,11 +135,11 @@ struct DropTarget {
   std::string name;
   double naive_drop = 0, target_drop = 0;
   double speedup_needed = 0, end_to_end = 0;
-  std::int64_t min_candidates = 0;              ///< at r = 0
-  double largest_r = 0;                         ///< at any N
-  std::optional<std::int64_t> candidates;       ///< here; nullopt: never
-  std::optional<std::int64_t> seed_candidates;  ///< at r = 0.15
-  bool reached = false;                         ///< by the expected N; without one at some N
+  std::int64_t min_candidates = 0;                     ///< at r = 0
+  double largest_r = 0;                                ///< at any N
+  std::optional<std::int64_t> candidates;              ///< here; nullopt: never
+  std::optional<std::int64_t> design_note_candidates;  ///< at r = 0.15
+  bool reached = false;                                ///< by the expected N; without one at some N
   Source source = Source::unknown;
 };
 /// N that the target needs at one r.

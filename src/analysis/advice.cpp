@@ -51,10 +51,10 @@ std::vector<SizingAdvice> advice(const SizingProblem& problem, std::optional<dou
     row.situation = situation.name;
     row.min_candidates = situation.least;
     row.max_candidates = situation.most;
-    row.seed_advice = situation.advice;
+    row.design_note_advice = situation.advice;
     const auto least = static_cast<double>(situation.least);
-    row.seed_improvement.lo = improvement(least, kDesignNoteR);
-    row.seed_improvement.hi =
+    row.design_note_improvement.lo = improvement(least, kDesignNoteR);
+    row.design_note_improvement.hi =
         situation.most ? improvement(static_cast<double>(*situation.most), kDesignNoteR) : 1 - kDesignNoteR;
     const auto lo = improvement_at(situation.least);
     const auto hi = situation.most ? improvement_at(*situation.most)
@@ -93,7 +93,7 @@ DropTarget drop_target(const std::string& name, double naive_drop, double target
   target.largest_r = 1 / target.speedup_needed;
   target.candidates = smallest(
       problem, [&](std::int64_t n) { return problem.speedup(n) >= target.speedup_needed * (1 - kAdviceRounding); });
-  target.seed_candidates = candidates_for_speedup(target.speedup_needed, kDesignNoteR);
+  target.design_note_candidates = candidates_for_speedup(target.speedup_needed, kDesignNoteR);
   target.reached = target.candidates && (!expected || *target.candidates <= *expected);
   target.source = source;
   return target;

@@ -24,6 +24,9 @@ const Names kMembers = {
     {"losses", "slowdowns"},
     {"r_seed", "r_design_note"},
     {"drop_seed_rule", "drop_design_note"},
+    {"seed_advice", "design_note_advice"},
+    {"seed_improvement", "design_note_improvement"},
+    {"seed_candidates", "design_note_candidates"},
     {"perfect_workers", "offered_load_workers"},
     {"batch_most", "batch_max"},
 };

@@ -158,36 +158,4 @@ std::string share(const std::optional<double>& fraction, int decimals) {
   return fraction ? share(*fraction, decimals) : "-";
 }
 
-std::string machine_text(const MachineInfo& machine) {
-  std::string text = one_line_or_dash(machine.cpu_model) + ", " + one_line_or_dash(machine.isa) + ", " +
-                     counted(machine.threads, "CPU");
-  if (machine.peak_gflops) text += ", FMA peak " + with_unit(machine.peak_gflops, 4, " GFLOP/s");
-  if (machine.read_gb_per_s) text += ", DRAM read " + with_unit(machine.read_gb_per_s, 3, " GB/s");
-  return text;
-}
-
-std::string stopped_text(const Conditions& conditions, const Config* config) {
-  switch (conditions.stopped_by) {
-    case StoppedBy::precision:
-      return "stopped: target precision " +
-             (config != nullptr ? "(±" + format_significant(100 * config->measure.precision, 3) + "%) " : "") +
-             "reached";
-    case StoppedBy::budget:
-      return "stopped: time budget spent";
-    case StoppedBy::rounds:
-      return "stopped: all rounds done";
-    case StoppedBy::interrupt:
-      return "stopped: interrupted";
-    case StoppedBy::end:
-      return "stopped: end of the log";
-    case StoppedBy::unknown:
-      break;
-  }
-  return "stopped: -";
-}
-
-std::string conditions_text(const Conditions& conditions) {
-  return counted(conditions.rounds, "round") + ", " + stopped_text(conditions) + ", " + seconds(conditions.measured_s);
-}
-
 }  // namespace kvcast::report

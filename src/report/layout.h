@@ -62,9 +62,6 @@ std::string seconds(double value);
 std::string bytes(double value);
 std::string bytes(std::int64_t value);
 
-/// A machine and what it did, each in a line of words.
-std::string machine_text(const MachineInfo& machine);
-std::string conditions_text(const Conditions& conditions);
 /// Why a run ended: "stopped: target precision (±2%) reached". config: of the run; null where it is not known.
 std::string stopped_text(const Conditions& conditions, const Config* config = nullptr);
 

@@ -34,7 +34,7 @@ std::string render_sizing_csv(const Report& report) {
     if (section == whole && quantity == "knee_candidates") return source_at(sizing.knee_candidates);
     if (section == whole && quantity == "min_candidates") return source_at(sizing.min_candidates);
     if (section == "budgets" && quantity == "limit") return to_string(Source::assumed);
-    if (quantity == "seed_improvement") return to_string(Source::assumed);
+    if (quantity == "design_note_improvement") return to_string(Source::assumed);
     return source;
   };
   text += quantity_rows(whole, sizing_columns(), {sizing}, {false, to_string(sizing.source), own_source});

@@ -427,10 +427,11 @@ Table advice(const Sizing& sizing) {
   const auto ends = [](const std::optional<Interval>& interval) {
     return interval ? Cell{from_to(*interval), *interval, "0..1"} : text_cell("");
   };
-  return table_of<T>("the design note's advice against this r", sizing.advice,
-                     {words("situation", &T::situation), cells<T>("N", range, true), words("advice", &T::seed_advice),
-                      numbers<T>("at r = 0.15", &T::seed_improvement, ends, "improvement"),
-                      numbers<T>("here", &T::improvement, ends, "improvement"), words("grade", &T::grade)});
+  return table_of<T>(
+      "the design note's advice against this r", sizing.advice,
+      {words("situation", &T::situation), cells<T>("N", range, true), words("advice", &T::design_note_advice),
+       numbers<T>("at r = 0.15", &T::design_note_improvement, ends, "improvement"),
+       numbers<T>("here", &T::improvement, ends, "improvement"), words("grade", &T::grade)});
 }
 
 Table targets(const Sizing& sizing) {
@@ -456,7 +457,8 @@ Table targets(const Sizing& sizing) {
       {words("target", &T::name), cells<T>("drop", from_one_to_another),
        numbers<T>("speed-up needed", &T::speedup_needed, factors(2)),
        numbers<T>("end to end", &T::end_to_end, factors(2)), numbers<T>("max r", &T::largest_r, digits(3)),
-       numbers<T>("N at r = 0", &T::min_candidates, kCount), numbers<T>("N at r = 0.15", &T::seed_candidates, or_never),
+       numbers<T>("N at r = 0", &T::min_candidates, kCount),
+       numbers<T>("N at r = 0.15", &T::design_note_candidates, or_never),
        numbers<T>("N here", &T::candidates, or_never), cells<T>("reached", reached)},
       reach.empty() ? "" : "N that a target takes by r: " + join(reach, ". "));
 }

@@ -29,8 +29,8 @@ TEST_CASE("the bands of the design note have its words at its r", "[advice]") {
     INFO(rows[i].situation);
     CHECK(rows[i].grade == grades[i]);
     // At its own r the two columns are the same.
-    CHECK_THAT(rows[i].improvement->lo, WithinAbs(rows[i].seed_improvement.lo, 1e-12));
-    CHECK_THAT(rows[i].improvement->hi, WithinAbs(rows[i].seed_improvement.hi, 1e-12));
+    CHECK_THAT(rows[i].improvement->lo, WithinAbs(rows[i].design_note_improvement.lo, 1e-12));
+    CHECK_THAT(rows[i].improvement->hi, WithinAbs(rows[i].design_note_improvement.hi, 1e-12));
   }
   CHECK_THAT(rows[1].improvement->lo, WithinAbs(0.68, 1e-12));
   CHECK_THAT(rows[1].improvement->hi, WithinAbs(0.765, 1e-12));
@@ -66,7 +66,7 @@ TEST_CASE("LONGER's drop from 40% to 6.8% takes 9.137x", "[advice]") {
   CHECK(seed.min_candidates == 10);
   CHECK_THAT(seed.largest_r, WithinAbs(0.1094, 5e-5));
   CHECK_FALSE(seed.candidates);
-  CHECK_FALSE(seed.seed_candidates);
+  CHECK_FALSE(seed.design_note_candidates);
   CHECK_FALSE(seed.reached);
   const DropTarget small = drop_target("LONGER", 0.4, 0.068, law(0.009), 50, Source::fitted);
   REQUIRE(small.candidates);

@@ -613,7 +613,7 @@ TEST_CASE("numbers of the CSV that come from elsewhere than their row say so", "
   CHECK(source("points,0,", "speedup") == "measured");
   CHECK(source("fractions,0,", "candidates") == "fitted");        // N = 9
   CHECK(source("fractions,4,", "candidates") == "extrapolated");  // N = 891
-  CHECK(source("advice,1,", "seed_improvement") == "assumed");
+  CHECK(source("advice,1,", "design_note_improvement") == "assumed");
   CHECK(source("advice,1,", "improvement") == "fitted");
   CHECK(source("advice,3,", "improvement") == "extrapolated");
 }
