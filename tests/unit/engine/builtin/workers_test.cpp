@@ -32,7 +32,9 @@ std::vector<float> request(Session& session, const Problem& problem, const Timin
   return outputs;
 }
 
-/// Its second instance is off by one in its last candidate.
+std::atomic<int> made{0}, passes{0};
+
+/// Counts its scoring passes; where `wrong`, it is off by one in its last candidate.
 class OffByOne final : public Scheme {
  public:
   OffByOne(std::unique_ptr<Scheme> scheme, std::int64_t dim, bool wrong)
@@ -42,6 +44,7 @@ class OffByOne final : public Scheme {
   void prefill() noexcept override { scheme_->prefill(); }
   void listen(StepListener* listener) noexcept override { scheme_->listen(listener); }
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
+    ++passes;
     scheme_->candidate_pass(candidates, count, outputs);
     if (wrong_) outputs[count * dim_ - 1] += 1;
   }
@@ -52,7 +55,16 @@ class OffByOne final : public Scheme {
   bool wrong_;
 };
 
-std::atomic<int> made{0};
+/// shared, of which the second instance is wrong.
+SchemeEntry faulty_shared() {
+  SchemeEntry entry = *find_scheme("shared");
+  entry.make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> {
+    return std::make_unique<OffByOne>(find_scheme("shared")->make(context), context.model->shape().dim,
+                                      made.fetch_add(1) == 1);
+  };
+  made = 0;
+  return entry;
+}
 
 }  // namespace
 
@@ -93,14 +105,26 @@ TEST_CASE("a pass of several workers tells the mean of their seconds", "[engine]
   }
 }
 
+TEST_CASE("a pass that is alone is run by one worker, any other by all", "[engine][workers]") {
+  const SchemeEntry entry = faulty_shared();
+  const Config config = config_of(3);
+  const Problem problem(config, kCandidateCount);
+  const auto session = builtin_engine().open(problem);
+  const SchemeInstance instance{"shared", &entry, {}};
+  session->add(instance, kCandidateCount);
+  session->prepare(instance.id(), std::vector<std::int64_t>{kCandidateCount});
+  for (const bool alone : {false, true}) {
+    TimingId id = instance.id();
+    id.alone = alone;
+    passes = 0;
+    request(*session, problem, id);
+    CHECK(passes == (alone ? 1 : 3));
+  }
+}
+
 TEST_CASE("a worker whose outputs are not the first one's is told with the candidate that is off",
           "[engine][workers]") {
-  SchemeEntry entry = *find_scheme("shared");
-  entry.make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> {
-    return std::make_unique<OffByOne>(find_scheme("shared")->make(context), context.model->shape().dim,
-                                      made.fetch_add(1) == 0);
-  };
-  made = 0;
+  const SchemeEntry entry = faulty_shared();
   const Config config = config_of(2);
   const Problem problem(config, kCandidateCount);
   const auto session = builtin_engine().open(problem);
