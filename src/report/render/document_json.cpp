@@ -29,7 +29,7 @@ void put_emphasis(Json& object, Emphasis emphasis) {
   if (emphasis != Emphasis::none) object["emphasis"] = name_of(emphasis);
 }
 
-Json number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
+Json json_number(double value) { return std::isfinite(value) ? Json(value) : Json(nullptr); }
 
 Json cell_json(const Cell& cell) {
   Json result = {{"text", valid_utf8(cell.text)}};
@@ -76,7 +76,7 @@ Json block_json(const Chart& chart) {
   Json series = Json::array();
   for (const Chart::Series& one : chart.series) {
     Json points = Json::array();
-    for (const auto& [x, y] : one.points) points.push_back(Json::array({number(x), number(y)}));
+    for (const auto& [x, y] : one.points) points.push_back(Json::array({json_number(x), json_number(y)}));
     series.push_back({{"name", valid_utf8(one.name)}, {"points", std::move(points)}, {"measured", one.measured}});
   }
   return {{"chart",

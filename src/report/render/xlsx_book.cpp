@@ -23,7 +23,7 @@ namespace fs = std::filesystem;
 
 constexpr std::size_t kMaxUnits = 32767;
 constexpr std::int64_t kExactIntegers = std::int64_t{1} << 53;
-constexpr std::size_t kNarrow = 9, kWide = 44;
+constexpr std::size_t kNarrowColumn = 9, kWideColumn = 44;
 constexpr double kFont = 11, kLineHeight = 1.37, kMaxHeight = 409;  // points
 // 2000-01-01: a report has no date, and the same report gives the same bytes.
 constexpr std::time_t kCreated = 946684800;
@@ -211,12 +211,12 @@ std::string Sheet::range(At first, At last) const {
 }
 
 void Sheet::widen(std::uint16_t column, std::size_t characters) {
-  std::size_t& widest = widths_.try_emplace(column, kNarrow).first->second;
-  widest = std::max(widest, std::min(characters, kWide));
+  std::size_t& widest = widths_.try_emplace(column, kNarrowColumn).first->second;
+  widest = std::max(widest, std::min(characters, kWideColumn));
 }
 std::size_t Sheet::width(std::uint16_t column) const {
   const auto found = widths_.find(column);
-  return (found == widths_.end() ? kNarrow : found->second) + 1;
+  return (found == widths_.end() ? kNarrowColumn : found->second) + 1;
 }
 
 void Sheet::table(std::uint32_t head, std::uint32_t last_row, std::uint16_t last_column) {
