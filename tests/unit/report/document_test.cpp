@@ -109,6 +109,15 @@ TEST_CASE("a table keeps to the terminal: words are cut before numbers", "[repor
   }
 }
 
+TEST_CASE("items break at their bars, and between words only where one is too wide", "[report][document]") {
+  Document document{"", Emphasis::strong, {{"", false, {}}}};
+  const std::string forty(40, 'x');
+  document.sections[0].blocks.push_back(Text{"label", {forty + " y", forty + " z"}});
+  document.sections[0].blocks.push_back(Text{"wide", {"a", forty + " " + forty}});
+  CHECK(render_terminal(document, {}) == "label     " + forty + " y |\n          " + forty + " z\nwide      a | " +
+                                             forty + "\n          " + forty + "\n");
+}
+
 TEST_CASE("colours move no column", "[report][document]") {
   Document document = small_document();
   std::get<Table>(document.sections[0].blocks[0]).rows[0][0].emphasis = Emphasis::bad;
