@@ -132,9 +132,9 @@ TEST_CASE("colours move no column", "[report][document]") {
 TEST_CASE("Markdown has the answer, the notices and every section", "[report][document]") {
   CHECK(
       render_markdown(small_document(), "Title") ==
-      "## Title\n\n**Yes.**\n\n> **slow**: it is slow (2 more like it) — make it fast\n>\n\n### first\n\n**sizes**\n\n"
+      "## Title\n\n**Yes.**\n\n> **slow**: it is slow (2 more like it) — make it fast\n>\n\n### First\n\n**sizes**\n\n"
       "| name | bytes | of one: time |\n| --- | --: | --: |\n| a | 2.00 KiB | 62.5 ms |\n\na note\n\n"
-      "- label: one item; another\n\n### rest\n\n- more: of it\n");
+      "- label: one item; another\n\n### Rest\n\n- more: of it\n");
 }
 
 TEST_CASE("a document as JSON has every block and no value that is unknown", "[report][document]") {
