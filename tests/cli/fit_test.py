@@ -98,7 +98,7 @@ class FitCommandTest(FitTest):
         details = self.kvcast("fit", "mine.csv", "-N", "1000", "--extrapolate", "--details").stdout
         for part in ("fit of shared", "16 rounds", "residuals of the speed-up", "extrapolated"):
             self.assertIn(part, details)
-        self.assertEqual(details.splitlines()[-1], table.stdout.split("\n\n")[0].splitlines()[-1])
+        self.assertEqual(details.split("\n\n")[-1].split(), table.stdout.split("\n\n")[0].split())
         self.assert_refused(self.kvcast("fit", "mine.csv", "--details", "--format", "json"), 2, "--details", "table")
 
     def test_a_report_is_shown_again(self):

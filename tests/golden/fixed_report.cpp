@@ -163,7 +163,7 @@ Case sharing_case() {
       {"shared", "prefill", 0, 6.75, 412, 0.0009375, {{"matmul", 6.0, 6.0 / 6.75}, {"attention", 0.75, 0.75 / 6.75}}},
       {"naive", "forward", 2, 13.5, 0, 0, {}}};
 
-  one.machine = MachineInfo{"Ampere Altra", "NEON", "sve", 80, 256 * kGiB, 1843.2, std::nullopt, 160.5};
+  one.machine = MachineInfo{"Ampere Altra", "NEON", "sve", 80, 256 * kGiB, 64, 1843.2, std::nullopt, 160.5};
   one.self_check = {{"shared", std::nullopt, {1.0009, Interval{0.9978, 1.0041}}, Interval{0.9961, 1.0058}, true},
                     {"=naive", 10, {1.0312, std::nullopt}, std::nullopt, false}};
 
@@ -284,6 +284,8 @@ Sizing fixed_sizing() {
                     21,
                     0.5,
                     1.5,
+                    80.5,
+                    483,
                     4000000000,
                     8000000000,
                     3000000000,
@@ -295,6 +297,8 @@ Sizing fixed_sizing() {
                     {5.5, std::nullopt},
                     0.818,
                     0.96,
+                    std::nullopt,
+                    std::nullopt,
                     std::nullopt,
                     std::nullopt,
                     std::nullopt,
@@ -367,7 +371,8 @@ Report fixed_report() {
                  "GNU 12.2.0",
                  "Release",
                  {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
-  report.machine = MachineInfo{"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 105.25, 210.5, 11.5};
+  report.machine =
+      MachineInfo{"AMD EPYC 7B13 (naïve, \"quoted\")", "AVX2", "avx2", 2, 16 * kGiB, 2, 105.25, 210.5, 11.5};
   Config& config = report.config.emplace();
   config.comment = "=1+1 \"seed\", 用户 naïve";
   config.model = {{1000, 768, 12, 12, 50, 4, 4, 100, 1, 1024, 3}, Mask::causal, "=weights \"file\".safetensors"};
@@ -379,10 +384,12 @@ Report fixed_report() {
                 20,
                 {10, 50},
                 "avx2",
+                1,
+                2,
                 2,
                 1,
                 true};
-  config.sweep = {{}, {2, 50}};
+  config.sweep = {{}, {2, 50}, {1, 2}, {1, 2}};
   config.measure = {150, 0.02, false, true, true, 6 * kGiB};
   report.shard = Shard{2, 3};
   report.conditions = Conditions{7, StoppedBy::precision, 118.5, 2.25, true, 1, 0.125, 1.5, 3.75, 0.4, 2.0 / 3};

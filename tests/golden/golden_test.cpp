@@ -55,6 +55,7 @@ TEST_CASE("every format renders the fixed report as approved", "[golden]") {
     if (format.name == "html") continue;
     compare_or_update("fixed." + format.name, kvcast::render(kvcast::golden::fixed_report(), format.name));
   }
+  compare_or_update("fixed.details", kvcast::render(kvcast::golden::fixed_report(), "table", false, true));
 }
 
 TEST_CASE("every format renders the fixed traffic as approved", "[golden]") {
@@ -62,6 +63,14 @@ TEST_CASE("every format renders the fixed traffic as approved", "[golden]") {
     if (format.name == "json") continue;  // report.json has it
     compare_or_update("traffic." + format.name, kvcast::render_traffic(kvcast::golden::fixed_report(), format.name));
   }
+}
+
+TEST_CASE("the first screen of a run alone is as approved", "[golden]") {
+  kvcast::Report report = kvcast::golden::fixed_report();
+  report.sizing.reset();
+  report.traffic.reset();
+  report.cases.resize(1);
+  compare_or_update("run.table", kvcast::render(report, "table"));
 }
 
 TEST_CASE("every format renders the fixed sizing as approved", "[golden]") {

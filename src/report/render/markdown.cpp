@@ -80,7 +80,10 @@ std::string render_markdown(const Document& document, const std::string& title) 
       body += one;
     }
     if (body.empty()) continue;
-    if (!section.title.empty()) text += "\n### " + one_line(section.title) + "\n";
+    std::string heading = one_line(section.title);
+    if (!heading.empty() && heading[0] >= 'a' && heading[0] <= 'z')
+      heading[0] = static_cast<char>(heading[0] - 'a' + 'A');
+    if (!heading.empty()) text += "\n### " + heading + "\n";
     text += body;
   }
   return inert(text);

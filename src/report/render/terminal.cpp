@@ -228,12 +228,12 @@ void Screen::table(const Table& table) {
   if (!table.note.empty()) paragraph("", one_line(table.note), 0, Emphasis::faint);
 }
 
-/// Items with bars between them, broken at the bars alone.
-std::string barred(const std::vector<std::string>& items) {
+/// Items with bars between them, broken at the bars alone unless an item is wider than `room`.
+std::string barred(const std::vector<std::string>& items, std::size_t room) {
   std::string text;
   for (const std::string& each : items) {
     std::string item = one_line(each);
-    if (items.size() > 1) std::replace(item.begin(), item.end(), ' ', kNoBreak);
+    if (items.size() > 1 && width(item) + 2 <= room) std::replace(item.begin(), item.end(), ' ', kNoBreak);
     text += (text.empty() ? "" : std::string(1, kNoBreak) + "| ") + item;
   }
   return text;
@@ -324,7 +324,9 @@ class Renderer {
     screen_.table(table);
     screen_.gap();
   }
-  void show(const Text& text) { screen_.paragraph(one_line(text.label), barred(text.items), margin_, text.emphasis); }
+  void show(const Text& text) {
+    screen_.paragraph(one_line(text.label), barred(text.items, room_ - margin_), margin_, text.emphasis);
+  }
   void show(const Notice& notice) {
     if (std::find(notices_.begin(), notices_.end(), &notice) == notices_.end()) return;
     std::string text = one_line(notice.text);

@@ -330,21 +330,22 @@ Chart speedup_chart(const Case& one, const Fit& fit) {
 /// How times came about that were not simply measured.
 Text how_timed(const Case& one) {
   Text text{"times", {}, Emphasis::faint};
+  std::vector<std::string> assembled;
   for (const std::string& name : scheme_names(one)) {
     std::vector<std::string> counts;
-    bool assembled = false;
+    bool parts = false;
     for (const Point& point : one.points) {
       const SchemePoint* row = find(point, name);
       if (row == nullptr) continue;
-      assembled = assembled || row->status == Status::assembled;
+      parts = parts || row->status == Status::assembled;
       if (row->status != Status::extrapolated) continue;
       counts.push_back((row->measured_candidates ? integer(*row->measured_candidates) : "-") + " of " +
                        integer(point.candidates));
     }
-    const std::string shown = one_line(name);
-    if (!counts.empty()) text.items.push_back(shown + " extrapolated from " + join(counts, ", ") + " candidates");
-    if (assembled) text.items.push_back(shown + " assembled: one prefill per round and the scoring pass at each N");
+    if (!counts.empty()) text.items.push_back(one_line(name) + " extrapolated from " + join(counts, ", "));
+    if (parts) assembled.push_back(one_line(name));
   }
+  if (!assembled.empty()) text.items.push_back(join(assembled, ", ") + " assembled: prefill plus scoring pass");
   return text;
 }
 

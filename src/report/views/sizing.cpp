@@ -542,7 +542,7 @@ Chart p99_chart(const Sizing& sizing) {
 Document sizing_document(const Report& report) {
   const Sizing& sizing = *report.sizing;
   Document document{sentence(sizing_answer(sizing)), sizing.feasible ? Emphasis::strong : Emphasis::bad, {}};
-  Section first{"queue size", false, {}};
+  Section first{"queue sizing", false, {}};
   for (const std::string& caveat : sizing.caveats) {
     first.blocks.push_back(Notice{Emphasis::warning, "", sentence(one_line(caveat)), ""});
   }
@@ -550,6 +550,9 @@ Document sizing_document(const Report& report) {
   for (Table table : {budgets(sizing), points(sizing)}) {
     if (!table.rows.empty()) first.blocks.push_back(std::move(table));
   }
+  // Where nothing limits N, where it stops to pay is what there is to say.
+  const bool unlimited = sizing.budgets.empty();
+  if (unlimited && !sizing.fractions.empty()) first.blocks.push_back(returns(sizing));
   if (Chart chart = p99_chart(sizing); !chart.series.empty()) first.blocks.push_back(std::move(chart));
   document.sections.push_back(std::move(first));
 
@@ -564,7 +567,7 @@ Document sizing_document(const Report& report) {
   details(speedups(sizing));
   details(drops(sizing));
   details(times(sizing));
-  details(returns(sizing));
+  if (!unlimited) details(returns(sizing));
   details(advice(sizing));
   details(targets(sizing));
   details(memory_by_n(sizing));

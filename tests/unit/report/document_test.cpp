@@ -109,6 +109,15 @@ TEST_CASE("a table keeps to the terminal: words are cut before numbers", "[repor
   }
 }
 
+TEST_CASE("items break at their bars, and between words only where one is too wide", "[report][document]") {
+  Document document{"", Emphasis::strong, {{"", false, {}}}};
+  const std::string forty(40, 'x');
+  document.sections[0].blocks.push_back(Text{"label", {forty + " y", forty + " z"}});
+  document.sections[0].blocks.push_back(Text{"wide", {"a", forty + " " + forty}});
+  CHECK(render_terminal(document, {}) == "label     " + forty + " y |\n          " + forty + " z\nwide      a | " +
+                                             forty + "\n          " + forty + "\n");
+}
+
 TEST_CASE("colours move no column", "[report][document]") {
   Document document = small_document();
   std::get<Table>(document.sections[0].blocks[0]).rows[0][0].emphasis = Emphasis::bad;
@@ -123,9 +132,9 @@ TEST_CASE("colours move no column", "[report][document]") {
 TEST_CASE("Markdown has the answer, the notices and every section", "[report][document]") {
   CHECK(
       render_markdown(small_document(), "Title") ==
-      "## Title\n\n**Yes.**\n\n> **slow**: it is slow (2 more like it) — make it fast\n>\n\n### first\n\n**sizes**\n\n"
+      "## Title\n\n**Yes.**\n\n> **slow**: it is slow (2 more like it) — make it fast\n>\n\n### First\n\n**sizes**\n\n"
       "| name | bytes | of one: time |\n| --- | --: | --: |\n| a | 2.00 KiB | 62.5 ms |\n\na note\n\n"
-      "- label: one item; another\n\n### rest\n\n- more: of it\n");
+      "- label: one item; another\n\n### Rest\n\n- more: of it\n");
 }
 
 TEST_CASE("a document as JSON has every block and no value that is unknown", "[report][document]") {

@@ -160,8 +160,8 @@ TEST_CASE("it is said how a time was obtained", "[report]") {
   report.cases[0].points[0].schemes.push_back(skipped);
   report.cases[0].points.push_back({1000, {skipped}});
   for (const std::string& text : {table(report), brief(report)}) {
-    CHECK_THAT(text, Contains("naive extrapolated from 4 of 50 candidates"));
-    CHECK_THAT(text, Contains("shared assembled: one prefill per round"));
+    CHECK_THAT(text, Contains("naive extrapolated from 4 of 50 |"));
+    CHECK_THAT(text, Contains("shared assembled: prefill plus scoring pass"));
     CHECK_THAT(text, Contains("shared-copy at N=50, 1,000: needs 15.36 GB [skipped]"));
   }
   check_plain_and_narrow(table(report));

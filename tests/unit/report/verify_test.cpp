@@ -36,7 +36,7 @@ VerifyResult agreeing() {
 TEST_CASE("a proof says its outcome first", "[report][verify]") {
   VerifyResult result = agreeing();
   CHECK_THAT(render(result, "table"), StartsWith("All 2 schemes agree with float64 and with naive.\n"));
-  CHECK_THAT(render(result, "table"), Contains("shared     2.0e-06  1.0e-06"));
+  CHECK_THAT(render(result, "table"), Contains("shared    2.0e-06 1.0e-06"));
   CHECK_THAT(render(result, "table", true), StartsWith("\x1b[1mAll 2 schemes"));
   result.skipped = {{"packed", "the mask"}};
   CHECK_THAT(render(result, "table"), Contains("not compared  packed: the mask\n"));
