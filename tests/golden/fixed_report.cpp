@@ -90,8 +90,10 @@ Case sharing_case() {
   shared.scoring_s = 0.3125;
   add_work(shared, 6.46e11, 307200000);
   add_speedup(shared, {9.5575, Interval{9.4801, 9.6355}}, 9.6012);
+  shared.contention = Estimate{1.125, Interval{1.0625, 1.25}};
   ten.schemes = {naive, shared, skipped("shared-copy", "its caches need 3.072 GB; 2.5 GiB are left of max_memory")};
 
+  shared.contention.reset();
   Point thousand{1000, {}};
   naive = timed("naive", Status::extrapolated, 1000, 2, 6750, 75);
   naive.execution = Execution::across;
