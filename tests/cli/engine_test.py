@@ -4,6 +4,7 @@
 Times are never compared, except to see that the report names the row that it says is the fastest in it.
 """
 import json
+import os
 import unittest
 
 from cli_test import CliTest, isa_names
@@ -35,6 +36,54 @@ class EngineTest(CliTest):
         return report
 
 
+@unittest.skipIf(len(os.sched_getaffinity(0)) < 2, "two workers need two CPUs")
+class WorkersTest(EngineTest):
+    def test_layouts_are_a_grid_with_the_throughput_of_all_workers_and_their_contention(self):
+        report = self.run_report("smoke", "-N", "1,10", "--workers", "1,2", "--threads", "1,2", "--cpus", "2", "-o", "layouts")
+        shapes = [(case["shape"]["workers"], case["shape"]["threads"]) for case in report["cases"]]
+        self.assertEqual(shapes, [(1, 1), (1, 2), (2, 1)])
+        for case in report["cases"]:
+            workers = case["shape"]["workers"]
+            for point in case["points"]:
+                for name, row in point["schemes"].items():
+                    with self.subTest(workers=workers, n=point["candidates"], scheme=name):
+                        self.assertAlmostEqual(row["requests_per_s"] * row["seconds"]["median"], workers)
+                        self.assertAlmostEqual(row["candidates_per_s"], point["candidates"] * row["requests_per_s"])
+                        self.assertEqual(row["contention"] is not None, workers > 1)
+                        if row["contention"]:
+                            self.assertGreater(row["contention"]["value"], 0)
+            self.assertTrue(all(row["agrees"] for row in case["after_timing"]))
+            self.assertEqual({row["scheme"] for row in case["after_timing"]},
+                             {"naive", "shared"} | ({"naive/alone", "shared/alone"} if workers > 1 else set()))
+        # What the report says of contention, and of the other layouts.
+        for workers, note in (("1", None), ("2", "contention measured: times are those of 2 workers of 1 thread in parallel")):
+            result = self.kvcast("size", "layouts", "--p99", "1s", "--workers", workers, "--format", "json")
+            self.assertEqual(result.returncode, 0, result.stderr)
+            sizing = json.loads(result.stdout)["sizing"]
+            contention = [text for text in sizing["notes"] if "contention" in text]
+            self.assertEqual(contention, [note] if note else [])
+            others = {"1 worker of 1 thread, measured", "1 worker of 2 threads, measured", "2 workers of 1 thread, measured"}
+            others.discard("2 workers of 1 thread, measured" if workers == "2" else "1 worker of 2 threads, measured")
+            self.assertEqual({row["change"] for row in sizing["alternatives"] if row["change"].endswith("measured")}, others)
+            for row in sizing["points"]:
+                self.assertAlmostEqual(row["max_candidates_per_s"], row["candidates"] * row["max_requests_per_s"])
+        # Of samples alone the throughput is the same.
+        fitted = self.kvcast("fit", "layouts/samples.csv", "--format", "json")
+        again = json.loads(fitted.stdout)["cases"]
+        for case, before in zip(again, report["cases"], strict=True):
+            self.assertEqual(case["shape"]["workers"], before["shape"]["workers"])
+            for point, was in zip(case["points"], before["points"], strict=True):
+                self.assertEqual(point["schemes"]["shared"]["contention"], was["schemes"]["shared"]["contention"])
+                self.assertEqual(point["schemes"]["shared"]["requests_per_s"], was["schemes"]["shared"]["requests_per_s"])
+
+    def test_more_workers_than_cpus_are_refused(self):
+        for args, said in ((["--workers", "5000"], "5000 workers on"), (["--workers", "0"], "out of range"),
+                           (["--workers", "2", "--pin"], "several workers are not pinned")):
+            result = self.kvcast("run", "smoke", *args)
+            self.assertEqual((result.returncode, result.stdout), (2, ""))
+            self.assertIn(said, result.stderr)
+
+
 class ProfileTest(EngineTest):
     # On one thread, so that the listening thread's steps are all there is.
     SHAPE = ["smoke", "-N", "1,5", "--threads", "1"]
@@ -44,7 +93,7 @@ class ProfileTest(EngineTest):
                                  "--profile")["profiles"]
         passes = [(profile["scheme"], profile["pass"], profile["candidates"]) for profile in profiles]
         # At the smallest and the largest N; naive at the N whose parts repeat in larger ones.
-        both = [("history", 0), ("candidates", 1), ("candidates", 5)]
+        both = [("prefill", 0), ("scoring", 1), ("scoring", 5)]
         expected = {"naive": [("forward", 5)], "shared": both, "packed": [("forward", 1), ("forward", 5)],
                     "cached": both[1:], "append": both}
         self.assertEqual({entry[0] for entry in passes}, set(expected))
