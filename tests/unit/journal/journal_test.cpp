@@ -22,7 +22,7 @@ using Catch::Contains;
 JournalHead sample_head() {
   JournalHead head;
   head.tool = {"0.1.0", "0123abc", "GNU 12.2.0", "Release", {{"oneDNN", "2.6.3"}, {"Highway", "1.0.3"}}};
-  head.machine = {"AMD \"EPYC\" naïve", "AVX2", "avx2", 2, std::int64_t{1} << 34, 105.25, std::nullopt, 1.0 / 3};
+  head.machine = {"AMD \"EPYC\" naïve", "AVX2", "avx2", 2, std::int64_t{1} << 34, 2, 105.25, std::nullopt, 1.0 / 3};
   head.config.comment = "用户";
   head.config.model.kv_heads = 2;
   head.config.run.candidates = {1, 7};
@@ -30,9 +30,9 @@ JournalHead sample_head() {
   head.config.run.threads = 2;
   head.config.sweep.layers = {2, 4};
   head.config.measure.budget_s = 1.0 / 3;
-  head.plan.cases = {{128, 2, 0, 0.5, 0.25, 0.125, 1000, 3}, {256, 4, 1, 1.5, 1.25, 1.125, 2000, 0}};
-  head.plan.points = {{0, "naive", 7, Status::extrapolated, 2, 0.0625, ""},
-                      {1, "shared", 7, Status::skipped, 0, 0, "needs 3 GiB, \"2\" are left\n"}};
+  head.plan.cases = {{128, 2, 1, 2, 0, 0.5, 0.25, 0.125, 1000}, {256, 4, 2, 1, 1, 1.5, 1.25, 1.125, 2000}};
+  head.plan.points = {{0, "naive", 7, Status::extrapolated, 2, 0.0625, 0.25, ""},
+                      {1, "shared", 7, Status::skipped, 0, 0, 0, "needs 3 GiB, \"2\" are left\n"}};
   head.plan.batches = 2;
   head.plan.setup_s = 2;
   head.plan.round_s = 1.5;
@@ -122,6 +122,8 @@ TEST_CASE("a journal gives back the run that it was begun with", "[journal]") {
     const PlannedCase& b = want.plan.cases[i];
     CHECK(a.history_length == b.history_length);
     CHECK(a.layers == b.layers);
+    CHECK(a.workers == b.workers);
+    CHECK(a.threads == b.threads);
     CHECK(a.batch == b.batch);
     CHECK(a.setup_s == b.setup_s);
     CHECK(a.round_s == b.round_s);
@@ -138,6 +140,7 @@ TEST_CASE("a journal gives back the run that it was begun with", "[journal]") {
     CHECK(a.status == b.status);
     CHECK(a.measured_candidates == b.measured_candidates);
     CHECK(a.estimated_s == b.estimated_s);
+    CHECK(a.whole_s == b.whole_s);
     CHECK(a.reason == b.reason);
   }
   CHECK(head.plan.batches == want.plan.batches);

@@ -103,7 +103,9 @@ TEST_CASE("without a usable result there are no speed-ups, and it is said what t
   fit.scheme = "shared";
   fit.r = Estimate{0.0125, Interval{0.0121, 0.0129}};
   fit.verdict = "model: affine";
-  fit.predictions = {{std::nullopt, std::nullopt, 200, Estimate{142.5, std::nullopt}}};
+  Prediction& prediction = fit.predictions.emplace_back();
+  prediction.candidates = 200;
+  prediction.speedup = Estimate{142.5, std::nullopt};
   report.cases[0].fits = {fit};
   report.warnings = {
       {"no-result", "No usable result: other processes used 83% of the CPUs", "run again when it is free"}};
