@@ -158,4 +158,24 @@ std::string share(const std::optional<double>& fraction, int decimals) {
   return fraction ? share(*fraction, decimals) : "-";
 }
 
+std::string stopped_text(const Conditions& conditions, const Config* config) {
+  switch (conditions.stopped_by) {
+    case StoppedBy::precision:
+      return "stopped: target precision " +
+             (config != nullptr ? "(±" + format_significant(100 * config->measure.precision, 3) + "%) " : "") +
+             "reached";
+    case StoppedBy::budget:
+      return "stopped: time budget spent";
+    case StoppedBy::rounds:
+      return "stopped: all rounds done";
+    case StoppedBy::interrupt:
+      return "stopped: interrupted";
+    case StoppedBy::end:
+      return "stopped: end of the log";
+    case StoppedBy::unknown:
+      break;
+  }
+  return "stopped: -";
+}
+
 }  // namespace kvcast::report
