@@ -306,6 +306,9 @@ class Replayer {
  public:
   Replayer(const Config& config, const ReplayRequest& request) : config_(config), request_(request) {
     app::require_range("--workers", request.workers, 1, app::kMaxWorkers);
+    if (!config.sweep.threads.empty() || !config.sweep.workers.empty()) {
+      refuse("--threads", "a replay has one layout", "one number");
+    }
     app::require_warm_up(request.warm_up);
     app::require_policy(request.cache.policy, "an engine that serves them as they arrive does not");
   }

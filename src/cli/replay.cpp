@@ -25,9 +25,11 @@ class ReplayCommand : public Command {
     traffic_.attach(*app_);
     // Lengths and N come from the requests; one seed draws everything.
     arguments_.attach(*app_, {"model.history_length", "model.token_merge", "model.query_tokens", "model.import",
-                              "model.head_width", "model.head_layers", "run.candidates", "run.schemes", "run.cached",
-                              "run.append", "run.micro_batch", "run.seed", "sweep.history_length", "sweep.layers",
-                              "measure.precision", "measure.cold", "measure.profile", "measure.pin"});
+                              "model.head_width",     "model.head_layers", "run.candidates",     "run.schemes",
+                              "run.cached",           "run.append",        "run.micro_batch",    "run.seed",
+                              "sweep.history_length", "sweep.layers",      "run.workers",        "sweep.workers",
+                              "sweep.threads",        "run.cpus",          "measure.precision",  "measure.cold",
+                              "measure.profile",      "measure.pin"});
     app_->footer(
         "Exit 4 when the workers fall behind, or --p99 is not met.\n"
         "Examples:\n"

@@ -23,8 +23,8 @@ class VerifyCommand : public Command {
     app_->add_flag("-q,--quiet", quiet_, "No progress on stderr");
     // verify compares all schemes on its own choice of candidates and times nothing.
     arguments_.attach(*app_, {"model.head_width", "model.head_layers", "run.candidates", "run.schemes", "run.cached",
-                              "run.micro_batch", "measure.budget", "measure.precision", "measure.profile",
-                              "measure.cold", "measure.pin"});
+                              "run.micro_batch", "run.workers", "run.cpus", "sweep.workers", "sweep.threads",
+                              "measure.budget", "measure.precision", "measure.profile", "measure.cold", "measure.pin"});
     app_->footer(
         "Exit 4 when a scheme disagrees, or when the mask rules out sharing (with the error it would cause).\n"
         "Examples:\n"
