@@ -63,7 +63,7 @@ std::string subject(const Report& report) {
   std::vector<std::string> parts;
   if (report.machine) {
     parts.push_back(one_line(report.machine->cpu_model) + ", " + one_line(report.machine->isa) + ", " +
-                    counted(report.machine->threads, "thread"));
+                    counted(report.machine->threads, "CPU"));
   } else if (!report.cases.empty()) {
     parts.emplace_back("timings from elsewhere");
   }

@@ -269,7 +269,7 @@ Text contention_line(const Case& one) {
 Table grid_table(const std::vector<Case>& cases, bool usable) {
   Table table{"", {number_head("L"), number_head("layers")}, {}};
   const bool layouts = several_layouts(cases);
-  if (layouts) table.heads.push_back({"layout"});
+  if (layouts) table.heads.push_back({"workers x threads"});
   table.heads.push_back({"scheme"});
   for (const char* name : {"N", "naive", "time"}) table.heads.push_back(number_head(name));
   if (layouts) table.heads.push_back(number_head("candidates/s"));
@@ -287,7 +287,9 @@ Table grid_table(const std::vector<Case>& cases, bool usable) {
         return row != nullptr && row->status != Status::skipped;
       });
       std::vector<Cell> cells = {size(&CaseShape::history_length), size(&CaseShape::layers)};
-      if (layouts) cells.push_back(text_cell(one.shape ? layout(*one.shape) : ""));
+      if (layouts) {
+        cells.push_back(text_cell(one.shape ? integer(one.shape->workers) + "x" + integer(one.shape->threads) : ""));
+      }
       cells.push_back(text_cell(scheme));
       const bool any = last != one.points.rend();
       cells.push_back(any ? count_cell(last->candidates) : text_cell(""));
@@ -982,6 +984,7 @@ Document report_document(const Report& report) {
   };
   if (report.sizing) append(sizing_document(report));
   if (report.traffic) append(traffic_document(report));
+  if (document.answer.empty() && document.sections.empty()) document.answer = "Nothing was measured.";
   return document;
 }
 

@@ -264,7 +264,7 @@ TEST_CASE("what tells no times is refused by the flag", "[app][traffic]") {
   }
   options.tail = 1;
   options.cache.bytes = 1;
-  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("--cache: constants"));
+  CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("--cache: fixed times"));
   options.cache.bytes = 0;
   options.layers = 2;
   CHECK_THROWS_WITH(app::service_costs(options, 10, 1), Contains("--layers: "));

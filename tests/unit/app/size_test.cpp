@@ -532,7 +532,7 @@ TEST_CASE("the change that is shown is enough", "[app][size]") {
   options.requests_per_s.reset();
   options.min_improvement = 0.95;
   options.r = 0.1234567;
-  CHECK_THAT(sizing_answer(*size("", options).sizing), Contains("lower least improvement from 95.00% to 87.65%"));
+  CHECK_THAT(sizing_answer(*size("", options).sizing), Contains("lower minimum improvement from 95.00% to 87.65%"));
 }
 
 TEST_CASE("the answer tells what it knows of both N and of what is worth it", "[app][size]") {

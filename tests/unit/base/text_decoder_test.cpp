@@ -85,15 +85,15 @@ TEST_CASE("what is no text, or only a part of one, is named", "[decoder]") {
   check(
       "\xfd"
       "7zXZ\0..."s,
-      "! is compressed by xz");
-  check("BZh91AY&SY", "! is compressed by bzip2");
+      "! is compressed with xz");
+  check("BZh91AY&SY", "! is compressed with bzip2");
   check("\xff\xfe\0\0a\0\0\0"s, "! is UTF-32");
   check(gzip("PK\x03\x04rest"), "! is an Excel workbook or another zip archive");
   const std::string whole = gzip(kText);
   check(whole.substr(0, whole.size() - 3), "! is gzip-compressed and ends too early");
   check(whole.substr(0, 4), "! is gzip-compressed and ends too early");
-  check("\x1f\x8b\x08 no, it is not", "! is compressed by gzip and damaged");
-  check(whole + "rest", "! is compressed by gzip and damaged");
+  check("\x1f\x8b\x08 no, it is not", "! is gzip-compressed and damaged");
+  check(whole + "rest", "! is gzip-compressed and damaged");
   check(
       "\xff\xfe"
       "a\0b"s,

@@ -222,8 +222,9 @@ TEST_CASE("what is wrong in a report is named", "[report][read]") {
              Contains("9223372036854775808; allowed: a whole number"));
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["shape"].erase("dim"); }),
              Contains("/cases/0/shape/dim: is null or missing"));
-  CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["status"] = "guessed"; }),
-             Contains("/schemes/shared/status: is the text 'guessed'; allowed: measured, assembled, scaled, skipped"));
+  CHECK_THAT(
+      refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["status"] = "guessed"; }),
+      Contains("/schemes/shared/status: is the text 'guessed'; allowed: measured, assembled, extrapolated, skipped"));
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["speedup"]["ci95"] = {1}; }),
              Contains("/speedup/ci95: is a list of 1; allowed: [low, high]"));
   CHECK_THAT(refused(small, [](Json& d) { d["cases"][0]["points"][0]["schemes"]["shared"]["flops"] = "1"; }),

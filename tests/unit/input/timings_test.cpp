@@ -213,7 +213,7 @@ TEST_CASE("what is wrong in samples.csv is named", "[report][csv]") {
   CHECK_THAT(refused(samples_with("prefill_s", "-1")), Contains("column 'prefill_s': '-1' is negative"));
   CHECK_THAT(refused(samples_with("scoring_s", "-1")), Contains("column 'scoring_s': '-1' is negative"));
   CHECK_THAT(refused(samples_with("status", "guessed")),
-             Contains("column 'status': 'guessed' is unknown; allowed: measured, assembled, scaled, skipped"));
+             Contains("column 'status': 'guessed' is unknown; allowed: measured, assembled, extrapolated, skipped"));
   CHECK_THAT(refused(samples_with("scheme", "")), Contains("column 'scheme': is empty"));
   CHECK_THAT(refused(samples_with("round", "x")), Contains("column 'round': 'x' is not a whole number"));
   CHECK_THAT(refused(samples_with("round", "99999999999999999999")), Contains("is out of range"));

@@ -107,7 +107,7 @@ TEST_CASE("samples.csv has the columns of the contract", "[report]") {
   const std::string text = render(report, "samples.csv");
   CHECK(text.substr(0, text.find("\r\n")) ==
         "history_length,dim,heads,kv_heads,layers,ffn_factor,token_merge,query_tokens,candidate_from_layer,"
-        "dtype,kv_dtype,threads,mask,trim,head_width,head_layers,"
+        "dtype,kv_dtype,threads,mask,trim,workers,head_width,head_layers,"
         "candidates,scheme,round,status,measured_seconds,measured_candidates,prefill_s,scoring_s,canary_ratio,"
         "canary_gflops");
   const auto table = read_table(text);

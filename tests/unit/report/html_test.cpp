@@ -117,7 +117,7 @@ TEST_CASE("the head of the page names the machine and the shape", "[report]") {
   report.machine->threads = 2;
   REQUIRE(report.cases[0].shape);
   const std::string length = std::to_string(report.cases[0].shape->history_length);
-  CHECK(subject(report).find("A CPU, AVX2, 2 threads") == 0);
+  CHECK(subject(report).find("A CPU , AVX2, 2 CPUs") == 0);
   CHECK(subject(report).find("L=" + length + ", ") != std::string::npos);
   CHECK(subject(report).find("layers=4, fp32") != std::string::npos);
   report.cases.push_back(report.cases[0]);
@@ -131,8 +131,8 @@ TEST_CASE("reports are called by what they differ in", "[report]") {
     std::vector<NamedReport> named;
     for (const Report& one : reports) named.push_back({"name", one});
     std::vector<std::string> found;
-    for (const auto& one : nlohmann::json::parse(data_of(render_page(named))).at("reports"))
-      found.push_back(one.at("title"));
+    const auto data = nlohmann::json::parse(data_of(render_page(named)));
+    for (const auto& one : data.at("reports")) found.push_back(one.at("title"));
     return found;
   };
   using Titles = std::vector<std::string>;

@@ -24,6 +24,7 @@ inline Report small_report() {
   report.machine.emplace().threads = 2;
   report.config.emplace().model.kv_heads = 4;
   report.config->run.threads = 2;
+  report.config->run.cpus = 2;
   report.config->run.kv_dtype = "fp32";
   report.config->measure.max_memory_bytes = 1 << 30;
   Case one;

@@ -105,7 +105,7 @@ TEST_CASE("candidates that a trace does not record are asked for, and drawn", "[
   options.candidates = parse_distribution("40", "--candidates");
   const Workload filled(options);
   CHECK(equal(all(filled), {{0, 1, 10, 3}, {0.001, 2, 10, 40}, {0.002, 3, 10, 40}}));
-  CHECK(says(filled.summary(), "candidates: not recorded in 2 of 3 rows, there 40"));
+  CHECK(says(filled.summary(), "candidates: not recorded in 2 of 3 rows; these get 40"));
   CHECK_THROWS_AS(filled.with(log.options()), ConfigError);
   // A row's number does not depend on how many copies there are.
   options.candidates = parse_distribution("lognormal:1000,9000", "--candidates");
@@ -151,7 +151,7 @@ TEST_CASE("a trace at another rate has other users, and says what it has", "[tra
     const double part = rate - std::floor(rate);
     CHECK(std::fabs(static_cast<double>(summary.requests) - 1000 * rate) <= 50 * std::sqrt(100 * part * (1 - part)));
     CHECK(summary.requests_per_s == Approx(static_cast<double>(summary.requests) / 1000).epsilon(0.02));
-    CHECK(says(summary, "where " + std::to_string(rate).substr(0, rate < 10 ? 1 : 2)));
+    CHECK(says(summary, "target " + std::to_string(rate).substr(0, rate < 10 ? 1 : 2)));
     std::map<std::uint64_t, double> last;
     double least = 1e9;
     for (const Request& request : all(workload)) {
