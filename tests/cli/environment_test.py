@@ -77,10 +77,10 @@ class VariablesTest(CliTest):
                 self.assertEqual(verified["machine"]["dense_isa"], "sse41")
                 self.assertIn(name, [w["text"] for w in verified["warnings"] if w["code"] == "dense-isa"][0])
                 self.assertIn(name, self.with_variables("verify", *TINY, "-q", **variable).stdout)
-                run = self.with_variables("run", *QUICK, "-q", "-o", "out", "--force", **variable)
+                run = self.with_variables("run", *QUICK, "-q", "--details", "-o", "out", "--force", **variable)
                 self.assertEqual(run.returncode, 0, run.stderr)
                 # Once in the report, it is in what is made from it, too.
-                shown = subprocess.run([BIN, "fit", "out"], cwd=self.dir, capture_output=True, text=True).stdout
+                shown = subprocess.run([BIN, "fit", "out", "--details"], cwd=self.dir, capture_output=True, text=True).stdout
                 for text in (run.stdout, (self.dir / "out/report.json").read_text(), shown,
                              (self.dir / "out/report.md").read_text(), (self.dir / "out/report.html").read_text()):
                     self.assertIn(name, text.replace("\\_", "_"))

@@ -212,7 +212,7 @@ class InputTest(unittest.TestCase):
         text = (folder / "report.md").read_text()
         self.leads(text[text.index("**") + 2:], question)
         page = (folder / "report.html").read_text()
-        conclusion = json.loads(re.search(r'"conclusion": ("(?:[^"\\]|\\.)*")', page).group(1))
+        conclusion = json.loads(re.search(r'"answer": ?("(?:[^"\\]|\\.)*")', page).group(1))
         self.leads(conclusion, question)
         with zipfile.ZipFile(folder / "report.xlsx") as book:
             texts = book.read("xl/sharedStrings.xml").decode() + book.read("xl/worksheets/sheet1.xml").decode()

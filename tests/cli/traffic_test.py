@@ -397,7 +397,7 @@ class SimulateTest(TrafficTest):
         own = self.report("simulate", "--trace", self.trace(rows), *flags(**self.STEADY))["traffic"]
         mixed = [row for i in range(0, 1000, 4) for row in reversed(rows[i:i + 4])]
         traffic = self.report("simulate", "--trace", self.trace(mixed), *flags(**self.STEADY))["traffic"]
-        self.assertRegex(traffic["reading"][0], r"^[0-9]+ rows out of order by up to [0-9.]+ ms, sorted \(up to 1 min is\)")
+        self.assertRegex(traffic["reading"][0], r"^[0-9]+ rows out of order by up to [0-9.]+ ms: sorted \(tolerated up to 1 min\)")
         self.assertEqual(latency(traffic, "p99"), latency(own, "p99"))
         for at in (20, 999):
             wrong = rows.copy()
@@ -454,11 +454,11 @@ class SimulateTest(TrafficTest):
         log = self.trace(["0,1,10,5", "10,2,10,0", "20,1,11,7"])
         base = dict(trace=log, service="1ms", replications=2)
         error = self.refused("simulate", *flags(**base))
-        problem = "kvcast: log.csv:3: n_candidates is 0, which means not recorded; --candidates"
+        problem = "kvcast: log.csv:3: n_candidates is 0, which means not recorded; give them with --candidates"
         self.assertTrue(error.startswith(problem), error)
         filled = self.report("simulate", *flags(**base, candidates=90))["traffic"]
         self.assertEqual((column(filled, "candidates")["mean"], column(filled, "candidates")["max"]), (34, 90))
-        self.assertIn("candidates: not recorded in 1 of 3 rows, there 90", filled["assumptions"])
+        self.assertIn("candidates: not recorded in 1 of 3 rows; these get 90", filled["assumptions"])
         replaced = self.report("simulate", *flags(**base, candidates=90, replace_candidates=True))["traffic"]
         self.assertEqual(column(replaced, "candidates")["mean"], 90)
 
@@ -924,7 +924,7 @@ class ReplayTest(TrafficTest):
         starts = [w["start_s"] for w in traffic["windows"]]
         self.assertEqual(starts, sorted(starts))
         self.assertEqual(traffic["cdf"][-1]["share"], 1)
-        self.assertIn("simulated against replayed on the engine", (self.dir / "out/traffic.md").read_text())
+        self.assertIn("simulation against replay on the engine", (self.dir / "out/traffic.md").read_text())
         for breakpoint in traffic["service"]:
             self.assertGreaterEqual(min(breakpoint.values()), 0)
 

@@ -174,7 +174,7 @@ class TimedFaultTest(WrongnessTest):
         args = ["-L", "512", "-d", "128", "--heads", "4", "--layers", "4", "-N", "1,2", "--threads", "1", "--precision",
                 "50%", "--budget", "20s"]
         result = self.run_with("shared:copied-prefill", *args)
-        report = self.assert_unusable(result, "'shared' at N=1 took 0.", "work was skipped, or the peak is wrong")
+        report = self.assert_unusable(result, "'shared' at N=", " took 0.", "work was skipped, or the peak is wrong")
         self.assertTrue(all(row["agrees"] for row in report["cases"][0]["after_timing"]))
         self.assertEqual(self.faulty("", "fit", "out", "-q").returncode, 4)
 
