@@ -98,7 +98,7 @@ analysis::SummaryContext context_of(const Report& report, const Case& one, const
   std::map<std::pair<std::string, std::int64_t>, HowRun> ways;
   for (const Point& point : one.points) {
     for (const SchemePoint& scheme : point.schemes) {
-      ways[{scheme.scheme, point.candidates}] = scheme;
+      ways[{scheme.scheme, point.candidates}] = {scheme.execution, scheme.detail};
       if (scheme.reason) context.skipped.push_back({scheme.scheme, point.candidates, *scheme.reason});
     }
   }

@@ -21,7 +21,7 @@ class ReplayCommand : public Command {
     app_->add_option("--workers", request_.workers, "Requests served in parallel, each on --threads [1]")
         ->type_name("N");
     app_->add_flag("--closed-loop", request_.closed_loop, "Send the next request as soon as a worker is free");
-    app_->get_option("--force")->group(kMoreOptions);  // one screen of --help
+    for (const char* const name : {"--force", "--details"}) app_->get_option(name)->group(kMoreOptions);  // one screen
     traffic_.attach(*app_);
     // Lengths and N come from the requests; one seed draws everything.
     arguments_.attach(*app_, {"model.history_length", "model.token_merge", "model.query_tokens", "model.import",

@@ -355,7 +355,7 @@ test('hostile names stay text', async () => {
 /// A report with `text` in place of every text that is taken as it comes, and in front of every scheme's name.
 function spoilt(value, text, name = '', inConfig = false) {
   // Texts of a closed set are refused where they are read.
-  const closed = ['schema', 'status', 'stopped_by', 'order'].includes(name) || name.endsWith('source');
+  const closed = ['schema', 'status', 'execution', 'stopped_by', 'order', 'what'].includes(name) || name.endsWith('source');
   if (typeof value === 'string') return closed || (inConfig && !['comment', 'import'].includes(name)) ? value : text;
   if (Array.isArray(value)) return value.map((item) => spoilt(item, text, name, inConfig));
   if (value === null || typeof value !== 'object') return value;

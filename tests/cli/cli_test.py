@@ -435,7 +435,7 @@ class RunTest(CliTest):
         written = {path.name for path in self.out.iterdir()}
         self.assertLessEqual({"report.json", "samples.csv", "summary.csv"}, written)
         for name in written:
-            self.assertIn(f"{self.out}/{name}", self.result.stderr)
+            self.assertRegex(self.result.stderr, rf"wrote {self.out}/{{(?:[^}}]+,)?{re.escape(name)}[,}}]")
             self.assertFalse(name.endswith(".tmp") or name.startswith("."), "a temporary file was left")
 
     def test_stdout_is_the_report(self):

@@ -142,7 +142,7 @@ class FitCommandTest(FitTest):
         done = self.kvcast("report", "a", "b", "--to", "html")
         self.assertEqual((done.returncode, done.stderr), (0, "wrote ./report.html\n"))
         page = (self.dir / "report.html").read_text()
-        names = [one["name"] for one in json.loads(page.split('id="data">')[1].split("</script>")[0])]
+        names = [one["name"] for one in json.loads(page.split('id="data">')[1].split("</script>")[0])["reports"]]
         self.assertEqual(names, ["a", "b"])
         self.assertEqual(self.kvcast("report", "a", "none", "--to", "html").returncode, 3)
 
@@ -361,13 +361,13 @@ class AcrossTest(FitTest):
         for name in ("fp32", "bf16"):
             self.assertEqual(self.kvcast("fit", f"{name}.csv", "-q", "-o", name).returncode, 0)
         page = self.kvcast("report", "fp32", "bf16", "--to", "html", "-o", "-").stdout
-        reports = json.loads(page.split('id="data">')[1].split("</script>")[0])
+        reports = json.loads(page.split('id="data">')[1].split("</script>")[0])["reports"]
         self.assertEqual([one["title"] for one in reports], ["fp32", "bf16"])
         self.assertEqual(reports[0]["compared"], "")
         self.assertRegex(reports[1]["compared"], r"^bf16 is 1\.8\d?x faster at N=50 ")
         # Nothing tells two runs of the same apart but their names.
         page = self.kvcast("report", "fp32", "fp32", "--to", "html", "-o", "-").stdout
-        same = json.loads(page.split('id="data">')[1].split("</script>")[0])
+        same = json.loads(page.split('id="data">')[1].split("</script>")[0])["reports"]
         self.assertEqual([(one["title"], one["compared"]) for one in same], [("", ""), ("", "")])
 
 

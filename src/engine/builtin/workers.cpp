@@ -114,8 +114,6 @@ class WorkersSession final : public Session {
     std::unique_ptr<Session> session;
     std::vector<float> history;  ///< [history_length][dim]
     Buffer<float> candidates, outputs, scores;
-    const float* copied = nullptr;  ///< what `candidates` holds
-    std::size_t copied_floats = 0;
     double seconds = 0;
 
     void reserve(std::int64_t max_candidates, std::int64_t dim) {
@@ -123,15 +121,10 @@ class WorkersSession final : public Session {
       candidates = Buffer<float>(max_candidates * dim);
       outputs = Buffer<float>(max_candidates * dim);
       scores = Buffer<float>(max_candidates);
-      copied = nullptr;
     }
     /// Its own copy of the candidates, and outputs that hold nothing.
     void take(const Scoring& scoring, std::size_t floats) {
-      if (copied != scoring.candidates || copied_floats < floats) {
-        std::memcpy(candidates.data(), scoring.candidates, floats * sizeof(float));
-        copied = scoring.candidates;
-        copied_floats = floats;
-      }
+      std::memcpy(candidates.data(), scoring.candidates, floats * sizeof(float));
       std::memset(outputs.data(), 0xFF, floats * sizeof(float));  // NaN
     }
     Scoring scoring(const Scoring& given) {

@@ -462,6 +462,7 @@ Table timings(const Case& one, bool usable) {
   if (sharing) {
     table.heads.push_back(number_head("speed-up"));
     table.heads.push_back({"95% interval"});
+    table.heads.push_back(number_head("improvement"));
     table.heads.push_back(number_head("cross-validated"));
   }
   table.heads.push_back({"time is"});
@@ -476,8 +477,9 @@ Table timings(const Case& one, bool usable) {
         cells.push_back(interval_cell(row.contention));
       }
       if (sharing) {
-        for (Cell& cell : baseline ? std::vector<Cell>(3) : speedup_cells(&row, true)) cells.push_back(std::move(cell));
+        for (Cell& cell : baseline ? std::vector<Cell>(4) : speedup_cells(&row, true)) cells.push_back(std::move(cell));
         if (!baseline) {
+          cells.push_back(share_cell(row.improvement, 1));
           cells.push_back(row.predicted_speedup && std::isfinite(*row.predicted_speedup)
                               ? Cell{with_unit(row.predicted_speedup, 3, "x"), *row.predicted_speedup, "ratio"}
                               : text_cell(""));

@@ -200,12 +200,6 @@ Cell conservative_cell(const Sizing& sizing, const Row& row, const std::optional
 // ---- tables
 
 Table budgets(const Sizing& sizing) {
-  std::string note;
-  for (const BudgetInfo& one : sizing_budgets()) {
-    const bool stated = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
-                                    [&](const SizingBudget& row) { return row.name == one.name; });
-    if (stated && *one.below != '\0') note += (note.empty() ? "" : "; ") + std::string(one.below);
-  }
   const std::string at = sizing.expected_candidates
                              ? "used at N=" + integer(std::max<std::int64_t>(1, *sizing.expected_candidates))
                              : "used";
@@ -218,20 +212,26 @@ Table budgets(const Sizing& sizing) {
                       cells<T>(
                           at, [](const T& row) { return amount_cell(row.used, row.unit); }, true),
                       numbers<T>("headroom", &T::headroom_pct, kHundredths),
-                      numbers<T>("N by it alone", &T::expected_candidates, limits(sizing)), cells<T>("", binds)},
-                     note);
+                      numbers<T>("N by it alone", &T::expected_candidates, limits(sizing)), cells<T>("", binds)});
 }
 
 /// What each budget allows, were there no other.
 Table budgets_alone(const Sizing& sizing) {
   using T = SizingBudget;
+  std::string note;
+  for (const BudgetInfo& one : sizing_budgets()) {
+    const bool stated = std::any_of(sizing.budgets.begin(), sizing.budgets.end(),
+                                    [&](const SizingBudget& row) { return row.name == one.name; });
+    if (stated && *one.below != '\0') note += (note.empty() ? "" : "; ") + std::string(one.below);
+  }
   const auto conservative = [&](const T& row) { return conservative_cell(sizing, row, sizing.known_to); };
   return table_of<T>("budgets, each alone", sizing.budgets,
                      {cells<T>("budget", [](const T& row) { return text_cell(shown_name(row.name)); }),
                       cells<T>(
                           "limit", [](const T& row) { return amount_cell(row.limit, row.unit); }, true),
                       numbers<T>("expected N", &T::expected_candidates, limits(sizing)),
-                      cells<T>("conservative N", conservative, true), words("source", &T::source)});
+                      cells<T>("conservative N", conservative, true), words("source", &T::source)},
+                     note);
 }
 
 /// Where naive's drop was measured.
@@ -245,7 +245,7 @@ std::string drop_known(const Sizing& sizing) {
 
 /// What a terminal shows of the points: at most six, with those that the answer names.
 std::vector<SizingPoint> telling_points(const Sizing& sizing) {
-  constexpr std::size_t kShown = 6;
+  constexpr std::size_t kShown = 5;
   std::vector<SizingPoint> shown = sizing.points;
   const auto named = [&](const SizingPoint& row) {
     return row.candidates == sizing.expected_candidates || row.candidates == sizing.min_candidates ||
@@ -365,8 +365,10 @@ Table times(const Sizing& sizing) {
        numbers<T>("P99, conservative", &T::p99_conservative_s, kSeconds, "sharing"),
        numbers<T>("utilisation", &T::utilisation, shares(1), "sharing"),
        numbers<T>("mean", &T::naive_s, kSeconds, "naive"), numbers<T>("P99", &T::naive_p99_s, kSeconds, "naive"),
-       numbers<T>("utilisation", &T::naive_utilisation, shares(1), "naive"), words("source", &T::source)},
-      "P99 includes queueing where a rate is given; -: no steady state");
+       numbers<T>("utilisation", &T::naive_utilisation, shares(1), "naive"),
+       numbers<T>("candidates/s", &T::max_candidates_per_s, digits(4, "1/s")), words("source", &T::source)},
+      "P99 includes queueing where a rate is given; -: no steady state; candidates/s: of all workers, at the largest "
+      "rate that meets the P99");
 }
 
 Table memory_by_n(const Sizing& sizing) {
@@ -549,6 +551,12 @@ Document sizing_document(const Report& report) {
   first.blocks.push_back(Text{"sized", subject(sizing), Emphasis::faint});
   for (Table table : {budgets(sizing), points(sizing)}) {
     if (!table.rows.empty()) first.blocks.push_back(std::move(table));
+  }
+  for (const SizingPoint& row : sizing.points) {
+    if (row.candidates != sizing.expected_candidates || !row.max_candidates_per_s) continue;
+    first.blocks.push_back(Text{"machine",
+                                {"scores up to " + significant(row.max_candidates_per_s, 4) + " candidates/s (" +
+                                 rate(*row.max_requests_per_s) + ") within the P99 at N=" + integer(row.candidates)}});
   }
   // Where nothing limits N, where it stops to pay is what there is to say.
   const bool unlimited = sizing.budgets.empty();
