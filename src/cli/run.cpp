@@ -119,7 +119,8 @@ class RunCommand : public Command {
     app_->add_option("--resume", resume_, "Resume the interrupted run in DIR")->type_name("DIR");
     app_->add_option("--shard", shard_, "Measure part i of n of the grid; kvcast merge joins the parts")
         ->type_name("i/n");
-    app_->add_flag("--self-check", self_check_, "Time every scheme under two names; exit 4 when they differ");
+    app_->add_flag("--self-check", self_check_, "Time every scheme under two names; exit 4 when they differ")
+        ->group(kMoreOptions);
     app_->add_flag("--dry-run", dry_run_, "Print the plan and its cost; measure nothing");
     app_->add_flag("-q,--quiet", quiet_, "No plan and no progress on stderr");
     arguments_.attach(*app_);

@@ -329,7 +329,7 @@ std::vector<Field> make_fields() {
     swept(integer("run.workers", "--workers", at(run, &R::workers), 1, "Requests served in parallel; a list makes a grid"), "sweep.workers"),
     swept(automatic_integer("run.threads", "--threads", at(run, &R::threads), "the CPUs this process may use, shared by the workers", "Threads of one worker; a list makes a grid"), "sweep.threads"),
     advanced(automatic_integer("run.cpus", "--cpus", at(run, &R::cpus), "the CPUs this process may use", "Skip layouts of a grid that need more CPUs")),
-    advanced(integer("run.seed", "--seed", at(run, &R::seed), 0, "Random seed of weights, tokens and schedule")),
+    integer("run.seed", "--seed", at(run, &R::seed), 0, "Random seed of weights, tokens and schedule"),
     boolean("run.trim", "--no-trim", at(run, &R::trim), "compute only K and V in the last history layer"),
     seconds("measure.budget", "--budget", at(measure, &Me::budget_s), kMaxBudgetS, "Time budget of the whole command"),
     advanced(fraction("measure.precision", "--precision", at(measure, &Me::precision), "Stop once every speed-up is known to +/- this share")),

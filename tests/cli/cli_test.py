@@ -466,7 +466,7 @@ class RunTest(CliTest):
         self.assertEqual(json.loads(again.stdout)["config"], config)
 
     def test_quiet_says_nothing(self):
-        result = self.kvcast("run", "smoke", "-q", "-N", "1,2", "-o", "out")
+        result = self.kvcast("run", "smoke", "-q", "-N", "1,2", "--details", "-o", "out")
         self.assertEqual((result.returncode, result.stderr), (0, ""))
         self.assertIn("naive", result.stdout)
         self.assertTrue((self.dir / "out/report.json").exists())
@@ -475,7 +475,7 @@ class RunTest(CliTest):
         self.assert_one_line(self.kvcast("run", "smoke", "-q", "--budget", "1ms"), 4, "--budget")
 
     def test_naive_alone_runs_under_a_mask_that_cannot_share(self):
-        result = self.kvcast("run", "smoke", "-q", "--mask", "bidirectional", "--schemes", "naive", "-N", "1,2")
+        result = self.kvcast("run", "smoke", "-q", "--mask", "bidirectional", "--schemes", "naive", "-N", "1,2", "--details")
         self.assertEqual(result.returncode, 0, result.stderr)
         self.assertIn("naive", result.stdout)
 

@@ -438,7 +438,14 @@ class XlsxTest(Base):
                 for sheet in ("samples", "config"):
                     self.assertEqual(len(list(book.trees[sheet].iter(MAIN + "autoFilter"))), 1)
 
+    def skip_without_a_result(self):
+        """On a machine that others keep busy, a run has no figures to look for."""
+        for warning in self.report("run")["warnings"]:
+            if warning["code"] == "no-result":
+                self.skipTest(warning["text"])
+
     def test_the_summary_answers_first(self):
+        self.skip_without_a_result()
         for name in self.folders:
             with self.subTest(report=name):
                 book = self.book(name)
@@ -560,6 +567,7 @@ class XlsxTest(Base):
 
     def test_charts(self):
         """The speed-up on summary, among the details and live; of a drop only where there is one."""
+        self.skip_without_a_result()
         for name, wanted in (("fit", 3), ("run", 4), ("size", 4), ("sized", 5)):
             book = self.book(name)
             charts = [book.xml(f) for f in book.zip.namelist() if re.fullmatch(r"xl/charts/chart\d+\.xml", f)]
