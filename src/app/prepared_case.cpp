@@ -228,27 +228,28 @@ std::vector<measure::Workload> PreparedCase::workloads() {
   std::vector<measure::Workload> workloads;
   const bool head = scores_.size() > 0;
   for (Prepared& p : prepared_) {
-    workloads.push_back(workload_of(p, false));
-    if (head && !p.instance.again) workloads.push_back(workload_of(p, true));
+    workloads.push_back(workload_of(p, p.id()));
+    TimingId with_head = p.id();
+    with_head.with_head = true;
+    if (head && !p.instance.again) workloads.push_back(workload_of(p, with_head));
     if (config_.run.workers > 1 && !p.instance.again) {
-      workloads.push_back(workload_of(p, false));
-      workloads.back().id.alone = true;
-      workloads.back().checked_whole = false;
+      TimingId alone = p.id();
+      alone.alone = true;
+      workloads.push_back(workload_of(p, alone));
     }
   }
   if (head) workloads.push_back(head_alone());
   return workloads;
 }
 
-measure::Workload PreparedCase::workload_of(Prepared& prepared, bool with_head) {
+measure::Workload PreparedCase::workload_of(Prepared& prepared, const TimingId& id) {
   measure::Workload load;
-  load.id = prepared.id();
-  load.id.with_head = with_head;
+  load.id = id;
   load.session = session_.get();
   load.has_prefill = prepared.instance.entry->has_prefill && engine_.capabilities().phases_apart;
   load.case_index = case_index_;
-  load.scoring = {problem_.candidates().data(), 0, outputs_.data(), with_head ? scores_.data() : nullptr};
-  load.checked_whole = !with_head;
+  load.scoring = {problem_.candidates().data(), 0, outputs_.data(), id.with_head ? scores_.data() : nullptr};
+  load.checked_whole = !id.with_head && !id.alone;
   if (!users_.empty()) load.next_user = [this, &prepared] { switch_to(prepared, (prepared.user + 1) % users_.size()); };
   judge(load, &prepared);
   return load;

@@ -66,7 +66,8 @@ class PreparedCase {
   /// The schemes to compare, naive first: created for this where it is not timed.
   std::vector<equality::Judged> judged(std::int64_t batch);
   void expect_by(const TimingId& id, std::int64_t most, std::int64_t user, const std::vector<std::int64_t>& picked);
-  measure::Workload workload_of(Prepared& prepared, bool with_head);
+  /// id: of the scheme by itself, with the head, or alone.
+  measure::Workload workload_of(Prepared& prepared, const TimingId& id);
   measure::Workload head_alone();
   void judge(measure::Workload& load, Prepared* prepared);
 

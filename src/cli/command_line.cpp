@@ -73,7 +73,7 @@ OptionInfo option_info(const CLI::Option& option, const std::map<std::string, Ch
     }
     if (name == "--format") info.choices.values = listed(info.doc, "On stdout: ");
     if (name == "--to") {
-      info.choices.values = listed(info.doc, "Formats to write: ");
+      info.choices.values = listed(info.doc, "Formats: ");
       info.choices.list = true;
     }
   }

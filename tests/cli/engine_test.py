@@ -57,7 +57,11 @@ class WorkersTest(EngineTest):
                              {"naive", "shared"} | ({"naive/alone", "shared/alone"} if workers > 1 else set()))
         # What the report says of contention, and of the other layouts.
         for workers, note in (("1", None), ("2", "contention measured: times are those of 2 workers of 1 thread in parallel")):
-            result = self.kvcast("size", "layouts", "--p99", "1s", "--workers", workers, "--format", "json")
+            size = ["size", "layouts", "--p99", "1s", "--workers", workers, "--format", "json", "--memory"]
+            points = json.loads(self.kvcast(*size, "1GiB").stdout)["sizing"]["points"]
+            # Enough for ten candidates: an answer below what is known, to which there are alternatives.
+            [memory] = [row["memory_bytes"] for row in points if row["candidates"] == 10]
+            result = self.kvcast(*size, str(memory))
             self.assertEqual(result.returncode, 0, result.stderr)
             sizing = json.loads(result.stdout)["sizing"]
             contention = [text for text in sizing["notes"] if "contention" in text]

@@ -46,7 +46,7 @@ def spoilt(code, stderr, load):
     if code == 4 and re.search("no usable result", stderr, re.IGNORECASE):
         return stderr.strip().splitlines()[-1]
     # A budget that preparing and checking used up, or checks that others' time slices upset.
-    if code == 4 and load.foreign > BUSY and re.search("nothing could be measured|differ by more than|under two names", stderr):
+    if code == 4 and load.foreign > BUSY and re.search("nothing could be measured|times the sum of its parts|under two names", stderr):
         return f"other programs took {load.foreign:.0%} of the CPUs: {stderr.strip().splitlines()[-1]}"
     return ""
 
