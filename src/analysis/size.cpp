@@ -188,12 +188,12 @@ std::optional<double> max_rate(SizingProblem problem, std::int64_t candidates) {
   const double capacity = kMaxUtilisation * static_cast<double>(problem.workers) / mean_seconds(problem, candidates);
   const auto meets = [&](double rate) {
     problem.requests_per_s = rate;
-    return p99_seconds(problem, candidates) <= *problem.p99_s;
+    return meets_p99(problem, candidates);
   };
   double low = 1e-6 * capacity, high = capacity;
   if (!meets(low)) return std::nullopt;
   if (meets(high)) return high;
-  while (high - low > 1e-4 * high) {
+  while (high - low > 1e-3 * high) {
     const double middle = 0.5 * (low + high);
     (meets(middle) ? low : high) = middle;
   }

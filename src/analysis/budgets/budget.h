@@ -31,5 +31,7 @@ const std::vector<Budget>& budget_list();
 /// P99 latency of requests of N candidates, in seconds, queueing included where there is a rate; infinite without a
 /// steady state. Reported at every N, even without a P99 budget.
 double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool conservative = false);
+/// Whether it is at most problem.p99_s, which must be stated; much cheaper.
+bool meets_p99(const SizingProblem& problem, std::int64_t candidates);
 
 }  // namespace kvcast::analysis

@@ -39,6 +39,10 @@ double p99_seconds(const SizingProblem& problem, std::int64_t candidates, bool c
   return quantile_of(*time.wait, time.service(), kTail);
 }
 
+bool meets_p99(const SizingProblem& problem, std::int64_t candidates) {
+  return in_time(problem, *problem.p99_s, candidates, false);
+}
+
 Budget p99_budget() {
   return {.info = {.name = "p99",
                    .type = "TIME",

@@ -125,7 +125,8 @@ TEST_CASE("details have every speed-up beside its interval, its prediction and t
   CHECK(words(row_of(rows, "naive ")) ==
         std::vector<std::string>{"50", "naive", "25.00", "2.00", "s", "1.25", "measured"});
   CHECK(words(row_of(rows, "shared ")) == std::vector<std::string>{"50", "shared", "800.0", "62.5", "ms", "1.75",
-                                                                   "32.0x", "[31.5,", "32.5]", "31.8x", "measured"});
+                                                                   "32.0x", "[31.5,", "32.5]", "96.9%", "31.8x",
+                                                                   "measured"});
   CHECK_THAT(text, Contains("×roofline: time over the theoretical minimum") && Contains("cross-validated: "));
   check_plain_and_narrow(text);
 }
@@ -138,7 +139,7 @@ TEST_CASE("unknown prints as a dash", "[report]") {
   small_naive(report).time_over_minimum = std::nullopt;
   const std::string all = table(report);
   CHECK(words(row_of(all.substr(all.find("== timings ==")), "shared ")) ==
-        std::vector<std::string>{"50", "shared", "-", "-", "-", "-", "-", "-", "measured"});
+        std::vector<std::string>{"50", "shared", "-", "-", "-", "-", "-", "-", "-", "measured"});
 
   report = small_report();
   small_shared(report).speedup = Estimate{std::numeric_limits<double>::quiet_NaN(), std::nullopt};
