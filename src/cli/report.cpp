@@ -20,9 +20,7 @@ class ReportCommand : public Command {
     app_->add_option("PATH", paths_, "Folders of runs, or report.json; several make one page (--to html)")
         ->required()
         ->option_text("...");
-    app_->add_option("--to", to_, "Formats: " + join_names() + "; or table [md]")
-        ->type_name("LIST")
-        ->delimiter(',');
+    app_->add_option("--to", to_, "Formats: " + join_names() + "; or table [md]")->type_name("LIST")->delimiter(',');
     app_->add_option("-o,--output", output_, "Folder to write to [that of PATH; for several PATHs: .]")
         ->type_name("DIR");
     app_->add_flag("--details", details_, "With --to table: everything that was computed");
