@@ -54,12 +54,12 @@ TEST_CASE("watched values are ratios over naive, times without it", "[analysis][
   CHECK(ratios[0][2].first == 2);
   CHECK(ratios[0][2].second == Approx(6));
   // A round that naive lacks is in no ratio; naive alone is watched by its times.
-  const auto without =
-      kvcast::analysis::watched_values(kvcast::analysis::tabulate({timing("naive", 10, 0, 1), timing("shared", 10, 1, 0.5)}));
+  const auto without = kvcast::analysis::watched_values(
+      kvcast::analysis::tabulate({timing("naive", 10, 0, 1), timing("shared", 10, 1, 0.5)}));
   REQUIRE(without.size() == 1);
   CHECK(without[0].empty());
-  const auto alone =
-      kvcast::analysis::watched_values(kvcast::analysis::tabulate({timing("naive", 10, 0, 1), timing("naive", 20, 0, 3)}));
+  const auto alone = kvcast::analysis::watched_values(
+      kvcast::analysis::tabulate({timing("naive", 10, 0, 1), timing("naive", 20, 0, 3)}));
   REQUIRE(alone.size() == 2);
   CHECK(alone[1][0].second == 3);
 }
