@@ -556,7 +556,7 @@ Document sizing_document(const Report& report) {
     if (row.candidates != sizing.expected_candidates || !row.max_candidates_per_s) continue;
     first.blocks.push_back(Text{"machine",
                                 {"scores up to " + significant(row.max_candidates_per_s, 4) + " candidates/s (" +
-                                 rate(*row.max_requests_per_s) + ") within the P99 at N=" + integer(row.candidates)}});
+                                 rate(*row.max_requests_per_s) + ") within the P99"}});
   }
   // Where nothing limits N, where it stops to pay is what there is to say.
   const bool unlimited = sizing.budgets.empty();
