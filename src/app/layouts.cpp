@@ -33,11 +33,9 @@ Layout choose_layout(const Report& report, std::optional<std::int64_t> workers) 
   return chosen;
 }
 
-Report only(const Report& report, const Layout& layout) {
-  Report part = report;
-  std::erase_if(part.cases, [&](const Case& one) { return layout_of(one) != layout; });
-  if (part.cases.size() < report.cases.size()) analyse(part, {});
-  return part;
+Report only(Report report, const Layout& layout) {
+  if (std::erase_if(report.cases, [&](const Case& one) { return layout_of(one) != layout; }) > 0) analyse(report, {});
+  return report;
 }
 
 std::string contention_note(const Layout& measured, std::int64_t workers) {

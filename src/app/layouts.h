@@ -26,7 +26,7 @@ std::vector<Layout> layouts_of(const Report& report);
 /// most threads.
 Layout choose_layout(const Report& report, std::optional<std::int64_t> workers);
 /// The cases of one layout, analysed anew where there are others: surfaces go over the shapes of one layout.
-Report only(const Report& report, const Layout& layout);
+Report only(Report report, const Layout& layout);
 /// Whether the times at hand hold for `workers`, in a sentence; empty for one worker that was measured alone.
 std::string contention_note(const Layout& measured, std::int64_t workers);
 

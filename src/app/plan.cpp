@@ -6,6 +6,7 @@
 #include <utility>
 
 #include "app/equality_plan.h"
+#include "app/layouts.h"
 #include "app/prepared_case.h"
 #include "engine/builtin/builtin.h"
 #include "engine/builtin/model/model.h"
@@ -257,12 +258,12 @@ std::vector<plan::Costs> app::costs_of(const Engine& engine, const Config& confi
                                        const RunOptions& options) {
   std::vector<Config> cases = grid(config);
   for (const Config& one : cases) {
-    if (one.run.workers * one.run.threads <= machine.threads || machine.threads <= 0) continue;
-    const std::string each = std::to_string(one.run.threads) + (one.run.threads == 1 ? " thread" : " threads");
+    const app::Layout layout{one.run.workers, one.run.threads};
+    if (layout.workers * layout.threads <= machine.threads || machine.threads <= 0) continue;
     const bool several = one.run.workers > 1;
     throw ConfigError(
         several ? "/run/workers" : "/run/threads",
-        (several ? std::to_string(one.run.workers) + " workers of " + each : each) + " on " +
+        (several ? layout.words() : std::to_string(one.run.threads) + " threads") + " on " +
             std::to_string(machine.threads) + " CPUs would measure the scheduler",
         "allowed: " + std::string(several ? "workers x threads up to " : "1 to ") + std::to_string(machine.threads));
   }

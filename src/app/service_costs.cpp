@@ -110,7 +110,7 @@ class FromReport {
         most_(std::max<std::int64_t>(1, max_history)),
         max_candidates_(max_candidates) {
     refuse_implausible(report_, options.report);
-    report_ = only(report_, layout_);
+    report_ = only(std::move(report_), layout_);
     const SchemeEntry* entry = find_scheme(options.scheme);
     if (entry == nullptr || !entry->shares || !entry->has_prefill) {
       refuse("--scheme", "'" + printable(options.scheme, 60) + "' keeps no KV cache", "shared or shared-copy");

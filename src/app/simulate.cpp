@@ -355,8 +355,7 @@ class Fleet {
     if (own_rate_) {
       all.push_back(
           "intervals cover the figure in another log like this one, judged by how its users and stretches of time "
-          "differ; "
-          "means over time have no interval, nor have quantiles with too few requests beyond them");
+          "differ; means over time have no interval, nor have quantiles with too few requests beyond them");
     }
     const app::Layout measured{costs_.workers, costs_.threads.value_or(0)};
     const std::string contention = app::contention_note(measured, simulator_.server.workers);

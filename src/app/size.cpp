@@ -594,6 +594,16 @@ class Sizer {
 
   std::int64_t workers() const { return options_.workers.value_or(layout_.workers); }
 
+  /// The sized problem with other times; an assumed tail stays.
+  analysis::SizingProblem with_times(const analysis::ServiceFit& model) const {
+    analysis::SizingProblem problem = problem_;
+    problem.service = model.service;
+    problem.speedup = model.speedup;
+    problem.known_to = model.known_to;
+    if (given_.tail_assumed) problem.service.residuals = problem_.service.residuals;
+    return problem;
+  }
+
   /// The same shape as other layouts serve it.
   void add_layouts() {
     for (const Case& one : all_.cases) {
@@ -606,10 +616,7 @@ class Sizer {
       if (as != *case_->shape) continue;
       const auto model = service_of(one, *fit);
       if (!model) continue;
-      analysis::SizingProblem problem = problem_;
-      problem.service = model->service;
-      problem.speedup = model->speedup;
-      problem.known_to = model->known_to;
+      analysis::SizingProblem problem = with_times(*model);
       problem.workers = layout.workers;
       given_.alternatives.push_back({layout.words() + ", measured", "", "", 0, problem, Source::fitted});
     }
@@ -622,11 +629,7 @@ class Sizer {
         if (fit.scheme == options_.scheme || find_scheme(fit.scheme) == nullptr) continue;
         const auto model = service_of(*case_, fit);
         if (!model) continue;
-        analysis::SizingProblem problem = problem_;
-        problem.service = model->service;
-        problem.speedup = model->speedup;
-        problem.known_to = model->known_to;
-        if (given_.tail_assumed) problem.service.residuals = problem_.service.residuals;
+        analysis::SizingProblem problem = with_times(*model);
         if (problem.memory) problem.memory = memory_of(*config_, instance_of(fit.scheme));
         given_.alternatives.push_back(
             {fit.scheme + " instead of " + options_.scheme, "", "", 0, problem, Source::fitted});
@@ -716,7 +719,9 @@ Report size(const std::string& path, const SizingOptions& options) {
     app::refuse_implausible(report, path);
   }
   const app::Layout layout = app::choose_layout(report, options.workers);
-  report.sizing = Sizer(app::only(report, layout), report, layout, path, options).size();
+  std::optional<Report> part;  // of several layouts
+  if (app::layouts_of(report).size() > 1) part = app::only(report, layout);
+  report.sizing = Sizer(part ? *part : report, report, layout, path, options).size();
   report.sizing->doubt = doubt(report);
   return report;
 }

@@ -40,8 +40,8 @@ std::string current(const Names& names, const std::string& name) {
   return std::string(found == names.end() ? name : found->second);
 }
 
-/// A config has names of its own, and so have the keys of schemes and fits: those are what people call them.
-bool has_own_names(const std::string& member) { return member == "config" || member == "schemes" || member == "fits"; }
+/// The keys of schemes and fits are what people call them.
+bool has_own_names(const std::string& member) { return member == "schemes" || member == "fits"; }
 
 /// "across, 2 stacked" was one text.
 void split_form(const std::string& form, Json& point) {

@@ -1,9 +1,9 @@
 // Several workers that serve requests at the same time: a session each, on one model, each on a thread of its own.
+#include <algorithm>
 #include <atomic>
 #include <cmath>
 #include <cstring>
 #include <thread>
-#include <type_traits>
 #include <utility>
 
 #include "base/buffer.h"
@@ -69,7 +69,8 @@ class WorkersSession final : public Session {
   }
 
   double prefill(const TimingId& id) override {
-    return timed(id.alone, [&](Worker& own, std::size_t) { return own.session->prefill(id); });
+    return timed(
+        id.alone, [](Worker&, std::size_t) {}, [&](Worker& own, std::size_t) { return own.session->prefill(id); });
   }
 
   double score(const TimingId& id, const Scoring& scoring) override {
@@ -77,10 +78,10 @@ class WorkersSession final : public Session {
     const auto floats = static_cast<std::size_t>(scoring.count * dim);
     const double seconds = timed(
         id.alone,
-        [&](Worker& own, std::size_t i) { return own.session->score(id, i == 0 ? scoring : own.scoring(scoring)); },
         [&](Worker& own, std::size_t i) {
-          if (i > 0) own.take(scoring, floats);
-        });
+          if (i > 0 && !id.alone) own.take(scoring, floats);
+        },
+        [&](Worker& own, std::size_t i) { return own.session->score(id, i == 0 ? scoring : own.scoring(scoring)); });
     if (!id.alone) compare(id, scoring, floats);
     return seconds;
   }
@@ -133,14 +134,12 @@ class WorkersSession final : public Session {
     }
   };
 
-  /// Mean seconds of the pass, which all workers begin together, or which the first runs alone.
-  template <typename Pass, typename Before = std::nullptr_t>
-  double timed(bool alone, const Pass& pass, const Before& before = nullptr) {
+  /// Mean seconds of the pass, which all workers begin together, or which the first runs alone; `before` is not timed.
+  template <typename Before, typename Pass>
+  double timed(bool alone, const Before& before, const Pass& pass) {
     pool_.run([&](std::size_t i) {
       Worker& own = workers_[i];
-      if constexpr (!std::is_null_pointer_v<Before>) {
-        if (!alone) before(own, i);
-      }
+      before(own, i);
       // Woken, and none still at what it does before.
       barrier_.wait();
       if (alone && i > 0) return;
@@ -159,9 +158,10 @@ class WorkersSession final : public Session {
       const float* own = workers_[i].outputs.data();
       if (std::memcmp(own, scoring.outputs, floats * sizeof(float)) == 0) continue;
       const auto worker = static_cast<std::int64_t>(i) + 1;
-      for (const WorkerDifference& known : differences_) {
-        if (known.id == id && known.candidates == scoring.count && known.worker == worker) return;
-      }
+      const auto known = [&](const WorkerDifference& one) {
+        return one.id == id && one.candidates == scoring.count && one.worker == worker;
+      };
+      if (std::any_of(differences_.begin(), differences_.end(), known)) continue;
       WorkerDifference found{id, scoring.count, worker, 0, 0};
       for (std::size_t at = 0; at < floats; ++at) {
         const double off = std::abs(static_cast<double>(own[at]) - static_cast<double>(scoring.outputs[at]));

@@ -30,8 +30,6 @@ constexpr std::size_t kMaxFullCases = 4;
 // Rows of the first table, so that it stays on the first screen.
 constexpr std::size_t kFirstRows = 8;
 
-using Rows = std::vector<std::vector<Cell>>;
-
 // ---- finding
 
 const SchemePoint* find(const Point& point, const std::string& scheme) {

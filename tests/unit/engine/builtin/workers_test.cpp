@@ -34,11 +34,11 @@ std::vector<float> request(Session& session, const Problem& problem, const Timin
 
 std::atomic<int> made{0}, passes{0};
 
-/// Counts its scoring passes; where `wrong`, it is off by one in its last candidate.
+/// Counts its scoring passes, and is off by so much in its last candidate.
 class OffByOne final : public Scheme {
  public:
-  OffByOne(std::unique_ptr<Scheme> scheme, std::int64_t dim, bool wrong)
-      : scheme_(std::move(scheme)), dim_(dim), wrong_(wrong) {}
+  OffByOne(std::unique_ptr<Scheme> scheme, std::int64_t dim, int off)
+      : scheme_(std::move(scheme)), dim_(dim), off_(off) {}
   void prepare(std::span<const std::int64_t> counts) override { scheme_->prepare(counts); }
   void take_history(std::span<const float> history) override { scheme_->take_history(history); }
   void prefill() noexcept override { scheme_->prefill(); }
@@ -46,21 +46,21 @@ class OffByOne final : public Scheme {
   void candidate_pass(const float* candidates, std::int64_t count, float* outputs) noexcept override {
     ++passes;
     scheme_->candidate_pass(candidates, count, outputs);
-    if (wrong_) outputs[count * dim_ - 1] += 1;
+    outputs[count * dim_ - 1] += static_cast<float>(off_);
   }
 
  private:
   std::unique_ptr<Scheme> scheme_;
   std::int64_t dim_;
-  bool wrong_;
+  int off_;
 };
 
-/// shared, of which the second instance is wrong.
+/// shared, of which no two instances agree.
 SchemeEntry faulty_shared() {
   SchemeEntry entry = *find_scheme("shared");
   entry.make = [](const SchemeContext& context) -> std::unique_ptr<Scheme> {
     return std::make_unique<OffByOne>(find_scheme("shared")->make(context), context.model->shape().dim,
-                                      made.fetch_add(1) == 1);
+                                      made.fetch_add(1));
   };
   made = 0;
   return entry;
@@ -140,4 +140,19 @@ TEST_CASE("a worker whose outputs are not the first one's is told with the candi
   CHECK(differences[0].worker == 2);
   CHECK(differences[0].candidate == kCandidateCount - 1);
   CHECK(differences[0].max_abs == Approx(1).margin(1e-5));
+}
+
+TEST_CASE("of several workers that differ each is told once", "[engine][workers]") {
+  const SchemeEntry entry = faulty_shared();
+  const Config config = config_of(3);
+  const Problem problem(config, kCandidateCount);
+  const auto session = builtin_engine().open(problem);
+  const SchemeInstance instance{"shared", &entry, {}};
+  session->add(instance, kCandidateCount);
+  session->prepare(instance.id(), std::vector<std::int64_t>{kCandidateCount});
+  request(*session, problem, instance.id());
+  request(*session, problem, instance.id());
+  REQUIRE(session->differences().size() == 2);
+  CHECK(session->differences()[0].worker == 2);
+  CHECK(session->differences()[1].worker == 3);
 }
